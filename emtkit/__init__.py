@@ -1,0 +1,1 @@
+"""emtkit: a comparative study toolkit for working memory in sequence models."""

@@ -1,0 +1,1 @@
+"""Linearisation and fixed points, for every analysis."""

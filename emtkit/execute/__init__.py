@@ -1,0 +1,1 @@
+"""Running a plan: segments of work, engines, and the store."""

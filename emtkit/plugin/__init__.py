@@ -1,0 +1,1 @@
+"""Contracts of tasks, architectures and analyses, and the gate they pass."""

@@ -1,0 +1,1 @@
+"""From the store to tables, claims, figures and one page."""

@@ -1,0 +1,1 @@
+"""Study files and the plan made from them; nothing here trains."""

@@ -1,0 +1,1 @@
+"""Cells to trained weights, many networks as one program."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -85,13 +85,13 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     Raises:
         StoreError: damaged, no store of emtkit, of another version, or not writable.
     """
-    if path.exists() and not path.stat().st_mode & 0o222:
-        raise StoreError(
-            f"{path}: the file is read-only; allow writing (chmod u+w) or give another file with "
-            "--store"
-        )
     with translated(path):
         _refuse_strangers(path)
+        if path.exists() and not path.stat().st_mode & 0o222:
+            raise StoreError(
+                f"{path}: the file is read-only; allow writing (chmod u+w) or give another file "
+                "with --store"
+            )
         connection = _connect(path, "rwc")
         try:
             _configure(connection)
@@ -127,9 +127,8 @@ def connect_reader(path: Path) -> sqlite3.Connection:
                 raise
         # A writer was killed while it committed. Opening for writing rolls its half back; a
         # writer still at work keeps SQLite from doing so.
-        with _connect(path, "rw") as connection:
+        with closing(_connect(path, "rw")) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
-        connection.close()
         return _reader(path)
 
 
@@ -159,6 +158,12 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         name = str(getattr(error, "sqlite_errorname", ""))
         raise StoreError(f"{path}: {_sentence(name, error)}") from error
+    except UnicodeDecodeError as error:  # sqlite3, when its message quotes a damaged schema
+        raise StoreError(f"{path}: {damaged('a text in it is none')}") from error
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be opened ({error.strerror}); give another file with --store"
+        ) from error
 
 
 def _sentence(name: str, error: sqlite3.Error) -> str:
@@ -243,7 +248,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def _check_structure(path: Path, connection: sqlite3.Connection) -> None:
-    answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    answer = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if answer != "ok":
         raise StoreError(f"{path}: {damaged(answer)}")
 

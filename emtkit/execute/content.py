@@ -44,6 +44,8 @@ def pack(tables: Mapping[str, pd.DataFrame], arrays: Mapping[str, Array]) -> byt
         place = f"table/{len(notes['tables'])}"
         named = [level for level in table.index.names if level is not None]
         table = table.reset_index(level=named).reset_index(drop=True) if named else table
+        if not table.columns.is_unique:
+            raise PluginError(f"table '{name}' has two columns of one name; rename one")
         notes["tables"][name] = {
             "rows": len(table),
             "columns": [
@@ -79,6 +81,18 @@ def unpack(blob: bytes) -> Content:
         return Content(tables, arrays)
     except (SafetensorError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise StoreError(f"tables and arrays of a finding cannot be read: {error}") from error
+
+
+def to_safetensors(arrays: Mapping[str, Array]) -> bytes:
+    """Arrays by their own names, for other programs; complex ones get a last axis (re, im).
+
+    Raises:
+        PluginError: an array holds no numbers.
+    """
+    tensors: dict[str, Array] = {}
+    for name, array in arrays.items():
+        _put(np.asarray(array), name, f"array '{name}'", tensors)
+    return save_tensors(tensors)
 
 
 def tensors_of(blob: bytes) -> dict[str, Array]:

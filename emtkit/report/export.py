@@ -46,9 +46,10 @@ def _export(rows: Sequence[Row], store: Store, columns: Columns, out: Path) -> I
     yield out / "reasons.csv"
     if find_spec("pyarrow") is not None:
         # A mixed column (truth values with gaps) has no parquet type: it goes as text.
-        mixed = [name for name, dtype in found.frame.dtypes.items() if dtype == object]
-        text = {name: found.frame[name].map(str, na_action="ignore") for name in mixed}
-        found.frame.assign(**text).to_parquet(out / "frame.parquet", index=False)
+        frame = found.frame.copy()
+        for name in frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]:
+            frame[name] = frame[name].map(str, na_action="ignore")
+        frame.to_parquet(out / "frame.parquet", index=False)
         yield out / "frame.parquet"
     yield from _contents(rows, store, out)
 

@@ -342,8 +342,8 @@ def test_noise_anywhere_is_noticed_or_harmless(filled: Path) -> None:
         filled.write_bytes(whole[:at] + moment.randbytes(length) + whole[at + length :])
         damaged = filled.read_bytes()
         try:
-            Store.open(filled, writer=True).close()
             assert everything() == truth
+            Store.open(filled, writer=True).close()
         except StoreError:
             noticed += 1
         assert filled.read_bytes() == damaged
@@ -384,8 +384,8 @@ def flipped(path: Path, text: bytes, to: bytes) -> None:
 
 
 def test_a_number_changed_on_the_disk_does_not_reach_a_table(filled: Path) -> None:
-    flipped(filled, b'{"loss":0.125}', b'{"loss":0.025}')
-    flipped(filled, b'{"radius":0.5}', b'{"radius":0.6}')
+    flipped(filled, b'{"loss": 0.125}', b'{"loss": 0.025}')
+    flipped(filled, b'{"radius": 0.5}', b'{"radius": 0.6}')
     with Store.open(filled) as store:
         with pytest.raises(StoreError, match="cell c3 is not as it was written"):
             store.cells_of(["c3"])

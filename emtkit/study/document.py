@@ -29,6 +29,10 @@ class Document:
     _values: Mapping[Trail, Place]
     _keys: Mapping[Trail, Place]
 
+    def has(self, path: Trail) -> bool:
+        """Whether the file has a value at `path`."""
+        return path in self._values
+
     def place(self, path: Trail, *, key: bool = False) -> Place:
         """Where the value (or the key) at `path` stands; the nearest parent if it is not there."""
         first, second = (self._keys, self._values) if key else (self._values, self._keys)

@@ -15,7 +15,6 @@ from emtkit.plugin.registry import Kind, Registry
 from emtkit.study.axes import Axis, axes_of
 from emtkit.study.cells import (
     Cell,
-    Judgement,
     Measure,
     Row,
     cell_key,
@@ -29,7 +28,7 @@ from emtkit.study.exclude import Combination, Exclusion
 from emtkit.study.file import Grid, Study, read_study
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
-from emtkit.study.settings import LossGated, Staged
+from emtkit.study.settings import Evaluation, LossGated, Staged
 from emtkit.study.view_checks import Offer, check_views
 
 MAX_CELLS = 200_000
@@ -177,44 +176,74 @@ def _rows(
                 if pair is None:
                     continue
                 _check_horizons(pair, regime, task, problems)
+                _check_snapshots(pair, regime, parts, problems)
+                told = _Told.of(grid, parts, at, pair, pairs)
                 for seed in kept:
-                    row = _row(grid, at, pair, parts, pairs, seed)
+                    row = _row(at, pair, told, seed)
                     # A constructed network is one and the same in every regime of training.
                     found.setdefault((row.task, row.architecture, row.cell.key), row)
     return list(found.values())
 
 
-def _row(grid: Grid, at: Combination, pair: Pair, parts: _Parts, pairs: Pairs, seed: int) -> Row:
+@dataclass(frozen=True)
+class _Look:
+    """One analysis of the networks of one combination, whatever their seed."""
+
+    analysis: Setting
+    steps: tuple[int, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What all seeds of one combination share: evaluation, horizons, and what is measured."""
+
+    evaluation: Evaluation
+    horizon: int | None
+    loss_horizon: int | None
+    looks: tuple[_Look, ...]
+
+    @classmethod
+    def of(cls, grid: Grid, parts: _Parts, at: Combination, pair: Pair, pairs: Pairs) -> _Told:
+        task, evaluation, curriculum = pair.task, grid.evaluation, at.regime.training.curriculum
+        looks = tuple(_look(analysis, at, pair, pairs) for analysis in parts.analyses)
+        if not task.horizons:
+            # Without horizons there is one length only: `horizon` and `at` mean nothing.
+            return cls(evaluation.model_copy(update={"at": ()}), None, None, looks)
+        longest = task.horizon
+        if isinstance(curriculum, LossGated):
+            longest = curriculum.max or task.horizon
+        elif isinstance(curriculum, Staged):
+            longest = max(curriculum.stages)
+        return cls(evaluation, evaluation.horizon or task.evaluation_horizon, longest, looks)
+
+
+def _look(analysis: Setting, at: Combination, pair: Pair, pairs: Pairs) -> _Look:
+    over_training = analysis.entry.at == "snapshots"
+    steps = at.regime.training.snapshots if over_training and pair.trains else ()
+    reason = pair.reason or pairs.refusal(analysis, at.task, at.architecture)
+    if reason is None and over_training and not pair.trains:
+        reason = f"{at.architecture.choice.name} is constructed; it has no training to look at"
+    return _Look(analysis, steps, reason)
+
+
+def _row(at: Combination, pair: Pair, told: _Told, seed: int) -> Row:
     task, architecture, training = at.task.choice, at.architecture.choice, at.regime.training
     key = cell_key(task, architecture, training, seed, pair.trains)
     cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason)
-    measures = tuple(_measure(analysis, at, pair, pairs, key) for analysis in parts.analyses)
-    label = at.architecture.label
-    return Row(grid.name, at.task.label, label, cell, _judgement(grid, at, pair, key), measures)
-
-
-def _measure(analysis: Setting, at: Combination, pair: Pair, pairs: Pairs, cell: str) -> Measure:
-    when = analysis.entry.at
-    steps = at.regime.training.snapshots if when == "snapshots" and pair.trains else ()
-    reason = pair.reason or pairs.refusal(analysis, at.task, at.architecture)
-    if reason is None and when == "snapshots" and not pair.trains:
-        reason = f"{at.architecture.choice.name} is constructed; it has no training to look at"
-    key = finding_key(cell, analysis.choice, when, steps)
-    return Measure(key, analysis.label, analysis.choice, when, steps, reason)
-
-
-def _judgement(grid: Grid, at: Combination, pair: Pair, cell: str) -> Judgement:
-    task, evaluation, curriculum = pair.task, grid.evaluation, at.regime.training.curriculum
-    if not task.horizons:
-        # Without horizons there is one length only: `horizon` and `at` mean nothing.
-        return judgement(cell, evaluation.model_copy(update={"at": ()}), None, None)
-    longest = task.horizon
-    if isinstance(curriculum, LossGated):
-        longest = curriculum.max or task.horizon
-    elif isinstance(curriculum, Staged):
-        longest = max(curriculum.stages)
-    horizon = evaluation.horizon or task.evaluation_horizon
-    return judgement(cell, evaluation, horizon, longest)
+    measures = tuple(
+        Measure(
+            finding_key(key, look.analysis.choice, look.analysis.entry.at, look.steps),
+            look.analysis.label,
+            look.analysis.choice,
+            look.analysis.entry.at,
+            look.steps,
+            look.reason,
+        )
+        for look in told.looks
+    )
+    judged = judgement(key, told.evaluation, told.horizon, told.loss_horizon)
+    return Row(at.grid, at.task.label, at.architecture.label, cell, judged, measures)
 
 
 def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problems) -> None:
@@ -223,6 +252,16 @@ def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problem
         text = f"a curriculum lengthens horizons, and the task '{task.choice.name}' has none"
         hint = "give this task a grid of its own with `curriculum: none`"
         problems.say(regime.source["curriculum"], text, hint)
+
+
+def _check_snapshots(pair: Pair, regime: Regime, parts: _Parts, problems: Problems) -> None:
+    if regime.training.snapshots or not pair.trains:
+        return
+    for analysis in parts.analyses:
+        if analysis.entry.at == "snapshots":
+            text = f"'{analysis.label}' looks at snapshots, and training takes none"
+            hint = "write for instance `training: {snapshots: [100, 200]}`"
+            problems.say((*analysis.entry.path, "at"), text, hint)
 
 
 def _labels(grid: Grid) -> Mapping[str, str]:

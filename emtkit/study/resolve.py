@@ -13,7 +13,7 @@ from emtkit.plugin.params import Mistake
 from emtkit.plugin.registry import Kind, Plugin, Registry
 from emtkit.study.cells import Choice, digest
 from emtkit.study.checked import Problems, checked, shown
-from emtkit.study.columns import choice_columns, training_columns
+from emtkit.study.columns import training_columns
 from emtkit.study.entries import Axes, Entry
 from emtkit.study.settings import Check, LossGated, Training
 from emtkit.study.yaml_nodes import Trail
@@ -37,7 +37,6 @@ class Setting:
     label: str
     choice: Choice
     plugin: Plugin
-    columns: Mapping[str, Any]
     key: str
     spoken: str
     entry: Entry
@@ -75,7 +74,6 @@ def settings(
     if plugin is None:
         problems.say((*entry.path, "use"), *_unknown(kind, entry.use, registry))
         return ()
-    family = {"task": "task", "architecture": "architecture"}.get(kind, entry.label)
     found: list[Setting] = []
     for point in expand(entry.axes):
         resolved = params.resolve(plugin.cls, point.values)
@@ -84,9 +82,8 @@ def settings(
         if not resolved.mistakes:
             choice = Choice(plugin.name, plugin.version, resolved.values)
             spoken = ", ".join(f"{key}={shown(point.values[key])}" for key in point.positions)
-            columns = choice_columns(family, choice)
             key = digest(choice.identity())
-            found.append(Setting(entry.label, choice, plugin, columns, key, spoken, entry))
+            found.append(Setting(entry.label, choice, plugin, key, spoken, entry))
     return tuple(found)
 
 

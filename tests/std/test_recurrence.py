@@ -9,7 +9,7 @@ from emtkit import RecurrentModel, Stream
 from emtkit_std._facts import LinearRecurrence, PulseCircuit
 from emtkit_std._projections import pulse_responses
 from emtkit_std._pulses import circuit_response
-from emtkit_std._recurrence import recurrent_weights
+from emtkit_std._recurrence import linear_states, recurrent_weights
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.relu_rnn import ReluRnn
@@ -89,3 +89,13 @@ def test_a_linear_rnn_offers_its_recurrence_and_an_elman_network_does_not():
     assert LinearRecurrence not in Elman.offers
     recurrence = LinearRnn(TASK).facts(LinearRecurrence)
     assert recurrence.W_y.shape == (2, 2)
+
+
+@pytest.mark.parametrize("steps", [5, 9])
+def test_one_product_gives_the_states_of_the_loop(steps):
+    torch.manual_seed(4)
+    model = LinearRnn(TASK, hidden=3, init="gaussian").double()
+    inputs = torch.randn(4, 5, 2, dtype=torch.float64)
+    fast = linear_states(model.W_hh, model.W_uh, inputs, steps)
+    torch.testing.assert_close(fast, RecurrentModel.trace(model, inputs, steps).states)
+    assert torch.equal(model.trace(inputs, steps).states, fast)

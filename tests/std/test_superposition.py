@@ -47,7 +47,7 @@ def test_b8_closed_form_and_fresh_data_agree_for_linear_readouts(scored, feature
     torch.manual_seed(0)
     model = LinearRnn(task, bias=True, hidden=3).double()
     with torch.no_grad():
-        model.b.add_(0.1)
+        model.b_r.add_(0.1)
     found = look(MEASURE, task, model).scalars
     assert abs(found["relative_loss"] - found["expected_loss"]) < 4 * found["relative_loss_error"]
     terms = ("task_benefit", "mean_correction", "projection", "composition")

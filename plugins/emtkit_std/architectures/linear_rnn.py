@@ -10,9 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import RecurrentModel, SequenceModel, Task, Trace, hookimpl
 from emtkit_std._facts import LinearRecurrence, PulseCircuit
 from emtkit_std._recurrence import (
+    is_one_product_cheaper,
+    linear_states,
     outer_weights,
     own_items,
     recurrent_weights,
@@ -27,8 +29,8 @@ F = TypeVar("F")
 class LinearRnn(RecurrentModel):
     """Linear recurrence; with a ReLU readout it is the superposition paper's SSM.
 
-    h_t = W_hh h_{t-1} + W_uh u_t,  y_t = readout(W_r h_t + b). State (B H), outputs (B O).
-    `bias` adds b, `tied` sets W_r to the direction w_k that the output should repeat.
+    h_t = W_hh h_{t-1} + W_uh u_t,  y_t = readout(W_r h_t + b_r). State (B H), outputs (B O).
+    `bias` adds b_r, `tied` sets W_r to the direction w_k that the output should repeat.
     `init`: spiral is rho Rot(theta) in blocks of two.
 
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
@@ -58,7 +60,7 @@ class LinearRnn(RecurrentModel):
             self.W_r = nn.Parameter(outer_weights(init, channels.outputs, hidden, hidden))
         self.tied = tied
         self.outputs = channels.outputs
-        self.b = nn.Parameter(torch.zeros(channels.outputs)) if bias else None
+        self.b_r = nn.Parameter(torch.zeros(channels.outputs)) if bias else None
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -72,9 +74,16 @@ class LinearRnn(RecurrentModel):
     def read(self, state: Tensor) -> Tensor:
         """The readout of states (... H) -> (... O)."""
         drive = state @ self._W_r().T
-        if self.b is not None:
-            drive = drive + self.b
+        if self.b_r is not None:
+            drive = drive + self.b_r
         return torch.relu(drive) if self.readout == "relu" else drive
+
+    def trace(self, inputs: Tensor, steps: int) -> Trace:
+        """As step by step; short sequences in one product with the powers of W_hh."""
+        if not is_one_product_cheaper(inputs.shape[1], inputs.shape[2], self.hidden):
+            return super().trace(inputs, steps)
+        states = linear_states(self.W_hh, self.W_uh, inputs, steps)
+        return Trace(states, self.read(states))
 
     def facts(self, kind: type[F]) -> F:
         """The weights as a linear recurrence, or as a circuit with its readout."""
@@ -82,7 +91,7 @@ class LinearRnn(RecurrentModel):
         if kind is LinearRecurrence:
             return cast(F, LinearRecurrence(W_h, W_x, W_y))
         if kind is PulseCircuit:
-            b_y = np.zeros(self.outputs) if self.b is None else to_array(self.b)
+            b_y = np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r)
             silent = np.zeros(self.hidden)
             return cast(F, PulseCircuit(W_h, W_x, W_y, silent, b_y, "linear", self.readout))
         return super().facts(kind)

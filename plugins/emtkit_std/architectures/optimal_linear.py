@@ -19,9 +19,9 @@ F = TypeVar("F")
 class OptimalLinear(RecurrentModel):
     """The best linear network with one or two units for its task; nothing to train.
 
-    h_t = W_hh h_{t-1} + W_uh u_t,  y_t = W_r h_t + b with the weights that minimise the stationary
-    expected loss (infinite history), known in closed form up to the two poles. State (B H), outputs
-    (B 1). `bias` frees b, else it is 0.
+    h_t = W_hh h_{t-1} + W_uh u_t,  y_t = W_r h_t + b_r with the weights that minimise the
+    stationary expected loss (infinite history), known in closed form up to the two poles. State
+    (B H), outputs (B 1). `bias` frees b_r, else it is 0.
 
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), linear case; the optimum is emtkit's.
     """
@@ -36,7 +36,7 @@ class OptimalLinear(RecurrentModel):
         self.register_buffer("W_hh", as_buffer(best.W_h))
         self.register_buffer("W_uh", as_buffer(best.W_x))
         self.register_buffer("W_r", as_buffer(best.W_y.T.copy()))
-        self.register_buffer("b", as_buffer(best.bias))
+        self.register_buffer("b_r", as_buffer(best.bias))
 
     @classmethod
     def trains(cls, parameters: Mapping[str, Any]) -> bool:
@@ -58,18 +58,18 @@ class OptimalLinear(RecurrentModel):
         return state @ self.get_buffer("W_hh").T + inputs @ self.get_buffer("W_uh").T
 
     def read(self, state: Tensor) -> Tensor:
-        """W_r h + b for states (... H) -> (... 1)."""
-        return state @ self.get_buffer("W_r").T + self.get_buffer("b")
+        """W_r h + b_r for states (... H) -> (... 1)."""
+        return state @ self.get_buffer("W_r").T + self.get_buffer("b_r")
 
     def facts(self, kind: type[F]) -> F:
         """The weights as a linear recurrence, or as a circuit with its readout."""
-        names = ("W_hh", "W_uh", "W_r", "b")
-        W_h, W_x, W_r, b = (to_array(self.get_buffer(name)) for name in names)
+        names = ("W_hh", "W_uh", "W_r", "b_r")
+        W_h, W_x, W_r, b_r = (to_array(self.get_buffer(name)) for name in names)
         if kind is LinearRecurrence:
             return cast(F, LinearRecurrence(W_h, W_x, W_r.T))
         if kind is PulseCircuit:
             silent = np.zeros(self.hidden)
-            return cast(F, PulseCircuit(W_h, W_x, W_r.T, silent, b, "linear", "linear"))
+            return cast(F, PulseCircuit(W_h, W_x, W_r.T, silent, b_r, "linear", "linear"))
         return super().facts(kind)
 
 

@@ -28,9 +28,9 @@ F = TypeVar("F")
 class ReluRnn(RecurrentModel):
     """Nonlinear recurrence whose readout sees the state before the activation.
 
-    h_t = W_hh sigma(h_{t-1}) + W_uh u_t,  y_t = readout(W_r h_t + b), sigma = relu or tanh; h is
-    the PRE-activation. State (B H), outputs (B O). `bias` adds b, `tied` sets W_r to the direction
-    w_k = W_h sigma(w_{k-1}) that the output should repeat.
+    h_t = W_hh sigma(h_{t-1}) + W_uh u_t,  y_t = readout(W_r h_t + b_r), sigma = relu or tanh; h is
+    the PRE-activation. State (B H), outputs (B O). `bias` adds b_r, `tied` sets W_r to the
+    direction w_k = W_h sigma(w_{k-1}) that the output should repeat.
 
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
     """
@@ -60,7 +60,7 @@ class ReluRnn(RecurrentModel):
             self.W_r = nn.Parameter(outer_weights(init, channels.outputs, hidden, hidden))
         self.tied = tied
         self.outputs = channels.outputs
-        self.b = nn.Parameter(torch.zeros(channels.outputs)) if bias else None
+        self.b_r = nn.Parameter(torch.zeros(channels.outputs)) if bias else None
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -74,8 +74,8 @@ class ReluRnn(RecurrentModel):
     def read(self, state: Tensor) -> Tensor:
         """The readout of states (... H) -> (... O)."""
         drive = state @ self._W_r().T
-        if self.b is not None:
-            drive = drive + self.b
+        if self.b_r is not None:
+            drive = drive + self.b_r
         return torch.relu(drive) if self.readout == "relu" else drive
 
     def facts(self, kind: type[F]) -> F:
@@ -87,7 +87,7 @@ class ReluRnn(RecurrentModel):
             W_x=to_array(self.W_uh),
             W_y=to_array(self._W_r()).T,
             b_h=np.zeros(self.hidden),
-            b_y=np.zeros(self.outputs) if self.b is None else to_array(self.b),
+            b_y=np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r),
             activation=self.activation,
             readout=self.readout,
         )

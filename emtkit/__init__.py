@@ -1,1 +1,35 @@
-"""emtkit: a comparative study toolkit for working memory in sequence models."""
+"""emtkit: a comparative study toolkit for working memory in sequence models.
+
+Shapes everywhere, in this order: B batch, T time, I and O input and output channels, H state,
+M models of a stack (leading). `import emtkit` loads nothing heavy; each name loads on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "emtkit.errors": ["EmtkitError", "NotApplicable", "PluginError", "StoreError", "StudyError"],
+    "emtkit.plugin.analysis": ["Analysis", "Findings", "History", "Subject"],
+    "emtkit.plugin.architecture": ["RecurrentModel", "SequenceModel", "Trace"],
+    "emtkit.plugin.hookspecs": ["hookimpl"],
+    "emtkit.plugin.registry": ["Registry"],
+    "emtkit.plugin.stream": ["Stream"],
+    "emtkit.plugin.task": ["Batch", "Channels", "Task"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'emtkit' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -28,7 +28,7 @@ class StoreError(EmtkitError):
     exit_code = 4
 
 
-class NotApplicable(Exception):  # noqa: N818 - an outcome, not a mistake
+class NotApplicable(Exception):
     """Raised by an analysis when only measuring can tell that it does not apply.
 
     The reason is stored as a finding and reaches the table.

@@ -1,0 +1,147 @@
+"""What an analysis is: it looks at one trained network and says what it found."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from emtkit.errors import NotApplicable, PluginError
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.task import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from emtkit.plugin.stream import Stream
+
+F = TypeVar("F")
+Scalar = float | int | bool | str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an analysis says of one subject.
+
+    `scalars` become columns of the frame; `tables` and `arrays` are stored beside them. NaN means
+    undefined, and `reasons` then says why, by the scalar's name.
+
+    Raises:
+        PluginError: a scalar is infinite or no scalar at all, or is NaN without a reason.
+    """
+
+    scalars: Mapping[str, Scalar]
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scalars", {k: _plain(k, v) for k, v in self.scalars.items()})
+        for name, value in self.scalars.items():
+            if isinstance(value, float) and math.isnan(value) and name not in self.reasons:
+                raise PluginError(
+                    f"the finding '{name}' is NaN without a reason; say why it is undefined in "
+                    f"`reasons={{'{name}': ...}}`"
+                )
+            if isinstance(value, float) and math.isinf(value):
+                raise PluginError(
+                    f"the finding '{name}' is infinite; a scalar is finite, or NaN with a reason"
+                )
+
+
+@dataclass(frozen=True)
+class History:
+    """How training went: `loss` per iteration, the number of iterations, and the tier's name."""
+
+    loss: np.ndarray[Any, Any]
+    steps: int
+    tier: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an analysis is given; the model is in evaluation mode and tracks no gradient.
+
+    `parameters` are the architecture's, defaults resolved; `stream` carries no seed, so that all
+    networks are judged on the same draws.
+    """
+
+    task: Task
+    model: SequenceModel
+    parameters: Mapping[str, Any]
+    history: History
+    stream: Stream
+
+    def fact(self, kind: type[F]) -> F:
+        """The fact of type `kind` that the task, else the model, offers.
+
+        Raises:
+            NotApplicable: neither offers it.
+        """
+        for owner in (self.task, self.model):
+            if kind in owner.offers:
+                return owner.facts(kind)
+        raise NotApplicable(
+            f"needs {kind.__name__}, which neither task '{self.task.name}' nor architecture "
+            f"'{self.model.name}' offers"
+        )
+
+
+Drawing = Callable[[Findings, "Figure"], None]
+
+
+class Analysis(ABC):
+    """One way to look at a network; an instance is one setting of its parameters.
+
+    `models` is SequenceModel (any network) or RecurrentModel (those with a state map);
+    `requires` are types of facts. `drawings` draw from stored findings alone.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    models: ClassVar[type[SequenceModel]] = SequenceModel
+    requires: ClassVar[tuple[type, ...]] = ()
+    drawings: ClassVar[Mapping[str, Drawing]] = {}
+
+    @abstractmethod
+    def measure(self, subject: Subject) -> Findings:
+        """Measure one subject.
+
+        Raises:
+            NotApplicable: measuring shows that the analysis does not apply; the reason is stored.
+        """
+
+
+def refusal(
+    analysis: type[Analysis], task: type[Task], architecture: type[SequenceModel]
+) -> str | None:
+    """None, or the reason why `analysis` cannot look at `architecture` trained on `task`."""
+    if not issubclass(architecture, analysis.models):
+        return f"{analysis.name} looks at a {analysis.models.__name__}; {architecture.name} is none"
+    missing = [
+        kind.__name__
+        for kind in analysis.requires
+        if kind not in task.offers and kind not in architecture.offers
+    ]
+    if missing:
+        return (
+            f"{analysis.name} needs {', '.join(missing)}, which neither {task.name} nor "
+            f"{architecture.name} offers"
+        )
+    return None
+
+
+def _plain(name: str, value: object) -> Scalar:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise PluginError(
+        f"the finding '{name}' is a {type(value).__name__}; a scalar is a float, int, bool or str "
+        "(put arrays into `arrays` and rows into `tables`)"
+    )

@@ -1,0 +1,121 @@
+"""What an architecture is: one network, written for one sequence batch; the core stacks many."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from emtkit.errors import PluginError
+from emtkit.plugin.task import Task
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a network did: `states` (B T H), `outputs` (B T O), `extras` such as attention maps."""
+
+    states: Tensor
+    outputs: Tensor
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+class SequenceModel(nn.Module, ABC):
+    """One network that hears `driven` steps and then goes on by itself.
+
+    The constructor takes the task, and keyword-only parameters that a study file may set. All
+    randomness of the constructor comes from torch's generator, which the core seeds. Whatever it
+    takes from the task beyond sizes is a registered buffer: it is stacked with the parameters.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    offers: ClassVar[tuple[type, ...]] = ()
+
+    @classmethod
+    def trains(cls, parameters: Mapping[str, Any]) -> bool:
+        """Whether there is anything to train; constructed networks answer False."""
+        return True
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """None, or the reason why this architecture does not apply to `task`."""
+        return None
+
+    @abstractmethod
+    def trace(self, inputs: Tensor, steps: int) -> Trace:
+        """Hear `inputs` (B driven I), then go on to `steps` steps in all."""
+
+    def facts(self, kind: type[F]) -> F:
+        """The fact of type `kind`, one of `offers`."""
+        raise PluginError(
+            f"architecture '{self.name}' was asked for the fact {kind.__name__}; it offers "
+            f"{[offer.__name__ for offer in self.offers]} and must answer each in `facts`"
+        )
+
+    def forward(self, inputs: Tensor, steps: int) -> Trace:
+        """`trace`, under the name by which torch calls a module."""
+        return self.trace(inputs, steps)
+
+
+class RecurrentModel(SequenceModel):
+    """A network with one state of size H = `hidden`: h_t = step(h_{t-1}, u_t), y_t = read(h_t).
+
+    After the driven steps the input is zero. `y_t` is read after `u_t` enters.
+    """
+
+    hidden: int
+
+    def initial(self, batch: int) -> Tensor:
+        """The state before the first input (B H): zero unless a subclass says otherwise."""
+        like: Tensor = next(iter(self.state_dict(keep_vars=True).values()))
+        return like.new_zeros(batch, self.hidden)
+
+    @abstractmethod
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """The next state (B H) from the last one and one step of input (B I)."""
+
+    @abstractmethod
+    def read(self, state: Tensor) -> Tensor:
+        """Outputs (... O) of states (... H)."""
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """The state (B H) after the driven inputs (B driven I).
+
+        A substrate that is set from its history, not run through it, overrides this; it then
+        applies only to tasks whose scored steps all come after the driven ones.
+        """
+        state = self.initial(inputs.shape[0])
+        for step_inputs in inputs.unbind(1):
+            state = self.step(state, step_inputs)
+        return state
+
+    @classmethod
+    def encodes(cls) -> bool:
+        """Whether the driven phase is the subclass's own `encode`, not repeated steps."""
+        return cls.encode is not RecurrentModel.encode
+
+    def trace(self, inputs: Tensor, steps: int) -> Trace:
+        """Unroll `step`; where `encode` is overridden, the states before its result are initial."""
+        batch, driven = inputs.shape[:2]
+        state = self.initial(batch)
+        states: list[Tensor] = []
+        if self.encodes():
+            states = [state] * (driven - 1)
+            state = self.encode(inputs)
+            states.append(state)
+        else:
+            for step_inputs in inputs.unbind(1):
+                state = self.step(state, step_inputs)
+                states.append(state)
+        silence = torch.zeros_like(inputs[:, 0])
+        for _ in range(steps - driven):
+            state = self.step(state, silence)
+            states.append(state)
+        stacked = torch.stack(states, 1)
+        return Trace(stacked, self.read(stacked))

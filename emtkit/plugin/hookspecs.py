@@ -1,0 +1,32 @@
+"""The hooks a plugin module may implement; this is the whole gate."""
+
+from __future__ import annotations
+
+import pluggy
+
+from emtkit.plugin.analysis import Analysis
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.task import Task
+
+hookspec = pluggy.HookspecMarker("emtkit")
+hookimpl = pluggy.HookimplMarker("emtkit")
+
+API_VERSION = 1
+
+
+@hookspec
+def emtkit_tasks() -> list[type[Task]]:
+    """Task classes that this module offers."""
+    return []
+
+
+@hookspec
+def emtkit_architectures() -> list[type[SequenceModel]]:
+    """Architecture classes that this module offers."""
+    return []
+
+
+@hookspec
+def emtkit_analyses() -> list[type[Analysis]]:
+    """Analysis classes that this module offers."""
+    return []

@@ -1,0 +1,144 @@
+"""A signature is the schema: keyword-only constructor parameters are what a study may set."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from emtkit.errors import PluginError, did_you_mean
+
+Json = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a plugin as a reader sees it."""
+
+    name: str
+    type: str
+    default: Json
+    required: bool
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrong parameter: the path to it (names and positions), what is wrong, what to do."""
+
+    path: tuple[str | int, ...]
+    text: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Parameters with defaults filled in and numbers in one form, or the mistakes found."""
+
+    values: Mapping[str, Json]
+    mistakes: tuple[Mistake, ...]
+
+
+@cache
+def schema(plugin: type) -> type[BaseModel]:
+    """The pydantic model of `plugin`'s keyword-only constructor parameters.
+
+    Raises:
+        PluginError: the constructor takes `**kwargs`, or a parameter lacks its annotation.
+    """
+    hints = get_type_hints(plugin.__init__, include_extras=True)  # type: ignore[misc]
+    fields: dict[str, Any] = {}
+    for name, parameter in _keywords(plugin).items():
+        if name not in hints:
+            raise PluginError(
+                f"{plugin.__qualname__}: parameter '{name}' has no annotation; write its type"
+            )
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[name] = (hints[name], default)
+    strict = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+    return create_model(plugin.__name__, __config__=strict, **fields)
+
+
+def parameters(plugin: type) -> tuple[Parameter, ...]:
+    """Every parameter of `plugin`, in the order of its signature."""
+    hints = inspect.get_annotations(plugin.__init__)  # type: ignore[misc]
+    return tuple(
+        Parameter(
+            name,
+            _spelled(hints.get(name, "")),
+            None if entry.default is entry.empty else _json(entry.default),
+            entry.default is entry.empty,
+        )
+        for name, entry in _keywords(plugin).items()
+    )
+
+
+def resolve(plugin: type, given: Mapping[str, Json]) -> Resolved:
+    """Check `given` in JSON's strict sense and fill in the defaults.
+
+    `true` is no integer, `'3'` no number; a list is a tuple; an integer given for a float becomes
+    that float, so that `1` and `1.0` are one setting.
+    """
+    model = schema(plugin)
+    try:
+        # Through JSON: pydantic's strict mode then takes a list for a tuple, and nothing else.
+        checked = model.model_validate_json(json.dumps(dict(given)), strict=True)
+    except ValidationError as error:
+        return Resolved({}, tuple(_mistake(plugin, item) for item in error.errors()))
+    return Resolved(json.loads(checked.model_dump_json()), ())
+
+
+def build_arguments(plugin: type, values: Mapping[str, Json]) -> dict[str, Any]:
+    """Resolved `values` as the Python arguments that the constructor expects (lists as tuples)."""
+    checked = schema(plugin).model_validate_json(json.dumps(dict(values)), strict=True)
+    return {name: getattr(checked, name) for name in type(checked).model_fields}
+
+
+def _keywords(plugin: type) -> dict[str, inspect.Parameter]:
+    found = {}
+    for name, parameter in inspect.signature(plugin).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            raise PluginError(
+                f"{plugin.__qualname__} takes **{name}; name every parameter, so that a typo in a "
+                "study is found"
+            )
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            found[name] = parameter
+    return found
+
+
+def _mistake(plugin: type, item: Any) -> Mistake:
+    path = tuple(part for part in item["loc"] if not _is_branch(part))
+    known = [parameter.name for parameter in parameters(plugin)]
+    label = getattr(plugin, "name", plugin.__name__)
+    asked = ".".join(str(part) for part in path)
+    if item["type"] == "extra_forbidden":
+        return Mistake(path, f"{label} has no parameter '{asked}'", did_you_mean(asked, known))
+    if item["type"] == "missing":
+        return Mistake(path, f"{label} needs '{asked}'", f"allowed: {', '.join(known)}")
+    declared = next((p for p in parameters(plugin) if p.name == path[0]), None) if path else None
+    hint = f"'{declared.name}' is {declared.type}" if declared else ""
+    return Mistake(
+        path, f"{label}.{asked} = {json.dumps(item['input'], default=str)}: {item['msg']}", hint
+    )
+
+
+def _is_branch(part: str | int) -> bool:
+    # pydantic puts the tried member of a union into the path; a study's path has no such step.
+    return isinstance(part, str) and (
+        part in {"int", "float", "str", "bool", "none"} or "[" in part or "-" in part
+    )
+
+
+def _spelled(annotation: object) -> str:
+    if isinstance(annotation, str):
+        return annotation
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _json(value: object) -> Json:
+    return json.loads(json.dumps(value))  # type: ignore[no-any-return]

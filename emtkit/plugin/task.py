@@ -1,0 +1,128 @@
+"""What a task is: it makes batches, says how wrong an answer is, and offers facts of theory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from emtkit.errors import PluginError
+
+if TYPE_CHECKING:
+    from emtkit.plugin.stream import Stream
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Numbers of input channels I and output channels O."""
+
+    inputs: int
+    outputs: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences to answer; a stack of M tasks adds a leading M to every tensor.
+
+    `inputs` (B T I) are zero from step `driven` on; `targets` (B T O); `mask` (T) is 1 on the
+    steps that are scored and 0 elsewhere. `mask` and `driven` are fixed per task and horizon.
+
+    Raises:
+        PluginError: the shapes do not agree; the axis that is off is named.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    mask: Tensor
+    driven: int
+
+    def __post_init__(self) -> None:
+        steps = self.inputs.shape[-2]
+        if self.inputs.shape[:-1] != self.targets.shape[:-1]:
+            raise PluginError(
+                f"a batch has inputs {tuple(self.inputs.shape)} and targets "
+                f"{tuple(self.targets.shape)}; they must agree in all axes but the channels"
+            )
+        if self.mask.shape[-1] != steps:
+            raise PluginError(
+                f"a batch of {steps} steps has a mask of shape {tuple(self.mask.shape)}; "
+                "its last axis must be the steps"
+            )
+        if not 0 < self.driven <= steps:
+            raise PluginError(f"a batch of {steps} steps is driven for {self.driven} of them")
+
+    @property
+    def steps(self) -> int:
+        """Number of steps T."""
+        return int(self.inputs.shape[-2])
+
+
+class Task(ABC):
+    """One kind of sequences to remember; an instance is one setting of its parameters.
+
+    Keyword-only constructor parameters are what a study file may set. A subclass sets `name`,
+    and raises `version` whenever equal parameters would give other numbers.
+
+    Tasks with horizons (`horizons = True`) also set, on the instance, `horizon` (scored steps in
+    training) and `evaluation_horizon` (scored steps in evaluation). A shorter horizon gives the
+    first steps of a longer one.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    offers: ClassVar[tuple[type, ...]] = ()
+    horizons: ClassVar[bool] = False
+    horizon: int | None = None
+    evaluation_horizon: int | None = None
+
+    @property
+    @abstractmethod
+    def channels(self) -> Channels:
+        """Numbers of input and output channels."""
+
+    @abstractmethod
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        """Draw `batch` sequences from `stream`, with `horizon` scored steps where there are any."""
+
+    @staticmethod
+    def sample_rows(
+        tasks: Sequence[Task], batch: int, streams: Sequence[Stream], horizon: int | None = None
+    ) -> Batch:
+        """The batches of M tasks of equal shapes as one: inputs M B T I, targets M B T O, mask M T.
+
+        Equal, bit for bit, to `sample` row by row. Override it where one draw serves many rows.
+        """
+        rows = [
+            task.sample(batch, stream, horizon) for task, stream in zip(tasks, streams, strict=True)
+        ]
+        return Batch(
+            torch.stack([row.inputs for row in rows]),
+            torch.stack([row.targets for row in rows]),
+            torch.stack([row.mask for row in rows]),
+            rows[0].driven,
+        )
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Error per sequence and step (B T) of `outputs` (B T O); the core masks and averages."""
+
+    def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Further numbers (0-d tensors) on the masked steps; they become columns `test.<name>`."""
+        return {}
+
+    def facts(self, kind: type[F]) -> F:
+        """The fact of type `kind`, one of `offers`."""
+        raise _no_fact(self, kind)
+
+
+def _no_fact(owner: Task, kind: type) -> PluginError:
+    return PluginError(
+        f"task '{owner.name}' was asked for the fact {kind.__name__}; it offers "
+        f"{[offer.__name__ for offer in owner.offers]} and must answer each in `facts`"
+    )

@@ -1,0 +1,119 @@
+"""The records of a plan, and the content keys by which results are found again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from emtkit.study.settings import Evaluation, Training
+
+TRAINING_VERSION = 1
+"""Raised when the core's training of an unchanged cell would give other numbers."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plugin with all its parameters resolved."""
+
+    name: str
+    version: int
+    parameters: Mapping[str, Any]
+
+    def identity(self) -> list[Any]:
+        """What of it enters a key."""
+        return [self.name, self.version, dict(self.parameters)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network. `key` says what it is; `trains` is False for constructed networks.
+
+    `reason`, when given, says why this architecture does not apply to this task.
+    """
+
+    key: str
+    task: Choice
+    architecture: Choice
+    training: Training
+    seed: int
+    trains: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One analysis to be made of one cell; `reason` says why it does not apply.
+
+    `key` is the finding's. `steps` are the iterations at which it is measured when `at` is
+    'snapshots', else empty.
+    """
+
+    key: str
+    label: str
+    analysis: Choice
+    at: Literal["end", "snapshots"]
+    steps: tuple[int, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The evaluation of one cell, itself a finding.
+
+    `horizon` counts scored outputs and is what the metrics see, `loss_horizon` what `test.loss`
+    sees; both are None for tasks without horizons.
+    """
+
+    key: str
+    sequences: int
+    horizon: int | None
+    loss_horizon: int | None
+    at: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the frame: a cell under the labels that its study gives it."""
+
+    grid: str
+    task: str
+    architecture: str
+    cell: Cell
+    judgement: Judgement
+    measures: tuple[Measure, ...]
+
+
+def cell_key(
+    task: Choice, architecture: Choice, training: Training, seed: int, trains: bool
+) -> str:
+    """Key of a cell: everything that decides its weights, and nothing else.
+
+    Snapshots are left out (they only look), and so is the training of a constructed network,
+    its dtype aside.
+    """
+    settings = training.model_dump(mode="json", by_alias=True, exclude={"snapshots"})
+    kept = settings if trains else {"dtype": settings["dtype"]}
+    return digest(["cell", TRAINING_VERSION, task.identity(), architecture.identity(), kept, seed])
+
+
+def finding_key(cell: str, analysis: Choice, at: str, steps: tuple[int, ...]) -> str:
+    """Key of a finding: the cell, the analysis with its parameters, and when it looked."""
+    return digest(["finding", cell, analysis.identity(), at, list(steps)])
+
+
+def judgement(
+    cell: str, evaluation: Evaluation, horizon: int | None, loss_horizon: int | None
+) -> Judgement:
+    """The evaluation of a cell with its horizons resolved."""
+    identity = [evaluation.sequences, horizon, loss_horizon, list(evaluation.at)]
+    key = digest(["test", TRAINING_VERSION, cell, *identity])
+    return Judgement(key, evaluation.sequences, horizon, loss_horizon, evaluation.at)
+
+
+def digest(value: Any) -> str:
+    """Hash of canonical JSON: sorted keys, floats in shortest round-trip form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -38,7 +38,7 @@ class EmtCircuit(RecurrentModel):
         task: Task,
         *,
         hidden: Annotated[int, Field(ge=1)] = 128,
-        basis: circuit.Basis = "orthonormal",
+        basis: Literal["orthonormal", "gaussian"] = "orthonormal",
         start: Literal["history", "input"] = "history",
         activation: Literal["linear", "tanh"] = "linear",
         amplitude: Annotated[float, Field(gt=0)] = 1.0,

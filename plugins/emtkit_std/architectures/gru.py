@@ -14,8 +14,9 @@ from emtkit_std._circuit import refuse_real_values
 
 
 class GatedRecurrentUnit(RecurrentModel):
-    """h(t) = (1 - z) n + z h(t-1), y(t) = W_r h(t), with gates
+    """Gated recurrent unit with a linear readout.
 
+        h(t) = (1 - z) n + z h(t-1),   y(t) = W_r h(t)
         r, z = sigmoid(W_uh u(t) + W_hh h(t-1) + b)          (their rows)
         n    = tanh(W_uh u(t) + b + r (W_hh h(t-1) + b_n))   (the last H rows)
 

@@ -16,10 +16,12 @@ from emtkit_std._facts import HistoryLaw
 
 
 class SequentialEpisodicMemory(RecurrentModel):
-    """V(t) = Xi Phi Xi^+ s(V(t-1)) + eps Xi_s u(t),   y(t) = (Xi^+ s(V(t)))_s / eps.
+    """Sequential episodic memory that runs the task's rule on its memories, with nothing to train.
+
+        V(t) = Xi Phi Xi^+ s(V(t-1)) + eps Xi_s u(t),   y(t) = (Xi^+ s(V(t)))_s / eps
 
     The discrete form of GSEMM with its fast variables slaved; h = s(V) is an Elman network with
-    W = Xi Phi Xi^+ (the analysis `conjugacy` measures that). Nothing is trained: Phi is the
+    W = Xi Phi Xi^+ (the analysis `conjugacy` measures that). Phi is the
     task's, on the m coordinates that its mask keeps, and the memories Xi (H, m) are `memories`
     (H rows of m numbers) or, by default, random with entries N(0, 1/H). The state starts from
     the history, V(s) = eps Xi (u(1), ..., u(s)). For tanh a small `amplitude` eps keeps it near

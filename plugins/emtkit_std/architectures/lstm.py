@@ -14,8 +14,9 @@ from emtkit_std._circuit import refuse_real_values
 
 
 class LongShortTermMemory(RecurrentModel):
-    """c(t) = f c(t-1) + i g, h(t) = o tanh(c(t)), y(t) = W_r h(t), with gates
+    """Long short-term memory with a linear readout.
 
+        c(t) = f c(t-1) + i g,   h(t) = o tanh(c(t)),   y(t) = W_r h(t)
         i, f, o = sigmoid(W_uh u(t) + W_hh h(t-1) + b),   g = tanh(... + b)
 
     W_hh (4n, n) and W_uh (4n, I) hold the rows of i, f, g, o in this order, n = `hidden`; all

@@ -19,10 +19,6 @@ from emtkit_std import _selection as selections
 from emtkit_std._facts import HistoryLaw
 
 F = TypeVar("F")
-Rule = Literal[
-    *("T1", "T2", "T3", "T4", "repeat", "diagonal", "signed", "fibonacci", "custom"),
-    *("waves_t3", "waves_t4"),
-]
 
 
 class HistoryDependentSystem(Task):
@@ -59,7 +55,19 @@ class HistoryDependentSystem(Task):
     def __init__(
         self,
         *,
-        rule: Rule = "T1",
+        rule: Literal[
+            "T1",
+            "T2",
+            "T3",
+            "T4",
+            "repeat",
+            "diagonal",
+            "signed",
+            "fibonacci",
+            "custom",
+            "waves_t3",
+            "waves_t4",
+        ] = "T1",
         history: Annotated[int, Field(ge=1)] = 8,
         dimension: Annotated[int, Field(ge=1)] = 8,
         horizon: Annotated[int, Field(ge=1)] = 100,

@@ -35,6 +35,15 @@ class Heads:
     W_V: Array
 
 
+@dataclass(frozen=True)
+class BoundaryHeads:
+    """A fact of models whose columns are continued by attention; `bounded`: tanh on the new one."""
+
+    heads: Heads
+    history: int
+    bounded: bool
+
+
 def constructed_heads(
     operator: Array, history: int, strength: float, heads: int, rank: int, temperature: float = 1.0
 ) -> Heads:

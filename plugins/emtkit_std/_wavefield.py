@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emtkit_std._memories import windows
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -48,6 +50,18 @@ class Wavefield:
     def until(self, steps: int) -> Wavefield:
         """The first `steps` steps."""
         return Wavefield(self.values[:, :steps], self.kept)
+
+
+@dataclass(frozen=True)
+class NativeColumns:
+    """A fact of models that hold columns by construction: `basis` (H, s d), oldest first.
+
+    `history` s and `dimension` d are the model's own; they need not be the task's.
+    """
+
+    history: int
+    dimension: int
+    basis: Array
 
 
 @dataclass(frozen=True)
@@ -111,8 +125,8 @@ def coordinates(
 
 def sliding_history(values: Array, history: int) -> Array:
     """Windows (B, T-s+1, s, d) of a sequence (B T d): row t holds the s values up to t + s - 1."""
-    windows = np.lib.stride_tricks.sliding_window_view(values, history, axis=1)
-    return np.ascontiguousarray(np.swapaxes(windows, 2, 3))
+    flat = windows(values, history)
+    return flat.reshape(*flat.shape[:2], history, values.shape[-1])
 
 
 def fit_history(states: Array, history: Array) -> HistoryFit:

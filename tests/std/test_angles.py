@@ -3,12 +3,13 @@ import pytest
 
 from emtkit_std import _angles as angles
 from emtkit_std import _binding as binding
+from emtkit_std import _selection as selection_rules
 
 RULES = ("T1", "T2", "T3", "T4")
 
 
 def spectrum_of(rule):
-    selection = binding.published(rule)
+    selection = selection_rules.published(rule)
     return np.linalg.eigvals(binding.phi_of(selection.operator, selection.history))
 
 
@@ -48,7 +49,7 @@ def test_assignment_is_optimal_where_the_nearest_choice_is_not():
 
 def test_angle_noise_is_measured_as_its_own_size_or_less():
     generator = np.random.default_rng(0)
-    theory = binding.published("T3").spectrum
+    theory = selection_rules.published("T3").spectrum
     noise = 0.01 * generator.standard_normal(len(theory))
     result = angles.compare_spectra(1.01 * theory * np.exp(1j * noise), theory)
     assert result.error == pytest.approx(abs(noise).mean(), rel=0.05)
@@ -70,13 +71,13 @@ def test_gap_and_top_error_describe_a_spectrum_whose_counts_differ():
     [("T1", 0.1965, 0.006), ("T2", 0.152, 0.012), ("T3", 0.110, 0.012), ("T4", 0.084, 0.015)],
 )
 def test_golden_10_null(rule, mean, tolerance):
-    theory = binding.published(rule).spectrum
+    theory = selection_rules.published(rule).spectrum
     normals = np.random.default_rng(1).standard_normal((50, len(theory), len(theory)))
     assert angles.null_angle_error(theory, normals) == pytest.approx(mean, abs=tolerance)
 
 
 def test_golden_10_null_at_the_small_size():
-    theory = binding.repeat(4, 4).spectrum
+    theory = selection_rules.repeat(4, 4).spectrum
     normals = np.random.default_rng(1).standard_normal((50, 16, 16))
     assert angles.null_angle_error(theory, normals) == pytest.approx(0.390, abs=0.02)
 

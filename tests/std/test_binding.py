@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emtkit_std import _binding as binding
+from emtkit_std import _selection as selection_rules
 
 RULES = ("T1", "T2", "T3", "T4")
 # Table 1 of arXiv:2310.02430, outputs 1..8 as sign (variable, dimension), both from 1.
@@ -34,7 +35,7 @@ DETERMINANT = {"T1": 1, "T2": 1, "T3": 1, "T4": -1}
 
 
 def phi_of_rule(rule):
-    selection = binding.published(rule)
+    selection = selection_rules.published(rule)
     return binding.phi_of(selection.operator, selection.history)
 
 
@@ -44,39 +45,39 @@ def signed_permutations(draw):
     unit = st.floats(0, 1, exclude_max=True)
     row = st.lists(unit, min_size=dimension, max_size=dimension)
     uniforms = draw(st.lists(row, min_size=3, max_size=3))
-    return binding.random_signed(history, dimension, np.array(uniforms))
+    return selection_rules.random_signed(history, dimension, np.array(uniforms))
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_published_triples_decode_to_the_printed_rules(rule):
-    selection = binding.published(rule)
+    selection = selection_rules.published(rule)
     read = zip(selection.sign, selection.variables, selection.dimensions, strict=True)
     assert [(sign, variable, dim + 1) for sign, variable, dim in read] == PRINTED[rule]
 
 
 def test_the_rules_of_the_waves_paper_decode_to_its_formulas():
     # x_n = (x_{n-4}[0], x_{n-2}[1], -x_{n-4}[2], x_{n-2}[3])
-    third = binding.published("waves_t3")
+    third = selection_rules.published("waves_t3")
     assert (third.delays, third.dimensions) == ((4, 2, 4, 2), (0, 1, 2, 3))
     assert third.sign == (1, 1, -1, 1)
     # x_n = (x_{n-4}[2], -x_{n-3}[0], x_{n-2}[3], -x_{n-1}[1])
-    fourth = binding.published("waves_t4")
+    fourth = selection_rules.published("waves_t4")
     assert (fourth.delays, fourth.dimensions) == ((4, 3, 2, 1), (2, 0, 3, 1))
     assert fourth.sign == (1, -1, 1, -1)
 
 
 def test_repeat_and_diagonal_are_the_first_two_rules_at_any_size():
-    assert binding.repeat(8, 8) == binding.published("T1")
-    assert binding.diagonal(8, 8) == binding.published("T2")
-    small = binding.diagonal(6, 4)
+    assert selection_rules.repeat(8, 8) == selection_rules.published("T1")
+    assert selection_rules.diagonal(8, 8) == selection_rules.published("T2")
+    small = selection_rules.diagonal(6, 4)
     assert small.core_rank == sum(6 - j for j in range(4))
     with pytest.raises(ValueError, match="must not exceed history"):
-        binding.diagonal(3, 4)
+        selection_rules.diagonal(3, 4)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_golden_4_closed_forms(rule):
-    selection, phi = binding.published(rule), phi_of_rule(rule)
+    selection, phi = selection_rules.published(rule), phi_of_rule(rule)
     assert sorted((c.length, c.sign) for c in selection.cycles) == CYCLES[rule]
     assert np.linalg.matrix_rank(phi) == MATRIX_RANK[rule]
     assert selection.core_rank == binding.core_rank(phi) == CORE_RANK[rule]
@@ -88,7 +89,7 @@ def test_golden_4_closed_forms(rule):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_golden_4_closed_form_spectrum_is_that_of_the_core(rule):
-    selection = binding.published(rule)
+    selection = selection_rules.published(rule)
     inner = binding.masked(phi_of_rule(rule), selection.mask)
     measured = np.linalg.eigvals(inner)
     distance = abs(measured[:, None] - selection.spectrum[None, :])
@@ -98,7 +99,7 @@ def test_golden_4_closed_form_spectrum_is_that_of_the_core(rule):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_golden_4_masked_core_is_an_orthogonal_integer_matrix_of_the_known_period(rule):
-    selection, phi = binding.published(rule), phi_of_rule(rule)
+    selection, phi = selection_rules.published(rule), phi_of_rule(rule)
     inner = binding.masked(phi, selection.mask).astype(int)
     identity = np.eye(len(inner), dtype=int)
     assert (inner @ inner.T == identity).all()
@@ -112,7 +113,7 @@ def test_golden_4_masked_core_is_an_orthogonal_integer_matrix_of_the_known_perio
 
 @pytest.mark.parametrize("rule", RULES)
 def test_golden_2_leave_one_out_mask_is_the_closed_one(rule):
-    selection, phi = binding.published(rule), phi_of_rule(rule)
+    selection, phi = selection_rules.published(rule), phi_of_rule(rule)
     mask = binding.optimised_mask(phi)
     assert (mask == selection.mask).all()
     kept = mask.reshape(8, 8).sum(axis=1).tolist()
@@ -135,9 +136,9 @@ def test_closed_forms_hold_for_any_signed_permutation(selection):
 @settings(max_examples=50, deadline=None)
 @given(signed_permutations())
 def test_a_triple_survives_encoding(selection):
-    table_id = binding.encode(selection)
-    assert binding.decode(table_id, selection.history, selection.dimension) == selection
-    assert binding.selection_of(selection.operator, selection.history) == selection
+    table_id = selection_rules.encode(selection)
+    assert selection_rules.decode(table_id, selection.history, selection.dimension) == selection
+    assert selection_rules.selection_of(selection.operator, selection.history) == selection
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_a_triple_survives_encoding(selection):
 )
 def test_a_triple_of_another_form_is_refused_with_the_reason(table_id, reason):
     with pytest.raises(ValueError, match=reason):
-        binding.decode(table_id, 4, 2)
+        selection_rules.decode(table_id, 4, 2)
 
 
 def test_a_rule_that_never_reads_a_dimension_has_an_incomplete_core():
@@ -167,7 +168,7 @@ def test_a_rule_that_never_reads_a_dimension_has_an_incomplete_core():
     assert not verdict.core_complete
     assert "core is incomplete" in verdict.reasons[0]
     with pytest.raises(ValueError, match="read exactly once"):
-        _ = binding.selection_of(f, 2).cycles
+        _ = selection_rules.selection_of(f, 2).cycles
 
 
 @pytest.mark.parametrize("rule", RULES[1:])
@@ -231,7 +232,7 @@ def test_a_jordan_block_on_the_circle_diverges_although_no_modulus_exceeds_one()
 
 
 def test_golden_9_only_repeat_copy_is_within_reach_of_a_linear_network_from_rest():
-    gaps = [binding.toeplitz_gap(binding.published(rule).operator, 8, 12) for rule in RULES]
+    gaps = [binding.toeplitz_gap(selection_rules.published(rule).operator, 8, 12) for rule in RULES]
     assert gaps == [0.0, 1.0, 1.0, 1.0]
     f = binding.fibonacci(2, 1)
     assert binding.toeplitz_gap(f, 2, 2) == 1

@@ -6,6 +6,7 @@ import pytest
 from emtkit_std import _angles as angles
 from emtkit_std import _binding as binding
 from emtkit_std import _memories as memories
+from emtkit_std import _selection as selection_rules
 
 RULES = ("T1", "T2", "T3", "T4")
 HIDDEN = 128
@@ -39,7 +40,7 @@ class Circuit:
 
 
 def circuit(rule, kind, seed=1):
-    selection = binding.published(rule)
+    selection = selection_rules.published(rule)
     return Circuit(selection.operator, selection.history, selection.mask, kind, seed)
 
 
@@ -106,7 +107,7 @@ def test_golden_6_a_transient_block_changes_nothing():
 
 
 def test_golden_6_the_unmasked_circuit_is_read_by_the_dual_in_its_own_coordinates():
-    selection = binding.published("T2")
+    selection = selection_rules.published("T2")
     everything = np.ones(64, dtype=bool)
     whole = Circuit(selection.operator, 8, everything, "gaussian")
     core = memories.spectral_core(whole.recurrence)
@@ -176,7 +177,7 @@ def test_no_core_is_refused():
 
 
 def test_windows_hold_the_history_oldest_first_and_states_of_the_circuit_agree_with_them():
-    selection = binding.published("T4")
+    selection = selection_rules.published("T4")
     exact = circuit("T4", "gaussian")
     generator = np.random.default_rng(0)
     start = generator.choice([-1.0, 1.0], (3, 8, 8))

@@ -21,9 +21,9 @@ class DiagonalSSM(RecurrentModel):
     """h_t = A h_{t-1} + W_uh u_t, y_t = W_r h_t + b_r, with A diagonal or a fixed shift.
 
     `diagonal`: hidden/2 complex modes as pairs of real units, A = diag exp(-e^a + i theta), both
-    trained and always stable; they begin as S4D-Lin at step 1/modes: decay e^{-1/(2 modes)} and angles
-    pi n / modes. `shift`: A moves the content of one register per input by one place (fixed, as is
-    W_uh, which writes its first place), and only the readout is trained: H3's shift.
+    trained and always stable; they begin as S4D-Lin at step 1/modes: decay e^{-1/(2 modes)} and
+    angles pi n / modes. `shift`: A moves the content of one register per input by one place
+    (fixed, as is W_uh, which writes its first place), and only the readout is trained: H3's shift.
     Both are linear and time-invariant. `relu` is applied to the outputs.
 
     References: Gu, Goel, Gupta and Re 2022, arXiv:2206.11893; Dao et al. 2022, arXiv:2212.14052.
@@ -100,9 +100,7 @@ class DiagonalSSM(RecurrentModel):
         decay = torch.exp(-torch.exp(self.log_decay))
         cosine, sine = decay * torch.cos(self.angle), decay * torch.sin(self.angle)
         real, imaginary = state.chunk(2, -1)
-        return torch.cat(
-            [cosine * real - sine * imaginary, sine * real + cosine * imaginary], -1
-        )
+        return torch.cat([cosine * real - sine * imaginary, sine * real + cosine * imaginary], -1)
 
     def _shifted(self, state: Tensor) -> Tensor:
         registers = state.reshape(*state.shape[:-1], -1, self.places)

@@ -27,7 +27,7 @@ class TWMAttention(RecurrentModel):
     column. `exact_strength` builds the rule instead of training it: one head per column that it
     reads, with this score on that column; the rest is softmax leak.
 
-    The trace holds `attention` (B T heads s): the weights by which each state writes the next column.
+    The trace holds `attention` (B T heads s): by which weights each state writes the next column.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eq. 8, with the sum running over the
     s columns and W_K^T W_Q in place of W_K W_Q.

@@ -21,14 +21,15 @@ TAPS = 3
 class WaveRNN(RecurrentModel):
     """h_t = sigma(u (*) h_{t-1} + b_u + W_uh u_t + b), y_t = W_r vec(h_t) + b_r: waves on rings.
 
-    (u (*) h)[o, x] = sum_i sum_k u[o, i, k] h[i, x + k - 1], k = 0..2, over `channels` (default: one
-    per input) of `sites` each; the state is flattened channel by channel. Kernel `shift` is the
-    one-way wave equation at one site per step towards lower sites (u[o, o, 2] = 1), `identity` does
-    not move, `random` is the usual convolution. Writing: `identity` puts input j into channel j at
-    the source site (the paper), `ones` every input into every channel there (the released code, rank
-    one), `normal` draws N(0, .001^2) everywhere. The ring is closed, so content comes back to site 0
-    after `sites` steps; `open` lets it leave at site 0 and writes at the last site instead (ours).
-    Where the rounds divide the sequence length, repeat copy needs no rule at all.
+    (u (*) h)[o, x] = sum_i sum_k u[o, i, k] h[i, x + k - 1], k = 0..2, over `channels` (default:
+    one per input) of `sites` each; the state is flattened channel by channel. Kernel `shift` is
+    the one-way wave equation at one site per step towards lower sites (u[o, o, 2] = 1),
+    `identity` does not move, `random` is the usual convolution. Writing: `identity` puts input j
+    into channel j at the source site (the paper), `ones` every input into every channel there
+    (the released code, rank one), `normal` draws N(0, .001^2) everywhere. The ring is closed:
+    content comes back to site 0 after `sites` steps; `open` lets it leave at site 0 and writes at
+    the last site instead (ours). Where the history divides `sites`, repeat copy needs no rule at
+    all: prefer sizes that do not.
 
     References: Keller, Muller, Sejnowski and Welling 2023, arXiv:2309.08045, Eq. 3.
     """

@@ -62,7 +62,7 @@ class Sample:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, chosen: NDArray[Any]) -> Sample:
+    def take(self, chosen: NDArray[Any] | list[int]) -> Sample:
         """The sample with its members chosen by index; `chosen` may have leading axes."""
         return Sample(self.values[chosen], None if self.by is None else self.by[chosen])
 
@@ -97,26 +97,28 @@ def estimate(sample: Sample, statistic: Statistic) -> Estimate:
     """
     _check(sample)
     value = float(statistic(sample.values, sample.by))
-    return _interval(value, _resample([sample], statistic, len(sample))[0], len(sample))
+    return _interval(value, _resample(sample, statistic), len(sample))
 
 
-def difference(a: Sample, b: Sample, statistic: Statistic) -> Difference:
-    """statistic(a) - statistic(b), the members of `a` and `b` paired by position.
+def difference(a: Sample, b: Sample, of_a: Statistic, of_b: Statistic | None = None) -> Difference:
+    """of_a(a) - of_b(b) (default: the same statistic), members paired by position.
 
-    Pairs are resampled together. Mean and median carry a permutation p; best and share do not
+    Pairs are resampled together. Two means or two medians carry a permutation p; others do not
     (swapping the members of a pair says little about an extreme).
 
     Raises:
         ValueError: unequal lengths, an empty sample or NaN.
     """
+    of_b = of_b or of_a
     _check(a)
     _check(b)
     if len(a) != len(b):
         raise ValueError(f"pairs need equal lengths; found {len(a)} and {len(b)}")
-    value = float(statistic(a.values, a.by)) - float(statistic(b.values, b.by))
-    draws_a, draws_b = _resample([a, b], statistic, len(a))
-    p = permutation_p(a, b, statistic) if statistic.kind in ("mean", "median") else None
-    return Difference(_interval(value, draws_a - draws_b, len(a)), p, effect_size(a, b))
+    value = float(of_a(a.values, a.by)) - float(of_b(b.values, b.by))
+    draws = _resample(a, of_a) - _resample(b, of_b)
+    tested = of_a == of_b and of_a.kind in ("mean", "median")
+    p = permutation_p(a, b, of_a) if tested else None
+    return Difference(_interval(value, draws, len(a)), p, effect_size(a, b))
 
 
 def permutation_p(a: Sample, b: Sample, statistic: Statistic) -> float:
@@ -181,20 +183,12 @@ def _interval(value: float, draws: Numbers, n: int) -> Estimate:
     return Estimate(value, min(low, value), max(high, value), n)
 
 
-def _resample(samples: Sequence[Sample], statistic: Statistic, n: int) -> list[Numbers]:
-    """The statistic of each sample on the same resampled members, RESAMPLES of them."""
-    if n == 1:
-        return [statistic(sample.values[None], _row(sample.by)) for sample in samples]
-    found: list[list[Numbers]] = [[] for _ in samples]
-    for chosen in _draws(n):
-        for kept, sample in zip(found, samples, strict=True):
-            drawn = sample.take(chosen)
-            kept.append(statistic(drawn.values, drawn.by))
-    return [np.concatenate(parts) for parts in found]
-
-
-def _row(by: Numbers | None) -> Numbers | None:
-    return None if by is None else by[None]
+def _resample(sample: Sample, statistic: Statistic) -> Numbers:
+    """The statistic of resampled members; equal n means equal draws, which keeps pairs together."""
+    if len(sample) == 1:
+        return statistic(sample.values[None], None if sample.by is None else sample.by[None])
+    drawn = [sample.take(chosen) for chosen in _draws(len(sample))]
+    return np.concatenate([statistic(part.values, part.by) for part in drawn])
 
 
 def _draws(n: int) -> Iterable[NDArray[np.int64]]:

@@ -69,7 +69,7 @@ def test_best_is_the_value_of_the_network_with_the_extreme_by(direction, value):
 
 def test_best_resamples_seeds_exactly():
     # P(best of 3 is missed by a resample of 3) = (2/3)^3 = .296, (1/3)^3 = .037 for both best
-    draws = stats._resample([sample(7, 8, 9, by=(1, 2, 3))], Statistic("best"), 3)[0]
+    draws = stats._resample(sample(7, 8, 9, by=(1, 2, 3)), Statistic("best"))
     assert np.mean(draws > 7) == pytest.approx((2 / 3) ** 3, abs=0.03)
     assert np.mean(draws > 8) == pytest.approx((1 / 3) ** 3, abs=0.015)
 

@@ -108,6 +108,11 @@ def standing_text(found: Aggregate) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
+def word_of(value: Any) -> str:
+    """A most frequent value as it is shown."""
+    return str(value) if not isinstance(value, bool) else ("yes" if value else "no")
+
+
 def _by(quantity: Quantity) -> list[str]:
     if quantity.statistic != "best":
         return []
@@ -190,7 +195,7 @@ def _evaluate(
     if statistic is None:
         mode, count = min(Counter(values).items(), key=lambda item: (-item[1], str(item[0])))
         common = count / len(values)
-        return replace(account, value=_word(mode), near_best=common, texts=tuple(values))
+        return replace(account, value=word_of(mode), near_best=common, texts=tuple(values))
     if any(isinstance(value, str) for value in [*values, *by]):
         if len(values) == 1 and quantity.statistic != "share":
             return replace(account, value=str(values[0]), texts=tuple(values))
@@ -207,10 +212,6 @@ def _evaluate(
     return replace(
         account, value=found.value, low=found.low, high=found.high, near_best=near, sample=sample
     )
-
-
-def _word(value: Any) -> str:
-    return str(value) if not isinstance(value, bool) else ("yes" if value else "no")
 
 
 def _commonest(reasons: Sequence[str]) -> str:

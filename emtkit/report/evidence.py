@@ -47,6 +47,10 @@ class Evidence:
         self.frame = frame
         self.reasons = reasons if reasons is not None else pd.DataFrame()
         self._columns: dict[str, list[Any]] = {}
+        self._levels: dict[str, list[Any]] = {}
+        self._labels: dict[str, list[str]] = {}
+        for name in map(str, frame.columns):
+            self._labels.setdefault(name.partition(".")[0], []).append(name)
         self._causes = _causes(self.reasons)
 
     def __len__(self) -> int:
@@ -76,19 +80,21 @@ class Evidence:
 
     def levels(self, row: int, axes: Sequence[str]) -> tuple[Any, ...]:
         """The row's values on `axes`, hashable."""
-        return tuple(hashable(self.column(axis)[row]) for axis in axes)
+        return tuple(self._level_column(axis)[row] for axis in axes)
 
     def groups(self, rows: Iterable[int], axes: Sequence[str]) -> dict[tuple[Any, ...], list[int]]:
         """Rows by their values on `axes`, in order of appearance."""
+        columns = [self._level_column(axis) for axis in axes]
         found: dict[tuple[Any, ...], list[int]] = {}
         for row in rows:
-            found.setdefault(self.levels(row, axes), []).append(row)
+            found.setdefault(tuple([column[row] for column in columns]), []).append(row)
         return found
 
     def varying(self, rows: Sequence[int]) -> list[str]:
         """The axes on which `rows` differ, the seed included."""
         names = [name for name in self.axes() if name in self.frame.columns]
-        return [name for name in names if len(self.groups(rows, [name])) > 1]
+        columns = {name: self._level_column(name) for name in names}
+        return [name for name, column in columns.items() if len({column[row] for row in rows}) > 1]
 
     def axes(self) -> list[str]:
         """Every column that says what a network is, the most telling first."""
@@ -107,10 +113,15 @@ class Evidence:
         for key in ((cell, label, scalar), (cell, label, "")):
             if key in self._causes:
                 return self._causes[key]
-        siblings = [other for other in self.frame.columns if str(other).startswith(f"{label}.")]
+        siblings = self._labels.get(label, [])
         if any(self.column(other)[row] is not None for other in siblings):
             return Cause("undefined", f"{name} has no value")
         return Cause("missing", f"{label} has not been measured")
+
+    def _level_column(self, name: str) -> list[Any]:
+        if name not in self._levels:
+            self._levels[name] = [hashable(value) for value in self.column(name)]
+        return self._levels[name]
 
     def _reason_of(self, row: int) -> str:
         reason = self.column("reason")[row] if "reason" in self.frame.columns else None

@@ -32,6 +32,7 @@ _LATEX = {
     "≥": r"$\geq$",
     "≤": r"$\leq$",
     "[": "{[}",  # a bracket after a line break would be read as the break's option
+    "ϕ": r"$\phi$",
     "²": "$^2$",
     "°": r"$^\circ$",
 }

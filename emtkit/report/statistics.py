@@ -170,6 +170,12 @@ def share_near_best(by: Numbers, direction: Literal["min", "max"], within: float
     return float(np.mean(np.abs(by - best) <= within * abs(best)))
 
 
+def resampled_members(n: int) -> Iterator[NDArray[np.int64]]:
+    """The members of n that each bootstrap resample draws, n of them, RESAMPLES times."""
+    for block in _draws(n):
+        yield from block
+
+
 def _check(sample: Sample) -> None:
     if not len(sample):
         raise ValueError("a statistic of no values is undefined")

@@ -7,6 +7,7 @@ reasons have a row per number that is not there: `cell label scalar reason statu
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class Evidence:
         """
         if name not in self._columns:
             if name in self.frame.columns:
-                self._columns[name] = [plain(value) for value in self.frame[name].tolist()]
+                read = _parameter if name.startswith(AXIS_FAMILIES) else plain
+                self._columns[name] = [read(value) for value in self.frame[name].tolist()]
             else:
                 self._check_absent(name)
                 self._columns[name] = [None] * len(self.frame)
@@ -179,6 +181,16 @@ def level_text(value: Any) -> str:
 def where_text(where: Mapping[str, Any]) -> str:
     """A condition as a phrase: `task.delay = 3, architecture = elman`."""
     return ", ".join(f"{name} = {level_text(wanted)}" for name, wanted in where.items())
+
+
+def _parameter(value: Any) -> Any:
+    """A parameter; the frame holds those that are lists as JSON text."""
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return plain(value)
 
 
 def _causes(reasons: pd.DataFrame) -> dict[tuple[str, str, str], Cause]:

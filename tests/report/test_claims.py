@@ -87,10 +87,7 @@ def test_comparisons_between_conditions_are_tested_in_pairs(shift, word, stat):
     assert found.value - found.compared == pytest.approx(found.estimate.value)
     assert found.estimate.value == pytest.approx(shift, abs=0.1)
     assert len(found.cells) == 16
-    if shift == 0:
-        assert found.p is None or found.p > 0.05
-    elif stat == "mean" or shift < 0:
-        assert found.p == 2 / 2**8
+    assert found.p == 2 / 2**8 if shift else found.p > 0.05
 
 
 def test_few_seeds_cannot_reach_a_p_and_it_says_so():

@@ -220,3 +220,9 @@ def test_mistakes_name_what_is_allowed():
 def test_a_scalar_that_nobody_measured_yet_is_a_dash():
     data = frame({}, 2, lambda axes, seed: {"status": "missing"})
     assert only(draw_table(Evidence(data), table(values=["later.x"]))).found.cause == "not run"
+
+
+def test_parameters_that_are_lists_match_and_read_as_lists():
+    data = frame({"task.table_id": ["[1, 0, 2]", "[3, 4, 5]"]}, 2, lambda axes, seed: {"a.x": 1})
+    spec = table(rows="task.table_id", values=["a.x"], where={"task.table_id": [1, 0, 2]})
+    assert draw_table(Evidence(data), spec).rows == (((1, 0, 2),),)

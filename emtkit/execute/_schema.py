@@ -1,0 +1,265 @@
+"""The tables of a store, and how one is opened: checked before it is believed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from emtkit.errors import StoreError
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x656D746B  # "emtk"
+CHECKED_BYTES = 256 * 2**20
+"""A writer checks the whole structure of a store up to this size (about 1 s); every row and blob
+carries a digest of its own, so that larger ones are checked as they are read."""
+
+_BUSY_SECONDS = 30.0
+
+_TABLES = (
+    """CREATE TABLE cells (
+        key TEXT PRIMARY KEY NOT NULL,
+        identity TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('done', 'failed', 'lost', 'not_applicable')),
+        scalars TEXT NOT NULL,
+        reasons TEXT NOT NULL,
+        tier TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        digest TEXT NOT NULL,
+        error TEXT NOT NULL,
+        provenance INTEGER NOT NULL REFERENCES provenance (id),
+        seal BLOB NOT NULL
+    )""",
+    """CREATE TABLE findings (
+        key TEXT PRIMARY KEY NOT NULL,
+        cell TEXT NOT NULL,
+        identity TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('done', 'failed', 'lost', 'not_applicable')),
+        scalars TEXT NOT NULL,
+        reasons TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        digest TEXT NOT NULL,
+        error TEXT NOT NULL,
+        provenance INTEGER NOT NULL REFERENCES provenance (id),
+        seal BLOB NOT NULL
+    )""",
+    "CREATE INDEX findings_by_cell ON findings (cell)",
+    # Every blob of the store: `owner` is the key of a cell or of a finding, `step` the iteration
+    # of a snapshot and else -1.
+    """CREATE TABLE blobs (
+        owner TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (owner, kind, step)
+    )""",
+    "CREATE TABLE states (cell TEXT PRIMARY KEY NOT NULL, meta TEXT NOT NULL, seal BLOB NOT NULL)",
+    """CREATE TABLE attempts (
+        cell TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        outcome TEXT NOT NULL,
+        text TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        PRIMARY KEY (cell, number)
+    )""",
+    "CREATE TABLE provenance (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE progress (
+        run TEXT PRIMARY KEY NOT NULL,
+        study TEXT NOT NULL,
+        state TEXT NOT NULL,
+        started REAL NOT NULL,
+        updated REAL NOT NULL,
+        counts TEXT NOT NULL
+    )""",
+)
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """A connection that writes; a store that does not exist yet is created, a damaged one refused.
+
+    The caller holds the writer lock.
+
+    Raises:
+        StoreError: damaged, no store of emtkit, of another version, or not writable.
+    """
+    if path.exists() and not path.stat().st_mode & 0o222:
+        raise StoreError(
+            f"{path}: the file is read-only; allow writing (chmod u+w) or give another file with "
+            "--store"
+        )
+    with translated(path):
+        _refuse_strangers(path)
+        connection = _connect(path, "rwc")
+        try:
+            _configure(connection)
+            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute("PRAGMA synchronous=FULL")
+            if _is_blank(connection):
+                create(connection)
+            _check_schema(path, connection)
+            if path.stat().st_size <= CHECKED_BYTES:
+                _check_structure(path, connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, to a store that exists.
+
+    Raises:
+        StoreError: there is none, it is damaged, or it is no store of emtkit's.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        raise StoreError(
+            f"{path}: there is no store; `emtkit run STUDY` makes one (another place: --store)"
+        )
+    with translated(path):
+        _refuse_strangers(path)
+        try:
+            return _reader(path)
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+                raise
+        # A writer was killed while it committed. Opening for writing rolls its half back; a
+        # writer still at work keeps SQLite from doing so.
+        with _connect(path, "rw") as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        connection.close()
+        return _reader(path)
+
+
+def connect_empty() -> sqlite3.Connection:
+    """An empty store in memory, to read from where no run has been."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    create(connection)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Lay the tables in one transaction: a kill leaves an empty file or a whole store."""
+    connection.execute("BEGIN EXCLUSIVE")
+    for statement in _TABLES:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into sentences that end with what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = str(getattr(error, "sqlite_errorname", ""))
+        raise StoreError(f"{path}: {_sentence(name, error)}") from error
+
+
+def _sentence(name: str, error: sqlite3.Error) -> str:
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"busy for more than {_BUSY_SECONDS:.0f} s in another process; try again"
+    if name.startswith("SQLITE_FULL"):
+        return "the disk is full; nothing of this commit was stored, all before it is safe"
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        return f"cannot be written or opened here ({error}); give another file with --store"
+    if name.startswith("SQLITE_IOERR"):
+        return (
+            f"the disk failed ({error}); nothing of this commit was stored, all before it is safe"
+        )
+    return damaged(str(error))
+
+
+def damaged(what: str) -> str:
+    """The sentence about a store that cannot be trusted."""
+    return (
+        f"the store is damaged ({what}); it was left as it is. `emtkit verify --salvage OUT` "
+        "copies what can be read, and a run on OUT trains the rest again"
+    )
+
+
+def _refuse_strangers(path: Path) -> None:
+    """Refuse a file that is no SQLite file before SQLite sees it; a journal decides otherwise."""
+    journal = path.with_name(path.name + "-journal")
+    if not path.exists() or path.stat().st_size == 0 or journal.exists():
+        return
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise StoreError(
+                f"{path}: {damaged('it does not begin like a store')}; or give another file with "
+                "--store"
+            )
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    connection = _connect(path, "ro")
+    try:
+        _configure(connection)
+        connection.execute("PRAGMA query_only=ON")
+        _check_schema(path, connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    # A store may come from a stranger: nothing in its schema runs, no cell lies about its size.
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute("PRAGMA cell_size_check=ON")
+    connection.execute("PRAGMA temp_store=MEMORY")
+
+
+def _is_blank(connection: sqlite3.Connection) -> bool:
+    return not _schema_of(connection) and _pragma(connection, "application_id") == 0
+
+
+def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise StoreError(f"{path}: a SQLite file, but no store of emtkit's; give another --store")
+    version = _pragma(connection, "user_version")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: written by a newer emtkit (schema {version}, this one reads up to "
+            f"{SCHEMA_VERSION}); update emtkit"
+        )
+    if version < SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: written by an older emtkit (schema {version}); `emtkit migrate` brings it to "
+            f"{SCHEMA_VERSION}"
+        )
+    if _schema_of(connection) != _schema():
+        raise StoreError(f"{path}: {damaged('its tables are not those of a store')}")
+
+
+def _check_structure(path: Path, connection: sqlite3.Connection) -> None:
+    answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if answer != "ok":
+        raise StoreError(f"{path}: {damaged(answer)}")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _schema_of(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str | None]]:
+    return frozenset(connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall())
+
+
+@cache
+def _schema() -> frozenset[tuple[str, str, str | None]]:
+    connection = connect_empty()
+    try:
+        return _schema_of(connection)
+    finally:
+        connection.close()

@@ -1,0 +1,158 @@
+"""What a worker sends, the store keeps and a reader gets back: plain records, bytes inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from emtkit.study.cells import Cell
+
+Scalar = float | int | bool | str
+Status = Literal["done", "failed", "lost", "not_applicable"]
+STATUSES: tuple[Status, ...] = ("done", "failed", "lost", "not_applicable")
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """How one cell ended.
+
+    `weights` and each of `snapshots` (by iteration) are safetensors of the model's state;
+    `history` is `pack({}, {"loss": ...})`. `scalars` become `train.<name>` in the frame.
+    `digest` is of the sources that made it, `error` the traceback or the reason where it is not
+    done, `provenance` the versions, commit, machine and device.
+    """
+
+    key: str
+    identity: Mapping[str, Any]
+    status: Status
+    weights: bytes | None = None
+    snapshots: Mapping[int, bytes] = field(default_factory=dict)
+    history: bytes | None = None
+    scalars: Mapping[str, Scalar] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    tier: str = ""
+    seconds: float = 0.0
+    digest: str = ""
+    error: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FindingResult:
+    """What one analysis (or the evaluation) said of one cell; `content` is `pack(tables, arrays)`.
+
+    `reasons` say, by the scalar's name, why it is NaN.
+    """
+
+    key: str
+    cell: str
+    identity: Mapping[str, Any]
+    status: Status
+    scalars: Mapping[str, Scalar] = field(default_factory=dict)
+    content: bytes | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    digest: str = ""
+    error: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CellState:
+    """Where the training of a cell stands between two segments: tensors as bytes, the rest plain.
+
+    `data` is safetensors (weights, optimiser), `meta` is JSON (step, curriculum, tier).
+    """
+
+    cell: str
+    meta: Mapping[str, Any]
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at a cell: its number from 1, how it ended, and the last it said."""
+
+    cell: str
+    number: int
+    outcome: str
+    text: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Results that belong together: one message from a worker, one transaction of the store."""
+
+    cells: tuple[CellResult, ...] = ()
+    findings: tuple[FindingResult, ...] = ()
+    states: tuple[CellState, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; times are seconds since 1970, `state` is running, done or stopped."""
+
+    run: str
+    study: str
+    state: str
+    started: float
+    updated: float
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """A cell as the store has it, without its weights; `snapshots` are the iterations it holds."""
+
+    key: str
+    identity: Mapping[str, Any]
+    status: Status
+    scalars: Mapping[str, Scalar]
+    reasons: Mapping[str, str]
+    tier: str
+    seconds: float
+    digest: str
+    error: str
+    provenance: Mapping[str, Any]
+    snapshots: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StoredFinding:
+    """A finding as the store has it, without its tables and arrays."""
+
+    key: str
+    cell: str
+    identity: Mapping[str, Any]
+    status: Status
+    scalars: Mapping[str, Scalar]
+    reasons: Mapping[str, str]
+    seconds: float
+    digest: str
+    error: str
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Content:
+    """The tables and arrays of one finding."""
+
+    tables: Mapping[str, pd.DataFrame]
+    arrays: Mapping[str, np.ndarray[Any, Any]]
+
+
+def identity_of(cell: Cell) -> dict[str, Any]:
+    """What the cell is, as plain values: the text behind its key."""
+    return {
+        "task": cell.task.identity(),
+        "architecture": cell.architecture.identity(),
+        "training": cell.training.model_dump(mode="json", by_alias=True) if cell.trains else None,
+        "seed": cell.seed,
+    }

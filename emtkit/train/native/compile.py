@@ -27,15 +27,7 @@ def compiled(function: Any) -> Any:
 @intrinsic(prefer_literal=True)
 def _gradients(context, hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, call):
     literals = (hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile)
-    numbers = [literal.literal_value for literal in literals]
-    plan = Plan(
-        *numbers[:5],
-        early=bool(numbers[5]),
-        rho=numbers[6],
-        width=numbers[7],
-        rows=numbers[8],
-        tile=numbers[9],
-    )
+    plan = Plan(*[literal.literal_value for literal in literals])
 
     def emit(context, builder, signature, values):
         count = len(call)
@@ -59,7 +51,9 @@ def gradient_kernel(plan: Plan, digest: int) -> Any:
 
     @compiled
     def gradients(call):
-        _gradients(hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, call)
+        _gradients(  # type: ignore[call-arg]  # numba gives the context
+            hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, call
+        )
         return digest
 
     return gradients

@@ -24,7 +24,8 @@ from emtkit.train.native.vectors import BYTES, LANES, Code
 class Plan:
     """What a kernel is compiled for; `width` is q, `rows` and `tile` are register tiles.
 
-    The result depends on all but `rows` and `tile`.
+    `sigma` and `rho` are kinds of activation, see `vectors`; `early`: 1 if the readout sees the
+    state before the activation. The result depends on all but `rows` and `tile`.
     """
 
     hidden: int
@@ -32,7 +33,7 @@ class Plan:
     outputs: int
     ones: int
     sigma: int
-    early: bool
+    early: int
     rho: int
     width: int
     rows: int

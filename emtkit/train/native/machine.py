@@ -7,6 +7,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 NEEDED = ("avx2", "fma")
 
@@ -44,8 +45,9 @@ def features() -> frozenset[str]:
     import numba
     from llvmlite import binding
 
-    if numba.config.CPU_FEATURES is not None:
-        named = str(numba.config.CPU_FEATURES).split(",")
+    settings: Any = numba.config
+    if settings.CPU_FEATURES is not None:
+        named = str(settings.CPU_FEATURES).split(",")
         return frozenset(name[1:] for name in named if name.startswith("+"))
     return frozenset(name for name, has in binding.get_host_cpu_features().items() if has)
 

@@ -46,8 +46,13 @@ class Rates:
         decoupled: bool = False,
     ) -> Rates:
         """The same numbers in all rows."""
-        numbers = (rate, decay, clip, beta1, beta2, epsilon)
-        return cls(*(np.full(models, number) for number in numbers), decoupled=decoupled)
+
+        def rows(number: float) -> Doubles:
+            return np.full(models, number)
+
+        return cls(
+            rows(rate), rows(decay), rows(clip), rows(beta1), rows(beta2), rows(epsilon), decoupled
+        )
 
 
 @dataclass
@@ -213,7 +218,7 @@ class Step:
             outputs=network.outputs,
             ones=network.ones,
             sigma=_SIGMA[network.activation],
-            early=network.reads == "input" and network.activation != "linear",
+            early=int(network.reads == "input" and network.activation != "linear"),
             rho=_SIGMA[network.readout],
             width=self.width,
             rows=tiles.rows[self.width],
@@ -285,7 +290,7 @@ def _addresses(
 ) -> NDArray[np.int64]:
     """Where the data of each model begin (M)."""
     rows = np.arange(models) if rows is None else np.asarray(rows, dtype=np.int64)
-    if rows.shape != (models,) or (models and not (0 <= rows.min() and rows.max() < len(data))):
+    if rows.shape != (models,) or (models and not (rows.min() >= 0 and rows.max() < len(data))):
         raise ValueError(
             f"{name} must name, for each of {models} models, one of the {len(data)} rows of data;"
             f" they came as {rows.tolist()}"

@@ -11,6 +11,6 @@ these names imports neither.
 
 from emtkit.train.native.machine import unavailable
 from emtkit.train.native.network import MAX_HIDDEN, Network
-from emtkit.train.native.step import AdamState, Rates, Step
+from emtkit.train.native.step import AdamState, Delays, Rates, Step
 
-__all__ = ["MAX_HIDDEN", "AdamState", "Network", "Rates", "Step", "unavailable"]
+__all__ = ["MAX_HIDDEN", "AdamState", "Delays", "Network", "Rates", "Step", "unavailable"]

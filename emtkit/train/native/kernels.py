@@ -12,6 +12,7 @@ with n = 1 where there is any bias, else 0. A vector row (one channel at one tim
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +78,8 @@ class Arguments:
     weights: Any  # M P: A, then R
     transposed: Any  # M H (O + H): S
     inputs: Any  # M addresses of (B s I)
-    targets: Any  # M addresses of (B K O)
+    targets: Any  # M addresses of (B K O), or 0 where the target is the input `delays` ago
+    delays: Any  # M
     scales: Any  # M K O
     mask: Any  # B: 1 for a sequence, 0 for padding
     states: Any  # scratch, T + 1 times `columns` rows: [u_t ; 1 ; g_t-1]
@@ -86,6 +88,7 @@ class Arguments:
     staged: Any  # scratch, K times O rows: the targets of a block
     sums: Any  # scratch, P vectors: the gradient, lane by lane
     cost: Any  # scratch, one row: the loss, lane by lane
+    silence: Any  # scratch, I rows of zeros: the target before the first input
     gradient: Any  # M P, out
     losses: Any  # M, float64, out
 
@@ -102,6 +105,18 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
         )
         inputs = code.load_whole(code.at(a.inputs, m, 8))
         targets = code.load_whole(code.at(a.targets, m, 8))
+        delay = code.load_whole(code.at(a.delays, m, 8))
+
+        def wanted(n: Any, t: Any) -> Any:
+            """The address of the target of scored step n, at time t."""
+            past = builder.sub(t, delay)
+            source = code.at(a.states, past, plan.columns * plan.row)
+            before = builder.icmp_signed("<", past, code.whole(0))
+            delayed = builder.select(before, a.silence, source)
+            given = builder.icmp_signed("!=", targets, code.whole(0))
+            staged = code.at(a.staged, n, plan.outputs * plan.row)
+            return builder.select(given, staged, delayed)
+
         code.each(
             code.whole(plan.parameters),
             lambda n: code.store(code.splat(0.0), code.at(a.sums, n, BYTES)),
@@ -110,11 +125,13 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
         def block(n: Any, carried: list[Any]) -> list[Any]:
             first = builder.mul(n, code.whole(LANES * plan.width))
             pack(code, plan, inputs, first, a.driven, plan.inputs, a.states, plan.columns)
-            pack(code, plan, targets, first, a.scored, plan.outputs, a.staged, plan.outputs)
+            with builder.if_then(builder.icmp_signed("!=", targets, code.whole(0))):
+                pack(code, plan, targets, first, a.scored, plan.outputs, a.staged, plan.outputs)
             for q in range(plan.width):
                 code.store(code.splat(0.0), a.cost, q)
             forward(code, plan, a, weights)
-            compare(code, plan, a, weights, scales, code.at(a.mask, first, 4))
+            mask = code.at(a.mask, first, 4)
+            compare(code, plan, a, weights, scales, mask, wanted)
             backward(code, plan, a, transposed)
             correlate(code, plan, a)
             for q in range(plan.width):
@@ -177,7 +194,15 @@ def readable(code: Code, plan: Plan, a: Arguments, t: Any) -> tuple[Any, int]:
     return code.at(after, plan.columns + plan.inputs, plan.row), plan.columns * plan.row
 
 
-def compare(code: Code, plan: Plan, a: Arguments, weights: Any, scales: Any, mask: Any) -> None:
+def compare(
+    code: Code,
+    plan: Plan,
+    a: Arguments,
+    weights: Any,
+    scales: Any,
+    mask: Any,
+    wanted: Callable[[Any, Any], Any],
+) -> None:
     """y = rho(R x); the loss grows by w (y - target)^2, and e = dL / d(R x)."""
     builder = code.builder
     first_scored = builder.sub(a.steps, a.scored)
@@ -187,7 +212,7 @@ def compare(code: Code, plan: Plan, a: Arguments, weights: Any, scales: Any, mas
         t = builder.add(first_scored, n)
         states, _ = readable(code, plan, a, t)
         errors = code.at(a.deltas, builder.add(t, code.whole(1)), plan.back * plan.row)
-        targets = code.at(a.staged, n, plan.outputs * plan.row)
+        targets = wanted(n, t)
         step_scales = code.at(scales, n, 4 * plan.outputs)
 
         def tile(first: Any, size: int) -> None:
@@ -199,8 +224,8 @@ def compare(code: Code, plan: Plan, a: Arguments, weights: Any, scales: Any, mas
                 for q in range(plan.width):
                     place = r * plan.width + q
                     value = code.activation(plan.rho, sums[r][q])
-                    wanted = code.load(code.at(targets, first, plan.row), place)
-                    gap = builder.fmul(builder.fsub(value, wanted), code.load(mask, q))
+                    target = code.load(code.at(targets, first, plan.row), place)
+                    gap = builder.fmul(builder.fsub(value, target), code.load(mask, q))
                     cost = code.fma(builder.fmul(scale, gap), gap, code.load(a.cost, q))
                     code.store(cost, a.cost, q)
                     error = code.times_slope(plan.rho, builder.fmul(twice, gap), value)
@@ -355,6 +380,7 @@ def pack(
     builder = code.builder
     size = builder.mul(steps, code.whole(channels))
     row_bytes = builder.mul(size, code.whole(4))
+    ahead = builder.mul(row_bytes, code.whole(LANES * plan.width))  # the next block of sequences
 
     def place(n: Any) -> Any:
         wide = code.whole(channels)
@@ -373,6 +399,7 @@ def pack(
             vectors = []
             for _ in range(LANES):
                 vectors.append(code.load(corner))
+                code.prefetch(builder.add(corner, ahead))
                 corner = builder.add(corner, row_bytes)
             for k, vector in enumerate(code.turned(vectors)):
                 where = place(builder.add(start, code.whole(k)))

@@ -55,6 +55,13 @@ class Rates:
         )
 
 
+@dataclass(frozen=True)
+class Delays:
+    """Targets that are the row's own inputs, `steps` (M) ago: nothing to store or to turn."""
+
+    steps: NDArray[np.int64]
+
+
 @dataclass
 class AdamState:
     """Flat weights (M P), their moments, and how many steps each row has taken (M)."""
@@ -116,7 +123,7 @@ class Step:
         self,
         weights: Floats,
         inputs: Floats,
-        targets: Floats,
+        targets: Floats | Delays,
         scales: Floats,
         *,
         input_rows: NDArray[np.int64] | None = None,
@@ -127,15 +134,22 @@ class Step:
         loss = sum over t, o of scales[t, o] * mean over B of (y - target)^2. `inputs`
         (U B driven I), `targets` (V B scored O), `scales` (M scored O), all float32; row m uses
         inputs[input_rows[m]] and targets[target_rows[m]] (default: m), so rows may share data.
+        With `Delays` the target of row m at t is its own input at t - steps[m], 0 before the first.
         """
         network, models = self.network, len(weights)
         _check("weights", weights, (models, network.parameters))
         _check("inputs", inputs, (len(inputs), self.batch, self.driven, network.inputs))
-        _check("targets", targets, (len(targets), self.batch, self.scored, network.outputs))
         _check("scales", scales, (models, self.scored, network.outputs))
-        inputs, targets = self._pad(inputs), self._pad(targets)
+        inputs = self._pad(inputs)
         sources = _addresses("input_rows", inputs, input_rows, models)
-        wanted = _addresses("target_rows", targets, target_rows, models)
+        if isinstance(targets, Delays):
+            delays = self._checked(targets, models)
+            wanted = np.zeros(models, dtype=np.int64)
+        else:
+            _check("targets", targets, (len(targets), self.batch, self.scored, network.outputs))
+            targets = self._pad(targets)
+            delays = np.zeros(models, dtype=np.int64)
+            wanted = _addresses("target_rows", targets, target_rows, models)
         per_sequence = scales / np.float32(self.batch)
         transposed = self._transposed(weights)
         gradient = np.empty_like(weights)
@@ -152,6 +166,7 @@ class Step:
                 transposed.ctypes.data,
                 sources.ctypes.data,
                 wanted.ctypes.data,
+                delays.ctypes.data,
                 per_sequence.ctypes.data,
                 *(part.ctypes.data for part in scratch),
                 gradient.ctypes.data,
@@ -165,7 +180,7 @@ class Step:
         self,
         state: AdamState,
         inputs: Floats,
-        targets: Floats,
+        targets: Floats | Delays,
         scales: Floats,
         rates: Rates,
         *,
@@ -226,6 +241,20 @@ class Step:
         )
         return gradient_kernel(plan, machine.digest()), clip_and_adam
 
+    def _checked(self, targets: Delays, models: int) -> NDArray[np.int64]:
+        """The delays of the rows (M)."""
+        delays = np.asarray(targets.steps, dtype=np.int64)
+        if self.network.inputs != self.network.outputs:
+            raise ValueError(
+                f"delayed inputs were asked for as targets of {self.network.outputs} outputs from"
+                f" {self.network.inputs} inputs; these numbers must be equal"
+            )
+        if delays.shape != (models,) or (models and delays.min() < 0):
+            raise ValueError(
+                f"{models} models came with delays {delays.tolist()}; give one for each, 0 or more"
+            )
+        return np.ascontiguousarray(delays)
+
     def _transposed(self, weights: Floats) -> Floats:
         """S = [W_r' | W_hh'] (M H O+H)."""
         views = self.network.views(weights)
@@ -251,7 +280,7 @@ def width_of(hidden: int, batch: int) -> int:
 
 
 def _scratch(step: Step, block: int) -> list[Floats]:
-    """Mask, states, shown, deltas, staged, sums, cost: zero, with the rows of ones set."""
+    """Mask, states, ... silence of `kernels.Arguments`: zero, with the rows of ones set."""
     network, steps = step.network, step.steps
     reads, back = network.ones + network.hidden, network.outputs + network.hidden
     mask = _aligned(step._padded)
@@ -263,9 +292,8 @@ def _scratch(step: Step, block: int) -> list[Floats]:
     shown.reshape(steps, reads, block)[:, : network.ones] = 1.0
     deltas = _aligned((steps + 1) * back * block)
     staged = _aligned(step.scored * network.outputs * block)
-    return [
-        mask, states, shown, deltas, staged, _aligned(network.parameters * _LANES), _aligned(block)
-    ]  # fmt: skip
+    sums, cost = _aligned(network.parameters * _LANES), _aligned(block)
+    return [mask, states, shown, deltas, staged, sums, cost, _aligned(network.inputs * block)]
 
 
 def _aligned(size: int) -> Floats:

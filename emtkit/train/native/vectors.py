@@ -143,6 +143,18 @@ class Code:
         """The 64-bit integer at `address`."""
         return self.builder.load(self.builder.inttoptr(address, _WORD.as_pointer()), align=8)
 
+    def prefetch(self, address: Any) -> None:
+        """Ask for the cache line at `address`, which need not exist."""
+        byte = ir.IntType(8).as_pointer()
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        module = self.builder.module
+        name = "llvm.prefetch.p0"
+        function = module.globals.get(name) or ir.Function(module, kind, name)
+        read, into_second_level, data = (ir.Constant(number, n) for n in (0, 2, 1))
+        pointer = self.builder.inttoptr(address, byte)
+        self.builder.call(function, [pointer, read, into_second_level, data])
+
     def store_scalar(self, value: Any, address: Any) -> None:
         """Write one float or double."""
         pointer = self.builder.inttoptr(address, value.type.as_pointer())

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emtkit.train.native import AdamState, Network, Rates, Step, unavailable
+from emtkit.train.native import AdamState, Delays, Network, Rates, Step, unavailable
 
 pytest.importorskip("numba")
 if unavailable() is not None:
@@ -45,7 +45,8 @@ def drawn(network: Network, models: int, sizes: tuple[int, int, int, int], seed:
     weights = weights.astype(np.float32)
     network.clear_absent(weights)
     inputs = chance.normal(size=(models, batch, driven, network.inputs)).astype(np.float32)
-    targets = chance.normal(size=(models, batch, scored, network.outputs)).astype(np.float32)
+    # away from what the network says, so that gradients do not cancel over the batch
+    targets = chance.normal(2.0, 1.0, (models, batch, scored, network.outputs)).astype(np.float32)
     scales = chance.random((models, scored, network.outputs)).astype(np.float32)
     return weights, inputs, targets, scales
 
@@ -234,6 +235,27 @@ def test_a_row_scored_on_fewer_steps_has_the_bits_of_the_shorter_stack(network):
     expected, slopes = step.gradients(weights, *short, np.ascontiguousarray(scales[:, :5]))
     assert np.array_equal(losses, expected)
     assert np.array_equal(gradient, slopes)
+
+
+@pytest.mark.parametrize("driven", [9, 5])
+def test_delayed_inputs_as_targets_equal_the_stored_ones(driven):
+    network, delays = Network(3, 2, 2, "tanh"), np.array([0, 3, 12])
+    weights, inputs, _, scales = drawn(network, 3, (70, 9, driven, 6), 8)
+    whole = np.zeros((3, 70, 9 + 12, 2), dtype=np.float32)
+    whole[:, :, 12 : 12 + driven] = inputs
+    targets = np.stack([whole[m, :, 12 + 3 - d : 12 + 9 - d] for m, d in enumerate(delays)])
+    step = Step(network, batch=70, steps=9, driven=driven, scored=6)
+    losses, gradient = step.gradients(weights, inputs, Delays(delays), scales)
+    expected, slopes = step.gradients(weights, inputs, targets, scales)
+    assert np.array_equal(losses, expected)
+    assert np.array_equal(gradient, slopes)
+    for wrong in (np.array([0, 1]), np.array([0, 1, -1])):
+        with pytest.raises(ValueError, match="3 models came with delays"):
+            step.gradients(weights, inputs, Delays(wrong), scales)
+    unequal = Step(FEW[0], batch=70, steps=6, scored=4)
+    weights, inputs, _, scales = drawn(FEW[0], 2, (70, 6, 6, 4), 0)
+    with pytest.raises(ValueError, match="targets of 1 outputs from 2 inputs"):
+        unequal.gradients(weights, inputs, Delays(delays[:2]), scales)
 
 
 def test_rows_may_share_data_and_stand_still():

@@ -16,9 +16,9 @@ from typing import Any, Self
 from emtkit.errors import StoreError
 from emtkit.execute import _schema
 from emtkit.execute._codec import from_json, scalars_from_json, seal, sha256
-from emtkit.execute._content import unpack
 from emtkit.execute._lock import WriterLock
 from emtkit.execute._write import END, Writer
+from emtkit.execute.content import unpack
 from emtkit.execute.records import (
     Attempt,
     Bundle,
@@ -127,7 +127,7 @@ class Store:
 
     def status_of(self, keys: Iterable[str]) -> dict[str, Status]:
         """Status of each of these cells that the store knows."""
-        return dict(self._select("SELECT key, status FROM cells WHERE key", keys))
+        return {key: cell.status for key, cell in self.cells_of(keys).items()}
 
     def cells_of(self, keys: Iterable[str]) -> dict[str, StoredCell]:
         """Each of these cells that the store knows, by key, without weights.

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from test_projections import net_a1, shift_register
 
 from emtkit.errors import EmtkitError
 from emtkit_std._delay_loss import (
@@ -19,23 +18,13 @@ from emtkit_std._delay_loss import (
 )
 from emtkit_std._facts import DelayLaw
 from emtkit_std._projections import output_projections
-
-
-def sample(law: DelayLaw, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    amplitude = {
-        "uniform": lambda: rng.random(shape),
-        "constant": lambda: np.ones(shape),
-        "signed": lambda: rng.uniform(-1, 1, shape),
-    }[law.amplitude]()
-    return (rng.random(shape) < law.density[0]) * amplitude
-
-
-def assert_within_standard_errors(errors: np.ndarray, expected: float) -> None:
-    assert abs(errors.mean() - expected) < 4 * errors.std() / np.sqrt(len(errors))
-
-
-def last_step(steps: int) -> np.ndarray:
-    return np.arange(steps) == steps - 1
+from tests.std.known_nets import (
+    assert_within_standard_errors,
+    chain,
+    last_step,
+    net_a1,
+    sample_law,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +43,7 @@ def test_a2_four_terms_equal_the_compact_form_and_monte_carlo(density, terms, to
     assert found.total == pytest.approx(compact_loss(a, law), abs=1e-10)
     rng, errors = np.random.default_rng(2), []
     for _ in range(10):
-        windows = sample(law, (100_000, 41), rng)
+        windows = sample_law(law, (100_000, 41), rng)
         errors.append(np.square(windows @ a[0, 0] - windows[:, 3]))
     assert_within_standard_errors(np.concatenate(errors), found.total)
 
@@ -87,7 +76,7 @@ def test_finite_sequences_with_bias_against_monte_carlo(all_steps):
     steps, law = 9, delay_law(3, 0.4)
     scored = np.arange(steps) >= (0 if all_steps else 3)
     a, bias = output_projections(*net_a1(), lags=steps), np.array([0.15])
-    inputs = sample(law, (100_000, steps, 1), np.random.default_rng(7))
+    inputs = sample_law(law, (100_000, steps, 1), np.random.default_rng(7))
     targets = np.concatenate([np.zeros((100_000, 3, 1)), inputs[:, :-3]], 1)
     outputs = linear_response(a, "linear", bias)(inputs)
     errors = np.square(outputs - targets)[:, scored, 0].mean(1)
@@ -119,7 +108,7 @@ def test_enumeration_in_chunks_of_17_bits():
 
 @pytest.mark.parametrize("density", [0.05, 0.5, 1.0])
 def test_a4_shift_register_has_no_loss(density):
-    a = output_projections(*shift_register(4), lags=14)
+    a = output_projections(*chain(4), lags=14)
     assert linear_terms(a, delay_law(3, density)).total == pytest.approx(0, abs=1e-15)
     constant = delay_law(3, density, "constant")
     assert enumerated_loss(linear_response(a, "relu"), constant, last_step(14)) == 0
@@ -134,7 +123,7 @@ def test_a7_zero_predictor_has_relative_loss_one():
     constant = delay_law(3, 0.3, "constant")
     exact = enumerated_loss(linear_response(silent, "relu"), constant, scored)
     assert exact / 0.3 == pytest.approx(1, abs=1e-12)
-    inputs = sample(law, (100_000, 12), np.random.default_rng(4))
+    inputs = sample_law(law, (100_000, 12), np.random.default_rng(4))
     assert_within_standard_errors(np.square(inputs[:, :-3]).mean(1) / energy, 1.0)
 
 

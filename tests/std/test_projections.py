@@ -18,18 +18,7 @@ from emtkit_std._projections import (
     successive_angles,
     travelled_angle,
 )
-
-
-def turn(degrees: float) -> np.ndarray:
-    angle = np.radians(degrees)
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-
-
-def net_a1() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """W_h = .8 Rot(50), W_x = (1, 0), w_y = w_3 / |w_3|²."""
-    W_h, W_x = 0.8 * turn(50), np.array([[1.0], [0.0]])
-    third = np.linalg.matrix_power(W_h, 3) @ W_x
-    return W_h, W_x, third / (third**2).sum()
+from tests.std.known_nets import chain, net_a1, relu_chain, turn
 
 
 def test_a1_projections_of_a_spiral():
@@ -71,13 +60,8 @@ def test_any_change_of_basis_leaves_projections_and_travelled_angle(first, secon
     )
 
 
-def shift_register(units: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    one = np.eye(units)
-    return np.eye(units, k=-1), one[:, :1], one[:, -1:]
-
-
 def test_a4_shift_register_is_exact_and_its_hidden_share_undefined():
-    found = output_projections(*shift_register(4), lags=14)[0, 0]
+    found = output_projections(*chain(4), lags=14)[0, 0]
     np.testing.assert_array_equal(found, np.eye(14)[3])
     order = order_parameters(found[None, None], delay_law(3, 0.1))
     assert np.isnan(order.hidden_share)
@@ -86,12 +70,8 @@ def test_a4_shift_register_is_exact_and_its_hidden_share_undefined():
     assert (order.represented, order.tail, order.visible_interference) == (1, 0.0, 0.0)
 
 
-def relu_register() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return np.array([[0.0, -1], [1, -1]]), np.array([[1.0], [0]]), np.array([[-0.5], [-0.5]])
-
-
 def test_a5_relu_circuit_hides_every_intermediate_and_forgets_sharply():
-    found = output_projections(*relu_register(), lags=6, activation="relu")
+    found = output_projections(*relu_chain(), lags=6, activation="relu")
     np.testing.assert_allclose(found[0, 0], [-0.5, -0.5, 1, 0, 0, 0], atol=1e-15)
     order = order_parameters(found, delay_law(2, 0.1))
     assert (order.hidden_share, order.tail, order.visible_interference) == (1.0, 0.0, 0.0)
@@ -100,7 +80,7 @@ def test_a5_relu_circuit_hides_every_intermediate_and_forgets_sharply():
 
 @given(st.floats(0.01, 100))
 def test_relu_pulse_responses_are_homogeneous(amplitude):
-    W_h, W_x, _ = relu_register()
+    W_h, W_x, _ = relu_chain()
     unit = pulse_responses(W_h, W_x, 6, "relu")
     scaled = pulse_responses(W_h, amplitude * W_x, 6, "relu")
     np.testing.assert_allclose(scaled, amplitude * unit, rtol=1e-12)
@@ -179,7 +159,7 @@ def test_travelled_angle_unfolded_and_folded():
 
 
 def test_angles_to_a_zero_direction_are_nan():
-    angles = successive_angles(pulse_responses(*shift_register(2)[:2], lags=4))
+    angles = successive_angles(pulse_responses(*chain(2)[:2], lags=4))
     np.testing.assert_allclose(angles[:, 0], [90, np.nan, np.nan])
 
 

@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_delay_loss import assert_within_standard_errors, last_step, sample
-from test_projections import net_a1, relu_register
 
 from emtkit.errors import EmtkitError
 from emtkit_std._delay_loss import delay_law, enumerated_loss, linear_response, linear_terms
 from emtkit_std._facts import DelayLaw
 from emtkit_std._projections import output_projections
 from emtkit_std._relu_loss import relu_first_order, relu_second_order, uniform_relu_moments
+from tests.std.known_nets import (
+    assert_within_standard_errors,
+    last_step,
+    net_a1,
+    relu_chain,
+    sample_law,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,7 @@ def test_the_error_of_the_series_is_third_order(amplitude):
     law = delay_law(2, 0.02, amplitude)
     active = rng.random((400_000, 4)) < 0.5
     active = active[active.sum(1) <= 2]
-    unit = sample(delay_law(2, 1.0, amplitude), active.shape, rng)
+    unit = sample_law(delay_law(2, 1.0, amplitude), active.shape, rng)
     inputs = active * unit
     errors = np.square(np.maximum(inputs @ a[0, 0], 0) - inputs[:, 2])
     count = active.sum(1)
@@ -96,7 +101,7 @@ def test_uniform_moments_are_continuous_at_the_edges_of_their_cases(a, b):
 
 
 def test_a5_relu_circuit_has_no_first_order_loss():
-    a = output_projections(*relu_register(), lags=11, activation="relu")
+    a = output_projections(*relu_chain(), lags=11, activation="relu")
     assert relu_first_order(a, delay_law(2, 0.1)) == 0
 
 

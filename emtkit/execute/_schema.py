@@ -18,6 +18,8 @@ and blob carries a digest of its own, by which larger stores are checked as they
 
 _BUSY_SECONDS = 30.0
 
+# `parts` of a cell and of a finding: kind and digest of the blobs that belong to it, snapshots
+# aside; `provenance`: digest of a text of which there are few; `seal`: digest of the whole row.
 _TABLES = (
     """CREATE TABLE cells (
         key TEXT PRIMARY KEY NOT NULL,
@@ -29,7 +31,8 @@ _TABLES = (
         seconds REAL NOT NULL,
         digest TEXT NOT NULL,
         error TEXT NOT NULL,
-        provenance INTEGER NOT NULL REFERENCES provenance (id),
+        parts TEXT NOT NULL,
+        provenance TEXT NOT NULL,
         seal BLOB NOT NULL
     )""",
     """CREATE TABLE findings (
@@ -42,7 +45,8 @@ _TABLES = (
         seconds REAL NOT NULL,
         digest TEXT NOT NULL,
         error TEXT NOT NULL,
-        provenance INTEGER NOT NULL REFERENCES provenance (id),
+        parts TEXT NOT NULL,
+        provenance TEXT NOT NULL,
         seal BLOB NOT NULL
     )""",
     "CREATE INDEX findings_by_cell ON findings (cell)",
@@ -65,7 +69,7 @@ _TABLES = (
         seconds REAL NOT NULL,
         PRIMARY KEY (cell, number)
     )""",
-    "CREATE TABLE provenance (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE provenance (key TEXT PRIMARY KEY NOT NULL, text TEXT NOT NULL)",
     """CREATE TABLE progress (
         run TEXT PRIMARY KEY NOT NULL,
         study TEXT NOT NULL,

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from emtkit.errors import StoreError
 from emtkit.execute import _schema
-from emtkit.execute._codec import from_json, scalars_from_json, seal, sha256
+from emtkit.execute._codec import from_json, name_of, scalars_from_json, seal, sha256
 from emtkit.execute._lock import WriterLock
 from emtkit.execute._write import END, Writer
 from emtkit.execute.content import unpack
@@ -30,8 +30,8 @@ from emtkit.execute.records import (
     StoredFinding,
 )
 
-_CELL = "key, identity, status, scalars, reasons, tier, seconds, digest, error"
-_FINDING = "key, cell, identity, status, scalars, reasons, seconds, digest, error"
+_CELL = "key, identity, status, scalars, reasons, tier, seconds, digest, error, parts"
+_FINDING = "key, cell, identity, status, scalars, reasons, seconds, digest, error, parts"
 
 
 class Store:
@@ -43,7 +43,7 @@ class Store:
         self.path = path
         self._connection = connection
         self._lock = lock
-        self._provenance: dict[int, str] = {}
+        self._provenance: dict[str, str] = {}
 
     @classmethod
     def open(cls, path: Path, *, writer: bool = False) -> Self:
@@ -125,6 +125,19 @@ class Store:
 
     # -- reading -----------------------------------------------------------------------------------
 
+    def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Keys of all cells and of all findings, in the order in which they were stored."""
+        cells, findings = (
+            tuple(key for (key,) in self._all(f"SELECT key FROM {table} ORDER BY rowid"))
+            for table in ("cells", "findings")
+        )
+        return cells, findings
+
+    def digests(self, owner: str) -> dict[tuple[str, int], bytes]:
+        """Digest of each blob of a cell or finding, by kind and iteration (-1: the end)."""
+        query = "SELECT kind, step, digest FROM blobs WHERE owner = ?"
+        return {(kind, step): digest for kind, step, digest in self._all(query, (owner,))}
+
     def status_of(self, keys: Iterable[str]) -> dict[str, Status]:
         """Status of each of these cells that the store knows."""
         return {key: cell.status for key, cell in self.cells_of(keys).items()}
@@ -142,7 +155,7 @@ class Store:
             snapshots.setdefault(owner, []).append(step)
         found = {}
         for row in self._select(f"SELECT {_CELL}, provenance, seal FROM cells WHERE key", keys):
-            key, identity, status, scalars, reasons, tier, seconds, digest, error = row[:9]
+            key, identity, status, scalars, reasons, tier, seconds, digest, error, _ = row[:-2]
             provenance = self._open_seal("cell", row)
             found[key] = StoredCell(
                 key=key,
@@ -168,7 +181,7 @@ class Store:
         found = {}
         query = f"SELECT {_FINDING}, provenance, seal FROM findings WHERE key"
         for row in self._select(query, keys):
-            key, cell, identity, status, scalars, reasons, seconds, digest, error = row[:9]
+            key, cell, identity, status, scalars, reasons, seconds, digest, error, _ = row[:-2]
             provenance = self._open_seal("finding", row)
             found[key] = StoredFinding(
                 key=key,
@@ -243,14 +256,16 @@ class Store:
 
     def _open_seal(self, what: str, row: tuple[Any, ...]) -> dict[str, Any]:
         """The row's provenance, once the row is known to be as it was written."""
-        *fields, number, stamp = row
-        if number not in self._provenance:
-            found = self._all("SELECT text FROM provenance WHERE id = ?", (number,))
-            self._provenance[number] = found[0][0] if found else ""
-        text = self._provenance[number]
-        if seal((*fields, text)) != stamp:
-            raise self._corrupt(f"{what} {fields[0]}")
-        return dict(from_json(text))
+        *whole, stamp = row
+        if seal(whole) != stamp:
+            raise self._corrupt(f"{what} {row[0]}")
+        source = row[-2]
+        if source not in self._provenance:
+            found = self._all("SELECT text FROM provenance WHERE key = ?", (source,))
+            if not found or name_of(str(found[0][0]).encode()) != source:
+                raise self._corrupt(f"the provenance of {what} {row[0]}")
+            self._provenance[source] = found[0][0]
+        return dict(from_json(self._provenance[source]))
 
     def _blob(self, owner: str, kind: str, step: int) -> bytes | None:
         query = "SELECT digest, data FROM blobs WHERE owner = ? AND kind = ? AND step = ?"

@@ -12,6 +12,7 @@ from emtkit.errors import StoreError
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x656D746B  # "emtk"
+PAGE_BYTES = 4096
 CHECKED_BYTES = 128 * 2**20
 """The whole structure of a store up to this size is checked when it is opened (0.1 s). Every row
 and blob carries a digest of its own, by which larger stores are checked as they are read."""
@@ -144,6 +145,7 @@ def connect_empty() -> sqlite3.Connection:
 
 def create(connection: sqlite3.Connection) -> None:
     """Lay the tables in one transaction: a kill leaves an empty file or a whole store."""
+    connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
     connection.execute("BEGIN EXCLUSIVE")
     for statement in _TABLES:
         connection.execute(statement)

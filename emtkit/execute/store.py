@@ -200,24 +200,35 @@ class Store:
     def weights(self, cell: str, step: int | None = None) -> bytes | None:
         """The cell's weights, at the end or at a snapshot, as safetensors; None if not stored."""
         if step is None:
-            return self._blob(cell, "weights", END)
-        return self._blob(cell, "snapshot", step)
+            return self.blob(cell, "weights")
+        return self.blob(cell, "snapshot", step)
 
     def history(self, cell: str) -> dict[str, Any]:
         """Arrays of the cell's training by name (`loss` per iteration); empty if not stored."""
-        blob = self._blob(cell, "history", END)
+        blob = self.blob(cell, "history")
         return {} if blob is None else dict(unpack(blob).arrays)
 
     def content(self, finding: str) -> Content:
         """Tables and arrays of a finding; both empty if it has none."""
-        blob = self._blob(finding, "content", END)
+        blob = self.blob(finding, "content")
         return Content({}, {}) if blob is None else unpack(blob)
+
+    def blob(self, owner: str, kind: str, step: int = END) -> bytes | None:
+        """A blob by owner and kind (weights, snapshot, history, state, content), checked."""
+        query = "SELECT digest, data FROM blobs WHERE owner = ? AND kind = ? AND step = ?"
+        rows = self._all(query, (owner, kind, step))
+        if not rows:
+            return None
+        digest, data = rows[0]
+        if not isinstance(data, bytes) or sha256(data) != digest:
+            raise self._corrupt(f"the {kind} of {owner}")
+        return data
 
     def states_of(self, cells: Iterable[str]) -> dict[str, CellState]:
         """Where the training of these cells stands, for those that are under way."""
         found = {}
         for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
-            data = self._blob(cell, "state", END)
+            data = self.blob(cell, "state")
             if data is None or seal((cell, meta)) != stamp:
                 raise self._corrupt(f"the state of cell {cell}")
             found[cell] = CellState(cell, from_json(meta), data)
@@ -266,16 +277,6 @@ class Store:
                 raise self._corrupt(f"the provenance of {what} {row[0]}")
             self._provenance[source] = found[0][0]
         return dict(from_json(self._provenance[source]))
-
-    def _blob(self, owner: str, kind: str, step: int) -> bytes | None:
-        query = "SELECT digest, data FROM blobs WHERE owner = ? AND kind = ? AND step = ?"
-        rows = self._all(query, (owner, kind, step))
-        if not rows:
-            return None
-        digest, data = rows[0]
-        if not isinstance(data, bytes) or sha256(data) != digest:
-            raise self._corrupt(f"the {kind} of {owner}")
-        return data
 
     def _select(self, query: str, keys: Iterable[str]) -> list[Any]:
         """Rows of `query`, which ends in a column's name, for these values of that column."""

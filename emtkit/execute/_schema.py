@@ -50,7 +50,6 @@ _TABLES = (
         provenance TEXT NOT NULL,
         seal BLOB NOT NULL
     )""",
-    "CREATE INDEX findings_by_cell ON findings (cell)",
     # Every blob of the store: `owner` is the key of a cell or of a finding, `step` the iteration
     # of a snapshot and else -1.
     """CREATE TABLE blobs (
@@ -79,6 +78,8 @@ _TABLES = (
         updated REAL NOT NULL,
         counts TEXT NOT NULL
     )""",
+    # Last, as VACUUM has it: so every store has its tables at the same pages (see `upkeep`).
+    "CREATE INDEX findings_by_cell ON findings (cell)",
 )
 
 

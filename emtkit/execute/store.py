@@ -43,7 +43,7 @@ class Store:
         self.path = path
         self._connection = connection
         self._lock = lock
-        self._provenance: dict[str, str] = {}
+        self._provenance: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def open(cls, path: Path, *, writer: bool = False) -> Self:
@@ -275,8 +275,8 @@ class Store:
             found = self._all("SELECT text FROM provenance WHERE key = ?", (source,))
             if not found or name_of(str(found[0][0]).encode()) != source:
                 raise self._corrupt(f"the provenance of {what} {row[0]}")
-            self._provenance[source] = found[0][0]
-        return dict(from_json(self._provenance[source]))
+            self._provenance[source] = from_json(found[0][0])
+        return self._provenance[source]
 
     def _select(self, query: str, keys: Iterable[str]) -> list[Any]:
         """Rows of `query`, which ends in a column's name, for these values of that column."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,12 @@ from emtkit.execute._codec import from_json, name_of, seal, sha256
 from emtkit.execute._write import END
 from emtkit.execute.records import Bundle, CellResult, FindingResult, StoredCell, StoredFinding
 from emtkit.execute.store import Store
+
+_UNUSED = (
+    "DELETE FROM provenance WHERE key NOT IN "
+    "(SELECT provenance FROM cells UNION SELECT provenance FROM findings)",
+    "DELETE FROM attempts WHERE cell NOT IN (SELECT key FROM cells UNION SELECT cell FROM states)",
+)
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,31 @@ def merge(first: Path, second: Path) -> Merge:
             ):
                 conflicts.append(key)
     return Merge(came["cells"], came["findings"], tuple(conflicts))
+
+
+def gc(path: Path, cells: Collection[str], findings: Collection[str]) -> int:
+    """Forget all but these cells and findings; the answer is how many bytes the file lost.
+
+    Raises:
+        StoreError: the store is damaged, or another process writes to it.
+    """
+    with Store.open(path, writer=True) as store, _schema.translated(path):
+        before = path.stat().st_size
+        known_cells, known_findings = store.keys()
+        with closing(_plain(path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for table, known, kept in (
+                ("cells", known_cells, set(cells)),
+                ("findings", known_findings, set(findings)),
+            ):
+                gone = [(key,) for key in known if key not in kept]
+                connection.executemany(f"DELETE FROM {table} WHERE key = ?", gone)
+                connection.executemany("DELETE FROM blobs WHERE owner = ?", gone)
+            for query in _UNUSED:
+                connection.execute(query)
+            connection.execute("COMMIT")
+            connection.execute("VACUUM")
+    return before - path.stat().st_size
 
 
 # -- faults ----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from emtkit.errors import StoreError
 from emtkit.execute.content import pack
 from emtkit.execute.records import Bundle, CellResult, CellState, FindingResult
 from emtkit.execute.store import Store
-from emtkit.execute.upkeep import merge, salvage, verify
+from emtkit.execute.upkeep import gc, merge, salvage, verify
 
 KEYS = [f"{n:032x}" for n in range(60)]
 
@@ -141,3 +141,18 @@ def test_merge_unites_and_reports_what_conflicts(tmp_path: Path) -> None:
         assert store.findings_of([f"f{KEYS[2]}"])[f"f{KEYS[2]}"].scalars == {"radius": 0.5}
         assert store.states_of(KEYS) == {}
     assert merge(first, second).cells == 0
+
+
+def test_gc_keeps_what_is_named_and_shrinks_the_file(path: Path, tmp_path: Path) -> None:
+    with Store.open(path, writer=True) as store:
+        store.commit(Bundle(states=(CellState("under way", {}, b"state"),)))
+    before = path.stat().st_size
+    freed = gc(path, KEYS[:20], [f"f{key}" for key in KEYS[:10]])
+    assert freed == before - path.stat().st_size > before / 2
+    found = verify(path)
+    assert (found.cells, found.findings, found.faults) == (20, 10, ())
+    with Store.open(path) as store:
+        assert list(store.states_of(["under way"])) == ["under way"]
+        assert store.weights(KEYS[19]) == result(KEYS[19]).weights
+    path.write_bytes(b"x" * 4096 + path.read_bytes()[4096:])
+    assert salvage(path, tmp_path / "out.sqlite").cells == 20  # the tables lie where they lay

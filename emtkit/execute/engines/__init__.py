@@ -1,0 +1,1 @@
+"""Where segments run: this process, worker processes, or a cluster."""

@@ -1,0 +1,75 @@
+"""One analysis of one network, at the end of its training or at each of its snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from emtkit.errors import NotApplicable
+from emtkit.execute.content import unpack
+from emtkit.execute.jobs import Subjects
+from emtkit.plugin.analysis import Analysis, Findings, History, Subject
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.params import build_arguments
+from emtkit.plugin.registry import Registry
+from emtkit.plugin.stream import Stream
+from emtkit.study.cells import Cell, Measure
+from emtkit.train.build import DTYPES, build_task
+
+Load = Callable[[Cell, bytes], SequenceModel]
+
+
+def measure(registry: Registry, subject: Subjects, asked: Measure, load: Load) -> Findings:
+    """The findings of `asked`.
+
+    With `at: snapshots` every scalar goes to the table `over_training` (step, scalar, value), and
+    every other table gets a column `step`.
+
+    Raises:
+        NotApplicable: the analysis says so, or there is no snapshot to look at.
+    """
+    cls = registry.analyses[asked.analysis.name]
+    analysis = cls(**build_arguments(cls, asked.analysis.parameters))
+    if asked.at == "end":
+        return _look(registry, analysis, subject, subject.weights, asked, load)
+    steps = sorted(subject.snapshots)
+    if not steps:
+        raise NotApplicable("there is no snapshot to look at; ask for some in training.snapshots")
+    found = {
+        step: _look(registry, analysis, subject, subject.snapshots[step], asked, load)
+        for step in steps
+    }
+    rows = [
+        {"step": step, "scalar": name, "value": value}
+        for step, findings in found.items()
+        for name, value in findings.scalars.items()
+        if not isinstance(value, str)
+    ]
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for step, findings in found.items():
+        for name, table in findings.tables.items():
+            tables.setdefault(name, []).append(table.assign(step=step))
+    over = pd.DataFrame(rows).astype({"value": float})
+    joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    return Findings({}, {"over_training": over, **joined})
+
+
+def _look(
+    registry: Registry,
+    analysis: Analysis,
+    subject: Subjects,
+    weights: bytes,
+    asked: Measure,
+    load: Load,
+) -> Findings:
+    losses = unpack(subject.history).arrays.get("loss")
+    made = np.zeros(0) if losses is None else losses
+    history = History(made, len(made), subject.tier)
+    cell = subject.cell
+    dtype = DTYPES[cell.training.dtype]
+    stream = Stream(None, f"analysis/{asked.analysis.name}", dtype=dtype)
+    task = build_task(registry, cell.task)
+    model = load(cell, weights)
+    return analysis.measure(Subject(task, model, cell.architecture.parameters, history, stream))

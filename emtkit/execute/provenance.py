@@ -1,0 +1,49 @@
+"""What made a result: versions, machine, commit."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import emtkit
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """Versions of what computes, the machine, and the commit when emtkit runs from a checkout."""
+    return {
+        "emtkit": emtkit.__version__,
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "system": platform.system(),
+        "device": "cpu",
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    cpu = Path("/proc/cpuinfo")
+    if sys.platform == "linux" and cpu.exists():
+        for line in cpu.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _commit() -> str:
+    root = Path(emtkit.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    asked = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

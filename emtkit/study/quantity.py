@@ -1,0 +1,155 @@
+"""One number over some rows of the frame, as tables, figures and claims name it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from emtkit.study.settings import Settings
+
+Atom = None | bool | int | float | str
+Wanted = Atom | tuple[Atom | tuple[Atom, ...], ...]
+"""A value to match; a tuple matches any of its members, or a list-valued column as a whole."""
+
+Stat = Literal["mean", "median", "best", "share", "mode"]
+Direction = Literal["min", "max"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _spelled_out(value: Any) -> Any:
+    return {"value": value} if isinstance(value, str) else value
+
+
+Columns = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Where = Mapping[str, Wanted]
+
+
+def matches(actual: object, wanted: Wanted) -> bool:
+    """Whether a column's value is the wanted one, or one of several; 1 and 1.0 are equal.
+
+    A list-valued parameter matches its whole list as well as any list of such lists.
+    """
+    if isinstance(wanted, tuple) and not isinstance(actual, list | tuple):
+        return any(_equal(actual, one) for one in wanted)
+    if isinstance(wanted, tuple):
+        return _equal(actual, wanted) or any(_equal(actual, one) for one in wanted)
+    return _equal(actual, wanted)
+
+
+class View(Settings):
+    """Base of all views: strict and frozen, lists read as tuples."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, given: Any) -> Any:
+        return _frozen(given)
+
+
+class ShareOf(View):
+    """The share of rows whose column `of` has the value `equals`."""
+
+    of: str
+    equals: bool | int | float | str
+
+
+class Quantity(View):
+    """One number over the rows that `where` keeps: a statistic of a column, or a share.
+
+    `best` reads `value` off the row in which `by` (default: `value` itself) is least or greatest;
+    the share of rows within `within` (relative) of that best comes with it. `stat: share` is the
+    share of rows in which the boolean `value` holds, `share` that of any column and value.
+    """
+
+    value: str | None = None
+    share: ShareOf | None = None
+    stat: Stat = "mean"
+    by: str | None = None
+    direction: Direction = "min"
+    within: Annotated[float, Field(ge=0)] = 0.03
+    where: Where = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Quantity:
+        if self.value is not None and self.share is not None:
+            raise ValueError("give `value` or `share`, not both")
+        if self.share is not None and "stat" in self.model_fields_set and self.stat != "share":
+            raise ValueError(f"`share: {{of, equals}}` is a share, not `stat: {self.stat}`")
+        return self
+
+    @property
+    def statistic(self) -> Stat:
+        """The statistic that is meant, `share: {of, equals}` included."""
+        return "share" if self.share is not None else self.stat
+
+    @property
+    def column(self) -> str | None:
+        """The column that is read, whichever way it is named."""
+        return self.share.of if self.share is not None else self.value
+
+    def check_complete(self) -> None:
+        """Refuse a quantity that does not say in full what it is.
+
+        Raises:
+            ValueError: it names neither `value` nor `share`, or has a `by` that is not used.
+        """
+        if self.column is None:
+            raise ValueError("needs `value` (a column) or `share: {of, equals}`")
+        if self.by is not None and self.stat != "best":
+            raise ValueError(f"`by` belongs to `stat: best`; this has `stat: {self.stat}`")
+
+    def columns(self) -> tuple[str, ...]:
+        """Every column that this quantity reads."""
+        named = (self.column, self.by)
+        return (*(name for name in named if name is not None), *self.where)
+
+
+class Value(Quantity):
+    """A quantity shown in a table: how it is headed, written, and which end of it is better.
+
+    `format` is a Python format specification such as `.3f`. Without `better` nothing is bold.
+    """
+
+    label: str | None = None
+    format: str | None = None
+    better: Direction | None = None
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Value:
+        self.check_complete()
+        if self.format is not None:
+            _try_format(self.format)
+        return self
+
+
+ShortValue = Annotated[Value, BeforeValidator(_spelled_out)]
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(entry) for entry in value)
+    if isinstance(value, dict):
+        return {key: _frozen(entry) for key, entry in value.items()}
+    return value
+
+
+def _equal(actual: object, wanted: object) -> bool:
+    if isinstance(actual, list | tuple) and isinstance(wanted, list | tuple):
+        return len(actual) == len(wanted) and all(map(_equal, actual, wanted))
+    if isinstance(actual, bool) != isinstance(wanted, bool):
+        return False
+    return actual == wanted
+
+
+def _try_format(specification: str) -> None:
+    try:
+        format(0.5, specification)
+    except ValueError:
+        raise ValueError(
+            f"'{specification}' is no number format; write for instance `.3f` or `.2e`"
+        ) from None

@@ -1,0 +1,45 @@
+"""From a plan's choices to live objects: the task, and a model with its seeded initial weights."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+from emtkit.errors import PluginError
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.params import build_arguments
+from emtkit.plugin.registry import Registry
+from emtkit.plugin.task import Task
+from emtkit.study.cells import Cell, Choice
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def build_task(registry: Registry, choice: Choice) -> Task:
+    """The task that `choice` names, with its parameters."""
+    cls = registry.tasks[choice.name]
+    return cls(**build_arguments(cls, choice.parameters))
+
+
+def build_model(registry: Registry, cell: Cell, task: Task) -> SequenceModel:
+    """The untrained model of `cell`, drawn from (seed, "init") alone.
+
+    It is drawn in torch's default dtype and converted, so that float32 and float64 training start
+    from one network.
+    """
+    cls = registry.architectures[cell.architecture.name]
+    arguments = build_arguments(cls, cell.architecture.parameters)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_init_seed(cell.seed))
+        model = cls(task, **arguments)
+    if not list(model.parameters()) and cell.trains:
+        raise PluginError(
+            f"architecture '{cls.name}' says that it trains but has no parameter; answer False in "
+            "`trains` for a constructed network"
+        )
+    return model.to(DTYPES[cell.training.dtype])
+
+
+def _init_seed(seed: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/init".encode()).digest()[:8], "little")

@@ -1,0 +1,102 @@
+"""How good a stack is: loss and metrics of many networks on one set of fresh sequences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from emtkit.plugin.stream import Stream
+from emtkit.plugin.task import Batch
+from emtkit.study.cells import Judgement
+from emtkit.train.stacked import Stacked, first_scored
+from emtkit.train.tier import Tier
+
+CHUNK_BYTES = 192 * 2**20
+AT_REACH = 10
+
+
+def check(
+    stacked: Stacked,
+    flat: Tensor,
+    tier: Tier,
+    sequences: int,
+    streams: Sequence[Stream],
+    horizon: int | None,
+) -> list[dict[str, float]]:
+    """`loss` and every metric of each row, over `horizon` scored steps of its own stream."""
+    batch = stacked.draw(sequences, streams, horizon)
+    outputs = tier.outputs(stacked, flat, batch)
+    masks = first_scored(batch.mask, horizon)
+    losses = tier.losses(stacked.errors(outputs, batch), masks).tolist()
+    metrics = stacked.metrics(outputs, batch, masks)
+    return [{"loss": loss, **row} for loss, row in zip(losses, metrics, strict=True)]
+
+
+def judge(
+    stacked: Stacked, flat: Tensor, tier: Tier, judgements: Sequence[Judgement]
+) -> list[dict[str, float | bool]]:
+    """The scalars of `test` for each row; all rows see the same draws of the stream "test".
+
+    `loss` is over `loss_horizon`, the metrics over `horizon`; `<metric>_at_<n>` is over the scored
+    steps n-10..n+10 (for the last n: n-20..n). `finite` is False where an output was not: such
+    outputs count as wrong and leave the other rows alone.
+    """
+    found: list[dict[str, float | bool]] = []
+    for rows in _chunks(stacked, judgements[0].sequences):
+        part = stacked.take(rows)
+        kept = [judgements[row] for row in rows]
+        found.extend(_judge_chunk(part, flat[torch.tensor(rows)], tier, kept)[: len(set(rows))])
+    return found
+
+
+def _judge_chunk(
+    stacked: Stacked, flat: Tensor, tier: Tier, judgements: Sequence[Judgement]
+) -> list[dict[str, float | bool]]:
+    asked = judgements[0]
+    reaches = [asked.horizon, *asked.at, *(judgement.loss_horizon for judgement in judgements)]
+    longest = None if asked.horizon is None else max(n for n in reaches if n is not None)
+    streams = [Stream(None, "test", dtype=flat.dtype) for _ in judgements]
+    batch = stacked.draw(asked.sequences, streams, longest)
+    outputs = tier.outputs(stacked, flat, batch)
+    masks = torch.stack(
+        [first_scored(m, j.loss_horizon) for m, j in zip(batch.mask, judgements, strict=True)]
+    )
+    losses = tier.losses(stacked.errors(outputs, batch), masks).tolist()
+    finite = outputs.isfinite().flatten(1).all(1).tolist()
+    rows: list[dict[str, float | bool]] = [
+        {"loss": loss if math.isfinite(loss) else math.nan, "finite": bool(ok)}
+        for loss, ok in zip(losses, finite, strict=True)
+    ]
+    for suffix, wanted in _windows(batch, asked):
+        for row, metrics in zip(rows, stacked.metrics(outputs, batch, wanted), strict=True):
+            row.update({f"{name}{suffix}": value for name, value in metrics.items()})
+    return rows
+
+
+def _windows(batch: Batch, asked: Judgement) -> list[tuple[str, Tensor]]:
+    windows = [("", first_scored(batch.mask, asked.horizon))]
+    if asked.horizon is None:
+        return windows
+    count = batch.mask.cumsum(-1)
+    for n in asked.at:
+        last = n == max(asked.at)
+        low, high = (n - 2 * AT_REACH, n) if last else (n - AT_REACH, n + AT_REACH)
+        windows.append((f"_at_{n}", batch.mask * ((count >= low) & (count <= high))))
+    return windows
+
+
+def _chunks(stacked: Stacked, sequences: int) -> list[list[int]]:
+    """Rows in chunks that fit into memory; a lone row gets itself for company."""
+    probe = stacked.tasks[0]
+    width = probe.channels.inputs + probe.channels.outputs + 64
+    steps = probe.horizon or 32
+    per_row = sequences * steps * width * 8
+    size = max(2, CHUNK_BYTES // per_row)
+    chunks = [
+        list(range(start, min(start + size, stacked.models)))
+        for start in range(0, stacked.models, size)
+    ]
+    return [rows if len(rows) > 1 else rows * 2 for rows in chunks]

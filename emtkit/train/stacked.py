@@ -1,0 +1,176 @@
+"""M networks of one architecture as one program: a template, flat parameters, stacked buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from emtkit.errors import PluginError
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.stream import Stream
+from emtkit.plugin.task import Batch, Task
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one parameter lies in a flat row."""
+
+    name: str
+    shape: torch.Size
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows whose task has equal parameters: one task object speaks for all of them."""
+
+    task: Task
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """M models of equal shapes. Parameters travel apart from it, as a flat tensor M P."""
+
+    template: SequenceModel
+    tasks: tuple[Task, ...]
+    task_keys: tuple[str, ...]
+    buffers: dict[str, Tensor]
+
+    @property
+    def models(self) -> int:
+        """Number of models M."""
+        return len(self.tasks)
+
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """The layout of a flat row, in the order of the module's parameters."""
+        found, start = [], 0
+        for name, value in self.template.named_parameters():
+            found.append(Slot(name, value.shape, start, start + value.numel()))
+            start += value.numel()
+        return tuple(found)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Rows by equal task parameters."""
+        found: dict[str, list[int]] = {}
+        for row, key in enumerate(self.task_keys):
+            found.setdefault(key, []).append(row)
+        return tuple(Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values())
+
+    def take(self, rows: Sequence[int]) -> Stacked:
+        """The stack of only these rows, in this order; a row may come twice."""
+        index = torch.tensor(rows)
+        return Stacked(
+            self.template,
+            tuple(self.tasks[row] for row in rows),
+            tuple(self.task_keys[row] for row in rows),
+            {name: value[index] for name, value in self.buffers.items()},
+        )
+
+    def parameters(self, flat: Tensor) -> dict[str, Tensor]:
+        """Views of the rows `flat` (M P) under the module's own names and shapes."""
+        return {
+            slot.name: flat[:, slot.start : slot.stop].view(-1, *slot.shape) for slot in self.slots
+        }
+
+    def draw(self, batch: int, streams: Sequence[Stream], horizon: int | None) -> Batch:
+        """One batch per row: inputs M B T I, targets M B T O, mask M T."""
+        drawn = type(self.tasks[0]).sample_rows(self.tasks, batch, streams, horizon)
+        if drawn.mask.shape != (self.models, drawn.steps):
+            raise PluginError(
+                f"task '{self.tasks[0].name}': sample_rows of {self.models} rows gave a mask of "
+                f"shape {tuple(drawn.mask.shape)}; it must be (M, T) = "
+                f"{(self.models, drawn.steps)}"
+            )
+        return drawn
+
+    def errors(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The tasks' own loss per row, sequence and step (M B T)."""
+        parts = []
+        for group in self.groups:
+            mask = batch.mask[group.rows[0]]
+            picked = self._pick(group, outputs, batch.inputs, batch.targets)
+            parts.append(vmap(_error(group.task, mask, batch.driven))(*picked))
+        return self._join(parts)
+
+    def metrics(self, outputs: Tensor, batch: Batch, masks: Tensor) -> list[dict[str, float]]:
+        """The tasks' metrics per row, on the steps that `masks` (M T) leaves."""
+        rows: list[dict[str, float]] = [{} for _ in range(self.models)]
+        for group in self._alike(masks):
+            picked = self._pick(group, outputs, batch.inputs, batch.targets)
+            judged = vmap(_metrics(group.task, masks[group.rows[0]], batch.driven))(*picked)
+            for name, values in judged.items():
+                for row, value in zip(group.rows, values.tolist(), strict=True):
+                    rows[row][name] = value
+        return rows
+
+    def _alike(self, masks: Tensor) -> list[Group]:
+        found: dict[tuple[str, bytes], list[int]] = {}
+        for row, key in enumerate(self.task_keys):
+            found.setdefault((key, masks[row].numpy().tobytes()), []).append(row)
+        return [Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values()]
+
+    def _pick(self, group: Group, *tensors: Tensor) -> tuple[Tensor, ...]:
+        if len(group.rows) == self.models:
+            return tensors
+        index = torch.tensor(group.rows)
+        return tuple(tensor[index] for tensor in tensors)
+
+    def _join(self, parts: Sequence[Tensor]) -> Tensor:
+        if len(parts) == 1:
+            return parts[0]
+        order = torch.tensor([row for group in self.groups for row in group.rows])
+        return torch.cat(list(parts))[torch.argsort(order)]
+
+
+def stack(models: Sequence[SequenceModel], tasks: Sequence[Task], keys: Sequence[str]) -> Stacked:
+    """Stack models of equal shapes; `keys` tell tasks with equal parameters."""
+    buffers = {
+        name: torch.stack([dict(model.named_buffers())[name] for model in models])
+        for name, _ in models[0].named_buffers()
+    }
+    return Stacked(models[0], tuple(tasks), tuple(keys), buffers)
+
+
+def flatten(model: SequenceModel) -> Tensor:
+    """All parameters of one model as one row (P)."""
+    parts = [value.detach().reshape(-1) for value in model.parameters()]
+    return torch.cat(parts) if parts else torch.zeros(0)
+
+
+def average(errors: Tensor, masks: Tensor) -> Tensor:
+    """Mean of `errors` (M B T) over sequences and the steps that `masks` (M T) leaves: M.
+
+    Summed over sequences first and then step by step (a running sum), so that masked steps after
+    a row's horizon change no bit of it.
+    """
+    kept = torch.where(masks.unsqueeze(1) > 0, errors, torch.zeros_like(errors))
+    by_step = kept.transpose(1, 2).contiguous().sum(2)
+    return by_step.cumsum(1)[:, -1] / (masks.sum(1) * errors.shape[1])
+
+
+def first_scored(mask: Tensor, horizon: int | None) -> Tensor:
+    """`mask` (... T) with only its first `horizon` scored steps left."""
+    if horizon is None:
+        return mask
+    return mask * (mask.cumsum(-1) <= horizon)
+
+
+def _error(task: Task, mask: Tensor, driven: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    return lambda outputs, inputs, targets: task.loss(outputs, Batch(inputs, targets, mask, driven))
+
+
+def _metrics(
+    task: Task, mask: Tensor, driven: int
+) -> Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]:
+    return lambda outputs, inputs, targets: task.metrics(
+        outputs, Batch(inputs, targets, mask, driven)
+    )

@@ -1,0 +1,122 @@
+"""Which cells train together, and in which tier; decided by shapes, never by counts or timings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.registry import Registry
+from emtkit.plugin.stream import Stream
+from emtkit.plugin.task import Task
+from emtkit.study.cells import Cell, digest
+from emtkit.train.build import build_model, build_task
+from emtkit.train.curriculum import longest
+from emtkit.train.loop import LoopTier
+from emtkit.train.stacked import flatten, stack
+from emtkit.train.tier import Tier
+from emtkit.train.vmap import VmapTier
+
+TIERS: tuple[type[Tier], ...] = (VmapTier, LoopTier)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Cells that train as one program. `work` is about how many multiplications one row needs."""
+
+    key: str
+    cells: tuple[Cell, ...]
+    tier: str
+    work: float
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What one (task, architecture) pair looks like to the stacker."""
+
+    shapes: str
+    parameters: int
+    steps: int
+    tier: str
+
+
+def group(cells: Iterable[Cell], registry: Registry, tier: str | None = None) -> list[Stack]:
+    """Cells that train, in stacks, the most work first. `tier` overrides the choice."""
+    shapes: dict[str, _Shape] = {}
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if not cell.trains or cell.training.steps == 0:
+            continue
+        pair = digest([cell.task.identity(), cell.architecture.identity(), cell.training.dtype])
+        if pair not in shapes:
+            try:
+                shapes[pair] = _look(cell, registry)
+            except Exception:  # the worker meets it again and stores it as this cell's failure
+                shapes[cell.key] = _Shape(cell.key, 1, 1, LoopTier.name)
+                found[cell.key] = [cell]
+                continue
+        found.setdefault(_stack_key(cell, shapes[pair]), []).append(cell)
+        shapes[cell.key] = shapes[pair]
+    stacks = []
+    for key, members in found.items():
+        shape, training = shapes[members[0].key], members[0].training
+        work = training.steps * training.batch * shape.steps * max(shape.parameters, 1)
+        stacks.append(Stack(key, tuple(members), tier or shape.tier, float(work)))
+    return sorted(stacks, key=lambda entry: -entry.work * len(entry.cells))
+
+
+def split(stack: Stack, workers: int, most: int) -> list[Stack]:
+    """Parts of about equal size: at least one per worker while rows last, at most `most` rows."""
+    parts = max(min(workers, len(stack.cells) // 2), -(-len(stack.cells) // most), 1)
+    edges = [round(part * len(stack.cells) / parts) for part in range(parts + 1)]
+    return [
+        Stack(stack.key, stack.cells[low:high], stack.tier, stack.work)
+        for low, high in pairwise(edges)
+    ]
+
+
+def tier_named(name: str) -> Tier:
+    """The tier of that name."""
+    return next(tier() for tier in TIERS if tier.name == name)
+
+
+def _stack_key(cell: Cell, shape: _Shape) -> str:
+    training = cell.training.model_dump(mode="json", by_alias=True)
+    shared = ["batch", "optimizer", "dtype", "curriculum", "stop", "solved"]
+    return digest(
+        [
+            cell.architecture.identity(),
+            cell.task.name,
+            shape.shapes,
+            shape.tier,
+            [training[name] for name in shared],
+        ]
+    )
+
+
+def _look(cell: Cell, registry: Registry) -> _Shape:
+    task = build_task(registry, cell.task)
+    model = build_model(registry, cell, task)
+    horizon = longest(cell.training, task)
+    batch = task.sample(1, Stream(None, "shapes"), horizon)
+    shapes = {
+        "parameters": {name: list(value.shape) for name, value in model.named_parameters()},
+        "buffers": {name: list(value.shape) for name, value in model.named_buffers()},
+        "batch": [list(batch.inputs.shape), list(batch.targets.shape), batch.driven],
+    }
+    return _Shape(digest(shapes), flatten(model).numel(), batch.steps, _tier(model, task))
+
+
+def _tier(model: SequenceModel, task: Task) -> str:
+    """vmap where two copies of the model run under it, else loop."""
+    stacked = stack([model, model], [task, task], ["", ""])
+    flat = torch.stack([flatten(model)] * 2)
+    streams: Sequence[Stream] = [Stream(None, "shapes", dtype=flat.dtype) for _ in range(2)]
+    try:
+        VmapTier().outputs(stacked, flat, stacked.draw(2, streams, 1 if task.horizons else None))
+    except RuntimeError:
+        return LoopTier.name
+    return VmapTier.name

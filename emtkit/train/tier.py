@@ -1,0 +1,46 @@
+"""What a training tier is: a way to compute the gradients of M networks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from emtkit.plugin.task import Batch
+from emtkit.train.stacked import Stacked, average
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one iteration gives: losses M, gradients M P, errors M B T, outputs M B T O."""
+
+    losses: Tensor
+    gradients: Tensor
+    errors: Tensor
+    outputs: Tensor
+
+
+class Tier(ABC):
+    """All tiers give the same numbers within float tolerance; each gives a row the same bits in
+    any stack of two rows or more.
+
+    `rows_share_horizon`: whether a row that runs on past its own horizon keeps its bits.
+    """
+
+    name: ClassVar[str]
+    rows_share_horizon: ClassVar[bool]
+
+    @abstractmethod
+    def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
+        """Loss of each row on the steps that `masks` (M T) leaves, and its gradient."""
+
+    @abstractmethod
+    def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
+        """Outputs M B T O of the rows `flat` (M P), without a gradient."""
+
+    @staticmethod
+    def losses(errors: Tensor, masks: Tensor) -> Tensor:
+        """The one way a row's loss is averaged: over its sequences and its scored steps."""
+        return average(errors, masks)

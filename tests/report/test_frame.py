@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,6 @@ from emtkit.report.export import export
 from emtkit.report.frame import results
 from emtkit.study.cells import Cell, Choice, Judgement, Measure, Row
 from emtkit.study.settings import Training
-
-
-def columns(row: Row) -> Mapping[str, Any]:
-    return {
-        **{f"task.{name}": value for name, value in row.cell.task.parameters.items()},
-        **{f"architecture.{k}": v for k, v in row.cell.architecture.parameters.items()},
-    }
 
 
 def row(key: str, *, reason: str | None = None, seed: int = 0, **more: Any) -> Row:
@@ -103,7 +96,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_a_row_per_cell_with_status_and_cause(store: Store) -> None:
-    frame = results(ROWS, store, columns).frame
+    frame = results(ROWS, store).frame
     assert list(frame.columns[:7]) == [
         "cell",
         "grid",
@@ -124,10 +117,11 @@ def test_a_row_per_cell_with_status_and_cause(store: Store) -> None:
     ]
     assert frame["task.delay"].tolist() == [3, 3, 3, 3, 5]
     assert frame["task.delay"].dtype == np.int64
+    assert set(frame["training.optimizer"]) == {"adam"}
 
 
 def test_numbers_are_exact_and_typed(store: Store) -> None:
-    frame = results(ROWS, store, columns).frame.set_index("cell")
+    frame = results(ROWS, store).frame.set_index("cell")
     assert frame.loc["a", "train.loss"] == 0.1 + 0.2
     assert frame.loc["b", "train.loss"] == 1e-300
     assert frame["train.loss"].dtype == np.float64
@@ -142,7 +136,7 @@ def test_numbers_are_exact_and_typed(store: Store) -> None:
 
 
 def test_every_missing_value_has_its_reason(store: Store) -> None:
-    reasons = results(ROWS, store, columns).reasons
+    reasons = results(ROWS, store).reasons
     found = {(r.cell, r.label, r.scalar): (r.status, r.reason) for r in reasons.itertuples()}
     assert len(found) == len(reasons)
     assert found["a", "train", "solved_at"] == ("done", "never solved")
@@ -156,22 +150,22 @@ def test_every_missing_value_has_its_reason(store: Store) -> None:
 
 
 def test_lists_become_text_and_an_empty_plan_an_empty_frame(store: Store) -> None:
-    frame = results([row("a", scales=[1, 2]), row("b")], store, columns).frame
+    frame = results([row("a", scales=[1, 2]), row("b")], store).frame
     assert frame["architecture.scales"].tolist()[0] == "[1, 2]"
     assert frame["architecture.scales"].isna().tolist() == [False, True]
-    nothing = results([], store, columns)
+    nothing = results([], store)
     assert len(nothing.frame) == len(nothing.reasons) == 0
 
 
 def test_a_cell_of_two_grids_is_two_rows_and_has_one_reason_each(store: Store) -> None:
-    found = results([ROWS[0], ROWS[0]], store, columns)
+    found = results([ROWS[0], ROWS[0]], store)
     assert len(found.frame) == 2
     assert not found.reasons.duplicated().any()
 
 
 def test_export_writes_what_the_store_has(store: Store, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    files = export(ROWS, store, columns, out)
+    files = export(ROWS, store, out)
     assert {path.relative_to(out).as_posix() for path in files} >= {
         "frame.csv",
         "reasons.csv",
@@ -182,7 +176,7 @@ def test_export_writes_what_the_store_has(store: Store, tmp_path: Path) -> None:
     assert {path for path in out.rglob("*") if path.is_file()} == set(files)
     with (out / "frame.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    exact = results(ROWS, store, columns).frame
+    exact = results(ROWS, store).frame
     for name in ("train.loss", "test.loss", "spectrum.radius"):
         written = [float(line[name] or "nan") for line in lines]
         assert np.array(written).tobytes() == exact[name].to_numpy().tobytes()
@@ -197,7 +191,7 @@ def test_export_writes_what_the_store_has(store: Store, tmp_path: Path) -> None:
 
 def test_export_as_parquet_where_pyarrow_is(store: Store, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    export(ROWS, store, columns, tmp_path / "out")
+    export(ROWS, store, tmp_path / "out")
     frame = pd.read_parquet(tmp_path / "out" / "frame.parquet")
     assert frame.loc[0, "train.loss"] == 0.1 + 0.2
     assert frame["test.solved"].tolist()[0] == "True"
@@ -206,13 +200,13 @@ def test_export_as_parquet_where_pyarrow_is(store: Store, tmp_path: Path) -> Non
 def test_an_export_that_cannot_be_written_says_where(store: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EmtkitError, match="--out"):
-        export(ROWS, store, columns, tmp_path / "file" / "out")
+        export(ROWS, store, tmp_path / "file" / "out")
 
 
 def test_names_out_of_a_plugin_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     evil = pack({"../../evil": EIGENVALUES}, {})
     with Store.open(tmp_path / "s.sqlite", writer=True) as store:
         store.commit(Bundle(findings=(FindingResult("a-spectrum", "a", {}, "done", content=evil),)))
-        files = export([row("a")], store, columns, tmp_path / "deep" / "out")
+        files = export([row("a")], store, tmp_path / "deep" / "out")
     assert all(path.resolve().is_relative_to(tmp_path / "deep" / "out") for path in files)
     assert not list(tmp_path.glob("evil*"))

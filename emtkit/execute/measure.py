@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emtkit.errors import NotApplicable
-from emtkit.execute._content import unpack
+from emtkit.execute.content import unpack
 from emtkit.execute.jobs import Subjects
 from emtkit.plugin.analysis import Analysis, Findings, History, Subject
 from emtkit.plugin.architecture import SequenceModel

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from emtkit.errors import EmtkitError
-from emtkit.execute._content import pack
+from emtkit.execute.content import pack
 from emtkit.execute.engines.engine import Engine, Outcome
 from emtkit.execute.jobs import MeasureJob, Subjects, TrainJob
 from emtkit.execute.monitor import Counts, Monitor

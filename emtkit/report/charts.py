@@ -181,7 +181,13 @@ def _draw_series(
         if one.low is not None and one.high is not None and one.n > 1:
             axes.plot([x, x], [one.low, one.high], color=tone, lw=1.6, solid_capstyle="butt")
     values = [float(one.value or 0.0) for one in line]
-    look: dict[str, Any] = {"color": tone, "marker": marker(order), "ls": dash(order), "ms": 5, "lw": 1.4}
+    look: dict[str, Any] = {
+        "color": tone,
+        "marker": marker(order),
+        "ls": dash(order),
+        "ms": 5,
+        "lw": 1.4,
+    }
     axes.plot(xs, values, label=hue, markeredgecolor="white", **look)
 
 

@@ -174,18 +174,25 @@ def boundary_residual(field: Wavefield, operator: Array) -> float:
 
 
 def operator_residuals(
-    jacobian: Array, basis: Array, history: int, operator: Array, kept: Mask | None = None
+    jacobian: Array,
+    basis: Array,
+    history: int,
+    operator: Array,
+    kept: Mask | None = None,
+    dual: Array | None = None,
 ) -> OperatorResiduals:
     """Residuals of Phi^ = Psi^+ J Psi, with J (H, H) the Jacobian at the fixed point.
 
     shift = ||Phi^[:(s-1) d] - [0 I]||_F / sqrt((s-1) d), boundary = ||Phi^[last d] - F||_F /
-    ||F||_F; rows and columns of coordinates that are not kept are left out of both.
+    ||F||_F; rows and columns of coordinates that are not kept are left out of both. `dual`
+    (kept, H) stands for Psi^+ where the basis has a dual of its own.
     """
     size = basis.shape[1]
     dimension = size // history
     chosen = np.ones(size, dtype=bool) if kept is None else kept.ravel()
     columns = basis[:, chosen]
-    measured = np.linalg.pinv(columns) @ jacobian @ columns
+    inverse = np.linalg.pinv(columns) if dual is None else dual
+    measured = inverse @ jacobian @ columns
     theory = np.eye(size, k=dimension)
     theory[size - dimension :] = operator
     theory = theory[np.ix_(chosen, chosen)]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.engines.local import LocalEngine
 from emtkit.execute.monitor import Quiet

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import pandas as pd
 import torch
-from emtkit.dynamics.fixed_points import find_fixed_points
-from emtkit.dynamics.linearise import StateMap
 from numpy.typing import NDArray
 from torch import Tensor
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit.dynamics.fixed_points import find_fixed_points
+from emtkit.dynamics.linearise import StateMap
 from emtkit.plugin.analysis import Drawing
 from emtkit_std._facts import Array, LinearRecurrence, PulseCircuit
 from emtkit_std._recurrence import to_array

@@ -48,9 +48,13 @@ class Absence:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every row that a study asks for. `total` counts them before any selection."""
+    """Every row that a study asks for of the plugins in `registry`.
+
+    `total` counts the rows before any selection.
+    """
 
     study: Study
+    registry: Registry
     rows: tuple[Row, ...]
     total: int
 
@@ -114,7 +118,7 @@ def make_plan(study: Study, registry: Registry, problems: Problems) -> Plan:
         exclusion.report_unused(problems, known)
         if not rows:
             problems.say(("exclude",), "nothing is left to plan", "loosen the rules of `exclude`")
-    plan = Plan(study, tuple(rows), len(rows))
+    plan = Plan(study, registry, tuple(rows), len(rows))
     check_views(study, plan.rows, offers, problems, complete=complete)
     return plan
 

@@ -28,7 +28,7 @@ from emtkit.study.exclude import Combination, Exclusion
 from emtkit.study.file import Grid, Study, read_study
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
-from emtkit.study.settings import Evaluation, LossGated, Staged
+from emtkit.study.settings import Evaluation, longest_horizon
 from emtkit.study.view_checks import Offer, check_views
 
 MAX_CELLS = 200_000
@@ -205,16 +205,14 @@ class _Told:
 
     @classmethod
     def of(cls, grid: Grid, parts: _Parts, at: Combination, pair: Pair, pairs: Pairs) -> _Told:
-        task, evaluation, curriculum = pair.task, grid.evaluation, at.regime.training.curriculum
+        task, evaluation = pair.task, grid.evaluation
         looks = tuple(_look(analysis, at, pair, pairs) for analysis in parts.analyses)
         if not task.horizons:
             # Without horizons there is one length only: `horizon` and `at` mean nothing.
             return cls(evaluation.model_copy(update={"at": ()}), None, None, looks)
-        longest = task.horizon
-        if isinstance(curriculum, LossGated):
-            longest = curriculum.max or task.horizon
-        elif isinstance(curriculum, Staged):
-            longest = max(curriculum.stages)
+        longest = (
+            None if task.horizon is None else longest_horizon(at.regime.training, task.horizon)
+        )
         return cls(evaluation, evaluation.horizon or task.evaluation_horizon, longest, looks)
 
 

@@ -1,0 +1,50 @@
+"""How numbers are written: as many digits as say something, the same everywhere."""
+
+from __future__ import annotations
+
+import math
+
+from emtkit.report.statistics import Difference, Estimate
+
+
+def number_text(value: float, specification: str | None = None) -> str:
+    """A number by its format, else with three significant digits and no exponent in the middle."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if specification is not None:
+        return format(value, specification)
+    size = abs(value)
+    if size != 0 and not 1e-3 <= size < 1e5:
+        return f"{value:.2e}"
+    if value == int(value):
+        return str(int(value))
+    digits = max(0, 2 - math.floor(math.log10(size)))
+    return f"{value:.{digits}f}"
+
+
+def interval_text(found: Estimate, specification: str | None = None) -> str:
+    """An interval: `[0.11, 0.14]`."""
+    low, high = (number_text(bound, specification) for bound in (found.low, found.high))
+    return f"[{low}, {high}]"
+
+
+def share_text(share: float) -> str:
+    """A share in percent."""
+    return f"{100 * share:.0f} %"
+
+
+def p_text(p: float | None) -> str:
+    """A p-value, never written as zero."""
+    if p is None:
+        return "–"
+    return "p < 0.001" if p < 1e-3 else f"p = {p:.3f}"
+
+
+def difference_text(found: Difference, p: float | None, specification: str | None = None) -> str:
+    """A difference with its interval, corrected p and effect size, in one line."""
+    value = number_text(found.estimate.value, specification)
+    sign = "+" if found.estimate.value > 0 else ""
+    parts = [f"{sign}{value} {interval_text(found.estimate, specification)}"]
+    if p is not None:
+        parts.append(p_text(p))
+    return ", ".join([*parts, f"d = {number_text(found.effect, '.2f')}"])

@@ -1,0 +1,27 @@
+"""Colours, markers and dashes by which series are told apart, by eye, in print and in grey."""
+
+from __future__ import annotations
+
+INK = "#1d2129"
+"""Text and axes; a page replaces it by its own text colour."""
+
+GRID = "#dcdfe4"
+
+_COLOURS = ("#0173b2", "#de8f05", "#029e73", "#cc78bc", "#ca9161", "#56b4e9", "#d55e00", "#949494")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_DASHES = ("-", "--", "-.", ":")
+
+
+def colour(place: int) -> str:
+    """The colour of the series at this place (seaborn's colour-blind palette)."""
+    return _COLOURS[place % len(_COLOURS)]
+
+
+def marker(place: int) -> str:
+    """The marker of the series at this place."""
+    return _MARKERS[place % len(_MARKERS)]
+
+
+def dash(place: int) -> str:
+    """The dash of the series at this place; it changes when colours begin again."""
+    return _DASHES[place // len(_COLOURS) % len(_DASHES)]

@@ -1,0 +1,256 @@
+"""Verdicts on data that were built to support, refute or leave open what is claimed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from emtkit.report.claims import expectation_text, judge, judge_claim
+from emtkit.report.evidence import Evidence
+from emtkit.study.views import Claim
+from tests.report.frames import NAN, frame, reasons
+
+DENSITIES = {"task.density": [1.0, 0.1]}
+
+
+def claim(**expect):
+    return Claim.model_validate({"id": "c", "text": "It holds.", "expect": expect})
+
+
+def verdicts(data, why=None, **expect):
+    return judge_claim(Evidence(data, why), claim(**expect))
+
+
+def only(data, why=None, **expect):
+    (verdict,) = verdicts(data, why, **expect)
+    return verdict
+
+
+def noisy(mean, seeds=8, spread=1.0):
+    """Values of exactly this mean and spread."""
+    draws = np.random.default_rng(7).normal(size=seeds)
+    values = (draws - draws.mean()) / draws.std() * spread + mean
+    return frame({}, seeds, lambda axes, seed: {"a.x": float(values[seed])})
+
+
+@pytest.mark.parametrize(
+    ("expect", "mean", "word"),
+    [
+        ({"below": 0.0}, -3.0, "supported"),
+        ({"below": 0.0}, 3.0, "not supported"),
+        ({"below": 0.0}, -0.1, "inconclusive"),
+        ({"above": 0.0}, 3.0, "supported"),
+        ({"above": 0.0}, -3.0, "not supported"),
+        ({"above": 0.0}, 0.1, "inconclusive"),
+        ({"equals": 0.0, "tolerance": 1.5}, 0.1, "supported"),
+        ({"equals": 0.0, "tolerance": 1.5}, 4.0, "not supported"),
+        ({"equals": 0.0, "tolerance": 1.5}, 1.5, "inconclusive"),
+    ],
+)
+def test_threshold_claims_by_their_interval(expect, mean, word):
+    found = only(noisy(mean), value="a.x", **expect)
+    assert found.word == word
+    assert found.value == pytest.approx(mean)
+    assert found.p is None
+    assert (found.n, found.total) == (8, 8)
+
+
+def densities(shift, seeds=8, between=5.0):
+    """x at density 0.1 is x at density 1 plus `shift`, seed by seed, up to noise."""
+    draws = np.random.default_rng(1).normal(0, 0.1, (2, seeds))
+    draws -= draws.mean(axis=1, keepdims=True)
+
+    def scalars(axes, seed):
+        sparse = axes["task.density"] == 0.1
+        return {"a.x": between * seed + shift * sparse + float(draws[int(sparse), seed])}
+
+    return frame(DENSITIES, seeds, scalars)
+
+
+SPARSE_BELOW_DENSE = {
+    "value": "a.x",
+    "where": {"task.density": 0.1},
+    "below": {"where": {"task.density": 1.0}},
+}
+
+
+@pytest.mark.parametrize(
+    ("shift", "word"),
+    [(-1.0, "supported"), (1.0, "not supported"), (0.0, "inconclusive")],
+)
+@pytest.mark.parametrize("stat", ["mean", "median"])
+def test_comparisons_between_conditions_are_tested_in_pairs(shift, word, stat):
+    # means are paired though seeds differ by far more than conditions; medians of such are coarse
+    between = 5.0 if stat == "mean" else 0.0
+    found = only(densities(shift, between=between), stat=stat, **SPARSE_BELOW_DENSE)
+    assert found.word == word
+    assert found.value - found.compared == pytest.approx(found.estimate.value)
+    assert found.estimate.value == pytest.approx(shift, abs=0.1)
+    assert len(found.cells) == 16
+    assert found.p == 2 / 2**8 if shift else found.p > 0.05
+
+
+def test_few_seeds_cannot_reach_a_p_and_it_says_so():
+    found = only(densities(-1.0, seeds=4), **SPARSE_BELOW_DENSE)
+    assert found.word == "inconclusive"
+    assert found.p == 2 / 2**4
+    assert "4 seeds cannot go below 0.125" in found.cause
+
+
+def test_best_is_compared_without_a_p():
+    data = densities(-1.0)
+    data["a.loss"] = data.seed / 10 + 1
+    found = only(data, stat="best", by="a.loss", **SPARSE_BELOW_DENSE)
+    assert (found.p, found.word) == (None, "supported")
+    assert found.value == pytest.approx(-1, abs=0.3)
+
+
+def test_each_gives_a_verdict_per_combination_and_corrects_them_together():
+    data = frame(
+        {"task.delay": [3, 5, 8], **DENSITIES},
+        8,
+        lambda axes, seed: {
+            "a.x": seed
+            + (axes["task.density"] == 0.1)
+            * (-1.0 if axes["task.delay"] != 5 else 1.0)
+            * (1 + seed)
+        },
+    )
+    found = verdicts(data, **SPARSE_BELOW_DENSE)
+    assert [v.levels for v in found] == [(("task.delay", delay),) for delay in (3, 5, 8)]
+    assert [v.word for v in found] == ["supported", "not supported", "supported"]
+    assert found[0].p == pytest.approx(3 * 2 / 2**8)
+
+
+def test_all_and_share_give_one_verdict():
+    data = frame(
+        {"task.delay": [3, 5, 8, 13]},
+        6,
+        lambda axes, seed: {"a.x": (1.0 if axes["task.delay"] == 13 else -1.0) + 0.01 * seed},
+    )
+    kept = {"value": "a.x", "below": 0.0}
+    whole = only(data, **kept, **{"for": "all"})
+    assert (whole.word, len(whole.parts)) == ("not supported", 4)
+    assert whole.cause == "3 of 4 supported, 1 not supported"
+    assert only(data, **kept, **{"for": {"share": 0.75}}).word == "supported"
+    assert only(data, **kept, **{"for": {"share": 0.8}}).word == "not supported"
+    open_one = data.copy()
+    open_one.loc[open_one["task.delay"] == 13, "a.x"] = [-1.0, 1.0] * 3
+    assert only(open_one, **kept, **{"for": "all"}).word == "inconclusive"
+
+
+def test_what_one_parameter_decides_is_no_axis_of_its_own():
+    """A zip of delay and steps: either names the condition, and the other follows."""
+    data = frame(DENSITIES, 8, lambda axes, seed: {"a.x": seed - (axes["task.density"] == 0.1)})
+    data["task.steps"] = (data["task.density"] * 100).astype(int)
+    assert only(data, **SPARSE_BELOW_DENSE).word == "supported"
+
+
+def test_missing_data_are_not_testable():
+    data = noisy(-3.0)
+    for gone in (data.assign(status="missing", **{"a.x": NAN}), data.drop(columns="a.x")):
+        assert only(gone, value="a.x", below=0.0).word == "not testable"
+    partly = data.copy()
+    partly.loc[3:, "status"] = "missing"
+    partly.loc[3:, "a.x"] = NAN
+    found = only(partly, value="a.x", below=0.0)
+    assert (found.word, found.cause) == ("not testable", "5 of 8 cells were not run to the end")
+
+
+def test_a_condition_that_no_cell_meets_is_not_testable():
+    found = only(noisy(0.0), value="a.x", where={"architecture": "lstm"}, below=0.0)
+    assert found.word == "not testable"
+    assert "architecture = lstm" in found.cause
+    compared = only(noisy(0.0), value="a.x", below={"where": {"architecture": "lstm"}})
+    assert (compared.word, "no such cell" in compared.cause) == ("not testable", True)
+
+
+def test_undefined_and_not_applicable_are_not_testable_with_the_reason():
+    data = noisy(-3.0)
+    data.loc[2, "a.x"] = NAN
+    why = reasons((data.cell[2], "a", "x", "counts differ", "done"))
+    found = only(data, why, value="a.x", below=0.0)
+    assert (found.word, "counts differ" in found.cause) == ("not testable", True)
+    none = data.assign(**{"a.x": NAN, "a.y": NAN})
+    why = reasons(*((cell, "a", None, "no state map", "not_applicable") for cell in none.cell))
+    found = only(none, why, value="a.x", below=0.0)
+    assert (found.word, found.cause) == ("not testable", "not applicable: no state map")
+
+
+def test_failed_cells_are_told():
+    data = noisy(-3.0)
+    data.loc[0, "status"] = "failed"
+    data.loc[0, "a.x"] = NAN
+    found = only(data, value="a.x", below=0.0)
+    assert (found.word, found.n, found.total, found.cause) == ("supported", 7, 8, "1 failed")
+
+
+def test_not_applicable_combinations_do_not_count_against_a_share():
+    data = frame(
+        {"architecture": ["elman", "attention"]},
+        4,
+        lambda axes, seed: (
+            {"a.x": -1.0} if axes["architecture"] == "elman" else {"a.x": NAN, "a.y": NAN}
+        ),
+    )
+    cells = data[data.architecture == "attention"].cell
+    why = reasons(*((cell, "a", None, "no state map", "not_applicable") for cell in cells))
+    kept = {"value": "a.x", "below": 0.0}
+    assert only(data, why, **kept, **{"for": "all"}).word == "supported"
+    assert [v.word for v in verdicts(data, why, **kept)] == ["supported", "not testable"]
+
+
+def test_one_seed_decides_only_where_chance_has_no_part():
+    data = frame({}, 1, lambda axes, seed: {"a.x": -3.0})
+    assert only(data, value="a.x", below=0.0).word == "inconclusive"
+    assert only(data, value="a.x", below=0.0, where={"seed": 0}).word == "supported"
+    constructed = data.assign(**{"training.steps": NAN})
+    assert only(constructed, value="a.x", below=0.0).word == "supported"
+    assert only(constructed, value="a.x", above=0.0).word == "not supported"
+
+
+def test_text_claims():
+    words = ["sparse"] * 8
+    data = frame({}, 8, lambda axes, seed: {"a.regime": words[seed]})
+    regime = {"value": "a.regime", "stat": "mode"}
+    assert only(data, **regime, equals="sparse").word == "supported"
+    assert only(data, **regime, equals="dense").word == "not supported"
+    mixed = data.assign(**{"a.regime": ["sparse", "dense"] * 4})
+    assert only(mixed, **regime, equals="dense").word == "inconclusive"
+    share = {"share": {"of": "a.regime", "equals": "sparse"}}
+    assert only(mixed, **share, above=0.1).word == "supported"
+    assert only(mixed, **share, above=0.9).word == "not supported"
+
+
+def test_a_boolean_claim_asks_for_every_network():
+    data = frame({}, 6, lambda axes, seed: {"a.comparable": True})
+    assert only(data, value="a.comparable", equals=True).word == "supported"
+    data.loc[0, "a.comparable"] = False
+    assert only(data, value="a.comparable", equals=True).word != "supported"
+
+
+def test_two_scalars_of_the_same_networks():
+    data = frame({}, 8, lambda axes, seed: {"a.x": 1.0 * seed, "b.y": seed + 0.5 + 0.01 * seed})
+    assert only(data, value="a.x", below={"value": "b.y"}).word == "supported"
+    assert only(data, value="a.x", above={"value": "b.y"}).word == "not supported"
+
+
+def test_an_unknown_scalar_is_not_testable_and_names_the_near_one():
+    found = only(noisy(0.0), value="a.xx", below=0.0)
+    assert found.word == "not testable"
+    assert "a.x" in found.cause
+
+
+def test_expectations_read_as_sentences():
+    assert expectation_text(claim(value="a.x", stat="median", below=0.5).expect) == (
+        "median of a.x below 0.5"
+    )
+    assert expectation_text(claim(**SPARSE_BELOW_DENSE).expect) == (
+        "mean of a.x with task.density = 0.1 below that with task.density = 1"
+    )
+
+
+def test_judge_keeps_the_order_of_the_claims():
+    data = Evidence(noisy(-3.0))
+    found = judge(data, [claim(value="a.x", below=0.0), claim(value="a.x", above=0.0)])
+    assert [verdict.word for verdict in found] == ["supported", "not supported"]

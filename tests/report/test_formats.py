@@ -1,0 +1,145 @@
+"""Every format says the same numbers, and nothing in a name can break it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from emtkit.report.evidence import Evidence
+from emtkit.report.formats import to_csv, to_html, to_markdown, to_terminal
+from emtkit.report.latex import to_latex
+from emtkit.report.table import draw_table
+from emtkit.study.views import Table
+from tests.report.frames import NAN, frame, reasons
+
+NASTY = r"50% of a_b & {c} <script>alert(1)</script> \end | * [x] $"
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    data = frame(
+        {"architecture": ["elman", NASTY], "task.delay": [3, 5], "task.density": [1.0, 0.1]},
+        6,
+        lambda axes, seed: {
+            "a.x": NAN if axes["task.delay"] == 5 and seed == 2 else 0.5 + 0.01 * seed,
+            "a.y": 2.0 * seed,
+        },
+    )
+    broken = data[data["a.x"].isna()].cell
+    why = reasons(*((cell, "a", "x", "counts_differ", "done") for cell in broken))
+    spec = Table.model_validate(
+        {
+            "name": "all",
+            "caption": NASTY,
+            "rows": ["architecture", "task.delay"],
+            "columns": "task.density",
+            "values": ["a.x", {"value": "a.y", "better": "min"}],
+            "baseline": {"architecture": "elman"},
+        }
+    )
+    return draw_table(Evidence(data, why), spec)
+
+
+def test_csv_has_a_line_per_number_and_reads_back_exactly(drawn):
+    lines = list(csv.DictReader(io.StringIO(to_csv(drawn))))
+    assert len(lines) == 4 * 2 * 2
+    first = lines[0]
+    assert (first["architecture"], first["task.delay"], first["task.density"]) == (
+        "elman",
+        "3",
+        "1",
+    )
+    assert float(first["estimate"]) == drawn.body[0][0].entries[0].found.value
+    assert (first["n"], first["total"]) == ("6", "6")
+    assert len(first["cells"].split()) == 6
+    dashes = [line for line in lines if not line["estimate"]]
+    assert {line["cause"] for line in dashes} == {"undefined in 1 of 6: counts_differ"}
+    assert any(line["p"] for line in lines)
+
+
+def test_markdown_rows_have_equal_columns_and_notes_are_defined(drawn):
+    text = to_markdown(drawn)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {2 + 4 + 1}
+    assert set(re.findall(r"\[\^([\w-]+)\](?!:)", text)) == set(
+        re.findall(r"\[\^([\w-]+)\]:", text)
+    )
+    assert "<script>" not in text.replace("\\<script", "")
+
+
+def latex_problems(text):
+    """Unbalanced braces and environments, bare specials, rows of unequal length."""
+    problems = []
+    bare = re.sub(r"\\[\\%&#_{}$]", "", text)
+    if bare.count("{") != bare.count("}"):
+        problems.append("braces")
+    if bare.count("$") % 2:
+        problems.append("dollars")
+    for special in "%#~":
+        if special in bare:
+            problems.append(special)
+    stack = []
+    for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", text):
+        if kind == "begin":
+            stack.append(name)
+        elif not stack or stack.pop() != name:
+            problems.append(f"end {name}")
+    if stack:
+        problems.append(f"open {stack}")
+    columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)
+    for line in text.split(r"\toprule")[1].split(r"\bottomrule")[0].splitlines():
+        if line.rstrip().endswith(r"\\"):
+            spans = [int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", line)]
+            cells = len(re.findall(r"(?<!\\)&", line)) + 1 + sum(spans)
+            if cells != len(columns[1]):
+                problems.append(f"{cells} cells: {line}")
+    return problems
+
+
+def test_latex_is_well_formed_whatever_the_names(drawn):
+    text = to_latex(drawn)
+    assert latex_problems(text) == []
+    assert r"\toprule" in text
+    assert r"\cmidrule(lr){3-4} \cmidrule(lr){5-6}" in text
+    assert not re.search(r"\\\\\s*\[", text)  # would be read as the option of the line break
+
+
+def test_the_latex_check_can_fail(drawn):
+    assert latex_problems(to_latex(drawn).replace(r"\_", "_}", 1)) == ["braces"]
+
+
+class Cells(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags = []
+        self.rows = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag == "tr":
+            self.rows.append(0)
+        if tag in ("td", "th"):
+            self.rows[-1] += 1
+
+
+def test_html_is_a_table_with_escaped_names(drawn):
+    parsed = Cells()
+    parsed.feed(to_html(drawn, lambda entry: f"#cell-{entry.found.cells[0]}"))
+    assert "script" not in parsed.tags
+    assert parsed.rows == [6] * 5
+    assert parsed.tags.count("a") == 4 * 4
+
+
+def test_terminal_shows_every_number(drawn):
+    console = Console(width=300, record=True, file=io.StringIO())
+    console.print(to_terminal(drawn))
+    text = console.export_text()
+    for line in drawn.body:
+        for box in line:
+            assert box.text in text
+    assert "p by permutation" in text

@@ -1,0 +1,171 @@
+"""Intervals, permutation tests and corrections against what is known on paper."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import wilcoxon
+
+from emtkit.report import statistics as stats
+from emtkit.report.statistics import Sample, Statistic, difference, estimate
+
+numbers = st.floats(-1e6, 1e6, allow_nan=False).map(lambda x: 0.0 if abs(x) < 1e-6 else x)
+samples = st.lists(numbers, min_size=1, max_size=20).map(np.array)
+kinds = st.sampled_from(["mean", "median", "best"])
+
+
+def sample(*values: float, by: tuple[float, ...] | None = None) -> Sample:
+    return Sample(np.array(values, float), None if by is None else np.array(by, float))
+
+
+@settings(deadline=None, max_examples=60)
+@given(samples, kinds, st.randoms(use_true_random=False))
+def test_interval_contains_the_estimate_and_lies_in_the_range(values, kind, random):
+    ranks = np.array(random.sample(range(len(values)), len(values)), float)
+    found = estimate(Sample(values, ranks), Statistic(kind))
+    assert found.low <= found.value <= found.high
+    slack = 1e-9 * (1 + np.abs(values).max())
+    assert values.min() - slack <= found.low
+    assert found.high <= values.max() + slack
+    assert found.n == len(values)
+
+
+def test_interval_is_the_same_whatever_was_asked_before():
+    first = estimate(sample(1, 2, 3, 5, 8), Statistic("mean"))
+    estimate(sample(*range(300)), Statistic("median"))
+    assert estimate(sample(1, 2, 3, 5, 8), Statistic("mean")) == first
+
+
+def test_interval_of_a_mean_covers_the_truth_about_as_often_as_it_says():
+    draws = np.random.default_rng(3).normal(size=(400, 30))
+    found = [estimate(Sample(row), Statistic("mean")) for row in draws]
+    share = np.mean([one.low <= 0 <= one.high for one in found])
+    expected = 0.935  # the percentile interval is a little short at n = 30
+    assert abs(share - expected) < 3 * math.sqrt(expected * (1 - expected) / 400)
+
+
+def test_interval_of_a_mean_agrees_with_the_normal_law():
+    values = np.random.default_rng(5).normal(size=4000)
+    found = estimate(Sample(values), Statistic("mean"))
+    half = 1.96 * values.std() / math.sqrt(len(values))
+    assert found.low == pytest.approx(found.value - half, abs=0.1 * half)
+    assert found.high == pytest.approx(found.value + half, abs=0.1 * half)
+
+
+def test_one_value_has_an_interval_of_no_width():
+    assert estimate(sample(0.3), Statistic("mean")) == stats.Estimate(0.3, 0.3, 0.3, 1)
+
+
+@pytest.mark.parametrize(("direction", "value"), [("min", 7.0), ("max", 9.0)])
+def test_best_is_the_value_of_the_network_with_the_extreme_by(direction, value):
+    found = estimate(sample(7, 8, 9, by=(0.1, 0.2, 0.3)), Statistic("best", direction))
+    assert found.value == value
+    assert (found.low, found.high) == (7, 9)  # the worst of 3 is drawn alone 3.7 % of the time
+
+
+def test_best_resamples_seeds_exactly():
+    # P(best of 3 is missed by a resample of 3) = (2/3)^3 = .296, (1/3)^3 = .037 for both best
+    draws = stats._resample(sample(7, 8, 9, by=(1, 2, 3)), Statistic("best"))
+    assert np.mean(draws > 7) == pytest.approx((2 / 3) ** 3, abs=0.03)
+    assert np.mean(draws > 8) == pytest.approx((1 / 3) ** 3, abs=0.015)
+
+
+def test_empty_and_undefined_samples_are_refused():
+    with pytest.raises(ValueError, match="no values"):
+        estimate(sample(), Statistic())
+    with pytest.raises(ValueError, match="NaN"):
+        estimate(sample(1, math.nan), Statistic())
+    with pytest.raises(ValueError, match="equal lengths; found 2 and 1"):
+        difference(sample(1, 2), sample(1), Statistic())
+
+
+def brute_p(a, b):
+    """All swaps of pairs by hand, one at a time."""
+    observed, hits, ways = abs(np.mean(a) - np.mean(b)), 0, 0
+    for swaps in itertools.product([False, True], repeat=len(a)):
+        first = [y if s else x for x, y, s in zip(a, b, swaps, strict=True)]
+        second = [x if s else y for x, y, s in zip(a, b, swaps, strict=True)]
+        hits += abs(np.mean(first) - np.mean(second)) >= observed - 1e-9
+        ways += 1
+    return hits / ways
+
+
+def test_permutation_p_of_means_equals_brute_force():
+    generator = np.random.default_rng(11)
+    a, b = generator.normal(size=7), generator.normal(0.8, size=7)
+    assert stats.permutation_p(Sample(a), Sample(b), Statistic()) == brute_p(a, b)
+
+
+def test_permutation_p_of_medians_is_wilcoxons():
+    generator = np.random.default_rng(12)
+    a, b = generator.normal(size=11), generator.normal(0.7, size=11)
+    p = stats.permutation_p(Sample(a), Sample(b), Statistic("median"))
+    assert p == pytest.approx(wilcoxon(a, b, method="exact").pvalue, rel=1e-12)
+
+
+def test_equal_sizes_share_their_rank():
+    assert stats._ranks(np.array([0.5, 0.0, 2.0, 0.5])).tolist()[0::2] == [1.5, 3.0]
+
+
+@given(st.lists(numbers, min_size=1, max_size=18).map(np.array))
+@settings(deadline=None, max_examples=30)
+def test_identical_data_have_p_one_and_no_effect(values):
+    found = difference(Sample(values), Sample(values), Statistic())
+    assert found.p == 1
+    assert found.effect == 0
+    assert (found.estimate.value, found.estimate.low, found.estimate.high) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("n", [1, 4, 6, 10, 14, 20])
+def test_clearly_separated_pairs_reach_the_least_p(n):
+    a = Sample(np.arange(n) + 100.0)
+    b = Sample(np.zeros(n))
+    found = stats.permutation_p(a, b, Statistic())
+    assert found == pytest.approx(stats.least_p(n), abs=1.5e-4 if n > 14 else 0)
+
+
+def test_random_swaps_agree_with_the_exact_p(monkeypatch):
+    generator = np.random.default_rng(2)
+    a, b = Sample(generator.normal(0.4, 1, 13)), Sample(generator.normal(size=13))
+    exact = stats.permutation_p(a, b, Statistic())
+    monkeypatch.setattr(stats, "EXACT_UP_TO", 5)
+    drawn = stats.permutation_p(a, b, Statistic())
+    assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / stats.FLIPS))
+
+
+def test_best_and_share_carry_no_p():
+    a, b = sample(1, 2, by=(1, 2)), sample(3, 4, by=(1, 2))
+    assert difference(a, b, Statistic("best")).p is None
+    assert difference(sample(1, 0), sample(0, 0), Statistic("share")).p is None
+
+
+def test_effect_is_the_mean_of_differences_over_their_spread():
+    found = difference(sample(3, 5, 7), sample(1, 2, 3), Statistic())
+    assert found.effect == pytest.approx(3 / 1)  # differences 2, 3, 4
+    assert difference(sample(2, 3), sample(1, 2), Statistic()).effect == math.inf
+
+
+def test_holm_is_the_published_step_down():
+    assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert stats.holm([0.01, None, 0.04]) == [0.02, None, 0.04]
+    assert stats.holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_never_lowers_a_p_and_keeps_their_order(ps):
+    corrected = stats.holm(ps)
+    assert all(c is not None and p <= c <= 1 for p, c in zip(ps, corrected, strict=True))
+    order = np.argsort(ps, kind="stable")
+    assert np.all(np.diff(np.array(corrected, float)[order]) >= 0)
+
+
+def test_share_near_the_best():
+    by = np.array([1.00, 1.02, 1.04, 2.0])
+    assert stats.share_near_best(by, "min", 0.03) == 0.5
+    assert stats.share_near_best(by, "max", 0.03) == 0.25
+    assert stats.share_near_best(np.array([-1.0, -0.98, 0.0]), "min", 0.03) == pytest.approx(2 / 3)

@@ -1,0 +1,228 @@
+"""Tables of synthetic frames whose numbers are known on paper."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emtkit.errors import EmtkitError
+from emtkit.report.evidence import Evidence
+from emtkit.report.table import draw_table
+from emtkit.study.views import Table
+from tests.report.frames import NAN, frame, reasons
+
+ARCHITECTURES = {"architecture": ["elman", "gru"]}
+
+
+def table(**fields):
+    return Table.model_validate({"name": "t", "rows": "architecture", **fields})
+
+
+def only(drawn):
+    """The one entry of a table of one cell."""
+    return drawn.body[0][0].entries[0]
+
+
+def test_mean_over_seeds_with_its_account():
+    data = frame(ARCHITECTURES, 4, lambda axes, seed: {"a.x": seed + len(axes["architecture"])})
+    drawn = draw_table(Evidence(data), table(values=["a.x"]))
+    assert drawn.rows == (("elman",), ("gru",))
+    first, second = (line[0].entries[0] for line in drawn.body)
+    assert (first.found.value, second.found.value) == (6.5, 4.5)
+    assert (first.found.n, first.found.total) == (4, 4)
+    assert first.found.cells == ("00000000", "00000001", "00000002", "00000003")
+    assert first.text == "6.50"
+    assert first.found.low < 6.5 < first.found.high
+
+
+@pytest.mark.parametrize(
+    ("stat", "value"), [("mean", 3.0), ("median", 2.5), ("best", 7.0), ("share", None)]
+)
+def test_every_statistic(stat, value):
+    numbers = [7, 1, 2, 3, 2]
+    losses = [0.10, 0.102, 0.2, 0.4, 0.104]
+    data = frame({}, 4, lambda axes, seed: {"a.x": numbers[seed], "a.loss": losses[seed]})
+    data["a.x"] = [7, 1, 1, 3] if stat == "mean" else numbers[:4]
+    asked = {"value": "a.x", "stat": stat} | ({"by": "a.loss"} if stat == "best" else {})
+    entry = only(draw_table(Evidence(data), table(values=[asked])))
+    if stat == "share":
+        assert entry.found.value is None
+        assert "no yes-or-no" in entry.found.cause
+    else:
+        assert entry.found.value == value
+    assert entry.found.near_best == (0.5 if stat == "best" else None)
+
+
+def test_best_of_many_takes_the_greatest_where_asked():
+    data = frame({}, 3, lambda axes, seed: {"a.x": seed, "a.score": [0.2, 0.9, 0.5][seed]})
+    asked = {"value": "a.x", "stat": "best", "by": "a.score", "direction": "max"}
+    assert only(draw_table(Evidence(data), table(values=[asked]))).found.value == 1
+
+
+def test_mode_and_share_of_text():
+    regimes = ["sparse", "dense", "sparse", "sparse"]
+    data = frame({}, 4, lambda axes, seed: {"a.regime": regimes[seed]})
+    values = [
+        {"value": "a.regime", "stat": "mode"},
+        {"share": {"of": "a.regime", "equals": "sparse"}},
+        {"value": "a.regime"},
+    ]
+    boxes = draw_table(Evidence(data), table(values=values)).body[0]
+    assert boxes[0].text == "sparse"
+    assert boxes[0].entries[0].found.near_best == 0.75
+    assert boxes[1].text == "75 %"
+    assert boxes[2].text == "–"
+    assert "use `stat: mode` or `share`" in boxes[2].entries[0].found.cause
+
+
+def test_undefined_makes_a_dash_with_its_reason_and_where_removes_it():
+    data = frame({}, 4, lambda axes, seed: {"a.x": NAN if seed == 1 else seed, "a.kept": seed != 1})
+    why = reasons(("00000001", "a", "x", "counts differ", "done"))
+    drawn = draw_table(
+        Evidence(data, why),
+        table(values=["a.x", {"value": "a.x", "where": {"a.kept": True}}]),
+    )
+    dash, number = drawn.body[0]
+    assert dash.text == "–"
+    assert drawn.notes[dash.notes[0] - 1] == "undefined in 1 of 4: counts differ"
+    assert number.entries[0].found.value == pytest.approx(5 / 3)
+    assert (number.entries[0].found.n, number.entries[0].found.total) == (3, 4)
+    assert drawn.notes[number.notes[0] - 1] == "1 left out"
+
+
+def test_failed_lost_missing_and_not_applicable_are_counted_and_never_averaged():
+    statuses = ["done", "done", "failed", "lost", "missing"]
+    data = frame(
+        {},
+        5,
+        lambda axes, seed: {
+            "a.x": 1.0 + seed if seed < 2 else NAN,
+            "status": statuses[seed],
+        },
+    )
+    drawn = draw_table(Evidence(data), table(values=["a.x"]))
+    found = only(drawn).found
+    assert found.value == 1.5
+    assert (found.n, found.total, found.failed, found.lost, found.missing) == (2, 5, 1, 1, 1)
+    assert drawn.notes == ("1 failed, 1 lost, 1 not run",)
+
+
+def test_not_applicable_says_why():
+    data = frame(ARCHITECTURES, 2, lambda axes, seed: {"a.x": seed, "b.y": 1.0})
+    data.loc[data.architecture == "gru", "a.x"] = NAN
+    why = reasons(*((f"{k:08x}", "a", None, "needs a state map", "not_applicable") for k in (2, 3)))
+    drawn = draw_table(Evidence(data, why), table(values=["a.x"]))
+    assert drawn.body[1][0].text == "–"
+    assert drawn.notes == ("not applicable: needs a state map",)
+    assert drawn.body[1][0].entries[0].found.not_applicable == 2
+
+
+def test_a_pair_that_does_not_apply_gives_the_reason_of_the_plan():
+    data = frame(
+        {},
+        2,
+        lambda axes, seed: {"a.x": NAN, "status": "not_applicable", "reason": "takes signs only"},
+    )
+    assert only(draw_table(Evidence(data), table(values=["a.x"]))).found.cause == (
+        "not applicable: takes signs only"
+    )
+
+
+def test_a_cell_that_stands_in_two_grids_counts_once():
+    data = frame({}, 3, lambda axes, seed: {"a.x": float(seed)})
+    twice = pd.concat([data, data.assign(grid="other")], ignore_index=True)
+    found = only(draw_table(Evidence(twice), table(values=["a.x"]))).found
+    assert (found.n, found.total, found.value) == (3, 3, 1.0)
+
+
+def test_two_networks_never_fall_into_one_number_silently():
+    data = frame({"task.delay": [3, 5]}, 2, lambda axes, seed: {"a.x": 1.0})
+    entry = only(draw_table(Evidence(data), table(values=["a.x"])))
+    assert entry.text == "–"
+    assert "they differ in task.delay" in entry.found.cause
+    several = table(values=["a.x"], over=["seed", "task.delay"])
+    assert only(draw_table(Evidence(data), several)).found.n == 4
+
+
+def test_rows_and_columns_of_several_levels_keep_the_order_of_the_study():
+    data = frame(
+        {"architecture": ["b", "a"], "task.delay": [5, 3], "task.density": [1.0, 0.5]},
+        2,
+        lambda axes, seed: {"a.x": axes["task.delay"] * axes["task.density"]},
+    )
+    drawn = draw_table(
+        Evidence(data),
+        table(rows=["architecture", "task.delay"], columns="task.density", values=["a.x"]),
+    )
+    assert drawn.rows == (("b", 5), ("b", 3), ("a", 5), ("a", 3))
+    assert [heading.levels for heading in drawn.headings] == [(1,), (0.5,)]
+    assert [[box.text for box in line] for line in drawn.body][:2] == [["5", "2.50"], ["3", "1.50"]]
+
+
+def test_composed_cells_are_written_by_their_template():
+    data = frame({}, 2, lambda axes, seed: {"a.error": 0.0123, "test.accuracy": 0.98})
+    spec = table(
+        cell=[{"value": "a.error", "format": ".3f"}, {"value": "test.accuracy", "format": ".2f"}],
+    )
+    drawn = draw_table(Evidence(data), spec)
+    assert drawn.body[0][0].text == "0.012 (0.98)"
+    assert drawn.headings[0].value == "a.error (test.accuracy)"
+
+
+def test_baseline_differences_are_paired_by_seed_and_corrected():
+    # seeds vary by 10, architectures by 1: only pairing can tell them apart
+    noise = np.random.default_rng(0).normal(0, 0.1, (3, 8))
+    shift = {"elman": 0.0, "gru": 1.0, "same": 0.0}
+    place = {"elman": 0, "gru": 1, "same": 2}
+    data = frame(
+        {"architecture": ["elman", "gru", "same"]},
+        8,
+        lambda axes, seed: {
+            "a.x": 10.0 * seed
+            + shift[axes["architecture"]]
+            + noise[place[axes["architecture"]], seed]
+        },
+    )
+    spec = table(values=[{"value": "a.x", "better": "max"}], baseline={"architecture": "elman"})
+    drawn = draw_table(Evidence(data), spec)
+    elman, gru, same = (line[0].entries[0] for line in drawn.body)
+    assert elman.comparison is None
+    assert gru.comparison.p == pytest.approx(2 * 2 / 2**8)  # Holm over two comparisons
+    assert gru.comparison.difference.estimate.value == pytest.approx(1, abs=0.2)
+    assert gru.bold
+    assert not same.bold
+    assert not elman.bold
+
+
+def test_bold_needs_separation():
+    data = frame(
+        ARCHITECTURES, 8, lambda axes, seed: {"a.x": seed + (axes["architecture"] == "gru")}
+    )
+    spec = table(values=[{"value": "a.x", "better": "max"}])
+    assert [line[0].bold for line in draw_table(Evidence(data), spec).body] == [False, True]
+    few = data[data.seed < 3].reset_index(drop=True)  # least p of 3 pairs is 1/4
+    assert [line[0].bold for line in draw_table(Evidence(few), spec).body] == [False, False]
+    plainly = table(values=["a.x"])
+    assert not any(line[0].bold for line in draw_table(Evidence(data), plainly).body)
+
+
+def test_mistakes_name_what_is_allowed():
+    data = Evidence(frame(ARCHITECTURES, 2, lambda axes, seed: {"a.radius": 1.0}))
+    with pytest.raises(EmtkitError, match="did you mean 'a\\.radius'"):
+        draw_table(data, table(values=["a.radis"]))
+    with pytest.raises(EmtkitError, match="did you mean 'architecture'"):
+        draw_table(data, table(values=["a.radius"], baseline={"architectur": "elman"}))
+    with pytest.raises(EmtkitError, match="no row or column has the baseline"):
+        draw_table(data, table(values=["a.radius"], baseline={"architecture": "lstm"}))
+
+
+def test_a_scalar_that_nobody_measured_yet_is_a_dash():
+    data = frame({}, 2, lambda axes, seed: {"status": "missing"})
+    assert only(draw_table(Evidence(data), table(values=["later.x"]))).found.cause == "not run"
+
+
+def test_parameters_that_are_lists_match_and_read_as_lists():
+    data = frame({"task.table_id": ["[1, 0, 2]", "[3, 4, 5]"]}, 2, lambda axes, seed: {"a.x": 1})
+    spec = table(rows="task.table_id", values=["a.x"], where={"task.table_id": [1, 0, 2]})
+    assert draw_table(Evidence(data), spec).rows == (((1, 0, 2),),)

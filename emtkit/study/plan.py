@@ -28,7 +28,7 @@ from emtkit.study.exclude import Combination, Exclusion
 from emtkit.study.file import Grid, Study, read_study
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
-from emtkit.study.settings import Evaluation, longest_horizon
+from emtkit.study.settings import Evaluation, LossGated, longest_horizon
 from emtkit.study.view_checks import Offer, check_views
 
 MAX_CELLS = 200_000

@@ -29,6 +29,8 @@ Shuffle = Literal["columns", "time"]
 PEAK_REQUIRED = 0.5
 MOTION_REQUIRED = 0.1
 TIE = 1e-9
+ROUNDING = 1e-12
+"""What a static field leaves of itself when its mean is taken off counts as nothing."""
 SPEEDS = np.arange(-300, 301) / 100.0
 
 
@@ -211,6 +213,8 @@ def _windowed(field: Wavefield, centre: Centre) -> Array:
     else:
         mean = np.full((1, 1, 1, 1), float(field.values[..., field.kept].mean()))
     centred = np.where(field.kept, field.values - mean, 0.0)
+    if np.linalg.norm(centred) <= ROUNDING * np.linalg.norm(field.values):
+        centred = np.zeros_like(centred)
     return np.asarray(centred * _hann(steps)[None, :, None, None])
 
 

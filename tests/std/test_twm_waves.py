@@ -131,7 +131,7 @@ def test_what_does_not_apply_says_why():
 
 def test_states_that_overflow_are_cut_and_those_that_do_at_once_refused():
     model = build(TwmLinear, REPEAT).double()
-    model.boundary.copy_(1e60 * torch.eye(4, 16).double())
+    model.boundary.copy_(1e10 * torch.eye(4, 16).double())
     with pytest.raises(NotApplicable, match="stay below"):
         TwmWaves(steps=64).measure(subject_of(_Overflow(REPEAT), REPEAT))
     assert scalars(model, REPEAT)["steps_used"] < 65

@@ -328,7 +328,7 @@ def _print_tables(session: Session, name: str | None, form: str) -> None:
 
 
 def _print_verdicts(verdicts: list[Any]) -> None:
-    from emtkit.report.page import verdict_lines
+    from emtkit.report.verdict_text import verdict_lines
 
     for line in verdict_lines(verdicts):
         click.echo(line)

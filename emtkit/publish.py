@@ -21,10 +21,11 @@ def write_report(session: Session) -> tuple[Path, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     tables = tuple(session.table(spec.name) for spec in study.tables.values())
     files: list[Path] = []
-    for spec, table in zip(study.tables.values(), tables, strict=True):
+    for table_spec, table in zip(study.tables.values(), tables, strict=True):
         texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
         files += [
-            _write(folder / "tables" / f"{spec.name}.{end}", text) for end, text in texts.items()
+            _write(folder / "tables" / f"{table_spec.name}.{end}", text)
+            for end, text in texts.items()
         ]
     figures, remarks = [], []
     for spec in study.figures.values():

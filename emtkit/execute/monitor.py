@@ -41,7 +41,7 @@ class Monitor(ABC):
     def update(self, counts: Counts, last: bool) -> None:
         """The run stands at `counts`; `last` at its end."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most monitors hold nothing
         """The run is over, well or not."""
 
 

@@ -15,9 +15,9 @@ def overview(plan: Plan, store: Store, workers: int) -> Iterator[str]:
     status = store.status_of(cells)
     yield f"study {plan.study.name}: {len(plan.rows)} rows, {len(cells)} cells"
     for axis in plan.axes:
-        values = [str(value) for value in axis.values]
+        values = ["/".join(str(part) for part in value) for value in axis.values]
         shown = ", ".join(values) if len(values) <= 12 else f"{values[0]} ... {values[-1]}"
-        yield f"  {axis.name}: {shown} ({len(values)})"
+        yield f"  {'/'.join(axis.names)}: {shown} ({len(values)})"
     ended = [key for key in cells if status.get(key) in ("done", "failed")]
     pending = [cell for key, cell in cells.items() if key not in set(ended)]
     findings = {m.key for row in plan.rows for m in row.measures if m.reason is None}

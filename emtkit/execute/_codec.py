@@ -105,6 +105,11 @@ def sha256(blob: bytes) -> bytes:
     return hashlib.sha256(blob).digest()
 
 
+def name_of(blob: bytes) -> str:
+    """The first half of a blob's digest, as text."""
+    return sha256(blob).hex()[:32]
+
+
 def seal(parts: Sequence[object]) -> bytes:
     """Digest of a row's fields, so that a number changed on the disk does not reach a table."""
     return hashlib.sha256(repr(tuple(parts)).encode("utf-8", "backslashreplace")).digest()[:16]

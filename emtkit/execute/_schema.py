@@ -12,12 +12,15 @@ from emtkit.errors import StoreError
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x656D746B  # "emtk"
+PAGE_BYTES = 4096
 CHECKED_BYTES = 128 * 2**20
 """The whole structure of a store up to this size is checked when it is opened (0.1 s). Every row
 and blob carries a digest of its own, by which larger stores are checked as they are read."""
 
 _BUSY_SECONDS = 30.0
 
+# `parts` of a cell and of a finding: kind and digest of the blobs that belong to it, snapshots
+# aside; `provenance`: digest of a text of which there are few; `seal`: digest of the whole row.
 _TABLES = (
     """CREATE TABLE cells (
         key TEXT PRIMARY KEY NOT NULL,
@@ -29,7 +32,8 @@ _TABLES = (
         seconds REAL NOT NULL,
         digest TEXT NOT NULL,
         error TEXT NOT NULL,
-        provenance INTEGER NOT NULL REFERENCES provenance (id),
+        parts TEXT NOT NULL,
+        provenance TEXT NOT NULL,
         seal BLOB NOT NULL
     )""",
     """CREATE TABLE findings (
@@ -42,10 +46,10 @@ _TABLES = (
         seconds REAL NOT NULL,
         digest TEXT NOT NULL,
         error TEXT NOT NULL,
-        provenance INTEGER NOT NULL REFERENCES provenance (id),
+        parts TEXT NOT NULL,
+        provenance TEXT NOT NULL,
         seal BLOB NOT NULL
     )""",
-    "CREATE INDEX findings_by_cell ON findings (cell)",
     # Every blob of the store: `owner` is the key of a cell or of a finding, `step` the iteration
     # of a snapshot and else -1.
     """CREATE TABLE blobs (
@@ -65,7 +69,7 @@ _TABLES = (
         seconds REAL NOT NULL,
         PRIMARY KEY (cell, number)
     )""",
-    "CREATE TABLE provenance (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE provenance (key TEXT PRIMARY KEY NOT NULL, text TEXT NOT NULL)",
     """CREATE TABLE progress (
         run TEXT PRIMARY KEY NOT NULL,
         study TEXT NOT NULL,
@@ -74,6 +78,8 @@ _TABLES = (
         updated REAL NOT NULL,
         counts TEXT NOT NULL
     )""",
+    # Last, as VACUUM has it: so every store has its tables at the same pages (see `upkeep`).
+    "CREATE INDEX findings_by_cell ON findings (cell)",
 )
 
 
@@ -140,6 +146,7 @@ def connect_empty() -> sqlite3.Connection:
 
 def create(connection: sqlite3.Connection) -> None:
     """Lay the tables in one transaction: a kill leaves an empty file or a whole store."""
+    connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
     connection.execute("BEGIN EXCLUSIVE")
     for statement in _TABLES:
         connection.execute(statement)

@@ -264,7 +264,7 @@ class _Coordinator:
             self._lost(item, outcome.lost)
             return
         bundle = outcome.bundle
-        self.store.commit(bundle, replace=self.options.retry_failed)
+        self.store.commit(bundle)
         for result in bundle.cells:
             self.ended[result.status] = self.ended.get(result.status, 0) + 1
         self.known.update(finding.key for finding in bundle.findings)

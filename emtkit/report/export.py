@@ -12,11 +12,11 @@ import pandas as pd
 from emtkit.errors import EmtkitError
 from emtkit.execute.content import to_safetensors
 from emtkit.execute.store import Store
-from emtkit.report.frame import Columns, results
+from emtkit.report.frame import results
 from emtkit.study.cells import Row
 
 
-def export(rows: Sequence[Row], store: Store, columns: Columns, out: Path) -> tuple[Path, ...]:
+def export(rows: Sequence[Row], store: Store, out: Path) -> tuple[Path, ...]:
     """Write what the store has of these rows; the answer lists the files.
 
     `frame.csv` (a row per cell, floats in shortest exact form) and, where pyarrow is installed,
@@ -30,16 +30,16 @@ def export(rows: Sequence[Row], store: Store, columns: Columns, out: Path) -> tu
         EmtkitError: `out` cannot be written.
     """
     try:
-        return tuple(_export(rows, store, columns, out))
+        return tuple(_export(rows, store, out))
     except OSError as error:
         raise EmtkitError(
             f"cannot export to {out} ({error.strerror}: {error.filename}); choose another --out"
         ) from error
 
 
-def _export(rows: Sequence[Row], store: Store, columns: Columns, out: Path) -> Iterator[Path]:
+def _export(rows: Sequence[Row], store: Store, out: Path) -> Iterator[Path]:
     out.mkdir(parents=True, exist_ok=True)
-    found = results(rows, store, columns)
+    found = results(rows, store)
     found.frame.to_csv(out / "frame.csv", index=False)
     yield out / "frame.csv"
     found.reasons.to_csv(out / "reasons.csv", index=False)

@@ -8,33 +8,31 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
-import seaborn
 from matplotlib import rcsetup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from emtkit.errors import EmtkitError, did_you_mean
-from emtkit.report.charts import Panel, draw_box, draw_heatmap, draw_line, draw_phase_diagram
+from emtkit.errors import EmtkitError
+from emtkit.report.charts import Panel, Shown, draw_box, draw_line
 from emtkit.report.evidence import Evidence, level_text
-from emtkit.report.palette import GRID, INK
+from emtkit.report.maps import draw_heatmap, draw_phase_diagram, draw_scale, grid_of, scale_of
+from emtkit.report.palette import COLOURS, GRID, INK
+from emtkit.report.specimens import Specimen, short_name
 from emtkit.study.views import Figure
 
 if TYPE_CHECKING:
-    from emtkit.plugin.analysis import Drawing, Findings
+    from emtkit.plugin.analysis import Drawing
 
 FileFormat = Literal["svg", "png", "pdf"]
-_KINDS = {
-    "line": draw_line,
-    "box": draw_box,
-    "heatmap": draw_heatmap,
-    "phase_diagram": draw_phase_diagram,
-}
+_CHARTS = {"line": draw_line, "box": draw_box}
+_MAPS = {"heatmap": draw_heatmap, "phase_diagram": draw_phase_diagram}
 
 
 @dataclass(frozen=True)
@@ -51,15 +49,6 @@ class Drawn:
     cells: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Specimen:
-    """One network that an analysis's drawing shows: its key, its labels, its findings."""
-
-    cell: str
-    title: str
-    findings: Findings
-
-
 def draw_figure(evidence: Evidence, spec: Figure) -> Drawn:
     """A figure of a core kind: a panel per combination of facets and per `y`.
 
@@ -72,20 +61,22 @@ def draw_figure(evidence: Evidence, spec: Figure) -> Drawn:
     panels = _panels(evidence, spec, rows)
     across = _across(spec, len(panels))
     down = -(-len(panels) // across)
+    mapped = spec.use in _MAPS
     with style():
         canvas = Canvas(figsize=_size(spec, across, down), layout="constrained")
-        axes = canvas.subplots(down, across, squeeze=False)
-        notes: dict[str, None] = {}
-        cells: dict[str, None] = {}
-        for place, panel in enumerate(panels):
-            report = _KINDS[spec.use](axes.flat[place], panel)
-            notes |= dict.fromkeys(report.notes)
-            cells |= dict.fromkeys(report.cells)
+        share: Literal["row", "all", False] = False if mapped else ("row" if spec.y[1:] else "all")
+        axes = canvas.subplots(down, across, squeeze=False, sharey=share)
+        used = list(axes.flat[: len(panels)])
         for spare in axes.flat[len(panels) :]:
             spare.set_axis_off()
-        _legend(canvas, spec)
         if spec.title:
             canvas.suptitle(spec.title, x=0.01, ha="left", fontweight="bold")
+        shown = _draw_maps(canvas, used, panels) if mapped else _draw_charts(canvas, used, panels)
+        for place, one in enumerate(used):
+            _outer_labels_only(one, place, across, len(panels))
+        _settle(canvas)
+    notes = dict.fromkeys(note for one in shown for note in one.notes)
+    cells = dict.fromkeys(cell for one in shown for cell in one.cells)
     return Drawn(spec.name, spec.title or spec.name, canvas, tuple(notes), tuple(cells))
 
 
@@ -100,12 +91,11 @@ def draw_specimens(spec: Figure, drawing: Drawing, specimens: Sequence[Specimen]
     across = min(len(specimens), 3)
     down = -(-len(specimens) // across)
     with style():
-        canvas = Canvas(figsize=(6.4 if across == 1 else 4.8 * across, 4.2 * down))
+        size = (6.4 if across == 1 else 4.8 * across, 4.2 * down)
+        canvas = Canvas(figsize=size, layout="constrained")
         if len(specimens) == 1:
-            canvas.set_layout_engine("constrained")
             drawing(specimens[0].findings, canvas)
         else:
-            canvas.set_layout_engine("constrained")
             parts = canvas.subfigures(down, across, squeeze=False)
             for part, one in zip(parts.flat, specimens, strict=False):
                 part.suptitle(one.title, fontsize="medium")
@@ -113,44 +103,10 @@ def draw_specimens(spec: Figure, drawing: Drawing, specimens: Sequence[Specimen]
         title = spec.title or (specimens[0].title if len(specimens) == 1 else "")
         if title:
             canvas.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        _settle(canvas)
     return Drawn(
         spec.name, spec.title or spec.name, canvas, (), tuple(one.cell for one in specimens)
     )
-
-
-def chosen_rows(evidence: Evidence, spec: Figure) -> list[tuple[int, str]]:
-    """The rows that a drawing shows with their titles, by `spec.cells`, per facet combination.
-
-    Raises:
-        EmtkitError: `by` names no column.
-    """
-    choice = spec.cells
-    rows = evidence.keep(range(len(evidence)), {**spec.where, **choice.where})
-    rows = [row for row in rows if evidence.column("status")[row] == "done"]
-    found: list[tuple[int, str]] = []
-    for levels, members in evidence.groups(rows, spec.facet).items():
-        ranked = members
-        if choice.select == "best" and choice.by is not None:
-            column = evidence.column(choice.by)
-            known = [row for row in members if column[row] is not None]
-            sign = 1 if choice.direction == "min" else -1
-            ranked = sorted(known, key=lambda row: sign * column[row])
-        wanted = ranked if choice.select == "all" else ranked[: choice.count]
-        for row in wanted:
-            found.append((row, _specimen_title(evidence, row, spec.facet, levels)))
-    return found
-
-
-def drawing_of(drawings: Mapping[str, Drawing], use: str) -> Drawing:
-    """The drawing that `<analysis label>.<drawing>` names.
-
-    Raises:
-        EmtkitError: the analysis has no such drawing.
-    """
-    name = use.partition(".")[2]
-    if name not in drawings:
-        raise EmtkitError(f"there is no drawing '{use}'; {did_you_mean(name, drawings)}")
-    return drawings[name]
 
 
 def to_bytes(drawn: Drawn, kind: FileFormat) -> bytes:
@@ -162,7 +118,7 @@ def to_bytes(drawn: Drawn, kind: FileFormat) -> bytes:
     }[kind]
     out = io.BytesIO()
     with style():
-        drawn.canvas.savefig(out, format=kind, metadata=metadata, dpi=200, bbox_inches="tight")
+        drawn.canvas.savefig(out, format=kind, metadata=metadata, dpi=200)
     return out.getvalue()
 
 
@@ -182,17 +138,13 @@ def inline_svg(drawn: Drawn) -> str:
     """The figure as an element of a page: ids of its own, and ink in the page's text colour."""
     with style(text_as_paths=False):
         out = io.StringIO()
-        drawn.canvas.savefig(
-            out,
-            format="svg",
-            metadata={"Date": None, "Creator": None},
-            transparent=True,
-            bbox_inches="tight",
-        )
+        metadata = {"Date": None, "Creator": None}
+        drawn.canvas.savefig(out, format="svg", metadata=metadata, transparent=True)
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = text.replace(INK, "currentColor").replace(GRID, "var(--grid, #d8dadd)")
+    text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
     text = re.sub(r'\bid="', f'id="{drawn.name}-', text)
     text = re.sub(r"url\(#", f"url(#{drawn.name}-", text)
     return re.sub(r'href="#', f'href="#{drawn.name}-', text)
@@ -201,16 +153,16 @@ def inline_svg(drawn: Drawn) -> str:
 @contextmanager
 def style(*, text_as_paths: bool = True) -> Iterator[None]:
     """The look of all figures: colour-blind safe, thin lines, deterministic SVG."""
-    look = {
-        **seaborn.axes_style("ticks"),
+    look: Any = {
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
         "axes.titlesize": "medium",
+        "axes.linewidth": 0.9,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
-        "axes.prop_cycle": rcsetup.cycler(color=seaborn.color_palette("colorblind").as_hex()),
+        "axes.prop_cycle": rcsetup.cycler(color=COLOURS),
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
         "font.size": 10.0,
@@ -232,13 +184,13 @@ def style(*, text_as_paths: bool = True) -> Iterator[None]:
 def _panels(evidence: Evidence, spec: Figure, rows: Sequence[int]) -> list[Panel]:
     """A panel per `y` (down) and combination of facets (across)."""
     facets = evidence.groups(rows, spec.facet)
-    ys = spec.y if spec.use in ("line", "box") else (spec.y[0],)
+    ys = spec.y if spec.use in _CHARTS else spec.y[:1]
     hues = list(evidence.groups(rows, [spec.hue])) if spec.hue else []
     panels = []
     for y in ys:
         for levels, members in facets.items():
             pairs = zip(spec.facet, levels, strict=True)
-            title = ", ".join(f"{_short(axis)} = {level_text(level)}" for axis, level in pairs)
+            title = ", ".join(f"{short_name(axis)} = {level_text(level)}" for axis, level in pairs)
             panels.append(
                 Panel(evidence, spec, members, y, title, tuple(level for (level,) in hues))
             )
@@ -246,7 +198,7 @@ def _panels(evidence: Evidence, spec: Figure, rows: Sequence[int]) -> list[Panel
 
 
 def _across(spec: Figure, count: int) -> int:
-    ys = len(spec.y) if spec.use in ("line", "box") else 1
+    ys = len(spec.y) if spec.use in _CHARTS else 1
     return min(count // ys, 4) if ys > 1 and count // ys <= 4 else min(count, 3)
 
 
@@ -255,27 +207,39 @@ def _size(spec: Figure, across: int, down: int) -> tuple[float, float]:
     return width + (1.2 if spec.hue else 0), (3.6 if across == 1 else 3.0) * down
 
 
-def _legend(canvas: Canvas, spec: Figure) -> None:
-    """One legend for all panels, beside them."""
+def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Shown]:
+    """Lines or boxes, with one legend for all panels, beside them."""
+    spec = panels[0].spec
+    shown = [_CHARTS[spec.use](one, panel) for one, panel in zip(axes, panels, strict=True)]
     handles: dict[str, Any] = {}
-    for axes in canvas.axes:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+    for one in axes:
+        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    if handles:
-        title = spec.labels.get(spec.hue, _short(spec.hue)) if spec.hue else None
+    if handles and spec.hue:
+        title = spec.labels.get(spec.hue, short_name(spec.hue))
         canvas.legend(handles.values(), handles.keys(), loc="outside right upper", title=title)
+    return shown
 
 
-def _specimen_title(
-    evidence: Evidence, row: int, facet: Sequence[str], levels: Sequence[Any]
-) -> str:
-    if facet:
-        pairs = zip(facet, levels, strict=True)
-        text = ", ".join(f"{_short(axis)} = {level_text(level)}" for axis, level in pairs)
-    else:
-        text = f"{evidence.column('architecture')[row]} on {evidence.column('task')[row]}"
-    return f"{text}, seed {level_text(evidence.column('seed')[row])}"
+def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Shown]:
+    """Heatmaps or phase diagrams, on one scale of colours."""
+    spec = panels[0].spec
+    grids = [grid_of(panel) for panel in panels]
+    scale = scale_of(grids)
+    label = panels[0].label(str(spec.value))
+    draw_scale(canvas, axes, scale, label)
+    canvas.draw_without_rendering()
+    return [_MAPS[spec.use](one, grid, scale) for one, grid in zip(axes, grids, strict=True)]
 
 
-def _short(axis: str) -> str:
-    return axis.partition(".")[2] or axis
+def _outer_labels_only(axes: Axes, place: int, across: int, count: int) -> None:
+    if place % across:
+        axes.set_ylabel("")
+    if place + across < count:
+        axes.set_xlabel("")
+
+
+def _settle(canvas: Canvas) -> None:
+    """Lay the figure out once, so that every file of it is the same whichever is written first."""
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")

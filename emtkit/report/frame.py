@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,7 @@ import pandas as pd
 from emtkit.execute.records import StoredCell, StoredFinding
 from emtkit.execute.store import Store
 from emtkit.study.cells import Row
-
-Columns = Callable[[Row], Mapping[str, Any]]
-"""Parameter columns of a row: `task.<name>`, `architecture.<name>`, `training.<name>`."""
+from emtkit.study.columns import cell_columns
 
 Reason = tuple[str, str, str, str, str]
 _REASONS = ["cell", "label", "scalar", "reason", "status"]
@@ -38,7 +36,7 @@ class Results:
     reasons: pd.DataFrame
 
 
-def results(rows: Sequence[Row], store: Store, columns: Columns) -> Results:
+def results(rows: Sequence[Row], store: Store) -> Results:
     """The frame of these rows, and beside it the reason of everything that has no value.
 
     Raises:
@@ -46,11 +44,9 @@ def results(rows: Sequence[Row], store: Store, columns: Columns) -> Results:
     """
     cells = store.cells_of(row.cell.key for row in rows)
     findings = store.findings_of(key for row in rows for _, key, _ in _looks(row))
-    records = [_record(row, cells.get(row.cell.key), findings, columns) for row in rows]
+    records = [_record(row, cells.get(row.cell.key), findings) for row in rows]
     found = [reason for row in rows for reason in _reasons(row, cells, findings)]
-    reasons = pd.DataFrame(
-        found, columns=["cell", "label", "scalar", "reason", "status"], dtype=str
-    )
+    reasons = pd.DataFrame(found, columns=_REASONS, dtype=str)
     return Results(_table(records), reasons.drop_duplicates(ignore_index=True))
 
 
@@ -72,7 +68,6 @@ def _record(
     row: Row,
     stored: StoredCell | None,
     findings: Mapping[str, StoredFinding],
-    columns: Columns,
 ) -> dict[str, Any]:
     record = {
         "cell": row.cell.key,
@@ -82,7 +77,7 @@ def _record(
         "seed": row.cell.seed,
         "task": row.task,
         "architecture": row.architecture,
-        **columns(row),
+        **cell_columns(row.cell),
     }
     if stored is not None and row.cell.reason is None:
         record |= {f"train.{name}": value for name, value in stored.scalars.items()}

@@ -12,12 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from emtkit.errors import EmtkitError
 from emtkit.plugin.task import Task
-from emtkit_std._facts import HistoryLaw
+from emtkit_std._facts import HistoryLaw, PulseCircuit
 
 Basis = Literal["orthonormal", "gaussian"]
 
@@ -87,6 +88,15 @@ def build(law: HistoryLaw, basis: Tensor) -> Circuit:
     loads = basis.new_zeros(len(basis), len(mask))
     loads[:, mask] = basis
     return Circuit(basis, dual, phi, loads, law.dimension)
+
+
+def pulses(
+    recurrent: Tensor, write: Tensor, readout: Tensor, activation: Literal["linear", "tanh"]
+) -> PulseCircuit:
+    """A bias-free Elman network with a linear readout (d, H) of its activations, as that fact."""
+    W_h, W_x, W_r = (each.detach().double().numpy() for each in (recurrent, write, readout))
+    silent = np.zeros(len(W_h)), np.zeros(len(W_r))
+    return PulseCircuit(W_h, W_x, W_r.T, *silent, activation, "linear", "activation")
 
 
 def draw_basis(kind: Basis, hidden: int, size: int) -> Tensor:

@@ -48,6 +48,12 @@ def projected_lag_profile(
     return _profile(state_jacobians, input_jacobians, directions / np.sqrt(len(directions)))
 
 
+def gradient_profile(gradients: Array) -> Array:
+    """`lag_profile` of given dh(s)/du(t) (B T H I), t = 1..s."""
+    norms = np.linalg.norm(gradients, axis=(2, 3)) / np.sqrt(gradients.shape[-1])
+    return np.array([_geometric_mean(column) for column in norms.T[::-1]])
+
+
 def linear_lag_profile(recurrent: Array, write: Array, lags: int) -> Array:
     """g_k (lags) of h_t = W h_{t-1} + V u_t: ||W^k V||_F / sqrt(I)."""
     reached, profile = write, []

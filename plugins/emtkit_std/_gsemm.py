@@ -23,11 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Activation = Literal["tanh", "linear", "sign"]
+Activation = Literal["tanh", "linear", "relu", "sign"]
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": np.tanh,
     "linear": lambda values: values,
+    "relu": lambda values: np.maximum(values, 0.0),
     "sign": np.sign,
 }
 

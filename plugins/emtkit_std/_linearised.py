@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emtkit import Batch, NotApplicable, RecurrentModel, Subject
 from emtkit.dynamics.fixed_points import find_fixed_points
-from emtkit.dynamics.linearise import StateMap
+from emtkit.dynamics.linearise import StateMap, row_jacobians
 from emtkit_std import _memories as memories
 from emtkit_std._facts import HistoryLaw
 
@@ -105,7 +105,7 @@ def linearise(subject: Subject, sequences: int = 16) -> Linearised:
             point = _nearest(subject, model, state_map, sequences)
         _refuse_kink(subject, state_map, point)
         jacobian = state_map.jacobians(point)[0]
-        readout = torch.func.jacrev(lambda h: model.read(h.unsqueeze(0))[0])(point[0])
+        readout = row_jacobians(model.read, point)[0]
     return Linearised(model, point[0].numpy(), jacobian.numpy(), readout.numpy())
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from emtkit.dynamics.linearise import StateMap, input_jacobians, state_jacobians
+from emtkit.dynamics.linearise import StateMap, input_jacobians, row_jacobians, state_jacobians
 
 
 def weights(rows, columns):
@@ -47,3 +47,10 @@ def test_single_precision_is_refused():
     states, inputs = sample(2)
     with pytest.raises(ValueError, match="float64"):
         state_jacobians(step, states.float(), inputs)
+
+
+def test_a_function_of_rows_may_have_any_number_of_outputs_or_ignore_its_argument():
+    readout, (states, _) = weights(2, 5), sample(3)
+    found = row_jacobians(lambda rows: rows @ readout.T, states)
+    assert torch.equal(found, readout.expand(3, 2, 5))
+    assert not row_jacobians(lambda rows: torch.ones(len(rows), 2).double(), states).any()

@@ -142,6 +142,15 @@ def test_an_empty_store_knows_nothing() -> None:
             store.drop_states(["c0"])
 
 
+def test_reading_rows_needs_neither_torch_nor_pandas(filled: Path) -> None:
+    read = (
+        "import sys; from pathlib import Path; from emtkit.execute.store import Store\n"
+        f"assert len(Store.open(Path({str(filled)!r})).cells_of(['c0'])) == 1\n"
+        "assert not {'torch', 'pandas', 'pydantic'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", read], check=True)
+
+
 # -- a done cell keeps its bytes -------------------------------------------------------------------
 
 

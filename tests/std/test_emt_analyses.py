@@ -11,7 +11,9 @@ from torch import nn
 from emtkit import History, NotApplicable, RecurrentModel, Subject
 from emtkit.plugin.params import resolve
 from emtkit.plugin.stream import Stream
+from emtkit_std._facts import PulseCircuit
 from emtkit_std.analyses.basis_sensitivity import BasisSensitivity
+from emtkit_std.analyses.conjugacy import Conjugacy
 from emtkit_std.analyses.emt_basis import EmtBasis
 from emtkit_std.analyses.emt_spectrum import EmtSpectrum
 from emtkit_std.analyses.fixed_points import FixedPointSearch
@@ -29,6 +31,7 @@ class Plain(RecurrentModel):
     """h = s(W_hh h + W_uh u + b): a stand-in for any Elman network."""
 
     name = "plain"
+    offers = (PulseCircuit,)
 
     def __init__(self, task, hidden=20, gain=0.5, activation=torch.tanh, bias=0.0):
         super().__init__()
@@ -44,6 +47,10 @@ class Plain(RecurrentModel):
 
     def read(self, state):
         return state @ self.W_r.T
+
+    def facts(self, kind):
+        weights = [w.double().numpy() for w in (self.W_hh, self.W_uh, self.W_r.T, self.b)]
+        return PulseCircuit(*weights, np.zeros(4), "tanh", "linear", "activation")
 
 
 def subject(task, model):
@@ -223,6 +230,31 @@ def test_sensitivity_meets_the_noise_figures():
     drawn(BasisSensitivity, found)
 
 
-@pytest.mark.parametrize("analysis", [EmtSpectrum, EmtBasis, Intervene, BasisSensitivity])
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: SequentialEpisodicMemory(REPEAT, hidden=32),
+        lambda: EmtCircuit(REPEAT, hidden=32, activation="tanh", basis="gaussian", amplitude=0.1),
+    ],
+)
+def test_an_exact_network_is_conjugate_and_moved_by_its_memories_alone(model):
+    found = Conjugacy().measure(subject(REPEAT, seeded(model)))
+    assert found.scalars["defect"] < 1e-12
+    assert found.scalars["spectrum_defect"] < 1e-8
+    assert found.scalars["core_defect"] < 1e-12
+
+
+def test_an_untrained_network_is_conjugate_but_has_no_memories_that_move_it():
+    found = Conjugacy().measure(plain(REPEAT))
+    assert found.scalars["defect"] < 1e-12
+    assert found.scalars["spectrum_defect"] < 1e-12
+    assert found.reasons["core_defect"] == "no mode above 0.9"
+    with pytest.raises(NotApplicable, match="biases"):
+        Conjugacy().measure(plain(REPEAT, bias=0.1))
+
+
+@pytest.mark.parametrize(
+    "analysis", [Conjugacy, EmtSpectrum, EmtBasis, Intervene, BasisSensitivity]
+)
 def test_defaults_resolve(analysis):
     assert not resolve(analysis, {}).mistakes

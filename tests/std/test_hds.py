@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from emtkit.errors import EmtkitError
+from emtkit.errors import EmtkitError, NotApplicable
 from emtkit.plugin.params import resolve
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch
 from emtkit_std import _binding as binding
-from emtkit_std._facts import HistoryLaw
+from emtkit_std._facts import DelayLaw, HistoryLaw
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 
 SMALL = {"history": 4, "dimension": 4}
@@ -121,6 +121,15 @@ def test_the_law_of_a_published_rule_and_of_an_incomplete_one():
     assert real.core_rank == 1
     assert real.mask.all()
     assert real.real_values
+
+
+def test_outputs_of_a_selection_are_delayed_copies():
+    delays = Hds(rule="waves_t4", **SMALL).facts(DelayLaw)
+    assert delays.delay == (4, 3, 2, 1)
+    assert delays.source == (2, 0, 3, 1)
+    assert delays.sign == (1.0, -1.0, 1.0, -1.0)
+    with pytest.raises(NotApplicable, match="no delayed copies"):
+        Hds(rule="fibonacci", **SMALL).facts(DelayLaw)
 
 
 def test_a_table_id_is_the_rule_it_encodes():

@@ -109,7 +109,6 @@ def test_b2_sparse_ssm_is_interference_free():
 
 
 def test_b3_the_jump_lies_between_45_and_50_percent_and_the_radius_falls_across_it():
-    """At p = .5 the branches differ by .007, so both are looked for among all seeds."""
     below, above = (windows("relu")[density][0].look(400_000) for density in (0.45, 0.5))
     assert below["regime"] == "sparse"
     assert above["regime"] == "dense"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import torch
 from pydantic import Field
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std import _circuit as circuit
-from emtkit_std._facts import HistoryLaw
+from emtkit_std._facts import HistoryLaw, PulseCircuit
+
+F = TypeVar("F")
 
 
 class EmtCircuit(RecurrentModel):
@@ -32,6 +34,7 @@ class EmtCircuit(RecurrentModel):
     """
 
     name = "emt_circuit"
+    offers = (PulseCircuit,)
 
     def __init__(
         self,
@@ -51,13 +54,11 @@ class EmtCircuit(RecurrentModel):
         self.register_buffer("W_uh", exact.write * amplitude)
         self.register_buffer("W_r", exact.readout / amplitude)
         self.register_buffer("loads", exact.loads * amplitude)
-        self.register_buffer("basis", exact.basis)
 
     W_hh: Tensor
     W_uh: Tensor
     W_r: Tensor
     loads: Tensor
-    basis: Tensor
 
     @classmethod
     def trains(cls, parameters: Mapping[str, Any]) -> bool:
@@ -83,6 +84,12 @@ class EmtCircuit(RecurrentModel):
     def read(self, state: Tensor) -> Tensor:
         """W_r h / eps."""
         return state @ self.W_r.T
+
+    def facts(self, kind: type[F]) -> F:
+        """The weights as a circuit that hears its inputs through W_uh."""
+        if kind is not PulseCircuit:
+            return super().facts(kind)
+        return cast(F, circuit.pulses(self.W_hh, self.W_uh, self.W_r, self.activation))
 
 
 @hookimpl

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit.errors import EmtkitError
 from emtkit_std import _circuit as circuit
-from emtkit_std._facts import HistoryLaw
+from emtkit_std._facts import HistoryLaw, PulseCircuit
+
+F = TypeVar("F")
 
 
 class SequentialEpisodicMemory(RecurrentModel):
@@ -33,6 +35,7 @@ class SequentialEpisodicMemory(RecurrentModel):
     """
 
     name = "gsemm"
+    offers = (PulseCircuit,)
 
     def __init__(
         self,
@@ -84,6 +87,15 @@ class SequentialEpisodicMemory(RecurrentModel):
     def read(self, state: Tensor) -> Tensor:
         """The newest variable of Xi^+ s(V), in the task's units."""
         return self._activate(state) @ self.W_r.T
+
+    def facts(self, kind: type[F]) -> F:
+        """The Elman network that it is conjugate to; V is the pre-activation."""
+        if kind is not PulseCircuit:
+            return super().facts(kind)
+        if self.activation == "sign":
+            raise NotApplicable("a network of sign units has no pulse responses")
+        recurrent = self.memories @ self.phi @ self.dual
+        return cast(F, circuit.pulses(recurrent, self.W_uh, self.W_r, self.activation))
 
     def _activate(self, state: Tensor) -> Tensor:
         if self.activation == "tanh":

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, cast
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, Stream, Task, hookimpl
+from emtkit import Batch, Channels, NotApplicable, Stream, Task, hookimpl
 from emtkit.errors import EmtkitError
 from emtkit.plugin.stream import signs_rows
 from emtkit_std import _binding as binding
 from emtkit_std import _selection as selections
-from emtkit_std._facts import HistoryLaw
+from emtkit_std._facts import DelayLaw, HistoryLaw
 
 F = TypeVar("F")
 
@@ -49,7 +49,7 @@ class HistoryDependentSystem(Task):
     """
 
     name = "hds"
-    offers = (HistoryLaw,)
+    offers = (HistoryLaw, DelayLaw)
     horizons = True
 
     def __init__(
@@ -137,10 +137,29 @@ class HistoryDependentSystem(Task):
         }
 
     def facts(self, kind: type[F]) -> F:
-        """The law of this rule."""
+        """The law of this rule, or the delays at which its outputs repeat the history."""
         if kind is HistoryLaw:
-            return self._law  # type: ignore[return-value]
+            return cast(F, self._law)
+        if kind is DelayLaw:
+            return cast(F, self._delays())
         return super().facts(kind)
+
+    def _delays(self) -> DelayLaw:
+        """Output i repeats dimension sigma(i), L_i steps later; signs have moments 0 and 1."""
+        rule = self.selection
+        if rule is None or self.real or not rule.is_permutation:
+            raise NotApplicable(
+                f"the outputs of rule '{self.rule}' are no delayed copies of single inputs"
+            )
+        d = self.dimension
+        return DelayLaw(
+            delay=rule.delays,
+            source=rule.dimensions,
+            sign=tuple(float(sign) for sign in rule.sign),
+            mean=(0.0,) * d,
+            second_moment=(1.0,) * d,
+            density=(1.0,) * d,
+        )
 
     @cached_property
     def _law(self) -> HistoryLaw:

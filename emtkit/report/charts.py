@@ -42,24 +42,18 @@ class Panel:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a panel could not show, and the cells behind what it does."""
+    """How many values a panel had to show, the causes of those it could not, and the cells."""
 
-    notes: tuple[str, ...]
+    values: int
+    causes: tuple[str, ...]
     cells: tuple[str, ...]
 
 
-def shown_of(panel: Panel, found: Sequence[Aggregate]) -> Shown:
-    """Dashes of a figure are named below it, with their cause."""
-    notes: dict[str, int] = {}
-    for one in found:
-        if one.value is None and one.total:
-            notes[one.cause] = notes.get(one.cause, 0) + 1
-    prefix = f"{panel.title}: " if panel.title else ""
-    cells = dict.fromkeys(cell for one in found for cell in one.cells)
-    return Shown(
-        tuple(f"{prefix}{count} of {len(found)} not shown: {why}" for why, count in notes.items()),
-        tuple(cells),
-    )
+def shown_of(found: Sequence[Aggregate]) -> Shown:
+    """What became of the values of a panel."""
+    asked = [one for one in found if one.total]
+    cells = dict.fromkeys(cell for one in asked for cell in one.cells)
+    return Shown(len(asked), tuple(one.cause for one in asked if one.value is None), tuple(cells))
 
 
 def label_ticks(axes: Axes, which: str, levels: Sequence[float], log: bool) -> None:
@@ -90,7 +84,7 @@ def draw_line(axes: Axes, panel: Panel) -> Shown:
         _draw_series(axes, xs, line, order, hue, aside)
         _make_room(axes, xs, line)
     _finish(axes, panel, numeric, places)
-    return shown_of(panel, found)
+    return shown_of(found)
 
 
 def draw_box(axes: Axes, panel: Panel) -> Shown:
@@ -109,7 +103,7 @@ def draw_box(axes: Axes, panel: Panel) -> Shown:
         if hue is not None:
             axes.plot([], [], color=colour(order), marker=marker(order), ls="", label=hue)
     _finish(axes, panel, False, places)
-    return shown_of(panel, found)
+    return shown_of(found)
 
 
 def _roomy(levels: Sequence[float], log: bool) -> list[str]:

@@ -138,7 +138,8 @@ class Evidence:
             found = self._causes.get((cell, "train", ""))
             return Cause(_WORDS[status], found.reason if found else self._reason_of(row))
         known = [name for name in self._labels.get(label, []) if "." in name]
-        if any(self.column(name)[row] is not None for name in known):
+        explained = self._undefined.get(cell, {})
+        if any(self.column(name)[row] is not None or name in explained for name in known):
             return Cause("done")
         return self._causes.get((cell, label, ""), Cause("missing", "not measured"))
 

@@ -207,12 +207,15 @@ def _line(verdict: Verdict, link: Link) -> Line:
         return number_text(value) if isinstance(value, float) else (value or "")
 
     estimate, compared = text(verdict.value), text(verdict.compared)
+    interval = ""
+    if verdict.estimate and verdict.estimate.n > 1:
+        interval = ("difference " if compared else "") + interval_text(verdict.estimate)
     return Line(
         verdict.word,
         _MARKS[verdict.word],
         verdict.where or ("over all combinations" if verdict.parts else ""),
         f"{estimate} against {compared}" if estimate and compared else estimate,
-        interval_text(verdict.estimate) if verdict.estimate and verdict.estimate.n > 1 else "",
+        interval,
         p_text(verdict.p) if verdict.p is not None else "",
         f"{verdict.n} of {verdict.total}" if verdict.total else "",
         verdict.cause,

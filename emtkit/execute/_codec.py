@@ -72,11 +72,11 @@ def to_json(value: Any) -> str:
 
 
 def scalars_to_json(scalars: Mapping[str, Scalar]) -> str:
-    """Scalars as JSON that gives each back with its type and every bit; NaN is null.
+    """Scalars as JSON, in their order, that gives each back with type and every bit; NaN is null.
 
     An infinity, which JSON lacks, is `{"float": "inf"}`.
     """
-    return to_json({name: plain(name, value) for name, value in scalars.items()})
+    return json.dumps({name: plain(name, value) for name, value in scalars.items()})
 
 
 def scalars_from_json(text: str) -> dict[str, Scalar]:
@@ -103,6 +103,11 @@ def from_json(text: str) -> Any:
 def sha256(blob: bytes) -> bytes:
     """The digest under which a blob is stored."""
     return hashlib.sha256(blob).digest()
+
+
+def name_of(blob: bytes) -> str:
+    """The first half of a blob's digest, as text."""
+    return sha256(blob).hex()[:32]
 
 
 def seal(parts: Sequence[object]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -12,12 +12,15 @@ from emtkit.errors import StoreError
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x656D746B  # "emtk"
-CHECKED_BYTES = 256 * 2**20
-"""A writer checks the whole structure of a store up to this size (about 1 s); every row and blob
-carries a digest of its own, so that larger ones are checked as they are read."""
+PAGE_BYTES = 4096
+CHECKED_BYTES = 128 * 2**20
+"""The whole structure of a store up to this size is checked when it is opened (0.1 s). Every row
+and blob carries a digest of its own, by which larger stores are checked as they are read."""
 
 _BUSY_SECONDS = 30.0
 
+# `parts` of a cell and of a finding: kind and digest of the blobs that belong to it, snapshots
+# aside; `provenance`: digest of a text of which there are few; `seal`: digest of the whole row.
 _TABLES = (
     """CREATE TABLE cells (
         key TEXT PRIMARY KEY NOT NULL,
@@ -29,7 +32,8 @@ _TABLES = (
         seconds REAL NOT NULL,
         digest TEXT NOT NULL,
         error TEXT NOT NULL,
-        provenance INTEGER NOT NULL REFERENCES provenance (id),
+        parts TEXT NOT NULL,
+        provenance TEXT NOT NULL,
         seal BLOB NOT NULL
     )""",
     """CREATE TABLE findings (
@@ -42,10 +46,10 @@ _TABLES = (
         seconds REAL NOT NULL,
         digest TEXT NOT NULL,
         error TEXT NOT NULL,
-        provenance INTEGER NOT NULL REFERENCES provenance (id),
+        parts TEXT NOT NULL,
+        provenance TEXT NOT NULL,
         seal BLOB NOT NULL
     )""",
-    "CREATE INDEX findings_by_cell ON findings (cell)",
     # Every blob of the store: `owner` is the key of a cell or of a finding, `step` the iteration
     # of a snapshot and else -1.
     """CREATE TABLE blobs (
@@ -65,7 +69,7 @@ _TABLES = (
         seconds REAL NOT NULL,
         PRIMARY KEY (cell, number)
     )""",
-    "CREATE TABLE provenance (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE provenance (key TEXT PRIMARY KEY NOT NULL, text TEXT NOT NULL)",
     """CREATE TABLE progress (
         run TEXT PRIMARY KEY NOT NULL,
         study TEXT NOT NULL,
@@ -74,6 +78,8 @@ _TABLES = (
         updated REAL NOT NULL,
         counts TEXT NOT NULL
     )""",
+    # Last, as VACUUM has it: so every store has its tables at the same pages (see `upkeep`).
+    "CREATE INDEX findings_by_cell ON findings (cell)",
 )
 
 
@@ -85,13 +91,13 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     Raises:
         StoreError: damaged, no store of emtkit, of another version, or not writable.
     """
-    if path.exists() and not path.stat().st_mode & 0o222:
-        raise StoreError(
-            f"{path}: the file is read-only; allow writing (chmod u+w) or give another file with "
-            "--store"
-        )
     with translated(path):
         _refuse_strangers(path)
+        if path.exists() and not path.stat().st_mode & 0o222:
+            raise StoreError(
+                f"{path}: the file is read-only; allow writing (chmod u+w) or give another file "
+                "with --store"
+            )
         connection = _connect(path, "rwc")
         try:
             _configure(connection)
@@ -99,9 +105,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous=FULL")
             if _is_blank(connection):
                 create(connection)
-            _check_schema(path, connection)
-            if path.stat().st_size <= CHECKED_BYTES:
-                _check_structure(path, connection)
+            _check(path, connection)
         except BaseException:
             connection.close()
             raise
@@ -123,13 +127,12 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         try:
             return _reader(path)
         except sqlite3.OperationalError as error:
-            if not error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+            if not _code(error).startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
                 raise
         # A writer was killed while it committed. Opening for writing rolls its half back; a
         # writer still at work keeps SQLite from doing so.
-        with _connect(path, "rw") as connection:
+        with closing(_connect(path, "rw")) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
-        connection.close()
         return _reader(path)
 
 
@@ -143,6 +146,7 @@ def connect_empty() -> sqlite3.Connection:
 
 def create(connection: sqlite3.Connection) -> None:
     """Lay the tables in one transaction: a kill leaves an empty file or a whole store."""
+    connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
     connection.execute("BEGIN EXCLUSIVE")
     for statement in _TABLES:
         connection.execute(statement)
@@ -157,8 +161,18 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        name = str(getattr(error, "sqlite_errorname", ""))
-        raise StoreError(f"{path}: {_sentence(name, error)}") from error
+        raise StoreError(f"{path}: {_sentence(_code(error), error)}") from error
+    except UnicodeDecodeError as error:  # sqlite3, when its message quotes a damaged schema
+        raise StoreError(f"{path}: {damaged('a text in it is none')}") from error
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be opened ({error.strerror}); give another file with --store"
+        ) from error
+
+
+def _code(error: sqlite3.Error) -> str:
+    """SQLite's name of the error; those of the sqlite3 module itself have none."""
+    return str(getattr(error, "sqlite_errorname", ""))
 
 
 def _sentence(name: str, error: sqlite3.Error) -> str:
@@ -206,7 +220,7 @@ def _reader(path: Path) -> sqlite3.Connection:
     try:
         _configure(connection)
         connection.execute("PRAGMA query_only=ON")
-        _check_schema(path, connection)
+        _check(path, connection)
     except BaseException:
         connection.close()
         raise
@@ -224,7 +238,7 @@ def _is_blank(connection: sqlite3.Connection) -> bool:
     return not _schema_of(connection) and _pragma(connection, "application_id") == 0
 
 
-def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
+def _check(path: Path, connection: sqlite3.Connection) -> None:
     if _pragma(connection, "application_id") != APPLICATION_ID:
         raise StoreError(f"{path}: a SQLite file, but no store of emtkit's; give another --store")
     version = _pragma(connection, "user_version")
@@ -240,12 +254,10 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
         )
     if _schema_of(connection) != _schema():
         raise StoreError(f"{path}: {damaged('its tables are not those of a store')}")
-
-
-def _check_structure(path: Path, connection: sqlite3.Connection) -> None:
-    answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if answer != "ok":
-        raise StoreError(f"{path}: {damaged(answer)}")
+    if path.stat().st_size <= CHECKED_BYTES:
+        answer = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if answer != "ok":
+            raise StoreError(f"{path}: {damaged(answer)}")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emtkit.errors import StoreError
-from emtkit.execute._codec import scalars_to_json, seal, sha256, to_json
+from emtkit.execute._codec import name_of, scalars_to_json, seal, sha256, to_json
 from emtkit.execute.records import Attempt, CellResult, CellState, FindingResult, Progress
 
 END = -1
@@ -48,10 +48,8 @@ class Writer:
             cell.digest,
             _text(cell.error),
         )
-        self._put_row("cells", fields, cell.provenance)
-        for kind, data in (("weights", cell.weights), ("history", cell.history)):
-            if data is not None:
-                self._put_blob(cell.key, kind, END, data)
+        blobs = {"weights": cell.weights, "history": cell.history}
+        self._put_row("cells", fields, blobs, cell.provenance)
         for step, data in cell.snapshots.items():
             self._put_blob(cell.key, "snapshot", step, data)
 
@@ -68,10 +66,8 @@ class Writer:
             finding.digest,
             _text(finding.error),
         )
-        self._put_row("findings", fields, finding.provenance)
         self._execute("DELETE FROM blobs WHERE owner = ?", (finding.key,))
-        if finding.content is not None:
-            self._put_blob(finding.key, "content", END, finding.content)
+        self._put_row("findings", fields, {"content": finding.content}, finding.provenance)
 
     def put_state(self, state: CellState) -> None:
         """Where the training of a cell stands, in place of where it stood."""
@@ -122,15 +118,24 @@ class Writer:
         for step, data in cell.snapshots.items():
             self._put_blob(cell.key, "snapshot", step, data)
 
-    def _put_row(self, table: str, fields: tuple[Any, ...], provenance: Mapping[str, Any]) -> None:
-        """Write a row with its provenance, of which there are few, and its seal."""
+    def _put_row(
+        self,
+        table: str,
+        fields: tuple[Any, ...],
+        blobs: Mapping[str, bytes | None],
+        provenance: Mapping[str, Any],
+    ) -> None:
+        """Write a row with its blobs, its provenance (of which there are few) and its seal."""
+        held = {kind: data for kind, data in blobs.items() if data is not None}
+        for kind, data in held.items():
+            self._put_blob(fields[0], kind, END, data)
+        parts = to_json({kind: name_of(data) for kind, data in held.items()})
         text = to_json(provenance)
-        self._execute("INSERT OR IGNORE INTO provenance (text) VALUES (?)", (text,))
-        self._execute(
-            f"INSERT OR REPLACE INTO {table} VALUES ({'?, ' * len(fields)}"
-            "(SELECT id FROM provenance WHERE text = ?), ?)",
-            (*fields, text, seal((*fields, text))),
-        )
+        source = name_of(text.encode())
+        self._execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", (source, text))
+        whole = (*fields, parts, source)
+        marks = ", ".join("?" * (len(whole) + 1))
+        self._execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (*whole, seal(whole)))
 
     def _put_blob(self, owner: str, kind: str, step: int, data: bytes) -> None:
         row = (owner, kind, step, sha256(data), data)

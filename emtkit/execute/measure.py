@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from emtkit.errors import NotApplicable
-from emtkit.execute._codec import unpack
+from emtkit.execute.content import unpack
 from emtkit.execute.jobs import Subjects
 from emtkit.plugin.analysis import Analysis, Findings, History, Subject
 from emtkit.plugin.architecture import SequenceModel
@@ -64,9 +65,8 @@ def _look(
     load: Load,
 ) -> Findings:
     losses = unpack(subject.history).arrays.get("loss")
-    history = History(losses if losses is not None else [], 0, subject.tier)  # type: ignore[arg-type]
-    if losses is not None:
-        history = History(losses, len(losses), subject.tier)
+    made = np.zeros(0) if losses is None else losses
+    history = History(made, len(made), subject.tier)
     cell = subject.cell
     dtype = DTYPES[cell.training.dtype]
     stream = Stream(None, f"analysis/{asked.analysis.name}", dtype=dtype)

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 from emtkit.errors import StoreError
 from emtkit.execute import _schema
-from emtkit.execute._codec import from_json, scalars_from_json, seal, sha256
-from emtkit.execute._content import unpack
+from emtkit.execute._codec import from_json, name_of, scalars_from_json, seal, sha256
 from emtkit.execute._lock import WriterLock
 from emtkit.execute._write import END, Writer
+from emtkit.execute.content import unpack
 from emtkit.execute.records import (
     Attempt,
     Bundle,
@@ -30,8 +30,8 @@ from emtkit.execute.records import (
     StoredFinding,
 )
 
-_CELL = "key, identity, status, scalars, reasons, tier, seconds, digest, error"
-_FINDING = "key, cell, identity, status, scalars, reasons, seconds, digest, error"
+_CELL = "key, identity, status, scalars, reasons, tier, seconds, digest, error, parts"
+_FINDING = "key, cell, identity, status, scalars, reasons, seconds, digest, error, parts"
 
 
 class Store:
@@ -43,7 +43,7 @@ class Store:
         self.path = path
         self._connection = connection
         self._lock = lock
-        self._provenance: dict[int, str] = {}
+        self._provenance: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def open(cls, path: Path, *, writer: bool = False) -> Self:
@@ -125,9 +125,22 @@ class Store:
 
     # -- reading -----------------------------------------------------------------------------------
 
+    def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Keys of all cells and of all findings, in the order in which they were stored."""
+        cells, findings = (
+            tuple(key for (key,) in self._all(f"SELECT key FROM {table} ORDER BY rowid"))
+            for table in ("cells", "findings")
+        )
+        return cells, findings
+
+    def digests(self, owner: str) -> dict[tuple[str, int], bytes]:
+        """Digest of each blob of a cell or finding, by kind and iteration (-1: the end)."""
+        query = "SELECT kind, step, digest FROM blobs WHERE owner = ?"
+        return {(kind, step): digest for kind, step, digest in self._all(query, (owner,))}
+
     def status_of(self, keys: Iterable[str]) -> dict[str, Status]:
         """Status of each of these cells that the store knows."""
-        return dict(self._select("SELECT key, status FROM cells WHERE key", keys))
+        return {key: cell.status for key, cell in self.cells_of(keys).items()}
 
     def cells_of(self, keys: Iterable[str]) -> dict[str, StoredCell]:
         """Each of these cells that the store knows, by key, without weights.
@@ -142,7 +155,7 @@ class Store:
             snapshots.setdefault(owner, []).append(step)
         found = {}
         for row in self._select(f"SELECT {_CELL}, provenance, seal FROM cells WHERE key", keys):
-            key, identity, status, scalars, reasons, tier, seconds, digest, error = row[:9]
+            key, identity, status, scalars, reasons, tier, seconds, digest, error, _ = row[:-2]
             provenance = self._open_seal("cell", row)
             found[key] = StoredCell(
                 key=key,
@@ -168,7 +181,7 @@ class Store:
         found = {}
         query = f"SELECT {_FINDING}, provenance, seal FROM findings WHERE key"
         for row in self._select(query, keys):
-            key, cell, identity, status, scalars, reasons, seconds, digest, error = row[:9]
+            key, cell, identity, status, scalars, reasons, seconds, digest, error, _ = row[:-2]
             provenance = self._open_seal("finding", row)
             found[key] = StoredFinding(
                 key=key,
@@ -187,24 +200,35 @@ class Store:
     def weights(self, cell: str, step: int | None = None) -> bytes | None:
         """The cell's weights, at the end or at a snapshot, as safetensors; None if not stored."""
         if step is None:
-            return self._blob(cell, "weights", END)
-        return self._blob(cell, "snapshot", step)
+            return self.blob(cell, "weights")
+        return self.blob(cell, "snapshot", step)
 
     def history(self, cell: str) -> dict[str, Any]:
         """Arrays of the cell's training by name (`loss` per iteration); empty if not stored."""
-        blob = self._blob(cell, "history", END)
+        blob = self.blob(cell, "history")
         return {} if blob is None else dict(unpack(blob).arrays)
 
     def content(self, finding: str) -> Content:
         """Tables and arrays of a finding; both empty if it has none."""
-        blob = self._blob(finding, "content", END)
+        blob = self.blob(finding, "content")
         return Content({}, {}) if blob is None else unpack(blob)
+
+    def blob(self, owner: str, kind: str, step: int = END) -> bytes | None:
+        """A blob by owner and kind (weights, snapshot, history, state, content), checked."""
+        query = "SELECT digest, data FROM blobs WHERE owner = ? AND kind = ? AND step = ?"
+        rows = self._all(query, (owner, kind, step))
+        if not rows:
+            return None
+        digest, data = rows[0]
+        if not isinstance(data, bytes) or sha256(data) != digest:
+            raise self._corrupt(f"the {kind} of {owner}")
+        return data
 
     def states_of(self, cells: Iterable[str]) -> dict[str, CellState]:
         """Where the training of these cells stands, for those that are under way."""
         found = {}
         for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
-            data = self._blob(cell, "state", END)
+            data = self.blob(cell, "state")
             if data is None or seal((cell, meta)) != stamp:
                 raise self._corrupt(f"the state of cell {cell}")
             found[cell] = CellState(cell, from_json(meta), data)
@@ -243,24 +267,16 @@ class Store:
 
     def _open_seal(self, what: str, row: tuple[Any, ...]) -> dict[str, Any]:
         """The row's provenance, once the row is known to be as it was written."""
-        *fields, number, stamp = row
-        if number not in self._provenance:
-            found = self._all("SELECT text FROM provenance WHERE id = ?", (number,))
-            self._provenance[number] = found[0][0] if found else ""
-        text = self._provenance[number]
-        if seal((*fields, text)) != stamp:
-            raise self._corrupt(f"{what} {fields[0]}")
-        return dict(from_json(text))
-
-    def _blob(self, owner: str, kind: str, step: int) -> bytes | None:
-        query = "SELECT digest, data FROM blobs WHERE owner = ? AND kind = ? AND step = ?"
-        rows = self._all(query, (owner, kind, step))
-        if not rows:
-            return None
-        digest, data = rows[0]
-        if not isinstance(data, bytes) or sha256(data) != digest:
-            raise self._corrupt(f"the {kind} of {owner}")
-        return data
+        *whole, stamp = row
+        if seal(whole) != stamp:
+            raise self._corrupt(f"{what} {row[0]}")
+        source = row[-2]
+        if source not in self._provenance:
+            found = self._all("SELECT text FROM provenance WHERE key = ?", (source,))
+            if not found or name_of(str(found[0][0]).encode()) != source:
+                raise self._corrupt(f"the provenance of {what} {row[0]}")
+            self._provenance[source] = from_json(found[0][0])
+        return self._provenance[source]
 
     def _select(self, query: str, keys: Iterable[str]) -> list[Any]:
         """Rows of `query`, which ends in a column's name, for these values of that column."""

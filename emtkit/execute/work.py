@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from emtkit.errors import NotApplicable
-from emtkit.execute._codec import pack
+from emtkit.execute.content import pack
 from emtkit.execute.jobs import MeasureJob, Subjects, TrainJob, decode
 from emtkit.execute.measure import measure
 from emtkit.execute.provenance import provenance

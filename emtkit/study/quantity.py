@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from emtkit.study.settings import Settings
 
 Atom = None | bool | int | float | str
-Wanted = Atom | tuple[Any, ...]
+Wanted = Atom | tuple[Atom | tuple[Atom, ...], ...]
 """A value to match; a tuple matches any of its members, or a list-valued column as a whole."""
 
 Stat = Literal["mean", "median", "best", "share", "mode"]

@@ -104,3 +104,13 @@ class Evaluation(Settings):
     sequences: Count = 1024
     horizon: Count | None = None
     at: tuple[Count, ...] = ()
+
+
+def longest_horizon(training: Training, horizon: int) -> int:
+    """The longest horizon that training reaches on a task whose own horizon is `horizon`."""
+    curriculum = training.curriculum
+    if isinstance(curriculum, LossGated):
+        return curriculum.max or horizon
+    if isinstance(curriculum, Staged):
+        return max(curriculum.stages)
+    return horizon

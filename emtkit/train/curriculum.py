@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from emtkit.plugin.task import Task
-from emtkit.study.settings import LossGated, Staged, Training
+from emtkit.study.settings import LossGated, Staged, Training, longest_horizon
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def begin(training: Training, task: Task) -> Progress | None:
         return None
     curriculum = training.curriculum
     if isinstance(curriculum, LossGated):
-        return Progress(float(min(curriculum.start, _longest(curriculum, task.horizon))))
+        return Progress(float(min(curriculum.start, longest_horizon(training, task.horizon))))
     if isinstance(curriculum, Staged):
         return Progress(float(curriculum.stages[0]))
     return Progress(float(task.horizon))
@@ -33,12 +33,7 @@ def longest(training: Training, task: Task) -> int | None:
     """The longest horizon that the training may reach; what `test.loss` is measured on."""
     if not task.horizons or task.horizon is None:
         return None
-    curriculum = training.curriculum
-    if isinstance(curriculum, LossGated):
-        return _longest(curriculum, task.horizon)
-    if isinstance(curriculum, Staged):
-        return max(curriculum.stages)
-    return task.horizon
+    return longest_horizon(training, task.horizon)
 
 
 def advance(progress: Progress, training: Training, task: Task, watched: float) -> Progress:
@@ -54,7 +49,7 @@ def advance(progress: Progress, training: Training, task: Task, watched: float) 
         moved = (
             progress.horizon * curriculum.factor if easy else (progress.horizon / curriculum.factor)
         )
-        top = _longest(curriculum, task.horizon)
+        top = longest_horizon(training, task.horizon)
         bounded = min(max(moved, float(min(curriculum.start, top))), float(top))
         return replace(progress, horizon=bounded, average=average)
     if isinstance(curriculum, Staged):
@@ -63,7 +58,3 @@ def advance(progress: Progress, training: Training, task: Task, watched: float) 
             stage = progress.stage + 1
             return replace(progress, stage=stage, horizon=float(curriculum.stages[stage]))
     return progress
-
-
-def _longest(curriculum: LossGated, horizon: int) -> int:
-    return horizon if curriculum.max is None else curriculum.max

@@ -56,8 +56,8 @@ def _judge_chunk(
     stacked: Stacked, flat: Tensor, tier: Tier, judgements: Sequence[Judgement]
 ) -> list[dict[str, float | bool]]:
     asked = judgements[0]
-    reaches = [n for n in (asked.horizon, asked.loss_horizon, *asked.at) if n is not None]
-    longest = max(reaches) if asked.horizon is not None else None
+    reaches = [asked.horizon, *asked.at, *(judgement.loss_horizon for judgement in judgements)]
+    longest = None if asked.horizon is None else max(n for n in reaches if n is not None)
     streams = [Stream(None, "test", dtype=flat.dtype) for _ in judgements]
     batch = stacked.draw(asked.sequences, streams, longest)
     outputs = tier.outputs(stacked, flat, batch)

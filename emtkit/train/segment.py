@@ -61,13 +61,14 @@ class Trainer:
     def _run_live(self, live: list[int], company: list[int], until: Callable[[], bool]) -> bool:
         """Train the rows `live` until one of them ends; True when the segment is over."""
         part = _Part(self, live, company)
-        while not until():
+        while True:
             part.iterate()
-            if any(self.rows[row].end is not None for row in live):
+            ended = any(self.rows[row].end is not None for row in live)
+            # Asked after an iteration: a segment too short for one must still go forward.
+            over = until()
+            if ended or over:
                 part.store()
-                return False
-        part.store()
-        return True
+                return over
 
 
 class _Part:

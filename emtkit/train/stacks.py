@@ -52,7 +52,12 @@ def group(cells: Iterable[Cell], registry: Registry, tier: str | None = None) ->
             continue
         pair = digest([cell.task.identity(), cell.architecture.identity(), cell.training.dtype])
         if pair not in shapes:
-            shapes[pair] = _look(cell, registry)
+            try:
+                shapes[pair] = _look(cell, registry)
+            except Exception:  # the worker meets it again and stores it as this cell's failure
+                shapes[cell.key] = _Shape(cell.key, 1, 1, LoopTier.name)
+                found[cell.key] = [cell]
+                continue
         found.setdefault(_stack_key(cell, shapes[pair]), []).append(cell)
         shapes[cell.key] = shapes[pair]
     stacks = []

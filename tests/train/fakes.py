@@ -5,7 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from emtkit import Batch, Channels, RecurrentModel, Registry, Stream, Task
+from emtkit import (
+    Analysis,
+    Batch,
+    Channels,
+    Findings,
+    RecurrentModel,
+    Registry,
+    Stream,
+    Subject,
+    Task,
+    hookimpl,
+)
 from emtkit.study.cells import Cell, Choice, cell_key
 from emtkit.study.settings import Training
 
@@ -85,7 +96,45 @@ class Exploding(Tanh):
         return 9.0 * state + state @ self.W_hh.T + inputs @ self.W_uh.T
 
 
-REGISTRY = Registry.of(Repeat, Tanh, Branching, Exploding)
+class Raising(Tanh):
+    """A network that cannot be trained with seed-dependent luck: it raises on large weights."""
+
+    name = "raising_fake"
+
+    def __init__(self, task: Task, *, hidden: int = 6, gain: float = 0.5) -> None:
+        super().__init__(task, hidden=hidden, gain=gain)
+        if float(self.W_hh.detach()[0, 0]) > 0:
+            raise ValueError("the first weight is positive")
+
+
+class Radius(Analysis):
+    """Spectral radius of W_hh: max |eig(W_hh)|."""
+
+    name = "radius_fake"
+    models = RecurrentModel
+
+    def measure(self, subject: Subject) -> Findings:
+        radius = torch.linalg.eigvals(subject.model.get_parameter("W_hh")).abs().max()
+        drawn = float(subject.stream.uniform((1,)))
+        return Findings({"radius": float(radius), "drawn": drawn})
+
+
+REGISTRY = Registry.of(Repeat, Tanh, Branching, Exploding, Raising, Radius)
+
+
+@hookimpl
+def emtkit_tasks():
+    return [Repeat]
+
+
+@hookimpl
+def emtkit_architectures():
+    return [Tanh, Branching, Exploding, Raising]
+
+
+@hookimpl
+def emtkit_analyses():
+    return [Radius]
 
 
 def cell(

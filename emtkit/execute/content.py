@@ -13,7 +13,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from emtkit.errors import PluginError, StoreError
-from emtkit.execute._codec import plain, to_json, value_of
+from emtkit.execute._codec import plain, value_of
 from emtkit.execute.records import Content
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def pack(tables: Mapping[str, pd.DataFrame], arrays: Mapping[str, Array]) -> byt
         place = f"table/{len(notes['tables'])}"
         named = [level for level in table.index.names if level is not None]
         table = table.reset_index(level=named).reset_index(drop=True) if named else table
+        if not table.columns.is_unique:
+            raise PluginError(f"table '{name}' has two columns of one name; rename one")
         notes["tables"][name] = {
             "rows": len(table),
             "columns": [
@@ -52,7 +54,7 @@ def pack(tables: Mapping[str, pd.DataFrame], arrays: Mapping[str, Array]) -> byt
             ],
         }
     # One metadata key only: safetensors writes several in no fixed order.
-    return save_tensors(tensors, metadata={"emtkit": to_json(notes)})
+    return save_tensors(tensors, metadata={"emtkit": json.dumps(notes, allow_nan=False)})
 
 
 def unpack(blob: bytes) -> Content:
@@ -79,6 +81,18 @@ def unpack(blob: bytes) -> Content:
         return Content(tables, arrays)
     except (SafetensorError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise StoreError(f"tables and arrays of a finding cannot be read: {error}") from error
+
+
+def to_safetensors(arrays: Mapping[str, Array]) -> bytes:
+    """Arrays by their own names, for other programs; complex ones get a last axis (re, im).
+
+    Raises:
+        PluginError: an array holds no numbers.
+    """
+    tensors: dict[str, Array] = {}
+    for name, array in arrays.items():
+        _put(np.asarray(array), name, f"array '{name}'", tensors)
+    return save_tensors(tensors)
 
 
 def tensors_of(blob: bytes) -> dict[str, Array]:
@@ -123,6 +137,8 @@ def _column(
     name: str, column: pd.Series[Any], place: str, owner: str, tensors: dict[str, Array]
 ) -> dict[str, Any]:
     """One column: a tensor where numpy has its dtype, else plain values in the metadata."""
+    import pandas as pd
+
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "buifc":
         return {
             "name": name,
@@ -130,8 +146,7 @@ def _column(
             "kind": _put(column.to_numpy(), place, f"column '{name}' of {owner}", tensors),
         }
     values = [_cell(value, f"column '{name}' of {owner}") for value in column]
-    text = all(value is None or isinstance(value, str) for value in values)
-    return {"name": name, "values": values, "text": text}
+    return {"name": name, "values": values, "text": isinstance(column.dtype, pd.StringDtype)}
 
 
 def _cell(value: object, owner: str) -> Any:

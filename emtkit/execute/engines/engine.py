@@ -1,0 +1,43 @@
+"""What an engine is: somewhere to do jobs, one at a time per worker."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from emtkit.execute.records import Bundle
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job ended: a bundle, or (bundle None) the worker was lost, with the last it said."""
+
+    job: int
+    bundle: Bundle | None
+    lost: str = ""
+
+
+class Engine(ABC):
+    """Does jobs. `idle` workers are free for one job each; nothing queues inside an engine."""
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """How many jobs can be under way."""
+
+    @property
+    @abstractmethod
+    def idle(self) -> int:
+        """How many workers are free now."""
+
+    @abstractmethod
+    def submit(self, job: int, data: bytes) -> None:
+        """Give a job to a free worker."""
+
+    @abstractmethod
+    def wait(self, seconds: float) -> list[Outcome]:
+        """Outcomes since the last call; returns at the first one, or after `seconds`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all workers at once; what they were doing is dropped."""

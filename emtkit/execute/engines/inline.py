@@ -1,0 +1,44 @@
+"""The engine of this very process: for one-network studies, notebooks and tests."""
+
+from __future__ import annotations
+
+import torch
+
+from emtkit.execute.engines.engine import Engine, Outcome
+from emtkit.execute.work import Work
+from emtkit.plugin.registry import Registry
+
+
+class InlineEngine(Engine):
+    """One worker, which is the caller; it computes with one thread, as every worker does."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._work = Work(registry)
+        self._outcomes: list[Outcome] = []
+
+    @property
+    def workers(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def idle(self) -> int:
+        """One, unless an outcome waits to be fetched."""
+        return 0 if self._outcomes else 1
+
+    def submit(self, job: int, data: bytes) -> None:
+        """Do the job now."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            self._outcomes.append(Outcome(job, self._work.do(data)))
+        finally:
+            torch.set_num_threads(threads)
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """The outcome, at once."""
+        done, self._outcomes = self._outcomes, []
+        return done
+
+    def close(self) -> None:
+        """Nothing to end."""

@@ -1,0 +1,120 @@
+"""Who watches a run: nobody, plain lines, or a document at the end; pictures live in the CLI."""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import TextIO
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Where a run stands; cells and findings of this run."""
+
+    cells: int
+    stored: int
+    trained: int
+    failed: int
+    lost: int
+    findings: int
+    findings_done: int
+    seconds: float
+
+    @property
+    def cells_done(self) -> int:
+        """Cells that have ended, now or before."""
+        return self.stored + self.trained + self.failed + self.lost
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, from 0 to 1."""
+        total = self.cells + self.findings
+        return 1.0 if not total else (self.cells_done + self.findings_done) / total
+
+
+class Monitor(ABC):
+    """Told of every change; must be quick, and must not raise."""
+
+    @abstractmethod
+    def update(self, counts: Counts, last: bool) -> None:
+        """The run stands at `counts`; `last` at its end."""
+
+    def close(self) -> None:  # noqa: B027 - most monitors hold nothing
+        """The run is over, well or not."""
+
+
+class Quiet(Monitor):
+    """Says nothing."""
+
+    def update(self, counts: Counts, last: bool) -> None:
+        """Nothing."""
+
+
+class Lines(Monitor):
+    """A plain line now and then, for logs."""
+
+    def __init__(self, out: TextIO, every: float = 5.0) -> None:
+        self._out, self._every = out, every
+        self._next = 0.0
+
+    def update(self, counts: Counts, last: bool) -> None:
+        """A line when it is time, and at the end."""
+        now = time.monotonic()
+        if now < self._next and not last:
+            return
+        self._next = now + self._every
+        left = counts.seconds * (1 - counts.share) / counts.share if counts.share > 0 else 0.0
+        tail = "" if last else f", about {left:.0f} s left"
+        print(
+            f"{counts.cells_done}/{counts.cells} cells ({counts.stored} stored, "
+            f"{counts.failed} failed, {counts.lost} lost), "
+            f"{counts.findings_done}/{counts.findings} findings, {counts.seconds:.0f} s{tail}",
+            file=self._out,
+            flush=True,
+        )
+
+
+class Events(Monitor):
+    """One JSON line per change, for other programs; wraps another monitor."""
+
+    def __init__(self, out: TextIO, inner: Monitor) -> None:
+        self._out, self._inner = out, inner
+
+    def update(self, counts: Counts, last: bool) -> None:
+        """A line, and whatever the inner monitor does."""
+        line = {"time": time.time(), "last": last, **asdict(counts)}
+        print(json.dumps(line), file=self._out, flush=True)
+        self._inner.update(counts, last)
+
+
+class Bars(Monitor):
+    """Two bars on a terminal: cells and findings, with rate and time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )
+        self._cells = self._bars.add_task("cells", note="")
+        self._findings = self._bars.add_task("findings", note="")
+        self._bars.start()
+
+    def update(self, counts: Counts, last: bool) -> None:
+        """Move both bars."""
+        left = counts.seconds * (1 - counts.share) / counts.share if counts.share > 0 else 0.0
+        rate = counts.trained / counts.seconds if counts.seconds > 0 else 0.0
+        note = f"{rate:.1f}/s, {counts.failed} failed, {counts.seconds:.0f} s, {left:.0f} s left"
+        self._bars.update(self._cells, completed=counts.cells_done, total=counts.cells, note=note)
+        self._bars.update(self._findings, completed=counts.findings_done, total=counts.findings)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()

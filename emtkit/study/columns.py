@@ -1,0 +1,64 @@
+"""The parameter columns of the frame: the names by which tables, claims and rules speak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from emtkit.study.cells import Cell, Choice, Row
+from emtkit.study.settings import Training
+
+
+def columns(row: Row) -> dict[str, Any]:
+    """`grid, seed, task, architecture, cell` and every `task.*`, `architecture.*`, `training.*`.
+
+    Nested training values have dotted names (`training.schedule.kind`). Of a constructed network's
+    training only the dtype is its own, so only `training.dtype` is given.
+    """
+    return {
+        "grid": row.grid,
+        "seed": row.cell.seed,
+        "task": row.task,
+        "architecture": row.architecture,
+        "cell": row.cell.key,
+        **cell_columns(row.cell),
+    }
+
+
+def cell_columns(cell: Cell) -> dict[str, Any]:
+    """Every parameter of one network under its column's name."""
+    return {
+        **choice_columns("task", cell.task),
+        **choice_columns("architecture", cell.architecture),
+        **training_columns(cell.training, trains=cell.trains),
+    }
+
+
+def choice_columns(family: str, choice: Choice) -> dict[str, Any]:
+    """The parameters of a task or an architecture, as `task.<parameter>`."""
+    return {f"{family}.{name}": value for name, value in choice.parameters.items()}
+
+
+def training_columns(training: Training, *, trains: bool = True) -> dict[str, Any]:
+    """The settings of training, nested ones with dotted names.
+
+    `schedule: constant` reads as `training.schedule.kind`, so that all schedules share a column.
+    """
+    if not trains:
+        return {"training.dtype": training.dtype}
+    found: dict[str, Any] = {}
+    for key, value in training.model_dump(mode="json", by_alias=True).items():
+        whole = {"kind": value} if key in {"schedule", "curriculum"} and value in _KINDS else value
+        _flatten(f"training.{key}", whole, found)
+    return found
+
+
+_KINDS = ("constant", "none")
+
+
+def _flatten(name: str, value: Any, found: dict[str, Any]) -> None:
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            _flatten(f"{name}.{key}", entry, found)
+    else:
+        found[name] = value

@@ -1,0 +1,281 @@
+"""From a study to the list of its networks and measurements; pure, nothing is trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from emtkit.errors import StudyError
+from emtkit.plugin.registry import Kind, Registry
+from emtkit.study.axes import Axis, axes_of
+from emtkit.study.cells import (
+    Cell,
+    Measure,
+    Row,
+    cell_key,
+    finding_key,
+    judgement,
+)
+from emtkit.study.checked import Problems
+from emtkit.study.document import from_value, read_document
+from emtkit.study.entries import Entry
+from emtkit.study.exclude import Combination, Exclusion
+from emtkit.study.file import Grid, Study, read_study
+from emtkit.study.pairs import Pair, Pairs
+from emtkit.study.resolve import Regime, Setting, regimes, settings
+from emtkit.study.settings import Evaluation, LossGated, longest_horizon
+from emtkit.study.view_checks import Offer, check_views
+
+MAX_CELLS = 200_000
+_VIEWS = ("tables", "figures", "claims", "question")
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Networks or findings that do not apply: `what` is 'cell' or an analysis's label."""
+
+    what: str
+    task: str
+    architecture: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every row that a study asks for of the plugins in `registry`.
+
+    `total` counts the rows before any selection.
+    """
+
+    study: Study
+    registry: Registry
+    rows: tuple[Row, ...]
+    total: int
+
+    @cached_property
+    def cells(self) -> Mapping[str, Cell]:
+        """Each distinct network by its key; two rows may share one."""
+        return {row.cell.key: row.cell for row in self.rows}
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """Every axis with the values that it takes in these rows."""
+        return axes_of(self.study, self.rows)
+
+    @cached_property
+    def absences(self) -> tuple[Absence, ...]:
+        """What does not apply, with the reason, and how many rows that concerns."""
+        counted: Counter[tuple[str, str, str, str]] = Counter()
+        for row in self.rows:
+            labels = (row.task, row.architecture)
+            if row.cell.reason is not None:
+                counted[("cell", *labels, row.cell.reason)] += 1
+                continue
+            for measure in row.measures:
+                if measure.reason is not None:
+                    counted[(measure.label, *labels, measure.reason)] += 1
+        return tuple(Absence(*what, count) for what, count in counted.items())
+
+
+def plan_study(source: Path | str | Mapping[str, Any], registry: Registry | None = None) -> Plan:
+    """The plan of a study file, or of a dict that holds one.
+
+    Without a `registry`, every installed plugin is known, and those that the study names.
+
+    Raises:
+        StudyError: all mistakes of the study at once.
+    """
+    document = from_value(source) if isinstance(source, Mapping) else read_document(source)
+    problems = Problems(document)
+    study = read_study(document, problems)
+    known = Registry.installed(study.plugins) if registry is None else registry
+    plan = make_plan(study, known, problems)
+    if problems.found:
+        raise StudyError(problems.found)
+    return plan
+
+
+def make_plan(study: Study, registry: Registry, problems: Problems) -> Plan:
+    """Every row of `study`; whatever is wrong goes to `problems`, and is left out."""
+    pairs, exclusion = Pairs(problems), Exclusion()
+    rows: list[Row] = []
+    offers: list[Offer] = []
+    known: Mapping[str, frozenset[str]] = {}
+    for grid in study.grids:
+        parts = _parts(grid, registry, problems)
+        offers.append(Offer(parts.analyses, _labels(grid)))
+        known = _known(parts, known)
+        rows.extend(_rows(grid, parts, pairs, exclusion, problems))
+    # A mistake in a view takes no row away; any other may, and then rows cannot be judged.
+    complete = all(problem.path.startswith(_VIEWS) for problem in problems.found)
+    if complete:
+        exclusion.report_unused(problems, known)
+        if not rows:
+            problems.say(("exclude",), "nothing is left to plan", "loosen the rules of `exclude`")
+    plan = Plan(study, registry, tuple(rows), len(rows))
+    check_views(study, plan.rows, offers, problems, complete=complete)
+    return plan
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The resolved settings of one grid."""
+
+    tasks: tuple[Setting, ...]
+    architectures: tuple[Setting, ...]
+    analyses: tuple[Setting, ...]
+    regimes: tuple[Regime, ...]
+
+
+def _parts(grid: Grid, registry: Registry, problems: Problems) -> _Parts:
+    counts = [sum(entry.axes.size for entry in part) for part in (grid.tasks, grid.architectures)]
+    counts += [grid.training.size, grid.seeds.count]
+    total = prod(counts)
+    if max(total, *counts) > MAX_CELLS:
+        # Judged before anything is expanded: a short file can ask for billions.
+        text = f"the grid '{grid.name}' asks for {max(total, *counts):,} networks"
+        problems.say(grid.path, text, f"a grid has at most {MAX_CELLS:,}; ask for fewer")
+        return _Parts((), (), (), ())
+
+    def resolved(kind: Kind, entries: tuple[Entry, ...]) -> tuple[Setting, ...]:
+        return tuple(s for entry in entries for s in settings(kind, entry, registry, problems))
+
+    return _Parts(
+        resolved("task", grid.tasks),
+        resolved("architecture", grid.architectures),
+        resolved("analysis", grid.analyses),
+        regimes(grid.training, (*grid.path, "training"), problems),
+    )
+
+
+def _known(parts: _Parts, before: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
+    """The parameters that a rule may name, by family."""
+    found = {
+        "tasks": {name for setting in parts.tasks for name in setting.choice.parameters},
+        "architectures": {n for setting in parts.architectures for n in setting.choice.parameters},
+        "training": {
+            name.removeprefix("training.") for regime in parts.regimes for name in regime.columns
+        },
+    }
+    return {family: before.get(family, frozenset()) | names for family, names in found.items()}
+
+
+def _rows(
+    grid: Grid, parts: _Parts, pairs: Pairs, exclusion: Exclusion, problems: Problems
+) -> list[Row]:
+    found: dict[tuple[str, str, str], Row] = {}
+    seeds = tuple(grid.seeds.all()) if parts.regimes else ()
+    for task in parts.tasks:
+        for architecture in parts.architectures:
+            for regime in parts.regimes:
+                at = Combination(grid.name, task, architecture, regime)
+                kept = exclusion.kept(grid.exclude, at, seeds)
+                pair = pairs.pair(task, architecture) if kept else None
+                if pair is None:
+                    continue
+                _check_horizons(pair, regime, task, problems)
+                _check_snapshots(pair, regime, parts, problems)
+                told = _Told.of(grid, parts, at, pair, pairs)
+                for seed in kept:
+                    row = _row(at, pair, told, seed)
+                    # A constructed network is one and the same in every regime of training.
+                    found.setdefault((row.task, row.architecture, row.cell.key), row)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One analysis of the networks of one combination, whatever their seed."""
+
+    analysis: Setting
+    steps: tuple[int, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What all seeds of one combination share: evaluation, horizons, and what is measured."""
+
+    evaluation: Evaluation
+    horizon: int | None
+    loss_horizon: int | None
+    looks: tuple[_Look, ...]
+
+    @classmethod
+    def of(cls, grid: Grid, parts: _Parts, at: Combination, pair: Pair, pairs: Pairs) -> _Told:
+        task, evaluation = pair.task, grid.evaluation
+        looks = tuple(_look(analysis, at, pair, pairs) for analysis in parts.analyses)
+        if not task.horizons:
+            # Without horizons there is one length only: `horizon` and `at` mean nothing.
+            return cls(evaluation.model_copy(update={"at": ()}), None, None, looks)
+        longest = (
+            None if task.horizon is None else longest_horizon(at.regime.training, task.horizon)
+        )
+        return cls(evaluation, evaluation.horizon or task.evaluation_horizon, longest, looks)
+
+
+def _look(analysis: Setting, at: Combination, pair: Pair, pairs: Pairs) -> _Look:
+    over_training = analysis.entry.at == "snapshots"
+    steps = at.regime.training.snapshots if over_training and pair.trains else ()
+    reason = pair.reason or pairs.refusal(analysis, at.task, at.architecture)
+    if reason is None and over_training and not pair.trains:
+        reason = f"{at.architecture.choice.name} is constructed; it has no training to look at"
+    return _Look(analysis, steps, reason)
+
+
+def _row(at: Combination, pair: Pair, told: _Told, seed: int) -> Row:
+    task, architecture, training = at.task.choice, at.architecture.choice, at.regime.training
+    key = cell_key(task, architecture, training, seed, pair.trains)
+    cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason)
+    measures = tuple(
+        Measure(
+            finding_key(key, look.analysis.choice, look.analysis.entry.at, look.steps),
+            look.analysis.label,
+            look.analysis.choice,
+            look.analysis.entry.at,
+            look.steps,
+            look.reason,
+        )
+        for look in told.looks
+    )
+    judged = judgement(key, told.evaluation, told.horizon, told.loss_horizon)
+    return Row(at.grid, at.task.label, at.architecture.label, cell, judged, measures)
+
+
+def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problems) -> None:
+    curriculum = regime.training.curriculum
+    if curriculum == "none" or not pair.trains:
+        return
+    here = regime.source["curriculum"]
+    if not pair.task.horizons:
+        text = f"a curriculum lengthens horizons, and the task '{task.choice.name}' has none"
+        hint = "give this task a grid of its own with `curriculum: none`"
+        problems.say(here, text, hint)
+    elif isinstance(curriculum, LossGated) and curriculum.max is None:
+        longest = pair.task.horizon
+        if longest is not None and curriculum.start > longest:
+            text = (
+                f"the curriculum starts at {curriculum.start} outputs, beyond the horizon "
+                f"{longest} of the task '{task.choice.name}'"
+            )
+            problems.say(here, text, "lower `start`, or give `max`")
+
+
+def _check_snapshots(pair: Pair, regime: Regime, parts: _Parts, problems: Problems) -> None:
+    if regime.training.snapshots or not pair.trains:
+        return
+    for analysis in parts.analyses:
+        if analysis.entry.at == "snapshots":
+            text = f"'{analysis.label}' looks at snapshots, and training takes none"
+            hint = "write for instance `training: {snapshots: [100, 200]}`"
+            problems.say((*analysis.entry.path, "at"), text, hint)
+
+
+def _labels(grid: Grid) -> Mapping[str, str]:
+    return {entry.label: entry.use for entry in grid.analyses}

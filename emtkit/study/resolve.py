@@ -1,0 +1,149 @@
+"""Entries and training as a study file says them, into settings with every parameter resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from emtkit.errors import did_you_mean
+from emtkit.plugin import params
+from emtkit.plugin.params import Mistake
+from emtkit.plugin.registry import Kind, Plugin, Registry
+from emtkit.study.cells import Choice, digest
+from emtkit.study.checked import Problems, checked, shown
+from emtkit.study.columns import training_columns
+from emtkit.study.entries import Axes, Entry
+from emtkit.study.settings import Check, LossGated, Training
+from emtkit.study.yaml_nodes import Trail
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of an entry's values; `positions` are those on its axes."""
+
+    values: Mapping[str, Any]
+    positions: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A plugin under its label with all parameters resolved.
+
+    `key` is equal for equal plugins and parameters; `spoken` are the values of its axes.
+    """
+
+    label: str
+    choice: Choice
+    plugin: Plugin
+    key: str
+    spoken: str
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Regime:
+    """One setting of training, and its columns."""
+
+    training: Training
+    columns: Mapping[str, Any]
+    source: Mapping[str, Trail]
+
+
+def expand(axes: Axes) -> Iterator[Point]:
+    """Every combination: `grid` crosses, and the `zip` is one more axis of the product."""
+    length = len(next(iter(axes.zip.values()), ()))
+    spans = [range(len(values)) for values in axes.grid.values()]
+    for *crossed, paired in product(*spans, range(length) if axes.zip else (0,)):
+        positions = dict(zip(axes.grid, crossed, strict=True))
+        positions |= dict.fromkeys(axes.zip, paired)
+        values = dict(axes.fixed)
+        values |= {
+            key: axes.grid[key][position] for key, position in positions.items() if key in axes.grid
+        }
+        values |= {key: axes.zip[key][paired] for key in axes.zip}
+        yield Point(values, positions)
+
+
+def settings(
+    kind: Kind, entry: Entry, registry: Registry, problems: Problems
+) -> tuple[Setting, ...]:
+    """Every setting of `entry`; unknown plugins and wrong parameters are noted and left out."""
+    plugin = registry.get(kind, entry.use)
+    if plugin is None:
+        problems.say((*entry.path, "use"), *_unknown(kind, entry.use, registry))
+        return ()
+    found: list[Setting] = []
+    for point in expand(entry.axes):
+        resolved = params.resolve(plugin.cls, point.values)
+        for mistake in resolved.mistakes:
+            _report(mistake, plugin, entry.axes, point, entry, problems)
+        if not resolved.mistakes:
+            choice = Choice(plugin.name, plugin.version, resolved.values)
+            spoken = ", ".join(f"{key}={shown(point.values[key])}" for key in point.positions)
+            key = digest(choice.identity())
+            found.append(Setting(entry.label, choice, plugin, key, spoken, entry))
+    return tuple(found)
+
+
+def regimes(axes: Axes, path: Trail, problems: Problems) -> tuple[Regime, ...]:
+    """Every setting of training that the axes of one grid span."""
+    found: list[Regime] = []
+    for point in expand(axes):
+        source = {key: _source(axes, point, key) for key in point.values}
+
+        def trail(inner: Trail, source: Mapping[str, Trail] = source) -> Trail:
+            return (*source[str(inner[0])], *inner[1:]) if inner else path
+
+        training = checked(Training, point.values, problems, trail)
+        if training is not None:
+            _check_sense(training, trail, problems)
+            found.append(Regime(training, training_columns(training), source))
+    return tuple(found)
+
+
+def _source(axes: Axes, point: Point, key: str) -> Trail:
+    """Where the value of `key` at this point stands in the file."""
+    position = point.positions.get(key)
+    return axes.paths[key] if position is None else (*axes.paths[key], position)
+
+
+def _unknown(kind: Kind, name: str, registry: Registry) -> tuple[str, str]:
+    hint = did_you_mean(name, registry.names(kind))
+    if registry.broken:
+        told = "; ".join(f"{broken.module} ({broken.reason})" for broken in registry.broken)
+        hint += f"\n  could not be loaded: {told}"
+    return f"unknown {kind} '{name}'", hint
+
+
+def _report(
+    mistake: Mistake, plugin: Plugin, axes: Axes, point: Point, entry: Entry, problems: Problems
+) -> None:
+    name = str(mistake.path[0]) if mistake.path else ""
+    if name not in point.values:
+        problems.say(entry.path, mistake.text, mistake.hint)
+    elif name in params.schema(plugin.cls).model_fields:
+        source = (*_source(axes, point, name), *mistake.path[1:])
+        problems.say(source, mistake.text, mistake.hint)
+    else:
+        problems.say(axes.paths[name], mistake.text, mistake.hint, key=True)
+
+
+def _check_sense(training: Training, trail: Callable[[Trail], Trail], problems: Problems) -> None:
+    """What no single field can tell."""
+    checks: Mapping[str, Check | None] = {"stop": training.stop, "solved": training.solved}
+    for key, check in checks.items():
+        if check is not None and (check.below is None) == (check.above is None):
+            hint = f"{key}: {{metric: accuracy, above: 0.99}}"
+            problems.say(trail((key,)), f"`{key}` needs `below` or `above`, one of them", hint)
+    curriculum = training.curriculum
+    if isinstance(curriculum, LossGated) and curriculum.max is not None:
+        start, most = curriculum.start, curriculum.max
+        if start > most:
+            text = f"the curriculum starts at {start} outputs, beyond its max of {most}"
+            problems.say(trail(("curriculum",)), text, "`start` is at most `max`")
+    for position, step in enumerate(training.snapshots):
+        if step > training.steps:
+            text = f"the snapshot at {step} lies beyond the {training.steps} steps of training"
+            problems.say(trail(("snapshots", position)), text, "ask for earlier ones")

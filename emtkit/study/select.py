@@ -1,0 +1,124 @@
+"""A part of a plan, as `--only task.rule=T1,architecture.hidden=128 --seeds 0-2` asks for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from emtkit.errors import EmtkitError, StudyError, did_you_mean
+from emtkit.study.axes import Condition, conditions
+from emtkit.study.cells import Row
+from emtkit.study.checked import shown
+from emtkit.study.columns import columns
+from emtkit.study.document import parse_document
+from emtkit.study.plan import Plan
+from emtkit.study.quantity import Wanted, matches
+
+
+def select(plan: Plan, only: str | None = None, seeds: str | None = None) -> Plan:
+    """The rows of `plan` that `only` and `seeds` keep; `total` goes on counting all.
+
+    `only` is `column=value,...`: all must hold, and a column named twice takes either value.
+    `seeds` is `0-2`, `3`, or several of these with commas.
+
+    Raises:
+        EmtkitError: a column is unknown, or a value or seed is in no row; the values are listed.
+    """
+    wanted = {} if only is None else _read_only(only)
+    chosen = None if seeds is None else _read_seeds(seeds)
+    _check_values(wanted, conditions(plan.rows))
+    if chosen is not None:
+        there = {row.cell.seed for row in plan.rows}
+        if missing := sorted(chosen - there):
+            raise EmtkitError(
+                f"--seeds {seeds}: no network has seed {missing[0]}; "
+                f"the seeds are {_spans(sorted(there))}"
+            )
+    kept = tuple(
+        row
+        for row in plan.rows
+        if (chosen is None or row.cell.seed in chosen) and _keeps(wanted, row)
+    )
+    if not kept and plan.rows:
+        raise EmtkitError(
+            f"--only {only}: each value occurs, but no network has them all; ask for fewer"
+        )
+    return replace(plan, rows=kept)
+
+
+def _read_only(text: str) -> Mapping[str, tuple[Any, ...]]:
+    found: dict[str, tuple[Any, ...]] = {}
+    # A comma ends a value only before the next `column=`, so that lists may hold commas.
+    for part in re.split(r",(?=[\w.]+=)", text):
+        column, equals, value = part.partition("=")
+        if not equals or not value.strip() or not column.strip():
+            raise EmtkitError(
+                f"--only {text}: '{part}' is no `column=value`; "
+                "write for instance --only task.delay=3,architecture=elman"
+            )
+        found[column.strip()] = (*found.get(column.strip(), ()), _value(value, text))
+    return found
+
+
+def _value(text: str, asked: str) -> Any:
+    try:
+        value = parse_document(f"value: {text}".encode(), "--only").value
+    except StudyError as error:
+        raise EmtkitError(f"--only {asked}: {error.problems[0].text}") from None
+    found = value["value"] if isinstance(value, dict) else None
+    return tuple(found) if isinstance(found, list) else found
+
+
+def _read_seeds(text: str) -> set[int]:
+    found: set[int] = set()
+    for part in text.split(","):
+        span = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?", part)
+        first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
+        if last < first or last - first > 10**6:
+            raise EmtkitError(
+                f"--seeds {text}: '{part}' is no span of seeds; write for instance --seeds 0-2,7"
+            )
+        found.update(range(first, last + 1))
+    return found
+
+
+def _check_values(wanted: Mapping[str, tuple[Wanted, ...]], groups: tuple[Condition, ...]) -> None:
+    for column, values in wanted.items():
+        known = {
+            condition.get(column): condition.columns[column]
+            for condition in groups
+            if column in condition.columns
+        }
+        if not known:
+            names = sorted({name for condition in groups for name in condition.columns})
+            hint = did_you_mean(column, names)
+            raise EmtkitError(f"--only {column}=...: there is no column '{column}'; {hint}")
+        for value in values:
+            if not any(matches(one, value) for one in known.values()):
+                told = ", ".join(shown(one) for one in known.values())
+                raise EmtkitError(
+                    f"--only {column}={shown(value)}: no network has this value; "
+                    f"its values are {told}"
+                )
+
+
+def _keeps(wanted: Mapping[str, tuple[Wanted, ...]], row: Row) -> bool:
+    if not wanted:
+        return True
+    found = columns(row)
+    return all(
+        column in found and any(matches(found[column], value) for value in values)
+        for column, values in wanted.items()
+    )
+
+
+def _spans(seeds: list[int]) -> str:
+    spans: list[list[int]] = []
+    for seed in seeds:
+        if spans and seed == spans[-1][1] + 1:
+            spans[-1][1] = seed
+        else:
+            spans.append([seed, seed])
+    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)

@@ -1,0 +1,247 @@
+"""Whether tables, figures and claims speak of columns that there are, and mix no two networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from emtkit.errors import did_you_mean
+from emtkit.plugin.analysis import Analysis
+from emtkit.study.axes import Condition, conditions, declared
+from emtkit.study.cells import Row
+from emtkit.study.checked import Problems, shown
+from emtkit.study.file import Study
+from emtkit.study.quantity import Quantity, matches
+from emtkit.study.resolve import Setting
+from emtkit.study.views import CORE_KINDS, Expect, Figure, Table
+from emtkit.study.yaml_nodes import Trail
+
+LABELS = ("grid", "task", "architecture", "seed")
+MEASURED = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The analyses of one grid: those resolved, and every label with the plugin it names."""
+
+    analyses: tuple[Setting, ...]
+    labels: Mapping[str, str]
+
+
+def check_views(
+    study: Study,
+    rows: Sequence[Row],
+    offers: Iterable[Offer],
+    problems: Problems,
+    *,
+    complete: bool,
+) -> None:
+    """Note every column that cannot be, and every varying axis that a view leaves out.
+
+    With `complete` False some entries are missing from `rows`, because they are wrong; what can
+    then not be judged is left alone.
+    """
+    offers = tuple(offers)
+    _check_labels(study, problems)
+    checker = _Checker(study, conditions(rows), offers, problems, complete)
+    for path, table in study.tables.items():
+        checker.table(path, table)
+    for path, figure in study.figures.items():
+        checker.figure(path, figure)
+    for path, claim in study.claims.items():
+        checker.claim((*path, "expect"), claim.expect)
+
+
+class _Checker:
+    def __init__(
+        self,
+        study: Study,
+        groups: tuple[Condition, ...],
+        offers: tuple[Offer, ...],
+        problems: Problems,
+        complete: bool,
+    ) -> None:
+        self._groups = groups
+        self._axes = declared(study)
+        self._problems = problems
+        self._complete = complete
+        self._parameters = {name for condition in groups for name in condition.columns}
+        self._labels = {label for offer in offers for label in offer.labels}
+        self._drawings = {
+            setting.label: tuple(setting.plugin.cls.drawings)
+            for offer in offers
+            for setting in offer.analyses
+            if issubclass(setting.plugin.cls, Analysis)
+        }
+
+    def table(self, path: Trail, table: Table) -> None:
+        self._axis_names(path, {"rows": table.rows, "columns": table.columns, "over": table.over})
+        self._where((*path, "where"), table.where)
+        if table.baseline is not None:
+            self._where((*path, "baseline"), table.baseline)
+        part = "values" if table.values else "cell"
+        used = (*table.rows, *table.columns, *table.over)
+        for position, value in enumerate(table.shown):
+            self._quantity((*path, part, position), value)
+            self._mixes(
+                path,
+                f"table '{table.name}'",
+                used,
+                {**table.where, **value.where},
+                "rows, columns, where or over",
+            )
+
+    def figure(self, path: Trail, figure: Figure) -> None:
+        self._where((*path, "where"), figure.where)
+        if figure.is_drawing:
+            self._drawing(path, figure)
+            return
+        hue = (figure.hue,) if figure.hue else ()
+        self._axis_names(path, {"hue": hue, "facet": figure.facet, "over": figure.over})
+        x = (figure.x,) if figure.x else ()
+        coordinates = x if figure.use in {"line", "box"} else (*x, *figure.y)
+        for column in (*x, *figure.y, *filter(None, (figure.value, figure.by))):
+            key = "x" if column in x else "y" if column in figure.y else None
+            self._column((*path, key or ("value" if column == figure.value else "by")), column)
+        used = (*coordinates, *hue, *figure.facet, *figure.over)
+        self._mixes(
+            path, f"figure '{figure.name}'", used, figure.where, "x, hue, facet, where or over"
+        )
+
+    def claim(self, path: Trail, expect: Expect) -> None:
+        self._quantity(path, expect)
+        self._axis_names(path, {"over": expect.over})
+        side = next(key for key in ("below", "above", "equals") if key in expect.model_fields_set)
+        if isinstance(expect.bound, Quantity):
+            self._quantity((*path, side), expect.bound)
+
+    def _drawing(self, path: Trail, figure: Figure) -> None:
+        label, _, drawing = figure.use.partition(".")
+        here = (*path, "use")
+        if label not in self._labels:
+            hint = did_you_mean(label, (*CORE_KINDS, *self._labels))
+            self._problems.say(here, f"no analysis has the label '{label}'", hint)
+        elif label in self._drawings and drawing not in self._drawings[label]:
+            hint = did_you_mean(drawing, self._drawings[label])
+            self._problems.say(here, f"'{label}' has no drawing '{drawing}'", hint)
+        self._axis_names(path, {"facet": figure.facet})
+        self._where((*path, "cells", "where"), figure.cells.where)
+        if figure.cells.by is not None:
+            self._column((*path, "cells", "by"), figure.cells.by)
+
+    def _quantity(self, path: Trail, quantity: Quantity) -> None:
+        for key, column in (("value", quantity.value), ("by", quantity.by)):
+            if column is not None:
+                self._column((*path, key), column)
+        if quantity.share is not None:
+            self._column((*path, "share", "of"), quantity.share.of)
+        self._where((*path, "where"), quantity.where)
+
+    def _axis_names(self, path: Trail, names: Mapping[str, tuple[str, ...]]) -> None:
+        for key, columns in names.items():
+            for position, column in enumerate(columns):
+                here: Trail = (*path, key, position)
+                if column in {"status", "cell"} or self._is_parameter(column):
+                    continue
+                if column.partition(".")[0] in {"task", "architecture", "training"}:
+                    self._column(here, column)
+                else:
+                    hint = did_you_mean(column, (*LABELS, *self._parameters))
+                    self._problems.say(here, f"'{column}' is no axis", hint)
+
+    def _is_parameter(self, column: str) -> bool:
+        inside = f"{column}."
+        return (
+            column in LABELS
+            or column in self._parameters
+            or any(name.startswith(inside) for name in self._parameters if "." in column)
+        )
+
+    def _column(self, path: Trail, column: str) -> None:
+        """Note a column that cannot be; what an analysis will find is known only by its label."""
+        prefix, dot, rest = column.partition(".")
+        if column in {*LABELS, "status", "cell"} or self._is_parameter(column):
+            return
+        if dot and rest and prefix in {*MEASURED, *self._labels}:
+            return
+        if prefix in {"task", "architecture", "training"}:
+            if self._complete:
+                near = [name for name in self._parameters if name.startswith(f"{prefix}.")]
+                self._problems.say(path, f"no {prefix} has '{column}'", did_you_mean(column, near))
+            return
+        begin = sorted({*MEASURED, *self._labels, "task", "architecture", "training"})
+        text = f"there is no column '{column}'"
+        known = ", ".join(f"{name}.*" for name in begin)
+        near_hint = did_you_mean(prefix, begin).partition("allowed:")[0]
+        self._problems.say(path, text, f"{near_hint}allowed: {', '.join(LABELS)}, {known}")
+
+    def _where(self, path: Trail, where: Mapping[str, Any]) -> None:
+        """Note unknown columns, and values that no network has."""
+        for column, wanted in where.items():
+            self._column((*path, column), column)
+            values = self._values(column)
+            if not self._complete or not values:
+                continue
+            whole = any(isinstance(value, list) and matches(value, wanted) for value in values)
+            several = wanted if isinstance(wanted, tuple) and not whole else (wanted,)
+            for one in several:
+                if not any(matches(value, one) for value in values):
+                    told = ", ".join(shown(value) for value in values[:20])
+                    text = f"no network has {column} = {shown(one)}"
+                    self._problems.say((*path, column), text, f"its values are {told}")
+
+    def _values(self, column: str) -> list[Any]:
+        if column == "seed":
+            return sorted({seed for condition in self._groups for seed in condition.seeds})
+        found = {
+            condition.get(column): condition.columns[column]
+            for condition in self._groups
+            if column in condition.columns
+        }
+        return list(found.values())
+
+    def _mixes(
+        self, path: Trail, title: str, used: Sequence[str], where: Mapping[str, Any], remedy: str
+    ) -> None:
+        """Note every axis that varies among the rows and is not told apart."""
+        if not self._complete:
+            return
+        named = {*used, *where}
+        left = [condition for condition in self._groups if self._passes(condition, where)]
+        if "seed" not in named and any(len(condition.seeds) > 1 for condition in left):
+            self._say_mixed(path, title, ("seed",), remedy)
+        for axis in self._axes:
+            if any(_is_named(name, named) for name in axis.names):
+                continue
+            on_axis = (condition for condition in left if axis.covers(condition))
+            if len({tuple(map(condition.get, axis.names)) for condition in on_axis}) > 1:
+                self._say_mixed(path, title, axis.names, remedy)
+
+    def _passes(self, condition: Condition, where: Mapping[str, Any]) -> bool:
+        """Whether `where` keeps these rows, as far as parameters can tell."""
+        return all(
+            column in condition.columns and matches(condition.columns[column], wanted)
+            for column, wanted in where.items()
+            if column in self._parameters
+        )
+
+    def _say_mixed(self, path: Trail, title: str, names: tuple[str, ...], remedy: str) -> None:
+        axis = " or ".join(f"'{name}'" for name in names)
+        text = f"{axis} varies, and the {title} does not say what to do with it"
+        self._problems.say(path, text, f"put it into {remedy}")
+
+
+def _is_named(axis: str, named: Iterable[str]) -> bool:
+    return any(name == axis or name.startswith(f"{axis}.") for name in named)
+
+
+def _check_labels(study: Study, problems: Problems) -> None:
+    """One label of an analysis means one plugin in the whole study: it names columns."""
+    meaning: dict[str, str] = {}
+    for grid in study.grids:
+        for entry in grid.analyses:
+            first = meaning.setdefault(entry.label, entry.use)
+            if first != entry.use:
+                text = f"the label '{entry.label}' means '{first}' in another grid"
+                problems.say(entry.path, text, "give one of them its own `label`")

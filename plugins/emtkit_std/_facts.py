@@ -1,0 +1,148 @@
+"""The records of theory that the built-in tasks and models offer and the analyses require."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emtkit.errors import EmtkitError
+
+Array = NDArray[np.float64]
+Activation = Literal["linear", "relu", "tanh"]
+Amplitude = Literal["uniform", "constant", "signed", ""]
+
+
+@dataclass(frozen=True)
+class DelayLaw:
+    """Each output repeats one input some steps later; one entry per output in every tuple.
+
+    Output j should be sign_j x_{source_j}(t - delay_j), and 0 before. The inputs are independent
+    over time and channel: x = B U with B ~ Bernoulli(density), E[U] = mean, E[U²] = second_moment
+    (raw moments of the source of that output). `importance` weighs the squared errors (empty: all
+    1); `amplitude` names the law of U where a closed form needs more than its moments.
+
+    Source: Sharma, Proca, Prieto and Mediano (ICLR 2026), task and data of the main text.
+    """
+
+    delay: tuple[int, ...]
+    source: tuple[int, ...]
+    sign: tuple[float, ...]
+    mean: tuple[float, ...]
+    second_moment: tuple[float, ...]
+    density: tuple[float, ...]
+    importance: tuple[float, ...] = ()
+    amplitude: Amplitude = ""
+
+    def __post_init__(self) -> None:
+        outputs = len(self.delay)
+        if not self.importance:
+            object.__setattr__(self, "importance", (1.0,) * outputs)
+        for name, entries in (
+            ("source", self.source),
+            ("sign", self.sign),
+            ("mean", self.mean),
+            ("second_moment", self.second_moment),
+            ("density", self.density),
+            ("importance", self.importance),
+        ):
+            if len(entries) != outputs:
+                raise EmtkitError(
+                    f"DelayLaw: {name} has {len(entries)} entries for {outputs} outputs; "
+                    "give one per output, as in delay"
+                )
+        for delay in self.delay:
+            if delay < 0:
+                raise EmtkitError(
+                    f"DelayLaw: delay {delay} lies in the future; it must be 0 or more"
+                )
+        for density in self.density:
+            if not 0.0 < density <= 1.0:
+                raise EmtkitError(
+                    f"DelayLaw: density {density} is the probability that an input is active; "
+                    "it must be above 0 and at most 1"
+                )
+        for mean, second in zip(self.mean, self.second_moment, strict=True):
+            if second <= 0.0 or second < mean * mean - 1e-12:
+                raise EmtkitError(
+                    f"DelayLaw: second_moment {second} cannot belong to mean {mean}; "
+                    "give the raw moment E[U²], which is positive and at least mean²"
+                )
+        if sorted(set(self.source)) != list(range(max(self.source, default=-1) + 1)):
+            raise EmtkitError(
+                f"DelayLaw: the sources {self.source} skip an input, whose law is then unknown; "
+                "number the inputs from 0 without gaps"
+            )
+
+    @property
+    def inputs(self) -> int:
+        """Number of input channels."""
+        return max(self.source) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class HistoryLaw:
+    """The next item of a history is a fixed linear function of all of it.
+
+    `phi` (s d, s d) advances the flattened history, oldest item first; `mask` (s d) marks the
+    coordinates that the smallest exact circuit keeps (all, where the core is incomplete);
+    `core_rank` counts the non-zero eigenvalues of phi, which are `spectrum` (core_rank,), in
+    closed form where there is one; `period` is the smallest p with phi^p = I on the core, where
+    there is one. `real_values` says that the values are not signs, so that no saturating network
+    can carry them. A driven delay line without an autonomous rule has core rank 0.
+
+    Source: Episodic Memory Theory (arXiv:2310.02430), Eqs. 4, 6, 8.
+    """
+
+    history: int
+    dimension: int
+    phi: Array
+    mask: NDArray[np.bool_]
+    core_rank: int
+    spectrum: NDArray[np.complex128] | None = None
+    period: int | None = None
+    real_values: bool = False
+
+    @property
+    def operator(self) -> Array:
+        """The rule f (d, s d): the last rows of phi."""
+        return self.phi[-self.dimension :]
+
+
+@dataclass(frozen=True)
+class LinearRecurrence:
+    """h_t = W_h h_{t-1} + W_x x_t, read by W_yᵀ h_t; (H, H), (H, I), (H, O), float64."""
+
+    W_h: Array
+    W_x: Array
+    W_y: Array
+
+
+@dataclass(frozen=True)
+class PulseCircuit:
+    """A recurrent network in the form of the temporal superposition paper.
+
+    h_t = W_x x_t + W_h sigma(h_{t-1}) + b_h,  y_t = readout(W_yᵀ r(h_t) + b_y), h PRE-activation.
+    `reads` says whether the readout sees h itself ("state", the paper) or sigma(h)
+    ("activation", as in an Elman network). W_h (H, H), W_x (H, I), W_y (H, O), b_h (H), b_y (O).
+    """
+
+    W_h: Array
+    W_x: Array
+    W_y: Array
+    b_h: Array
+    b_y: Array
+    activation: Activation
+    readout: Literal["linear", "relu"]
+    reads: Literal["state", "activation"] = "state"
+
+    @property
+    def biased(self) -> bool:
+        """Whether any bias differs from zero."""
+        return bool(self.b_h.any() or self.b_y.any())
+
+
+Response = Callable[[Array], Array]

@@ -1,0 +1,109 @@
+"""What rule attention writes as a boundary condition, where it looks, and how long it will hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from emtkit import Analysis, Findings, Subject, hookimpl
+from emtkit.errors import NotApplicable
+from emtkit.plugin.analysis import Scalar
+from emtkit_std._attention import (
+    Array,
+    BoundaryHeads,
+    boundary,
+    effective_boundary,
+    entropy,
+    fitted_boundary,
+    kronecker_rank,
+    measured_leak,
+    safe_horizon,
+)
+from emtkit_std._observe import Run, law_of, memory_span, run
+from emtkit_std._wave_drawings import draw_attention, draw_boundary
+
+
+class AttentionBoundary(Analysis):
+    """Attention as the boundary of a travelling wave: F = sum_a E[alpha^a] (x) W_V^a, and its leak.
+
+    For every model whose trace holds attention: `entropy` (nats, mean over heads, sequences and
+    autonomous steps) and table `profile` (head, lag, weight). Where attention writes columns:
+    `kronecker_rank` of F (singular values above `tolerance` of the largest), `linearity` (R^2 of
+    the written columns under the best linear F of the states met: 1 if content does not steer
+    attention), `boundary_error` ||F - f||_F / ||f||_F against the task's rule, `leak` (largest
+    share over heads that misses the favourite column) and `safe_horizon` = .3 s / leak, the steps
+    for which a constructed rule holds. W_K and W_Q are seen through their product alone.
+
+    References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eq. 8.
+    """
+
+    name = "attention_boundary"
+    drawings = {"attention": draw_attention, "boundary": draw_boundary}
+
+    def __init__(
+        self,
+        *,
+        sequences: Annotated[int, Field(ge=8)] = 128,
+        steps: Annotated[int, Field(ge=3)] = 32,
+        tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.05,
+    ) -> None:
+        self.sequences, self.steps, self.tolerance = sequences, steps, tolerance
+
+    def measure(self, subject: Subject) -> Findings:
+        """Scalars, table `profile`, arrays `boundary` (d, s d) and `law` where there are any."""
+        seen = run(subject, self.sequences, self.steps, memory_span(subject, None))
+        if "attention" not in seen.extras:
+            raise NotApplicable(f"the trace of {subject.model.name} holds no attention")
+        maps = seen.extras["attention"][:, seen.first :]
+        weights = maps.mean((0, 1))
+        scalars: dict[str, Scalar] = {"entropy": float(entropy(maps).mean())}
+        arrays: dict[str, Array] = {}
+        names = ("kronecker_rank", "linearity", "boundary_error", "leak", "safe_horizon")
+        reasons = dict.fromkeys(names, f"attention of {subject.model.name} writes no columns")
+        scalars |= dict.fromkeys(names, float("nan"))
+        newest_last = BoundaryHeads in subject.model.offers
+        if newest_last:
+            own = subject.model.facts(BoundaryHeads)
+            scalars |= self._boundary(own, seen, maps, arrays)
+            reasons |= {"safe_horizon": "nothing leaks", "linearity": "the new column is zero"}
+            reasons |= {"boundary_error": f"{subject.task.name} has no law of history"}
+            law = law_of(subject)
+            if law is not None:
+                arrays["law"] = law.phi[-law.dimension :]
+                off = np.linalg.norm(arrays["boundary"] - arrays["law"])
+                scalars["boundary_error"] = float(off / np.linalg.norm(arrays["law"]))
+        by_lag = weights[:, ::-1] if newest_last else weights
+        return Findings(scalars, {"profile": _profile(by_lag)}, arrays, reasons)
+
+    def _boundary(
+        self, own: BoundaryHeads, seen: Run, maps: Array, arrays: dict[str, Array]
+    ) -> dict[str, Scalar]:
+        weights = maps.mean((0, 1))
+        F = effective_boundary(weights, own.heads.W_V)
+        arrays["boundary"] = F
+        states = seen.states[:, seen.first :]
+        columns = states.reshape(-1, own.history, states.shape[-1] // own.history)
+        written = boundary(own.heads, columns, maps.reshape(-1, *maps.shape[2:]))
+        leak = measured_leak(weights)
+        safe = safe_horizon(leak, own.history)
+        return {
+            "kronecker_rank": kronecker_rank(F, own.history, self.tolerance),
+            "linearity": fitted_boundary(columns, written).r2,
+            "leak": leak,
+            "safe_horizon": safe if np.isfinite(safe) else float("nan"),
+        }
+
+
+def _profile(weights: Array) -> pd.DataFrame:
+    """Weights (heads, lags), lag 0 the newest, as rows."""
+    heads, lags = np.indices(weights.shape)
+    return pd.DataFrame({"head": heads.ravel(), "lag": lags.ravel(), "weight": weights.ravel()})
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """Attention as a boundary condition."""
+    return [AttentionBoundary]

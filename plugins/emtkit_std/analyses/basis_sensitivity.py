@@ -1,0 +1,196 @@
+"""Analysis `basis_sensitivity`: how far noise and precision move the extracted memories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit_std import _angles as angles
+from emtkit_std import _linearised as linearised
+from emtkit_std import _memories as memories
+from emtkit_std._facts import HistoryLaw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METHODS = {"dual": memories.dual_memories, "primal": memories.primal_memories}
+PRECISIONS = {"double": np.float64, "single": np.float32}
+AGREEMENT = 0.99
+
+
+def draw_response(findings: Findings, figure: Figure) -> None:
+    """Phi error and sign agreement against the size of the noise, by method and precision."""
+    table = findings.tables["response"]
+    errors, signs = figure.subplots(1, 2)
+    for (method, precision), part in table[table["noise"] > 0].groupby(["method", "precision"]):
+        style = "-" if precision == "double" else "--"
+        label = f"{method}, {precision}"
+        errors.loglog(part["noise"], part["phi_error"], style, label=label)
+        signs.semilogx(part["noise"], part["sign_agreement"], style, label=label)
+    for axes, label in ((errors, "Phi error"), (signs, "sign agreement")):
+        axes.set_xlabel("relative noise")
+        axes.set_ylabel(label)
+    errors.legend(frameon=False)
+
+
+class BasisSensitivity(Analysis):
+    """The response of Algorithm 1 to noise on W_hh and W_r, and to single precision.
+
+    Jacobian and readout get Gaussian matrices of spectral norm `noise` times their own, alike for
+    both methods and precisions (mean of `draws`); the memories are extracted anew and read the
+    network's own undisturbed states.
+
+    Scalars, for m = dual, primal: `phi_error_m` and `single_phi_error_m` (no noise, double and
+    single precision), `phi_gain_m` (distance of Phi_hat from the undisturbed one per unit of
+    noise, at the level nearest 1e-4), `noise_kept_m` (largest level at which the modes are all
+    found and the signs agree to 0.99; 0 if none). Table: `response` (method, precision, noise,
+    angle_error, phi_error, drift, sign_agreement, rank, modes_found), means over draws.
+
+    References: the sensitivity left open by Episodic Memory Theory, arXiv:2310.02430.
+    """
+
+    name = "basis_sensitivity"
+    models = RecurrentModel
+    requires = (HistoryLaw,)
+    drawings = {"response": draw_response}
+
+    def __init__(
+        self,
+        *,
+        noises: tuple[Annotated[float, Field(gt=0)], ...] = (
+            *(1e-8, 1e-7, 1e-6, 1e-5),
+            *(1e-4, 1e-3, 1e-2, 1e-1),
+        ),
+        draws: Annotated[int, Field(ge=1)] = 3,
+        threshold: Annotated[float, Field(gt=0)] = 0.9,
+        sequences: Annotated[int, Field(ge=1)] = 32,
+        horizon: Annotated[int, Field(ge=1)] = 20,
+    ) -> None:
+        self.noises, self.draws, self.threshold = tuple(sorted(noises)), draws, threshold
+        self.sequences, self.horizon = sequences, horizon
+
+    def measure(self, subject: Subject) -> Findings:
+        """Disturb, extract, compare, at every level, method and precision."""
+        law = linearised.autonomous_law(subject)
+        local = linearised.linearise(subject)
+        if memories.spectral_core(local.jacobian, self.threshold).size == 0:
+            raise NotApplicable(f"no mode above {self.threshold}: there is no basis to disturb")
+        walked = linearised.run(subject, local.model, self.sequences, self.horizon)
+        setting = _Setting(
+            law,
+            walked.autonomous.numpy() - local.point,
+            linearised.histories(law, walked.batch)[..., law.mask],
+            self.threshold,
+        )
+        rows = []
+        for method in METHODS:
+            exact = _extract(setting, method, local.jacobian, local.readout)
+            for precision in PRECISIONS:
+                for noise, matrices in self._disturbed(subject, local):
+                    seen = [_respond(setting, method, precision, exact, *pair) for pair in matrices]
+                    level = {"method": method, "precision": precision, "noise": noise}
+                    rows.append({**level, **pd.DataFrame(seen).mean().to_dict()})
+        table = pd.DataFrame(rows)
+        scalars = {}
+        for method in METHODS:
+            scalars.update(_summary(table[table["method"] == method], method, law))
+        return Findings(
+            scalars,
+            {"response": table},
+            reasons={name: "no core was found at this level" for name in scalars},
+        )
+
+    def _disturbed(
+        self, subject: Subject, local: linearised.Linearised
+    ) -> list[tuple[float, list[tuple[np.ndarray, np.ndarray]]]]:
+        """For each level, pairs of Jacobian and readout; the same directions at every level."""
+        stream = subject.stream.fork("noise")
+        shape = (self.draws, *local.jacobian.shape), (self.draws, *local.readout.shape)
+        recurrent, read = (_unit(stream.normal(each).double().numpy()) for each in shape)
+        size = np.linalg.norm(local.jacobian, 2), np.linalg.norm(local.readout, 2)
+        levels = [(0.0, [(local.jacobian, local.readout)])]
+        for noise in self.noises:
+            pairs = [
+                (local.jacobian + noise * size[0] * a, local.readout + noise * size[1] * b)
+                for a, b in zip(recurrent, read, strict=True)
+            ]
+            levels.append((noise, pairs))
+        return levels
+
+
+@dataclass(frozen=True, eq=False)
+class _Setting:
+    """What all levels share: the law, the undisturbed states (B K H), the true contents (B K m)."""
+
+    law: HistoryLaw
+    states: np.ndarray
+    contents: np.ndarray
+    threshold: float
+
+
+def _extract(
+    setting: _Setting, method: str, jacobian: np.ndarray, readout: np.ndarray
+) -> memories.Memories | None:
+    core = memories.spectral_core(jacobian, setting.threshold)
+    if core.size == 0:
+        return None
+    law = setting.law
+    return METHODS[method](core, jacobian, readout, law.history, law.mask)
+
+
+def _respond(
+    setting: _Setting,
+    method: str,
+    precision: str,
+    exact: memories.Memories | None,
+    jacobian: np.ndarray,
+    readout: np.ndarray,
+) -> dict[str, float]:
+    dtype: Any = PRECISIONS[precision]
+    jacobian, readout = jacobian.astype(dtype), readout.astype(dtype)
+    theory = setting.law.spectrum
+    if theory is None:
+        theory = np.linalg.eigvals(setting.law.phi)
+    spectrum = angles.compare_spectra(np.linalg.eigvals(jacobian), theory, setting.threshold)
+    found = _extract(setting, method, jacobian, readout)
+    response = {"angle_error": spectrum.error, "modes_found": float(spectrum.found)}
+    if found is None or exact is None:
+        undefined = dict.fromkeys(("phi_error", "drift", "sign_agreement"), float("nan"))
+        return {**response, **undefined, "rank": 0.0}
+    seen = memories.project(setting.states.astype(dtype), found)
+    scale = np.linalg.norm(exact.phi)
+    return {
+        **response,
+        "phi_error": memories.phi_error(found, setting.law.phi, setting.law.mask),
+        "drift": float(np.linalg.norm(found.phi - exact.phi) / scale),
+        "sign_agreement": memories.sign_agreement(seen, setting.contents),
+        "rank": float(found.rank),
+    }
+
+
+def _summary(part: pd.DataFrame, method: str, law: HistoryLaw) -> dict[str, float]:
+    double, single = part[part["precision"] == "double"], part[part["precision"] == "single"]
+    noisy = double[double["noise"] > 0]
+    near = noisy.iloc[int(np.abs(np.log10(noisy["noise"]) + 4).argmin())]
+    kept = noisy[(noisy["modes_found"] == law.core_rank) & (noisy["sign_agreement"] >= AGREEMENT)]
+    return {
+        f"phi_error_{method}": float(double["phi_error"].iloc[0]),
+        f"single_phi_error_{method}": float(single["phi_error"].iloc[0]),
+        f"phi_gain_{method}": float(near["drift"] / near["noise"]),
+        f"noise_kept_{method}": float(kept["noise"].max()) if len(kept) else 0.0,
+    }
+
+
+def _unit(normals: np.ndarray) -> np.ndarray:
+    return normals / np.linalg.norm(normals, 2, axis=(1, 2))[:, None, None]
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """Offer `basis_sensitivity`."""
+    return [BasisSensitivity]

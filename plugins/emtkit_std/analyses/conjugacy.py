@@ -1,0 +1,108 @@
+"""Analysis `conjugacy`: an Elman network and the episodic memory that moves the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from scipy.optimize import linear_sum_assignment
+
+from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit_std import _gsemm as gsemm
+from emtkit_std import _linearised as linearised
+from emtkit_std import _memories as memories
+from emtkit_std._facts import PulseCircuit
+
+
+class Conjugacy(Analysis):
+    """GSEMM V' = Xi Phi Xi^+ s(V) against Elman h' = s(W h), with h = s(V).
+
+    Any bias-free Elman network is a GSEMM with H memories: in a random orthonormal Xi,
+    Phi = Xi^+ W Xi, and h o f = g o h holds identically. `defect` is the largest |s(V(t)) - h(t)|
+    over `steps` steps from states that the network visits, V factor by factor and h by W: it
+    measures rounding, and for expanding networks its growth. `spectrum_defect` is the largest
+    distance between paired eigenvalues of Phi and W, relative to |W|; `norm` = |W|_2 (the identity
+    needs no bound on it). `core_defect` asks what theory does: how well the few variable memories
+    of `emt_basis` (dual) alone move the network, as the mean of |Psi Phi_hat Psi* h - W h| / |W h|
+    over its autonomous states.
+
+    References: Episodic Memory Theory, arXiv:2310.02430, section 3, Eqs. 12-21.
+    """
+
+    name = "conjugacy"
+    models = RecurrentModel
+    requires = (PulseCircuit,)
+
+    def __init__(
+        self,
+        *,
+        steps: Annotated[int, Field(ge=1)] = 100,
+        sequences: Annotated[int, Field(ge=1)] = 16,
+        threshold: Annotated[float, Field(gt=0)] = 0.9,
+    ) -> None:
+        self.steps, self.sequences, self.threshold = steps, sequences, threshold
+
+    def measure(self, subject: Subject) -> Findings:
+        """Factor the weights, run both, compare."""
+        circuit = subject.fact(PulseCircuit)
+        if circuit.b_h.any():
+            raise NotApplicable("the network has biases, which the episodic memory has not")
+        weights, size = circuit.W_h, len(circuit.W_h)
+        normals = subject.stream.fork("memories").normal((size, size)).double().numpy()
+        basis = np.linalg.qr(normals)[0]
+        model = gsemm.Gsemm.from_elman(weights, basis, circuit.activation)
+        states = linearised.run(
+            subject, linearised.in_double(subject), self.sequences
+        ).autonomous.numpy()
+        if states.shape[-1] != size or not np.isfinite(states[:, :2]).all():
+            raise NotApplicable("the network's states are not those of its recurrent matrix")
+        pairs = _paired(np.linalg.eigvals(model.phi), np.linalg.eigvals(weights))
+        norm = float(np.linalg.norm(weights, 2))
+        core = self._core_defect(subject, states)
+        defect = gsemm.conjugacy_defect(model, weights, states[:, 0], self.steps)
+        return Findings(
+            {
+                "defect": defect if np.isfinite(defect) else float("nan"),
+                "spectrum_defect": float(pairs.max()) / norm,
+                "norm": norm,
+                "core_defect": core.value,
+            },
+            reasons={"defect": "the network diverges", "core_defect": core.reason},
+        )
+
+    def _core_defect(self, subject: Subject, states: np.ndarray) -> _Measured:
+        """The defect of the variable memories alone, or NaN and why it is undefined."""
+        try:
+            law = linearised.autonomous_law(subject)
+            local = linearised.linearise(subject)
+        except NotApplicable as reason:
+            return _Measured(float("nan"), str(reason))
+        core = memories.spectral_core(local.jacobian, self.threshold)
+        if core.size == 0:
+            return _Measured(float("nan"), f"no mode above {self.threshold}")
+        found = memories.dual_memories(core, local.jacobian, local.readout, law.history, law.mask)
+        moved = (states - local.point) @ local.jacobian.T
+        alone = memories.project(states - local.point, found) @ found.phi.T @ found.basis.T
+        share = np.linalg.norm(alone - moved, axis=-1) / np.linalg.norm(moved, axis=-1)
+        return _Measured(float(share.mean()), "the states vanish")
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A value, and why it is undefined where it is NaN."""
+
+    value: float
+    reason: str
+
+
+def _paired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    cost = np.abs(first[:, None] - second[None, :])
+    return cost[linear_sum_assignment(cost)]
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """Offer `conjugacy`."""
+    return [Conjugacy]

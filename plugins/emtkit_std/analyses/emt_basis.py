@@ -1,0 +1,160 @@
+"""Analysis `emt_basis`: the variable memories of a network, and what it holds in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
+from emtkit_std import _linearised as linearised
+from emtkit_std import _memories as memories
+from emtkit_std._facts import HistoryLaw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw_weights(findings: Findings, figure: Figure) -> None:
+    """The recurrent weights before and after the change of basis, beside theory's Phi."""
+    raw, changed, exact = figure.subplots(1, 3)
+    _matrix(raw, findings.arrays["jacobian"], "recurrent weights")
+    _matrix(changed, findings.arrays["weights_in_basis"], "in the basis of memories")
+    edge = len(findings.arrays["phi_theory"]) - 0.5
+    changed.axhline(edge, color="grey", linewidth=0.8)
+    changed.axvline(edge, color="grey", linewidth=0.8)
+    _matrix(exact, findings.arrays["phi_theory"], "theory")
+
+
+def draw_hidden(findings: Findings, figure: Figure) -> None:
+    """One sequence over time: hidden units, the variables read from them, and the true ones."""
+    before, after, truth = figure.subplots(3, 1, sharex=True)
+    for axes, name, label in (
+        (before, "hidden_states", "hidden unit"),
+        (after, "coordinates", "variable memory"),
+        (truth, "contents", "true variable"),
+    ):
+        _matrix(axes, findings.arrays[name].T, "")
+        axes.set_ylabel(label)
+        axes.set_aspect("auto")
+    truth.set_xlabel("step after the last input")
+
+
+class EmtBasis(Analysis):
+    """Variable memories by Algorithm 1, and the recurrent weights and hidden states in them.
+
+    From the Jacobian J and readout W_r at the fixed point, the core (eigenvalues of modulus above
+    `threshold`) with its Riesz projector Pi = Z L and A = L J Z:
+
+        dual (default):  Psi*_k = (W_r Z) A^-(s-k) L,   Psi = Z pinv(Psi* Z)
+        primal:          Psi_k = Pi J^(s-k) W_r^+,      Psi* = pinv(Psi)
+
+    for the coordinates that the rule's mask keeps; Phi_hat = Psi* J Psi. The dual is exact for
+    every linear rule in every basis; the primal, which the papers print, where the newest
+    variable is orthogonal to the others.
+
+    Scalars: `phi_error` (relative Frobenius distance of Phi_hat from Phi), `sign_agreement` (of
+    Psi* h(t) with the true history, all t >= s), `sign_agreement_at_s` (t = s alone), `condition`
+    and `rank` of the basis, `mask_size`, `core_size`, `residual` (max |Psi* Psi - I|). Arrays:
+    `basis` (H, m), `dual` (m, H), `phi`, `phi_theory` (m, m), `outside` (H, q: main directions of
+    what the memories leave of the states, centred), `weights_in_basis` (m + q, m + q),
+    `jacobian`, and of one sequence `hidden_states` (T, H), `coordinates`, `contents` (T, s d;
+    NaN where the mask drops a coordinate).
+
+    References: Episodic Memory Theory, arXiv:2310.02430, Eqs. 8-11, Algorithm 1, Figs. 3-4.
+    """
+
+    name = "emt_basis"
+    models = RecurrentModel
+    requires = (HistoryLaw,)
+    drawings = {"weights": draw_weights, "hidden": draw_hidden}
+
+    def __init__(
+        self,
+        *,
+        method: Literal["dual", "primal"] = "dual",
+        threshold: Annotated[float, Field(gt=0)] = 0.9,
+        outside: Annotated[int, Field(ge=0)] = 10,
+        sequences: Annotated[int, Field(ge=1)] = 64,
+        horizon: Annotated[int, Field(ge=1)] = 40,
+    ) -> None:
+        self.method, self.threshold, self.outside = method, threshold, outside
+        self.sequences, self.horizon = sequences, horizon
+
+    def measure(self, subject: Subject) -> Findings:
+        """Extract the memories and read the states of fresh sequences through them."""
+        law = linearised.autonomous_law(subject)
+        local = linearised.linearise(subject)
+        core = memories.spectral_core(local.jacobian, self.threshold)
+        sizes = {"mask_size": int(law.mask.sum()), "core_size": core.size}
+        if core.size == 0:
+            return _empty(sizes, self.threshold)
+        find = memories.dual_memories if self.method == "dual" else memories.primal_memories
+        found = find(core, local.jacobian, local.readout, law.history, law.mask)
+        walked = linearised.run(subject, local.model, self.sequences, self.horizon)
+        states = walked.autonomous.numpy() - local.point
+        contents = linearised.histories(law, walked.batch)
+        seen = memories.project(states, found)
+        kept = contents[..., law.mask]
+        return Findings(
+            {
+                "phi_error": memories.phi_error(found, law.phi, law.mask),
+                "sign_agreement": memories.sign_agreement(seen, kept),
+                "sign_agreement_at_s": memories.sign_agreement(seen[:, 0], kept[:, 0]),
+                "condition": found.condition if np.isfinite(found.condition) else float("nan"),
+                "rank": found.rank,
+                "residual": found.residual,
+                **sizes,
+            },
+            arrays=self._arrays(law, local, found, states, contents),
+            reasons={"condition": "the basis is singular: its smallest singular value is zero"},
+        )
+
+    def _arrays(
+        self,
+        law: HistoryLaw,
+        local: linearised.Linearised,
+        found: memories.Memories,
+        states: np.ndarray,
+        contents: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        outside = memories.outside_basis(states, found, self.outside)
+        rows = np.concatenate([found.dual, outside.T])
+        columns = np.concatenate([found.basis, outside], axis=1)
+        coordinates = np.full(contents.shape[1:], np.nan)
+        coordinates[:, law.mask] = memories.project(states[0], found)
+        return {
+            "basis": found.basis,
+            "dual": found.dual,
+            "phi": found.phi,
+            "phi_theory": law.phi[np.ix_(law.mask, law.mask)],
+            "outside": outside,
+            "weights_in_basis": rows @ local.jacobian @ columns,
+            "jacobian": local.jacobian,
+            "hidden_states": states[0],
+            "coordinates": coordinates,
+            "contents": np.where(law.mask, contents[0], np.nan),
+        }
+
+
+def _empty(sizes: dict[str, int], threshold: float) -> Findings:
+    undefined = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", "residual")
+    reason = f"no eigenvalue of the network has a modulus above {threshold}, so it has no core"
+    return Findings(
+        {**dict.fromkeys(undefined, float("nan")), "rank": 0, **sizes},
+        reasons=dict.fromkeys(undefined, reason),
+    )
+
+
+def _matrix(axes: Axes, values: np.ndarray, title: str) -> None:
+    limit = float(np.nanmax(np.abs(values), initial=1e-12))
+    axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    axes.set_title(title)
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """Offer `emt_basis`."""
+    return [EmtBasis]

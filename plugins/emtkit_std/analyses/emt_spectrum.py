@@ -1,0 +1,171 @@
+"""Analysis `emt_spectrum`: do the modes of a network point where the rule's Phi says?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
+from emtkit_std import _angles as angles
+from emtkit_std import _binding as binding
+from emtkit_std import _linearised as linearised
+from emtkit_std import _selection as selections
+from emtkit_std._facts import HistoryLaw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_spectrum(findings: Findings, figure: Figure) -> None:
+    """Eigenvalues over the unit circle with theory's behind them, and counts per direction."""
+    found, theory = findings.tables["eigenvalues"], findings.tables["theory"]
+    plane, counts = figure.subplots(1, 2)
+    turn = np.linspace(0, 2 * np.pi, 361)
+    plane.plot(np.cos(turn), np.sin(turn), color="grey", linewidth=0.8)
+    plane.scatter(
+        theory["real"], theory["imag"], s=70, facecolors="none", edgecolors="C1", label="theory"
+    )
+    for kept, colour in ((True, "C0"), (False, "lightgrey")):
+        part = found[found["kept"] == kept]
+        plane.scatter(part["real"], part["imag"], s=10, color=colour)
+    plane.set_aspect("equal")
+    plane.set_xlabel("real part")
+    plane.set_ylabel("imaginary part")
+    plane.legend(frameon=False, loc="upper left")
+    bins = np.linspace(-np.pi, np.pi, 33) - np.pi / 32
+    for table, colour, label in ((theory, "C1", "theory"), (found[found["kept"]], "C0", "network")):
+        # The bin around pi would else be torn in two by the sign of a rounding error.
+        angle = np.where(table["angle"] > bins[-1], table["angle"] - 2 * np.pi, table["angle"])
+        counts.hist(angle, bins=list(bins), histtype="step", color=colour, label=label)
+    counts.set_xlabel("angle (radians)")
+    counts.set_ylabel("modes per direction")
+    counts.legend(frameon=False)
+
+
+class EmtSpectrum(Analysis):
+    """Angles of the network's persistent modes against those of the binding operator Phi.
+
+    Eigenvalues of the Jacobian at the fixed point with modulus above `threshold` are paired with
+    those of Phi (above `theory_threshold`) so that the summed wrapped angle is least:
+
+        angle_error = mean |wrap(arg lambda_i - arg mu_sigma(i))|        (radians)
+
+    Where the counts differ the comparison is `indeterminate` and `angle_error` is NaN, never a
+    number. `null_angle_error` is the same for Haar-random orthogonal matrices of the core's size
+    (mean of `draws`): without it, errors of different rules cannot be compared.
+
+    Scalars: `angle_error`, `modes_found`, `modes_expected`, `status` (comparable|indeterminate),
+    `gap` (modulus of the last expected mode over the next), `null_angle_error`,
+    `top_angle_error` (over the `modes_expected` largest moduli whatever their size; a
+    diagnostic), `best_rule` (least top_angle_error in the table `confusion`). Tables:
+    `eigenvalues`, `theory`, `confusion` (against the other rules of this size).
+
+    References: Episodic Memory Theory, arXiv:2310.02430, section 4, Table 1.
+    """
+
+    name = "emt_spectrum"
+    models = RecurrentModel
+    requires = (HistoryLaw,)
+    drawings = {"spectrum": draw_spectrum}
+
+    def __init__(
+        self,
+        *,
+        threshold: Annotated[float, Field(gt=0)] = 0.9,
+        theory_threshold: Annotated[float, Field(gt=0)] = 0.5,
+        draws: Annotated[int, Field(ge=1)] = 50,
+    ) -> None:
+        self.threshold, self.theory_threshold, self.draws = threshold, theory_threshold, draws
+
+    def measure(self, subject: Subject) -> Findings:
+        """Linearise and compare."""
+        law = linearised.autonomous_law(subject)
+        theory = law.spectrum if law.spectrum is not None else np.linalg.eigvals(law.phi)
+        measured = np.linalg.eigvals(linearised.linearise(subject).jacobian)
+        result = angles.compare_spectra(measured, theory, self.threshold, self.theory_threshold)
+        size = result.expected
+        normals = subject.stream.fork("null").normal((self.draws, size, size)).double().numpy()
+        null = angles.null_angle_error(theory, normals, self.theory_threshold)
+        confusion = self._confusion(measured, theory, law)
+        fitting = confusion.dropna(subset="top_angle_error").sort_values("top_angle_error")
+        best = fitting["rule"].iloc[0] if len(fitting) else "none"
+        too_small = f"the network has fewer than {size} or no further eigenvalues"
+        return Findings(
+            {
+                "angle_error": result.error,
+                "modes_found": result.found,
+                "modes_expected": result.expected,
+                "status": result.status,
+                "gap": result.gap if np.isfinite(result.gap) else float("nan"),
+                "null_angle_error": null,
+                "top_angle_error": result.top_error,
+                "best_rule": str(best),
+            },
+            {
+                "eigenvalues": _table(measured, self.threshold),
+                "theory": _table(theory, self.theory_threshold),
+                "confusion": confusion,
+            },
+            reasons={
+                "angle_error": f"{result.found} modes found where {size} are expected",
+                "gap": f"{too_small}, or the next one is zero",
+                "top_angle_error": too_small,
+                "null_angle_error": "theory has no mode above its threshold",
+            },
+        )
+
+    def _confusion(self, measured: np.ndarray, theory: np.ndarray, law: HistoryLaw) -> pd.DataFrame:
+        spectra = {"own": theory, **_other_rules(law)}
+        compared = angles.confusion(measured, spectra, self.threshold)
+        return pd.DataFrame(
+            [
+                {
+                    "rule": rule,
+                    "modes_expected": result.expected,
+                    "angle_error": result.error,
+                    "top_angle_error": result.top_error,
+                }
+                for rule, result in compared.items()
+            ]
+        )
+
+
+def _other_rules(law: HistoryLaw) -> dict[str, np.ndarray]:
+    """Spectra of the named rules of this size, the law's own left out."""
+    s, d = law.history, law.dimension
+    named = {
+        rule: selections.published(rule)
+        for rule, (history, dimension, _) in selections.PUBLISHED.items()
+        if (history, dimension) == (s, d)
+    }
+    if "T1" not in named:
+        named["repeat"] = selections.repeat(s, d)
+        if d <= s:
+            named["diagonal"] = selections.diagonal(s, d)
+    return {
+        rule: selection.spectrum
+        for rule, selection in named.items()
+        if not np.array_equal(binding.phi_of(selection.operator, s), law.phi)
+    }
+
+
+def _table(values: np.ndarray, threshold: float) -> pd.DataFrame:
+    ordered = values[np.argsort(-abs(values), kind="stable")]
+    return pd.DataFrame(
+        {
+            "real": ordered.real,
+            "imag": ordered.imag,
+            "modulus": abs(ordered),
+            "angle": np.angle(ordered),
+            "kept": abs(ordered) > threshold,
+        }
+    )
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """Offer `emt_spectrum`."""
+    return [EmtSpectrum]

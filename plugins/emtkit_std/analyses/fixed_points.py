@@ -1,0 +1,114 @@
+"""Analysis `fixed_points`: where a recurrent network stands still, and whether it would stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
+from emtkit.dynamics import fixed_points as search
+from emtkit_std import _linearised as linearised
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_points(findings: Findings, figure: Figure) -> None:
+    """Spectral radius of every point against its distance from the origin; area is hits."""
+    points = findings.tables["points"]
+    axes = figure.subplots()
+    axes.scatter(points["norm"], points["radius"], s=10 + points["hits"], alpha=0.6)
+    axes.axhline(1.0, color="grey", linewidth=0.8)
+    axes.set_xlabel("|h*|")
+    axes.set_ylabel("spectral radius at h*")
+
+
+class FixedPointSearch(Analysis):
+    """Fixed points of h -> step(h, 0): how many, how exact, how stable.
+
+    `starts` states are taken evenly from trajectories of the task, with Gaussian noise of
+    `noise` times their own standard deviation; each descends by Levenberg-Marquardt with exact
+    Jacobians and is polished by Newton in float64. A point counts when q = |step(h) - h|^2 / 2 is
+    below `tolerance`; points nearer than `merge` are one. Starts that reach none are counted
+    apart and never listed among the points.
+
+    Scalars: `count`, `converged` (share of starts), `stable` (points without an eigenvalue
+    outside the unit circle), `worst_residual` (of the points), `least_radius` (smallest spectral
+    radius among the points), `slowest_unconverged` (least q of the starts left over). Tables:
+    `points` (residual, hits, norm, radius, unstable_modes), `unconverged`. Array: `points` (K, H).
+
+    References: Sussillo & Barak (2013), doi:10.1162/NECO_a_00409.
+    """
+
+    name = "fixed_points"
+    models = RecurrentModel
+    drawings = {"points": draw_points}
+
+    def __init__(
+        self,
+        *,
+        starts: Annotated[int, Field(ge=1)] = 256,
+        noise: Annotated[float, Field(ge=0)] = 0.5,
+        tolerance: Annotated[float, Field(gt=0)] = 1e-18,
+        merge: Annotated[float, Field(gt=0)] = 1e-6,
+    ) -> None:
+        self.starts, self.noise = starts, noise
+        self.search = search.Search(tolerance=tolerance, merge=merge)
+
+    def measure(self, subject: Subject) -> Findings:
+        """Search from states that the network visits."""
+        model = linearised.in_double(subject)
+        state_map = linearised.silent_map(subject, model)
+        found = search.find_fixed_points(state_map, self._starts(subject, model), self.search)
+        radii = found.eigenvalues.abs().amax(1).numpy() if len(found.points) else np.zeros(0)
+        points = pd.DataFrame(
+            {
+                "residual": found.residuals.numpy(),
+                "hits": found.hits.numpy(),
+                "norm": found.points.norm(dim=1).numpy(),
+                "radius": radii,
+                "unstable_modes": found.unstable_modes.numpy(),
+            }
+        )
+        left = found.unconverged_residuals[found.unconverged_residuals.isfinite()].numpy()
+        return Findings(
+            {
+                "count": len(points),
+                "converged": float(points["hits"].sum()) / self.starts,
+                "stable": int((points["unstable_modes"] == 0).sum()),
+                "worst_residual": _first(np.sort(points["residual"].to_numpy())[::-1]),
+                "least_radius": _first(np.sort(radii)),
+                "slowest_unconverged": _first(np.sort(left)),
+            },
+            {"points": points, "unconverged": pd.DataFrame({"residual": left})},
+            {"points": found.points.numpy()},
+            {
+                "worst_residual": "no start reached a fixed point",
+                "least_radius": "no start reached a fixed point",
+                "slowest_unconverged": "every start reached a fixed point",
+            },
+        )
+
+    def _starts(self, subject: Subject, model: RecurrentModel) -> Tensor:
+        visited = linearised.run(subject, model, 32).states.flatten(0, 1)
+        visited = visited[visited.isfinite().all(1)]
+        if not len(visited):
+            visited = torch.zeros(1, model.hidden, dtype=torch.float64)
+        index = torch.linspace(0, len(visited) - 1, self.starts).round().long()
+        normals = subject.stream.fork("starts").normal((self.starts, model.hidden)).double()
+        return visited[index] + self.noise * visited.std(0, correction=0) * normals
+
+
+def _first(values: np.ndarray) -> float:
+    return float(values[0]) if len(values) else float("nan")
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """Offer `fixed_points`."""
+    return [FixedPointSearch]

@@ -1,0 +1,104 @@
+"""How much an input of k steps ago still moves the state or the loss."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+
+from emtkit import Analysis, Findings, Subject, hookimpl
+from emtkit.errors import NotApplicable
+from emtkit_std._facts import PulseCircuit
+from emtkit_std._gradients import Array, decay, gradient_profile
+from emtkit_std._observe import draw, input_jacobians, law_of, local_map, memory_span, precise
+from emtkit_std._wave_drawings import draw_gradients, draw_rate
+
+
+class GradientLag(Analysis):
+    """g_k = ||dh(s)/du(s-k)||_F / sqrt(I), its decay rate with the lag k, and max |eigenvalue|.
+
+    `of: state` is exact and needs no target; the geometric mean over `sequences` is taken.
+    `of: loss` takes ||dC/du|| of the loss over the first s outputs (elsewhere: the last output).
+    `decay_rate` is minus the slope of log g_k from `first_lag` on: 0 lets everything through,
+    positive vanishes. A trained net drops from lag 0 to 1 because it writes beyond the travelling
+    directions: use first_lag 1 there. `first_over_last` is g of the farthest input over g at
+    `first_lag`; `radius` is max |eig| of the recurrent matrix, or of the Jacobian at the origin.
+
+    `lags` (default s, or the longest delay and the item) says how many inputs are looked at.
+
+    References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16.
+    """
+
+    name = "gradient_lag"
+    drawings = {"gradients": draw_gradients, "rate": draw_rate}
+
+    def __init__(
+        self,
+        *,
+        of: Literal["state", "loss"] = "state",
+        first_lag: Literal[0, 1] = 0,
+        sequences: Annotated[int, Field(ge=1)] = 32,
+        lags: Annotated[int, Field(ge=2)] | None = None,
+    ) -> None:
+        self.of, self.first_lag, self.sequences, self.lags = of, first_lag, sequences, lags
+
+    def measure(self, subject: Subject) -> Findings:
+        """Scalars, and table `profile` (lag, gradient, normalised)."""
+        span = memory_span(subject, self.lags)
+        profile = self._state(subject, span) if self.of == "state" else self._loss(subject, span)
+        if not np.isfinite(profile).all():
+            raise NotApplicable("the gradients overflow")
+        found = decay(profile, self.first_lag)
+        radius, reason = _radius(subject)
+        flat = "the gradient is zero at some lag, or fewer than two lags are left"
+        visible = bool(profile[self.first_lag] > 0)
+        relative = profile / profile[self.first_lag] if visible else np.full(len(profile), np.nan)
+        table = pd.DataFrame(
+            {"lag": np.arange(len(profile)), "gradient": profile, "normalised": relative}
+        )
+        return Findings(
+            {
+                "decay_rate": found.rate,
+                "first_over_last": found.first_over_last,
+                "radius": radius,
+            },
+            {"profile": table},
+            reasons={"decay_rate": flat, "first_over_last": flat, "radius": reason},
+        )
+
+    def _state(self, subject: Subject, span: int) -> Array:
+        batch = draw(subject, self.sequences, 1)
+        if batch.driven < span:
+            raise NotApplicable(f"{span} lags were asked, but only {batch.driven} steps are driven")
+        states = input_jacobians(subject, batch, span - 1).states
+        return gradient_profile(states)
+
+    def _loss(self, subject: Subject, span: int) -> Array:
+        law = law_of(subject)
+        batch = draw(subject, self.sequences, span if law is None else law.history)
+        inputs = batch.inputs[:, : batch.driven].clone().requires_grad_()
+        trace = precise(subject.model)(inputs, batch.steps)
+        errors = subject.task.loss(trace.outputs, batch) * batch.mask
+        scored = errors if law is not None else errors[:, -1:]
+        (slope,) = torch.autograd.grad(scored.sum(), inputs)
+        sizes = slope.norm(dim=-1).mean(0).numpy()
+        return np.asarray(sizes[::-1][:span], dtype=np.float64)
+
+
+def _radius(subject: Subject) -> tuple[float, str]:
+    if PulseCircuit in subject.model.offers:
+        W_h = subject.model.facts(PulseCircuit).W_h
+        return float(np.abs(np.linalg.eigvals(W_h)).max()), ""
+    local = local_map(subject.model, subject.task.channels.inputs)
+    if local.jacobian is None:
+        return float("nan"), local.reason
+    return float(np.abs(np.linalg.eigvals(local.jacobian)).max()), ""
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """The gradient by lag."""
+    return [GradientLag]

@@ -1,0 +1,158 @@
+"""Which past items are in the state: the question that every architecture can answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from emtkit import Analysis, Findings, Subject, hookimpl
+from emtkit.errors import NotApplicable
+from emtkit.plugin.analysis import Scalar
+from emtkit_std._decoding import Array, decode_history, overlaps
+from emtkit_std._facts import DelayLaw
+from emtkit_std._observe import draw, input_jacobians, memory_span, run
+from emtkit_std._projections import order_parameters
+from emtkit_std._wave_drawings import draw_decoding, draw_overlap
+from emtkit_std._wavefield import sliding_history
+
+JACOBIAN_SEQUENCES = 8
+
+
+class HistoryDecoding(Analysis):
+    """R^2 of x(t-k) from the state by one affine map for all t, and the geometry of the past.
+
+    `r2` per lag is on unseen sequences; `capacity` sums what is positive of it, `mean_r2` is its
+    share of the lags, `decodable` counts lags above one half, `oldest_r2` is that of the last lag.
+
+    The input Jacobian, averaged over sequences, gives the projections dy(t)/du(t-k) and the
+    directions dh(t)/du(t-k) of every age k, at the first autonomous step, or the last where all
+    steps are driven. `overlap` is the mean squared cosine between the subspaces of two ages (0 if
+    orthogonal, about I/H by chance). Where the task has a law of delays, `hidden_share` and
+    `regime` follow from the projections as in temporal superposition. Raw directions are not
+    identifiable for a linear recurrence with an untied readout; projections are.
+
+    `lags`: how far back (default s, or the longest delay and the item).
+
+    References: Jaeger 2001 (memory capacity, here in all dimensions at once); Sharma, Proca,
+    Prieto and Mediano (ICLR 2026) for projections and order parameters.
+    """
+
+    name = "history_decoding"
+    drawings = {"decoding": draw_decoding, "overlap": draw_overlap}
+
+    def __init__(
+        self,
+        *,
+        sequences: Annotated[int, Field(ge=16)] = 1024,
+        steps: Annotated[int, Field(ge=3)] = 32,
+        lags: Annotated[int, Field(ge=1)] | None = None,
+    ) -> None:
+        self.sequences, self.steps, self.lags = sequences, steps, lags
+
+    def measure(self, subject: Subject) -> Findings:
+        """Scalars; tables `decoding`, `projections` and `directions`."""
+        span = memory_span(subject, self.lags)
+        seen = run(subject, self.sequences, self.steps, span)
+        windows = sliding_history(seen.sequence, span)
+        found = decode_history(seen.states[:, seen.first :], windows)
+        ages = np.arange(span)
+        decoding = pd.DataFrame({"lag": ages, "r2": found.r2, "accuracy": found.accuracy})
+        scalars: dict[str, Scalar] = {
+            "capacity": float(np.maximum(found.r2, 0.0).sum()),
+            "mean_r2": float(found.r2.mean()),
+            "decodable": int((found.r2 > 0.5).sum()),
+            "oldest_r2": float(found.r2[-1]),
+        }
+        past = _past(subject)
+        table = overlaps(past.directions)
+        pairs = table[~np.eye(len(table), dtype=bool)]
+        scalars["overlap"] = float(pairs.mean()) if len(pairs) else float("nan")
+        reasons = dict.fromkeys(scalars, "the inputs do not vary")
+        reasons["overlap"] = "some age has no direction at all, or there is only one age"
+        order = _order(subject, past.projections)
+        return Findings(
+            scalars | order.scalars,
+            {
+                "decoding": decoding,
+                "projections": _long(past.projections),
+                "directions": _pairs(table, past.first_lag),
+            },
+            {"directions": past.directions},
+            reasons | order.reasons,
+        )
+
+
+@dataclass(frozen=True)
+class _Past:
+    """Mean input Jacobians: `projections` (O, I, L), `directions` (L, H, I) from `first_lag` on."""
+
+    projections: Array
+    directions: Array
+    first_lag: int
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Order parameters of the projections, and why where they are undefined."""
+
+    scalars: dict[str, Scalar]
+    reasons: dict[str, str]
+
+
+def _past(subject: Subject) -> _Past:
+    batch = draw(subject, JACOBIAN_SEQUENCES, 1)
+    autonomous = batch.steps > batch.driven
+    step = batch.driven if autonomous else batch.steps - 1
+    found = input_jacobians(subject, batch, step)
+    states, outputs = found.states.mean(0)[::-1], found.outputs.mean(0)[::-1]
+    if not np.isfinite(states).all():
+        raise NotApplicable("the input Jacobian overflows")
+    projections = np.moveaxis(outputs, 0, -1)
+    if autonomous:
+        # no input comes at the autonomous step itself: lag 0 is empty
+        projections = np.concatenate([np.zeros_like(projections[..., :1]), projections], -1)
+    return _Past(projections, states, int(autonomous))
+
+
+def _order(subject: Subject, projections: Array) -> _Order:
+    try:
+        law = subject.fact(DelayLaw)
+    except NotApplicable as why:
+        undefined: dict[str, Scalar] = {"hidden_share": float("nan"), "regime": "undefined"}
+        return _Order(undefined, {"hidden_share": str(why)})
+    found = order_parameters(projections, law)
+    scalars: dict[str, Scalar] = {"hidden_share": found.hidden_share, "regime": found.regime}
+    return _Order(scalars, {"hidden_share": found.reason})
+
+
+def _long(projections: Array) -> pd.DataFrame:
+    outputs, inputs, lags = np.indices(projections.shape)
+    return pd.DataFrame(
+        {
+            "lag": lags.ravel(),
+            "feature_in": inputs.ravel(),
+            "feature_out": outputs.ravel(),
+            "value": projections.ravel(),
+        }
+    )
+
+
+def _pairs(table: Array, first_lag: int) -> pd.DataFrame:
+    first, second = np.indices(table.shape)
+    return pd.DataFrame(
+        {
+            "lag_a": first.ravel() + first_lag,
+            "lag_b": second.ravel() + first_lag,
+            "overlap": table.ravel(),
+        }
+    )
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """Linear decoding of the past."""
+    return [HistoryDecoding]

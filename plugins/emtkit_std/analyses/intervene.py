@@ -1,0 +1,152 @@
+"""Analysis `intervene`: change what a network computes by editing its extracted Phi."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+
+from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit_std import _linearised as linearised
+from emtkit_std import _memories as memories
+from emtkit_std._facts import HistoryLaw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SAME_WEIGHTS = 1e-6
+
+
+def draw_change(findings: Findings, figure: Figure) -> None:
+    """Accuracy after the edit and after random edits of its norm, beside the accuracy before."""
+    edits = findings.tables["edits"]
+    axes = figure.subplots()
+    for place, (kind, part) in enumerate(edits.groupby("edit", sort=False)):
+        axes.scatter([place] * len(part), part["accuracy"], label=kind)
+    axes.axhline(findings.scalars["accuracy_before"], color="grey", linewidth=0.8)
+    axes.set_xticks(range(edits["edit"].nunique()), list(edits["edit"].unique()))
+    axes.set_ylabel("accuracy")
+
+
+class Intervene(Analysis):
+    """Put an edited Phi back into the recurrent weights, and measure the accuracy before and after.
+
+    With the memories Psi, Psi* of `emt_basis` and Phi_hat = Psi* W_hh Psi,
+
+        W_hh' = W_hh + Psi (Phi_new - Phi_hat) Psi*
+
+    where Phi_new is the rule's exact Phi (`edit: exact`, the papers' "fixing"), or Phi_hat with
+    the rows and columns of `variable` zeroed (`edit: drop`, 1 = oldest). The null puts a random
+    Gaussian matrix in the place of the edit, scaled to change W_hh by the same Frobenius norm
+    (mean of `draws`). All accuracies are of the same fresh sequences, over `horizon` steps
+    (default: the task's evaluation horizon).
+
+    Scalars: `accuracy_before`, `accuracy_after`, `change`, `null_change`, `edit_norm` (share of
+    |W_hh|). Table: `edits`. Not applicable where the network does not run near the origin with
+    unit slope, so that its Jacobian is not W_hh, or has no recurrent matrix of that name.
+
+    References: Episodic Memory Theory, arXiv:2310.02430, discussion of interventions.
+    """
+
+    name = "intervene"
+    models = RecurrentModel
+    requires = (HistoryLaw,)
+    drawings = {"change": draw_change}
+
+    def __init__(
+        self,
+        *,
+        edit: Literal["exact", "drop"] = "exact",
+        variable: Annotated[int, Field(ge=1)] = 1,
+        method: Literal["dual", "primal"] = "dual",
+        threshold: Annotated[float, Field(gt=0)] = 0.9,
+        draws: Annotated[int, Field(ge=1)] = 4,
+        sequences: Annotated[int, Field(ge=1)] = 64,
+        horizon: Annotated[int, Field(ge=1)] | None = None,
+    ) -> None:
+        self.edit, self.variable, self.method, self.threshold = edit, variable, method, threshold
+        self.draws, self.sequences, self.horizon = draws, sequences, horizon
+
+    def measure(self, subject: Subject) -> Findings:
+        """Edit, run, compare."""
+        law = linearised.autonomous_law(subject)
+        if self.variable > law.history:
+            raise NotApplicable(
+                f"variable {self.variable} was to be dropped; the rule has {law.history}"
+            )
+        local = linearised.linearise(subject)
+        weights = _recurrent_weights(local)
+        core = memories.spectral_core(local.jacobian, self.threshold)
+        if core.size == 0:
+            raise NotApplicable(f"no mode above {self.threshold}: there is no Phi to edit")
+        find = memories.dual_memories if self.method == "dual" else memories.primal_memories
+        found = find(core, local.jacobian, local.readout, law.history, law.mask)
+        edit = found.basis @ (self._wanted(law, found) - found.phi) @ found.dual
+        before = self._accuracy(subject, local.model, weights)
+        after = self._accuracy(subject, local.model, weights + edit)
+        normals = subject.stream.fork("null").normal((self.draws, *found.phi.shape))
+        null = [
+            self._accuracy(subject, local.model, weights + _as_large_as(edit, found, normal))
+            for normal in normals.double().numpy()
+        ]
+        edits = pd.DataFrame(
+            {"edit": [self.edit, *["random"] * len(null)], "accuracy": [after, *null]}
+        )
+        return Findings(
+            {
+                "accuracy_before": before,
+                "accuracy_after": after,
+                "change": after - before,
+                "null_change": float(np.mean(null)) - before,
+                "edit_norm": float(np.linalg.norm(edit) / np.linalg.norm(weights)),
+            },
+            {"edits": edits},
+        )
+
+    def _wanted(self, law: HistoryLaw, found: memories.Memories) -> np.ndarray:
+        if self.edit == "exact":
+            return law.phi[np.ix_(law.mask, law.mask)]
+        block = np.zeros((law.history, law.dimension), dtype=bool)
+        block[self.variable - 1] = True
+        kept = ~block.ravel()[law.mask]
+        return found.phi * np.outer(kept, kept)
+
+    def _accuracy(self, subject: Subject, model: RecurrentModel, weights: np.ndarray) -> float:
+        edited = copy.deepcopy(model)
+        edited.state_dict()["W_hh"].copy_(torch.from_numpy(weights))
+        horizon = self.horizon or subject.task.evaluation_horizon
+        walked = linearised.run(subject, edited, self.sequences, horizon)
+        metrics = subject.task.metrics(walked.outputs, walked.batch)
+        if "accuracy" not in metrics:
+            raise NotApplicable(f"'{subject.task.name}' has no accuracy here (real values)")
+        return float(metrics["accuracy"])
+
+
+def _recurrent_weights(local: linearised.Linearised) -> np.ndarray:
+    weights = local.model.state_dict().get("W_hh")
+    if weights is None or tuple(weights.shape) != local.jacobian.shape:
+        raise NotApplicable(
+            f"'{local.model.name}' has no square matrix W_hh into which Phi could be put back"
+        )
+    matrix = weights.numpy().copy()
+    if np.abs(matrix - local.jacobian).max() > SAME_WEIGHTS:
+        raise NotApplicable(
+            "the network stands at a fixed point where its Jacobian is not W_hh, so an edit of "
+            "Phi is not an edit of the weights"
+        )
+    return matrix
+
+
+def _as_large_as(edit: np.ndarray, found: memories.Memories, normal: np.ndarray) -> np.ndarray:
+    drawn = found.basis @ normal @ found.dual
+    return drawn * (np.linalg.norm(edit) / np.linalg.norm(drawn))
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """Offer `intervene`."""
+    return [Intervene]

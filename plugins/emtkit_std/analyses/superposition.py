@@ -1,0 +1,220 @@
+"""How the ages of an input share the state: projections, interference, order parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+
+from emtkit import Analysis, Batch, Findings, Subject, hookimpl
+from emtkit.plugin.analysis import Drawing
+from emtkit_std._delay_loss import zero_predictor_loss
+from emtkit_std._facts import Array, DelayLaw, PulseCircuit
+from emtkit_std._projections import (
+    order_parameters,
+    successive_angles,
+    travelled_angle,
+)
+from emtkit_std._pulse_figures import draw_directions, draw_projections
+from emtkit_std._pulses import (
+    Expected,
+    Pulses,
+    Scored,
+    circuit_of,
+    circuit_pulses,
+    expected_loss,
+    measured_pulses,
+)
+
+# Numbers in one chunk of fresh data; another value is another evaluation set, hence version.
+_CHUNK = 1 << 18
+
+
+class Superposition(Analysis):
+    """How the ages of an input share the state of a network.
+
+    Directions w_s (state s steps after a lone unit pulse), projections a_s = W_yᵀ w_s. Scalars:
+
+    - `relative_loss` on `samples` fresh sequences (the zero predictor has 1), its standard error
+      `relative_loss_error`; `expected_loss` from theory, and for linear networks its four terms.
+    - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
+      `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75.
+    - `travelled_angle` k |arg| of the largest eigenvalue of W_h, degrees, unfolded;
+      `travelled_angle_folded` where the problem has the mirror symmetry.
+    - `feature_angle_mean` (successive directions up to the delay), `input_norm` ||w_0||,
+      `represented` (outputs with own gain above 1/2).
+
+    A linear recurrence with an untied readout is the same network in any basis: its raw angles
+    (`feature_angle_mean`, table `angles`) and `input_norm` are NOT identifiable. Projections,
+    eigenvalues, losses and `travelled_angle` are.
+
+    References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
+    """
+
+    name = "superposition"
+    requires = (DelayLaw,)
+    drawings: ClassVar[Mapping[str, Drawing]] = {
+        "projections": draw_projections,
+        "directions": draw_directions,
+    }
+
+    def __init__(self, *, samples: Annotated[int, Field(ge=2)] = 200_000) -> None:
+        self.samples = samples
+
+    def measure(self, subject: Subject) -> Findings:
+        """Pulses from the weights, losses from theory and from fresh data."""
+        law = subject.fact(DelayLaw)
+        probe = subject.task.sample(1, subject.stream.fork("mask"))
+        scored: Scored = probe.mask.reshape(-1).cpu().numpy() > 0
+        lags = max(len(scored), max(law.delay) + 1)
+        circuit = circuit_of(subject.model)
+        if circuit is None:
+            pulses = measured_pulses(subject.model, law.inputs, probe.driven, lags)
+        else:
+            pulses = circuit_pulses(circuit, lags)
+        values = _Values()
+        _fresh(subject, law, probe, scored, self.samples, values)
+        _expected(expected_loss(circuit, pulses, law, scored), values)
+        _order(pulses, law, values)
+        _angles(circuit, pulses, law, values)
+        return Findings(
+            scalars=values.scalars,
+            tables={"projections": _projections(pulses, law), "angles": _angle_rows(pulses)},
+            arrays={
+                "projections": pulses.projections,
+                "directions": pulses.directions,
+                "readout": np.zeros((0, 0)) if circuit is None else circuit.W_y,
+            },
+            reasons=values.reasons,
+        )
+
+
+class _Values:
+    """Scalars as they are found, and why some of them are undefined."""
+
+    def __init__(self) -> None:
+        self.scalars: dict[str, float | int | bool | str] = {}
+        self.reasons: dict[str, str] = {}
+
+    def add(self, name: str, value: float | int | str, reason: str = "") -> None:
+        """Keep a scalar; a NaN or infinite one is undefined and needs its reason."""
+        if isinstance(value, float) and not np.isfinite(value):
+            value = float("nan")
+            self.reasons[name] = reason or "the value is not finite"
+        self.scalars[name] = value
+
+
+def _fresh(
+    subject: Subject, law: DelayLaw, probe: Batch, scored: Scored, samples: int, values: _Values
+) -> None:
+    """Relative loss on fresh sequences, each weighing its scored steps and outputs."""
+    weights = torch.from_numpy(np.asarray(law.importance) / zero_predictor_loss(law, scored))
+    # The chunks follow from the task alone, so that every network hears the same sequences.
+    chunk = max(_CHUNK // (probe.steps * max(probe.inputs.shape[-1], probe.targets.shape[-1])), 1)
+    left, total, squares = samples, 0.0, 0.0
+    while left:
+        losses = _losses(subject, weights, subject.task.sample(min(left, chunk), subject.stream))
+        total += float(losses.sum())
+        squares += float(torch.square(losses).sum())
+        left -= len(losses)
+    mean = total / samples
+    error = float(np.sqrt(max(squares / samples - mean**2, 0.0) / samples))
+    values.add("relative_loss", mean, "the network's outputs are not finite")
+    values.add("relative_loss_error", error, "the network's outputs are not finite")
+
+
+def _losses(subject: Subject, weights: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Weighted squared error of every sequence, mean over its scored steps (B), float64."""
+    like = next(iter(subject.model.state_dict().values()))
+    with torch.no_grad():
+        trace = subject.model.trace(batch.inputs[:, : batch.driven].to(like), batch.steps)
+    scored = batch.mask.reshape(-1) > 0
+    errors = (trace.outputs.cpu() - batch.targets)[:, scored].double()
+    return (torch.square(errors) @ weights).mean(1)
+
+
+def _expected(expected: Expected, values: _Values) -> None:
+    values.add("expected_loss", expected.loss, expected.reason)
+    terms = expected.terms
+    for name in ("task_benefit", "mean_correction", "projection", "composition"):
+        value = float("nan") if terms is None else float(getattr(terms, name))
+        values.add(name, value, expected.terms_reason)
+
+
+def _order(pulses: Pulses, law: DelayLaw, values: _Values) -> None:
+    order = order_parameters(pulses.projections, law)
+    values.add("hidden_share", order.hidden_share, order.reason)
+    values.add("visible_interference", order.visible_interference, order.reason)
+    values.add("tail", order.tail, order.reason)
+    values.add("represented", order.represented)
+    values.add("regime", order.regime)
+
+
+def _angles(circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, values: _Values) -> None:
+    delay, nan = max(law.delay), float("nan")
+    if circuit is None:
+        reason = "no recurrent matrix: the architecture offers no PulseCircuit"
+        angle = folded = nan
+    elif len(set(law.delay)) > 1:
+        reason, angle, folded = "the outputs have different delays", nan, nan
+    else:
+        reason = "every eigenvalue of the recurrent matrix is 0"
+        angle = travelled_angle(circuit.W_h, delay)
+        folded = travelled_angle(circuit.W_h, delay, folded=True)
+    values.add("travelled_angle", angle, reason)
+    if not np.isnan(folded) and not _is_mirror_symmetric(circuit, law):
+        folded, reason = nan, "only a linear readout of zero-mean inputs has the mirror symmetry"
+    values.add("travelled_angle_folded", folded, reason)
+    between = successive_angles(pulses.directions[: delay + 1])
+    known = between[~np.isnan(between)]
+    mean = float(known.mean()) if known.size else nan
+    values.add("feature_angle_mean", mean, "no two successive directions up to the delay")
+    values.add("input_norm", float(np.linalg.norm(pulses.directions[0])))
+
+
+def _is_mirror_symmetric(circuit: PulseCircuit | None, law: DelayLaw) -> bool:
+    return (
+        circuit is not None
+        and circuit.activation == circuit.readout == "linear"
+        and not any(law.mean)
+    )
+
+
+def _projections(pulses: Pulses, law: DelayLaw) -> pd.DataFrame:
+    """One row per age, input and output, with the output's delay and source beside it."""
+    outputs, inputs, lags = pulses.projections.shape
+    grid = np.indices((lags, inputs, outputs)).reshape(3, -1)
+    return pd.DataFrame(
+        {
+            "lag": grid[0],
+            "feature_in": grid[1],
+            "feature_out": grid[2],
+            "value": pulses.projections.transpose(2, 1, 0).ravel(),
+            "delay": np.asarray(law.delay)[grid[2]],
+            "source": np.asarray(law.source)[grid[2]],
+        }
+    )
+
+
+def _angle_rows(pulses: Pulses) -> pd.DataFrame:
+    """Angle from w_s to w_{s+1} and length of w_s; depends on the basis."""
+    between: Array = successive_angles(pulses.directions)
+    grid = np.indices(between.shape).reshape(2, -1)
+    return pd.DataFrame(
+        {
+            "lag": grid[0],
+            "feature_in": grid[1],
+            "angle": between.ravel(),
+            "length": np.linalg.norm(pulses.directions[:-1], axis=1).ravel(),
+        }
+    )
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """The analysis of this module."""
+    return [Superposition]

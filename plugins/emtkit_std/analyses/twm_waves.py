@@ -1,0 +1,264 @@
+"""Is working memory a travelling wave: residuals, speed, direction and coherence of the columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from emtkit import Analysis, Findings, Subject, hookimpl
+from emtkit.errors import NotApplicable
+from emtkit.plugin.analysis import Scalar
+from emtkit_std._memories import dual_memories, spectral_core
+from emtkit_std._observe import Local, Run, law_of, local_map, memory_span, readout_matrix, run
+from emtkit_std._wave_drawings import draw_basis_change, draw_frequency, draw_wavefield
+from emtkit_std._wave_speed import (
+    PEAK_REQUIRED,
+    LagSpeed,
+    coherence,
+    direction_index,
+    flag_of,
+    frequency_speed,
+    lag_speed,
+    shuffle_null,
+    spectrum,
+)
+from emtkit_std._wavefield import (
+    Array,
+    Mask,
+    NativeColumns,
+    Wavefield,
+    amplitude_ratio,
+    boundary_residual,
+    coordinates,
+    field_of,
+    fit_history,
+    gain_corrected_shift,
+    living_steps,
+    operator_residuals,
+    shift_residual,
+    sliding_history,
+)
+
+THRESHOLD = 0.9
+NULL_SEQUENCES = 32
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """How states become columns: `basis` (H, s d), `dual` (kept, H) or None for the pseudo-inverse.
+
+    `offset` (H) is taken off the states first. `is_law` says that the columns are the task's.
+    """
+
+    history: int
+    basis: Array
+    kept: Mask
+    offset: Array
+    dual: Array | None
+    is_law: bool
+
+
+@dataclass(frozen=True)
+class _Said:
+    """Scalars, and the reason of each where it is NaN."""
+
+    scalars: dict[str, Scalar]
+    reasons: dict[str, str]
+
+
+class TwmWaves(Analysis):
+    """The state as s columns of d values: does content move a column a step, and f write the last?
+
+    Columns come from `basis`: `native` (models built of columns), `emt` (Algorithm 1, dual, at the
+    fixed point) or `regression` (states on the true history chi; residuals there are partly
+    circular, as chi itself is a perfect wave: read them beside `history_r2`).
+
+    `history_r2` says how much of the states one time-invariant linear map of chi explains: 1 for a
+    wave, 1/s for registers that keep their place. Residuals are relative rms, 0 for a wave and
+    sqrt(2) without one (1 after gains); `speed` (by lag) and `speed_fft` in columns per step,
+    positive towards column 1; `contrast` 1 and `coherence`, `direction` 0 without a wave (compare
+    `direction` to 0, not 1). `flag`: wave, static, dying (amplitude below 1e-3 of the start, those
+    steps left out) or undefined. z-scores against shuffles of columns and of time.
+
+    The state must have heard a whole history; then `steps` autonomous steps are looked at, or what
+    the task has. Where the task has no autonomous rule, the boundary residuals are NaN.
+
+    References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Figs 3 and 4; Keller et al. 2023,
+    arXiv:2309.08045, for the wavenumber-frequency picture.
+    """
+
+    name = "twm_waves"
+    drawings = {
+        "wavefield": draw_wavefield,
+        "frequency": draw_frequency,
+        "basis_change": draw_basis_change,
+    }
+
+    def __init__(
+        self,
+        *,
+        basis: Literal["native", "emt", "regression"] = "native",
+        sequences: Annotated[int, Field(ge=8)] = 128,
+        steps: Annotated[int, Field(ge=8)] = 64,
+        draws: Annotated[int, Field(ge=2)] = 50,
+        history: Annotated[int, Field(ge=2)] | None = None,
+    ) -> None:
+        self.basis, self.sequences, self.steps, self.draws = basis, sequences, steps, draws
+        self.history = history
+
+    def measure(self, subject: Subject) -> Findings:
+        """All scalars; arrays `field` (T s d) of one sequence, `states` (T H), `power`, `gains`."""
+        span = memory_span(subject, self.history)
+        seen = run(subject, self.sequences, self.steps, span)
+        states = seen.states[:, seen.first :]
+        fit = fit_history(states, sliding_history(seen.sequence, span))
+        local = local_map(subject.model, subject.task.channels.inputs, states.mean((0, 1)))
+        columns = self._columns(subject, seen, span, local)
+        whole = _field(states, columns)
+        field = whole.until(max(2, living_steps(whole)))
+        speed = lag_speed(field)
+        scalars: dict[str, Scalar] = {
+            "history_r2": fit.r2,
+            "amplitude_ratio": amplitude_ratio(whole),
+            "flag": flag_of(whole, speed),
+            "steps_used": field.values.shape[1],
+            "unexplained": _unexplained(states, columns),
+        }
+        reasons = {
+            "history_r2": "the states do not vary",
+            "amplitude_ratio": "the field begins at zero",
+            "unexplained": "the states are zero",
+        }
+        for said in (
+            _form(field, speed),
+            _rule(field, columns, local, _law_operator(subject, columns)),
+            self._nulls(subject, field),
+        ):
+            scalars |= said.scalars
+            reasons |= said.reasons
+        arrays = {
+            "field": whole.values[0],
+            "states": states[0],
+            "power": spectrum(field).power,
+            "gains": gain_corrected_shift(field).gains,
+        }
+        return Findings(scalars, arrays=arrays, reasons=reasons)
+
+    def _columns(self, subject: Subject, seen: Run, span: int, local: Local) -> _Columns:
+        law = law_of(subject)
+        dimension = seen.sequence.shape[-1]
+        kept = np.ones((span, dimension), dtype=bool)
+        if law is not None and law.history == span:
+            kept = law.mask.reshape(span, dimension)
+        width = seen.states.shape[-1]
+        states = seen.states[:, seen.first :]
+        if self.basis == "regression":
+            fit = fit_history(states, sliding_history(seen.sequence, span))
+            offset = fit.offset if local.point is None else local.point
+            return _Columns(span, fit.basis, kept, offset, None, law is not None)
+        if self.basis == "native":
+            if NativeColumns not in subject.model.offers:
+                raise NotApplicable(
+                    f"{subject.model.name} is not built of columns; use basis: regression, or emt"
+                )
+            own = subject.model.facts(NativeColumns)
+            everything = np.ones((own.history, own.dimension), dtype=bool)
+            same = law is not None and own.history == law.history
+            return _Columns(own.history, own.basis, everything, np.zeros(width), None, same)
+        if law is None or law.history != span:
+            raise NotApplicable("basis: emt reads the memories of a task's law of history")
+        if local.point is None or local.jacobian is None:
+            raise NotApplicable(f"basis: emt needs the Jacobian at a fixed point: {local.reason}")
+        readout = readout_matrix(subject.model, local.point)
+        try:
+            core = spectral_core(local.jacobian, THRESHOLD)
+            found = dual_memories(core, local.jacobian, readout, span, law.mask)
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise NotApplicable(f"basis: emt finds no memories: {error}") from error
+        basis = np.zeros((width, span * dimension))
+        basis[:, law.mask] = found.basis
+        return _Columns(span, basis, kept, local.point, found.dual, True)
+
+    def _nulls(self, subject: Subject, field: Wavefield) -> _Said:
+        _, steps, columns, dimension = field.values.shape
+        field = field.first(NULL_SEQUENCES)
+        stream = subject.stream.fork("null")
+        by_column = stream.uniform((self.draws, dimension, columns)).numpy().argsort(-1)
+        by_time = stream.uniform((self.draws, steps)).numpy().argsort(-1)
+        scalars: dict[str, Scalar] = {
+            "coherence_z_columns": shuffle_null(field, coherence, "columns", by_column).z,
+            "coherence_z_time": shuffle_null(field, coherence, "time", by_time).z,
+        }
+        return _Said(scalars, dict.fromkeys(scalars, "coherence is undefined, or never varies"))
+
+
+def _field(states: Array, columns: _Columns) -> Wavefield:
+    if columns.dual is None:
+        found = coordinates(states, columns.basis, columns.history, columns.kept, columns.offset)
+        return found.field
+    values = np.zeros((*states.shape[:2], columns.kept.size))
+    values[..., columns.kept.ravel()] = (states - columns.offset) @ columns.dual.T
+    return field_of(values.reshape(*states.shape[:2], *columns.kept.shape), columns.kept)
+
+
+def _unexplained(states: Array, columns: _Columns) -> float:
+    return coordinates(
+        states, columns.basis, columns.history, columns.kept, columns.offset
+    ).unexplained
+
+
+def _law_operator(subject: Subject, columns: _Columns) -> Array | None:
+    law = law_of(subject)
+    return law.phi[-law.dimension :] if law is not None and columns.is_law else None
+
+
+def _form(field: Wavefield, speed: LagSpeed) -> _Said:
+    """What the field's form alone says."""
+    picture = spectrum(field)
+    by_frequency = frequency_speed(picture)
+    scalars: dict[str, Scalar] = {
+        "shift_residual": shift_residual(field),
+        "shift_residual_gain": gain_corrected_shift(field).residual,
+        "speed": speed.speed,
+        "speed_fft": by_frequency.speed,
+        "contrast": by_frequency.contrast,
+        "direction": direction_index(picture),
+        "coherence": coherence(field),
+    }
+    reasons: dict[str, str] = dict.fromkeys(scalars, "the field is zero or does not move")
+    if not speed.peak >= PEAK_REQUIRED:
+        reasons["speed"] = (
+            f"no column is its neighbour's past: peak correlation {speed.peak:.2f}, not "
+            f"{PEAK_REQUIRED} or more"
+        )
+    else:
+        reasons["speed"] = "the columns move together, or two columns leave no direction"
+    return _Said(scalars, reasons)
+
+
+def _rule(field: Wavefield, columns: _Columns, local: Local, operator: Array | None) -> _Said:
+    """What comparing with the task's rule f says."""
+    names = ("boundary_residual", "operator_shift_residual", "operator_boundary_residual")
+    scalars: dict[str, Scalar] = dict.fromkeys(names, float("nan"))
+    if operator is None:
+        reason = "these columns follow no autonomous rule, so nothing says what f should write"
+        return _Said(scalars, dict.fromkeys(names, reason))
+    reasons = dict.fromkeys(names, local.reason)
+    scalars["boundary_residual"] = boundary_residual(field, operator)
+    reasons["boundary_residual"] = "the newest column is zero"
+    if local.jacobian is not None:
+        found = operator_residuals(
+            local.jacobian, columns.basis, columns.history, operator, columns.kept, columns.dual
+        )
+        scalars["operator_shift_residual"] = found.shift
+        scalars["operator_boundary_residual"] = found.boundary
+    return _Said(scalars, reasons)
+
+
+@hookimpl
+def emtkit_analyses() -> list[type[Analysis]]:
+    """Travelling waves."""
+    return [TwmWaves]

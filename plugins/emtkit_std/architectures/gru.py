@@ -1,0 +1,76 @@
+"""Architecture `gru`: a gated recurrent unit with a linear readout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit_std._circuit import refuse_real_values
+
+
+class GatedRecurrentUnit(RecurrentModel):
+    """Gated recurrent unit with a linear readout.
+
+        h(t) = (1 - z) n + z h(t-1),   y(t) = W_r h(t)
+        r, z = sigmoid(W_uh u(t) + W_hh h(t-1) + b)          (their rows)
+        n    = tanh(W_uh u(t) + b + r (W_hh h(t-1) + b_n))   (the last H rows)
+
+    W_hh (3H, H) and W_uh (3H, I) hold the rows of r, z, n in this order; all weights start
+    uniform on +-1/sqrt(H). `bias: False` drops b and b_n; the origin is then a fixed point.
+
+    Shapes: state B H, inputs B I, outputs B O.
+
+    References: Cho et al. (2014), arXiv:1406.1078.
+    """
+
+    name = "gru"
+
+    def __init__(
+        self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 128, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.hidden, self.bias = hidden, bias
+        bound = hidden**-0.5
+        channels = task.channels
+        self.W_hh = _uniform(bound, 3 * hidden, hidden)
+        self.W_uh = _uniform(bound, 3 * hidden, channels.inputs)
+        self.W_r = _uniform(bound, channels.outputs, hidden)
+        if bias:
+            self.b, self.b_n = _uniform(bound, 3 * hidden), _uniform(bound, hidden)
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """A saturating network refuses values that may grow."""
+        return refuse_real_values(task, "tanh")
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """One update of the gated state."""
+        driven, recurrent = inputs @ self.W_uh.T, state @ self.W_hh.T
+        if self.bias:
+            driven = driven + self.b
+        gates = torch.sigmoid((driven + recurrent)[:, : 2 * self.hidden])
+        reset, keep = gates[:, : self.hidden], gates[:, self.hidden :]
+        inner = recurrent[:, 2 * self.hidden :]
+        if self.bias:
+            inner = inner + self.b_n
+        proposed = torch.tanh(driven[:, 2 * self.hidden :] + reset * inner)
+        return proposed + keep * (state - proposed)
+
+    def read(self, state: Tensor) -> Tensor:
+        """W_r h."""
+        return state @ self.W_r.T
+
+
+def _uniform(bound: float, *shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
+
+
+@hookimpl
+def emtkit_architectures() -> list[type[SequenceModel]]:
+    """Offer `gru`."""
+    return [GatedRecurrentUnit]

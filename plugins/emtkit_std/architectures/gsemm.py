@@ -1,0 +1,120 @@
+"""Architecture `gsemm`: a sequential episodic memory that runs the task's rule on its memories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit.errors import EmtkitError
+from emtkit_std import _circuit as circuit
+from emtkit_std._facts import HistoryLaw, PulseCircuit
+
+F = TypeVar("F")
+
+
+class SequentialEpisodicMemory(RecurrentModel):
+    """Sequential episodic memory that runs the task's rule on its memories, with nothing to train.
+
+        V(t) = Xi Phi Xi^+ s(V(t-1)) + eps Xi_s u(t),   y(t) = (Xi^+ s(V(t)))_s / eps
+
+    The discrete form of GSEMM with its fast variables slaved; h = s(V) is an Elman network with
+    W = Xi Phi Xi^+ (the analysis `conjugacy` measures that). Phi is the
+    task's, on the m coordinates that its mask keeps, and the memories Xi (H, m) are `memories`
+    (H rows of m numbers) or, by default, random with entries N(0, 1/H). The state starts from
+    the history, V(s) = eps Xi (u(1), ..., u(s)). For tanh a small `amplitude` eps keeps it near
+    linear; `sign` holds binary memories and cares for no scale.
+
+    Shapes: state B H, inputs B d, outputs B d.
+
+    References: Episodic Memory Theory, arXiv:2310.02430, section 3, Eqs. 12-21.
+    """
+
+    name = "gsemm"
+    offers = (PulseCircuit,)
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        hidden: Annotated[int, Field(ge=1)] = 128,
+        memories: tuple[tuple[float, ...], ...] | None = None,
+        activation: Literal["tanh", "linear", "sign"] = "tanh",
+        amplitude: Annotated[float, Field(gt=0)] = 0.1,
+    ) -> None:
+        super().__init__()
+        law = task.facts(HistoryLaw)
+        self.hidden, self.activation = hidden, activation
+        size = int(law.mask.sum())
+        exact = circuit.build(law, _memories(memories, hidden, size))
+        self.register_buffer("memories", exact.basis)
+        self.register_buffer("dual", exact.dual)
+        self.register_buffer("phi", exact.phi)
+        self.register_buffer("W_uh", exact.write * amplitude)
+        self.register_buffer("W_r", exact.readout / amplitude)
+        self.register_buffer("loads", exact.loads * amplitude)
+
+    memories: Tensor
+    dual: Tensor
+    phi: Tensor
+    W_uh: Tensor
+    W_r: Tensor
+    loads: Tensor
+
+    @classmethod
+    def trains(cls, parameters: Mapping[str, Any]) -> bool:
+        """Constructed."""
+        return False
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """Needs a rule whose core fits into `hidden`."""
+        return circuit.refuse(task, int(parameters["hidden"]))
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """V(s), loaded from the history at once."""
+        return inputs.flatten(1) @ self.loads.T
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """Xi Phi Xi^+ s(V) + eps Xi_s u, factor by factor."""
+        held = self._activate(state) @ self.dual.T
+        return held @ self.phi.T @ self.memories.T + inputs @ self.W_uh.T
+
+    def read(self, state: Tensor) -> Tensor:
+        """The newest variable of Xi^+ s(V), in the task's units."""
+        return self._activate(state) @ self.W_r.T
+
+    def facts(self, kind: type[F]) -> F:
+        """The Elman network that it is conjugate to; V is the pre-activation."""
+        if kind is not PulseCircuit:
+            return super().facts(kind)
+        if self.activation == "sign":
+            raise NotApplicable("a network of sign units has no pulse responses")
+        recurrent = self.memories @ self.phi @ self.dual
+        return cast(F, circuit.pulses(recurrent, self.W_uh, self.W_r, self.activation))
+
+    def _activate(self, state: Tensor) -> Tensor:
+        if self.activation == "tanh":
+            return torch.tanh(state)
+        return torch.sign(state) if self.activation == "sign" else state
+
+
+def _memories(given: tuple[tuple[float, ...], ...] | None, hidden: int, size: int) -> Tensor:
+    if given is None:
+        return circuit.draw_basis("gaussian", hidden, size)
+    if len(given) != hidden or any(len(row) != size for row in given):
+        raise EmtkitError(
+            f"gsemm.memories must have {hidden} rows (hidden) of {size} numbers (the core of the "
+            f"task's rule), not {len(given)} rows of {sorted({len(row) for row in given})}"
+        )
+    return torch.tensor(given, dtype=torch.float64)
+
+
+@hookimpl
+def emtkit_architectures() -> list[type[SequenceModel]]:
+    """Offer `gsemm`."""
+    return [SequentialEpisodicMemory]

@@ -1,0 +1,73 @@
+"""Architecture `lstm`: long short-term memory with a linear readout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit_std._circuit import refuse_real_values
+
+
+class LongShortTermMemory(RecurrentModel):
+    """Long short-term memory with a linear readout.
+
+        c(t) = f c(t-1) + i g,   h(t) = o tanh(c(t)),   y(t) = W_r h(t)
+        i, f, o = sigmoid(W_uh u(t) + W_hh h(t-1) + b),   g = tanh(... + b)
+
+    W_hh (4n, n) and W_uh (4n, I) hold the rows of i, f, g, o in this order, n = `hidden`; all
+    weights start uniform on +-1/sqrt(n). The state is one vector, h then c: H = 2n.
+    `bias: False` drops b; the origin is then a fixed point.
+
+    Shapes: state B H, inputs B I, outputs B O.
+
+    References: Hochreiter & Schmidhuber (1997), doi:10.1162/neco.1997.9.8.1735.
+    """
+
+    name = "lstm"
+
+    def __init__(
+        self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 128, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.units, self.hidden, self.bias = hidden, 2 * hidden, bias
+        bound = hidden**-0.5
+        channels = task.channels
+        self.W_hh = _uniform(bound, 4 * hidden, hidden)
+        self.W_uh = _uniform(bound, 4 * hidden, channels.inputs)
+        self.W_r = _uniform(bound, channels.outputs, hidden)
+        if bias:
+            self.b = _uniform(bound, 4 * hidden)
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """A saturating network refuses values that may grow."""
+        return refuse_real_values(task, "tanh")
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """One update of the state h, c."""
+        hidden, carried = state[:, : self.units], state[:, self.units :]
+        total = inputs @ self.W_uh.T + hidden @ self.W_hh.T
+        if self.bias:
+            total = total + self.b
+        enter, keep, proposed, leave = total.split(self.units, dim=1)
+        carried = torch.sigmoid(keep) * carried + torch.sigmoid(enter) * torch.tanh(proposed)
+        return torch.cat([torch.sigmoid(leave) * torch.tanh(carried), carried], 1)
+
+    def read(self, state: Tensor) -> Tensor:
+        """W_r h, from the first half of the state."""
+        return state[..., : self.units] @ self.W_r.T
+
+
+def _uniform(bound: float, *shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
+
+
+@hookimpl
+def emtkit_architectures() -> list[type[SequenceModel]]:
+    """Offer `lstm`."""
+    return [LongShortTermMemory]

@@ -1,0 +1,129 @@
+"""Registers that solve a delay task exactly, constructed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit_std._facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._recurrence import activated, as_buffer, to_array
+
+F = TypeVar("F")
+
+
+class ShiftRegister(RecurrentModel):
+    """A register of hidden / inputs units per input that hands its item on; nothing to train.
+
+    h_t = W_hh sigma(h_{t-1}) + W_uh u_t,  y_t = sigma(W_r h_t), W_uh = e_1, W_hh e_i = e_{i+1}.
+    linear: n units are exact up to delay n - 1. relu: n units reach delay n for a lone pulse, by
+    W_hh e_n = -1 and W_r = -1/n: projections (-1/n, .., -1/n, 1, 0, ..), all but the item hidden
+    behind the readout; shorter delays are read from the register as it is.
+    State (B H), outputs (B O).
+
+    References: White, Lee and Sompolinsky (2004), doi:10.1103/PhysRevLett.92.148102 (linear); the
+    ReLU circuit is emtkit's.
+    """
+
+    name = "shift_register"
+    offers = (LinearRecurrence, PulseCircuit)
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        hidden: Annotated[int, Field(ge=1)] = 4,
+        activation: Literal["linear", "relu"] = "linear",
+    ) -> None:
+        super().__init__()
+        self.hidden, self.activation = hidden, activation
+        register = _register(task.facts(DelayLaw), hidden)
+        self.register_buffer("W_hh", as_buffer(register.W_h))
+        self.register_buffer("W_uh", as_buffer(register.W_x))
+        self.register_buffer("W_r", as_buffer(register.W_y.T.copy()))
+
+    @classmethod
+    def trains(cls, parameters: Mapping[str, Any]) -> bool:
+        """Never: it is constructed."""
+        return False
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """The register must be long enough and, behind a relu, the items positive."""
+        if DelayLaw not in task.offers:
+            return f"a register holds delayed items, but task '{task.name}' has no DelayLaw"
+        law, hidden = task.facts(DelayLaw), parameters["hidden"]
+        relu = parameters["activation"] == "relu"
+        if relu and (law.amplitude == "signed" or min(law.sign) < 0):
+            return "a relu register passes positive items only, these have both signs"
+        units, needed = hidden // law.inputs, max(law.delay) + (0 if relu else 1)
+        if units < max(needed, 1):
+            return (
+                f"{hidden} units for {law.inputs} inputs are {units} each; delay {max(law.delay)} "
+                f"needs {max(needed, 1)} each"
+            )
+        return None
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """W_hh sigma(h) + W_uh u (B H)."""
+        passed = activated(state, self.activation)
+        return passed @ self.get_buffer("W_hh").T + inputs @ self.get_buffer("W_uh").T
+
+    def read(self, state: Tensor) -> Tensor:
+        """The readout of states (... H) -> (... O)."""
+        drive = state @ self.get_buffer("W_r").T
+        return torch.relu(drive) if self.activation == "relu" else drive
+
+    def facts(self, kind: type[F]) -> F:
+        """The weights as a circuit; as a linear recurrence when it is one."""
+        W_h, W_x = to_array(self.get_buffer("W_hh")), to_array(self.get_buffer("W_uh"))
+        W_y = to_array(self.get_buffer("W_r")).T
+        if kind is LinearRecurrence:
+            if self.activation != "linear":
+                raise NotApplicable("a relu register is no linear recurrence")
+            return cast(F, LinearRecurrence(W_h, W_x, W_y))
+        if kind is PulseCircuit:
+            b_h, b_y = np.zeros(self.hidden), np.zeros(W_y.shape[1])
+            kind_of = self.activation
+            return cast(F, PulseCircuit(W_h, W_x, W_y, b_h, b_y, kind_of, kind_of))
+        return super().facts(kind)
+
+
+def _register(law: DelayLaw, hidden: int) -> LinearRecurrence:
+    """Weights of one register per input, side by side; units left over stay silent."""
+    units = hidden // law.inputs
+    W_h = np.zeros((hidden, hidden))
+    W_x, W_y = np.zeros((hidden, law.inputs)), np.zeros((hidden, len(law.delay)))
+    for source in range(law.inputs):
+        place = slice(source * units, (source + 1) * units)
+        wiped = any(
+            delay == units for delay, of in zip(law.delay, law.source, strict=True) if of == source
+        )
+        W_h[place, place] = _chain(units, wiped=wiped)
+        W_x[source * units, source] = 1.0
+    for output, (delay, source) in enumerate(zip(law.delay, law.source, strict=True)):
+        first = source * units
+        if delay == units:
+            W_y[first : first + units, output] = -1.0 / units
+        else:
+            W_y[first + delay, output] = law.sign[output]
+    return LinearRecurrence(W_h, W_x, W_y)
+
+
+def _chain(units: int, *, wiped: bool) -> Array:
+    """e_i -> e_{i+1}; the last unit's item is dropped, or subtracted from all when `wiped`."""
+    chain = np.eye(units, k=-1)
+    if wiped:
+        chain[:, -1] = -1.0
+    return chain
+
+
+@hookimpl
+def emtkit_architectures() -> list[type[SequenceModel]]:
+    """The architecture of this module."""
+    return [ShiftRegister]

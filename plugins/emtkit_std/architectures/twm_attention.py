@@ -1,0 +1,162 @@
+"""Traveling-wave memory whose boundary condition is self-attention over the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from emtkit import RecurrentModel, Task, Trace, hookimpl
+from emtkit_std._attention import BoundaryHeads, Heads, columns_read, constructed_heads
+from emtkit_std._facts import HistoryLaw
+from emtkit_std._wavefield import NativeColumns
+
+F = TypeVar("F")
+
+
+class TwmAttention(RecurrentModel):
+    """H(t+1) = [h_2 .. h_s, f(H) + u], f(H) = sum_a W_V^a sum_i alpha_i^a h_i: Eq. 8 in a loop.
+
+    alpha^a = softmax_i(kappa (W_K^a k_i) . (W_Q^a q)) over columns i = 1..s, with k_i = [h_i; p_i]
+    and q that of column s; kappa = 1/sqrt(rank) for `sqrt`. Positions: `none` makes f blind to
+    the order of columns 1..s-1, `onehot` sets p_i beside the content, `learned` adds a trained p_i
+    to it (keys and queries only). `rank` defaults to the width of the keys. `tanh` bounds the new
+    column. `exact_strength` builds the rule instead of training it: one head per column that it
+    reads, with this score on that column; the rest is softmax leak.
+
+    The trace holds `attention` (B T heads s): by which weights each state writes the next column.
+
+    References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eq. 8, with the sum running over the
+    s columns and W_K^T W_Q in place of W_K W_Q.
+    """
+
+    name = "twm_attention"
+    offers = (NativeColumns, BoundaryHeads)
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        heads: Annotated[int, Field(ge=1)] = 1,
+        position: Literal["none", "onehot", "learned"] = "none",
+        scale: Literal["sqrt", "none"] = "sqrt",
+        boundary_activation: Literal["none", "tanh"] = "none",
+        input_mode: Literal["clamp", "add"] = "clamp",
+        rank: Annotated[int, Field(ge=1)] | None = None,
+        exact_strength: Annotated[float, Field(gt=0)] | None = None,
+    ) -> None:
+        super().__init__()
+        law = task.facts(HistoryLaw)
+        self.history, self.dimension = law.history, law.dimension
+        self.hidden = law.history * law.dimension
+        self.bounded, self.input_mode = boundary_activation == "tanh", input_mode
+        self.position = position
+        width = law.dimension + (law.history if position == "onehot" else 0)
+        rank = width if rank is None else rank
+        self.kappa = rank**-0.5 if scale == "sqrt" else 1.0
+        if exact_strength is None:
+            self.W_Q = nn.Parameter(_uniform((heads, rank, width), width))
+            self.W_K = nn.Parameter(_uniform((heads, rank, width), width))
+            self.W_V = nn.Parameter(_uniform((heads, law.dimension, law.dimension), law.dimension))
+        else:
+            rule = law.phi[-law.dimension :]
+            built = constructed_heads(rule, law.history, exact_strength, heads, rank, self.kappa)
+            self.register_buffer("W_Q", torch.as_tensor(built.W_Q, dtype=torch.get_default_dtype()))
+            self.register_buffer("W_K", torch.as_tensor(built.W_K, dtype=torch.get_default_dtype()))
+            self.register_buffer("W_V", torch.as_tensor(built.W_V, dtype=torch.get_default_dtype()))
+        if position == "learned":
+            self.places = nn.Parameter(torch.randn(law.history, law.dimension) * width**-0.5)
+        elif position == "onehot":
+            self.register_buffer("places", torch.eye(law.history))
+
+    @classmethod
+    def trains(cls, parameters: Mapping[str, Any]) -> bool:
+        """Not in the constructed form."""
+        return parameters["exact_strength"] is None
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """Only tasks with a law of history; the constructed form needs positions and heads."""
+        if HistoryLaw not in task.offers:
+            return (
+                f"twm_attention continues a history by a rule; {task.name} has none (it needs the "
+                "fact HistoryLaw)"
+            )
+        if parameters["exact_strength"] is None:
+            return None
+        if parameters["position"] != "onehot":
+            return f"exact_strength needs position: onehot, not {parameters['position']}"
+        law = task.facts(HistoryLaw)
+        needed = len(columns_read(law.phi[-law.dimension :], law.history))
+        if needed > parameters["heads"]:
+            return (
+                f"this rule reads {needed} columns and every column takes one head, so "
+                f"exact_strength needs heads: {needed} or more, not {parameters['heads']}"
+            )
+        return None
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """The columns move on by one, and the last is written by attention, plus the input."""
+        columns = self._columns(state)
+        mixed = self._attention(columns) @ columns.unsqueeze(-3)
+        written = (mixed @ self.W_V.transpose(-1, -2)).sum(-3).squeeze(-2)
+        if self.bounded:
+            written = torch.tanh(written)
+        return torch.cat([state[..., self.dimension :], written + inputs], -1)
+
+    def read(self, state: Tensor) -> Tensor:
+        """The newest column (... O) of states (... H)."""
+        return state[..., -self.dimension :]
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """The state after the inputs (B s I): set to them, or run through them for `add`."""
+        if self.input_mode == "add":
+            return super().encode(inputs)
+        return inputs.reshape(inputs.shape[0], -1)
+
+    def trace(self, inputs: Tensor, steps: int) -> Trace:
+        """States and outputs, with the attention of every state."""
+        trace = super().trace(inputs, steps)
+        maps = self._attention(self._columns(trace.states)).squeeze(-2)
+        return Trace(trace.states, trace.outputs, {"attention": maps})
+
+    def facts(self, kind: type[F]) -> F:
+        """Its columns (the state itself), and its heads."""
+        if kind is NativeColumns:
+            return kind(self.history, self.dimension, torch.eye(self.hidden).double().numpy())
+        if kind is BoundaryHeads:
+            W_Q, W_K, W_V = (
+                weight.detach().double().cpu().numpy() for weight in (self.W_Q, self.W_K, self.W_V)
+            )
+            return kind(Heads(W_Q, W_K, W_V), self.history, self.bounded)
+        return super().facts(kind)
+
+    def _columns(self, state: Tensor) -> Tensor:
+        return state.reshape(*state.shape[:-1], self.history, self.dimension)
+
+    def _attention(self, columns: Tensor) -> Tensor:
+        """alpha (... heads 1 s) of columns (... s d)."""
+        keys = columns
+        if self.position == "onehot":
+            places = self.places.expand(*columns.shape[:-1], self.history)
+            keys = torch.cat([columns, places], -1)
+        elif self.position == "learned":
+            keys = columns + self.places
+        keys = keys.unsqueeze(-3)
+        sought = keys[..., -1:, :] @ self.W_Q.transpose(-1, -2)
+        scores = (sought @ self.W_K) @ keys.transpose(-1, -2)
+        return torch.softmax(self.kappa * scores, -1)
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
+    bound = fan_in**-0.5
+    return torch.empty(shape).uniform_(-bound, bound)
+
+
+@hookimpl
+def emtkit_architectures() -> list[type[RecurrentModel]]:
+    """Traveling-wave memory with self-attention at its boundary."""
+    return [TwmAttention]

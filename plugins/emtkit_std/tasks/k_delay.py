@@ -1,0 +1,132 @@
+"""Repeat every input a fixed number of steps later; inputs may be sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeVar, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from emtkit import Batch, Channels, Stream, Task, hookimpl
+from emtkit.errors import EmtkitError, PluginError
+from emtkit.plugin.stream import sparse_uniform_rows
+from emtkit_std._delay_loss import AMPLITUDES, delay_law
+from emtkit_std._facts import DelayLaw
+
+F = TypeVar("F")
+
+
+class KDelay(Task):
+    """Repeat every input `delay` steps later.
+
+    x_t = B_t U_t per feature: B ~ Bernoulli(density), U uniform on [0, 1), 1, or uniform on [-1, 1)
+    (`amplitude`). Target y_t = x_{t-k}, and 0 for the first k steps. Inputs and targets (B T I).
+
+    Loss per step: sum_i importance^i e_i² / (p nu sum_i importance^i), times T / (T - k) when all
+    steps are scored, so that the zero predictor's mean is 1 in every setting. `scored`: `recall`
+    scores t > k, `all` every step (the paper's loss), `last` one stationary window.
+
+    References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
+    """
+
+    name = "k_delay"
+    offers = (DelayLaw,)
+
+    def __init__(
+        self,
+        *,
+        delay: Annotated[int, Field(ge=0)] = 3,
+        features: Annotated[int, Field(ge=1)] = 1,
+        density: Annotated[float, Field(gt=0, le=1)] = 1.0,
+        amplitude: Literal["uniform", "constant", "signed"] = "uniform",
+        importance: Annotated[float, Field(gt=0)] = 1.0,
+        steps: Annotated[int, Field(ge=1)] | None = None,
+        scored: Literal["recall", "all", "last"] = "recall",
+    ) -> None:
+        self.law = delay_law(delay, density, amplitude, features=features, importance=importance)
+        self.delay, self.features, self.density = delay, features, density
+        self.amplitude, self.scored = amplitude, scored
+        self.steps = 3 * delay + 5 if steps is None else steps
+        if self.steps <= delay:
+            raise EmtkitError(
+                f"k_delay: {self.steps} steps end before the first item is due, {delay} steps "
+                f"after it came; steps must be above delay, or left out for {3 * delay + 5}"
+            )
+        if amplitude == "constant" and density == 1.0:
+            raise EmtkitError(
+                "k_delay: amplitude constant with density 1 is the same input at every step, so "
+                "there is nothing to remember; lower density, or choose amplitude uniform or signed"
+            )
+
+    @property
+    def channels(self) -> Channels:
+        """As many outputs as features."""
+        return Channels(inputs=self.features, outputs=self.features)
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        """Inputs and targets (B T I), every step driven."""
+        drawn = stream.sparse_uniform((batch, self.steps, self.features), self.density)
+        inputs = _amplify(drawn, self.amplitude)
+        return Batch(inputs, _delayed(inputs, self.delay), self._mask(inputs), self.steps)
+
+    @staticmethod
+    def sample_rows(
+        tasks: Sequence[Task], batch: int, streams: Sequence[Stream], horizon: int | None = None
+    ) -> Batch:
+        """Rows of equal key share one draw, each at its own density (M B T I)."""
+        rows = cast("Sequence[KDelay]", tasks)
+        shape = (batch, rows[0].steps, rows[0].features)
+        inputs = sparse_uniform_rows(streams, shape, [row.density for row in rows])
+        targets = torch.empty_like(inputs)
+        kinds = [(row.amplitude, row.delay) for row in rows]
+        for amplitude, delay in dict.fromkeys(kinds):
+            alike = [place for place, kind in enumerate(kinds) if kind == (amplitude, delay)]
+            members = slice(None) if len(alike) == len(rows) else torch.tensor(alike)
+            inputs[members] = _amplify(inputs[members], amplitude)
+            targets[members] = _delayed(inputs[members], delay)
+        mask = torch.stack([row._mask(inputs) for row in rows])
+        return Batch(inputs, targets, mask, rows[0].steps)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Importance-weighted squared error (B T), relative to the zero predictor."""
+        weights = outputs.new_tensor(self.law.importance)
+        energy = self.density * AMPLITUDES[self.amplitude][1]
+        scale = self.steps / (self.steps - self.delay) if self.scored == "all" else 1.0
+        squares = torch.square(outputs - batch.targets)
+        return (squares * (weights * (scale / (energy * float(weights.sum()))))).sum(-1)
+
+    def facts(self, kind: type[F]) -> F:
+        """The delay law."""
+        if kind is DelayLaw:
+            return cast(F, self.law)
+        raise PluginError(f"k_delay offers DelayLaw, not {kind.__name__}")
+
+    def _mask(self, inputs: Tensor) -> Tensor:
+        first = {"recall": self.delay, "all": 0, "last": self.steps - 1}[self.scored]
+        mask = inputs.new_zeros(self.steps)
+        mask[first:] = 1.0
+        return mask
+
+
+def _amplify(drawn: Tensor, amplitude: str) -> Tensor:
+    """Inputs with their amplitudes from B U, U ~ U(0, 1); an active U is exactly 0 once in 2³²."""
+    if amplitude == "uniform":
+        return drawn
+    if amplitude == "constant":
+        return (drawn > 0).to(drawn.dtype)
+    return torch.where(drawn > 0, 2.0 * drawn - 1.0, 0.0)
+
+
+def _delayed(inputs: Tensor, delay: int) -> Tensor:
+    """Inputs (... T I) moved `delay` steps later, with zeros before."""
+    targets = torch.zeros_like(inputs)
+    targets[..., delay:, :] = inputs[..., : inputs.shape[-2] - delay, :]
+    return targets
+
+
+@hookimpl
+def emtkit_tasks() -> list[type[Task]]:
+    """The task of this module."""
+    return [KDelay]

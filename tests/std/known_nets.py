@@ -1,0 +1,63 @@
+"""Networks and laws whose answers are known on paper, and how to hand one to an analysis."""
+
+import numpy as np
+import torch
+
+from emtkit import Analysis, Findings, SequenceModel, Stream, Subject, Task
+from emtkit.plugin.analysis import History
+from emtkit_std._facts import DelayLaw
+
+
+def turn(degrees: float) -> np.ndarray:
+    angle = np.radians(degrees)
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def net_a1() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """W_h = .8 Rot(50), W_x = (1, 0), w_y = w_3 / |w_3|²."""
+    W_h, W_x = 0.8 * turn(50), np.array([[1.0], [0.0]])
+    third = np.linalg.matrix_power(W_h, 3) @ W_x
+    return W_h, W_x, third / (third**2).sum()
+
+
+def chain(units: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The linear shift register: W_x = e_1, W_h e_i = e_{i+1}, w_y = e_n."""
+    one = np.eye(units)
+    return np.eye(units, k=-1), one[:, :1], one[:, -1:]
+
+
+def relu_chain() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two ReLU units that solve delay 2 for a lone pulse."""
+    return np.array([[0.0, -1], [1, -1]]), np.array([[1.0], [0]]), np.array([[-0.5], [-0.5]])
+
+
+def sample_law(law: DelayLaw, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    amplitude = {
+        "uniform": lambda: rng.random(shape),
+        "constant": lambda: np.ones(shape),
+        "signed": lambda: rng.uniform(-1, 1, shape),
+    }[law.amplitude]()
+    return (rng.random(shape) < law.density[0]) * amplitude
+
+
+def assert_within_standard_errors(errors: np.ndarray, expected: float) -> None:
+    assert abs(errors.mean() - expected) < 4 * errors.std() / np.sqrt(len(errors))
+
+
+def last_step(steps: int) -> np.ndarray:
+    return np.arange(steps) == steps - 1
+
+
+def set_weights(model: SequenceModel, W_h: np.ndarray, W_x: np.ndarray, W_y: np.ndarray) -> None:
+    """Put the paper's matrices into a network of canonical parameter names."""
+    with torch.no_grad():
+        for name, value in (("W_hh", W_h), ("W_uh", W_x), ("W_r", W_y.T)):
+            model.get_parameter(name).copy_(torch.from_numpy(np.ascontiguousarray(value)))
+
+
+def look(analysis: Analysis, task: Task, model: SequenceModel, **parameters: object) -> Findings:
+    """What `analysis` finds in `model` on the common evaluation stream."""
+    dtype = next(iter(model.state_dict().values())).dtype
+    stream = Stream(None, f"analysis/{analysis.name}", dtype=dtype)
+    history = History(np.zeros(0), 0, "none")
+    return analysis.measure(Subject(task, model.eval(), parameters, history, stream))

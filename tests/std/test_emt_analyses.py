@@ -1,0 +1,260 @@
+"""The analyses of the binding circuit on networks whose answer is known: exact ones, and none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from emtkit import History, NotApplicable, RecurrentModel, Subject
+from emtkit.plugin.params import resolve
+from emtkit.plugin.stream import Stream
+from emtkit_std._facts import PulseCircuit
+from emtkit_std.analyses.basis_sensitivity import BasisSensitivity
+from emtkit_std.analyses.conjugacy import Conjugacy
+from emtkit_std.analyses.emt_basis import EmtBasis
+from emtkit_std.analyses.emt_spectrum import EmtSpectrum
+from emtkit_std.analyses.fixed_points import FixedPointSearch
+from emtkit_std.analyses.intervene import Intervene
+from emtkit_std.architectures.emt_circuit import EmtCircuit
+from emtkit_std.architectures.gru import GatedRecurrentUnit
+from emtkit_std.architectures.gsemm import SequentialEpisodicMemory
+from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
+
+SMALL = {"history": 4, "dimension": 4}
+REPEAT, DIAGONAL = Hds(rule="repeat", **SMALL), Hds(rule="diagonal", **SMALL)
+
+
+class Plain(RecurrentModel):
+    """h = s(W_hh h + W_uh u + b): a stand-in for any Elman network."""
+
+    name = "plain"
+    offers = (PulseCircuit,)
+
+    def __init__(self, task, hidden=20, gain=0.5, activation=torch.tanh, bias=0.0):
+        super().__init__()
+        self.hidden, self.activation = hidden, activation
+        channels = task.channels
+        self.W_hh = nn.Parameter(gain * torch.randn(hidden, hidden) / hidden**0.5)
+        self.W_uh = nn.Parameter(torch.randn(hidden, channels.inputs) / hidden**0.5)
+        self.W_r = nn.Parameter(torch.randn(channels.outputs, hidden) / hidden**0.5)
+        self.b = nn.Parameter(bias * torch.randn(hidden))
+
+    def step(self, state, inputs):
+        return self.activation(state @ self.W_hh.T + inputs @ self.W_uh.T + self.b)
+
+    def read(self, state):
+        return state @ self.W_r.T
+
+    def facts(self, kind):
+        weights = [w.double().numpy() for w in (self.W_hh, self.W_uh, self.W_r.T, self.b)]
+        return PulseCircuit(*weights, np.zeros(4), "tanh", "linear", "activation")
+
+
+def subject(task, model):
+    model.eval().requires_grad_(False)
+    history = History(np.zeros(0), 0, "none")
+    return Subject(task, model, {}, history, Stream(None, "analysis/test"))
+
+
+def seeded(build):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build()
+
+
+def exact(task, hidden=32, basis="gaussian", **parameters):
+    model = seeded(lambda: EmtCircuit(task, hidden=hidden, basis=basis, **parameters))
+    return subject(task, model)
+
+
+def plain(task, **parameters):
+    return subject(task, seeded(lambda: Plain(task, **parameters)))
+
+
+def drawn(analysis, findings):
+    """Every figure can be drawn from what is stored, in the float32 of no one's surprise."""
+    for draw in analysis.drawings.values():
+        figure = Figure()
+        draw(findings, figure)
+        figure.canvas.draw()
+        assert figure.axes
+
+
+@pytest.mark.parametrize("task", [REPEAT, DIAGONAL], ids=["repeat", "diagonal"])
+def test_spectrum_of_the_exact_circuit_is_theorys(task):
+    modes = 16 if task is REPEAT else 10
+    found = EmtSpectrum(draws=20).measure(exact(task))
+    assert found.scalars["status"] == "comparable"
+    assert found.scalars["angle_error"] < 1e-12
+    assert found.scalars["modes_found"] == found.scalars["modes_expected"] == modes
+    assert found.scalars["best_rule"] == "own"
+    assert found.scalars["null_angle_error"] > 0.1
+    assert len(found.tables["theory"]) == modes
+    assert set(found.tables["confusion"]["rule"]) > {"own", "waves_t3", "waves_t4"}
+    drawn(EmtSpectrum, found)
+
+
+def test_spectrum_of_an_untrained_network_is_indeterminate_with_the_reason():
+    found = EmtSpectrum(draws=2).measure(plain(REPEAT))
+    assert found.scalars["status"] == "indeterminate"
+    assert np.isnan(found.scalars["angle_error"])
+    assert found.reasons["angle_error"] == "0 modes found where 16 are expected"
+    assert found.scalars["top_angle_error"] > 0
+    drawn(EmtSpectrum, found)
+
+
+def test_confusion_names_the_rule_that_the_network_runs():
+    running_diagonal = exact(DIAGONAL).model
+    asked = Subject(REPEAT, running_diagonal, {}, History(np.zeros(0), 0, ""), Stream(None, "a"))
+    found = EmtSpectrum(draws=2).measure(asked)
+    assert found.scalars["status"] == "indeterminate"
+    table = found.tables["confusion"].set_index("rule")
+    assert table.loc["diagonal", "angle_error"] < 1e-12
+
+
+@pytest.mark.parametrize("method", ["dual", "primal"])
+@pytest.mark.parametrize("basis", ["orthonormal", "gaussian"])
+def test_basis_of_the_exact_circuit(method, basis):
+    found = EmtBasis(method=method).measure(exact(DIAGONAL, basis=basis))
+    recovered = method == "dual" or basis == "orthonormal"
+    assert (found.scalars["phi_error"] < 1e-12) == recovered
+    assert found.scalars["mask_size"] == found.scalars["rank"] == found.scalars["core_size"] == 10
+    if recovered:
+        assert found.scalars["sign_agreement"] == found.scalars["sign_agreement_at_s"] == 1.0
+        assert found.arrays["outside"].shape == (32, 0)
+        kept = ~np.isnan(found.arrays["contents"])
+        assert np.allclose(found.arrays["coordinates"][kept], found.arrays["contents"][kept])
+        assert kept.sum(axis=1).tolist() == [10] * 41
+    drawn(EmtBasis, found)
+
+
+def test_basis_reads_a_saturating_memory_and_a_rest_outside_it():
+    model = seeded(lambda: SequentialEpisodicMemory(REPEAT, hidden=32, amplitude=0.3))
+    found = EmtBasis().measure(subject(REPEAT, model))
+    assert found.scalars["phi_error"] < 1e-11
+    assert found.scalars["sign_agreement"] == 1.0
+
+
+def test_basis_of_an_untrained_network_is_undefined_with_the_reason():
+    found = EmtBasis().measure(plain(REPEAT))
+    assert found.scalars["core_size"] == found.scalars["rank"] == 0
+    assert np.isnan(found.scalars["phi_error"])
+    assert "no core" in found.reasons["phi_error"]
+
+
+def test_a_gated_network_is_linearised_and_its_readout_too():
+    model = seeded(lambda: GatedRecurrentUnit(REPEAT, hidden=12))
+    found = EmtSpectrum(draws=2).measure(subject(REPEAT, model))
+    assert found.scalars["modes_expected"] == 16
+    assert EmtBasis(threshold=0.3).measure(subject(REPEAT, model)).scalars["core_size"] > 0
+
+
+def test_a_relu_at_its_threshold_has_no_jacobian():
+    with pytest.raises(NotApplicable, match="kink"):
+        EmtSpectrum(draws=2).measure(plain(REPEAT, activation=torch.relu))
+
+
+def test_fixed_points_of_a_biased_network_are_verified_and_drawn():
+    asked = plain(REPEAT, gain=2.0, bias=0.1)
+    found = FixedPointSearch(starts=40).measure(asked)
+    points = torch.from_numpy(found.arrays["points"])
+    twin = asked.model.double()
+    moved = twin.step(points, torch.zeros(len(points), 4, dtype=torch.float64))
+    assert found.scalars["count"] == len(points) >= 1
+    assert (moved - points).norm(dim=1).max() < 1e-8
+    assert found.scalars["worst_residual"] < 1e-18
+    counted = found.tables["points"]["hits"].sum() + len(found.tables["unconverged"])
+    assert counted == 40
+    drawn(FixedPointSearch, found)
+
+
+def test_the_origin_is_the_one_fixed_point_of_a_contracting_network():
+    found = FixedPointSearch(starts=10).measure(plain(REPEAT, gain=0.5))
+    assert found.scalars["count"] == found.scalars["stable"] == 1
+    assert found.scalars["converged"] == 1.0
+    assert np.abs(found.arrays["points"]).max() < 1e-8
+    assert np.isnan(found.scalars["slowest_unconverged"])
+
+
+def test_an_exact_edit_mends_a_damaged_circuit_and_a_random_one_does_not():
+    damaged = exact(DIAGONAL, activation="tanh", amplitude=0.1)
+    weights = damaged.model.state_dict()["W_hh"]
+    noise = torch.randn(weights.shape, generator=torch.Generator().manual_seed(1)).double()
+    weights += 0.2 * noise / torch.linalg.matrix_norm(noise, 2)
+    found = Intervene(threshold=0.7).measure(damaged)
+    assert found.scalars["accuracy_before"] < 0.9
+    assert found.scalars["change"] > 0.1
+    assert found.scalars["null_change"] < found.scalars["change"] - 0.1
+    assert found.scalars["accuracy_after"] == pytest.approx(
+        found.scalars["accuracy_before"] + found.scalars["change"]
+    )
+    drawn(Intervene, found)
+
+
+def test_an_exact_edit_of_an_exact_circuit_changes_nothing_and_a_dropped_memory_does():
+    same = Intervene().measure(exact(REPEAT))
+    assert same.scalars["accuracy_before"] == same.scalars["accuracy_after"] == 1.0
+    assert same.scalars["edit_norm"] < 1e-12
+    lost = Intervene(edit="drop", variable=2).measure(exact(REPEAT))
+    # A dropped variable cuts the ring: its content arrives first and is gone with the next turn.
+    assert lost.scalars["change"] < -0.2
+    with pytest.raises(NotApplicable, match="the rule has 4"):
+        Intervene(edit="drop", variable=5).measure(exact(REPEAT))
+
+
+def test_intervene_says_where_there_is_no_matrix_to_edit():
+    gated = seeded(lambda: GatedRecurrentUnit(REPEAT, hidden=12, bias=False))
+    with pytest.raises(NotApplicable, match="no square matrix W_hh"):
+        Intervene().measure(subject(REPEAT, gated))
+    with pytest.raises(NotApplicable, match="Jacobian is not W_hh"):
+        Intervene().measure(plain(REPEAT, bias=0.5))
+
+
+def test_sensitivity_meets_the_noise_figures():
+    task = Hds(rule="T1")
+    found = BasisSensitivity(noises=(1e-8, 1e-4, 1e-2), draws=2).measure(exact(task, hidden=128))
+    table = found.tables["response"].set_index(["method", "precision", "noise"])
+    dual, primal = table.loc[("dual", "double")], table.loc[("primal", "double")]
+    assert dual.loc[0.0, "phi_error"] < 1e-12
+    assert dual.loc[1e-4, "angle_error"] == pytest.approx(2.4e-5, rel=0.25)
+    assert dual.loc[1e-4, "phi_error"] == pytest.approx(1.8e-4, rel=0.35)
+    assert dual.loc[1e-2, "phi_error"] / dual.loc[1e-4, "phi_error"] == pytest.approx(100, rel=0.1)
+    assert primal.loc[1e-4, "phi_error"] > 1.5 * dual.loc[1e-4, "phi_error"]
+    assert (table.loc["dual", "rank"] == 64).all()
+    assert 1e-7 < found.scalars["single_phi_error_dual"] < 1e-4
+    assert found.scalars["noise_kept_dual"] == 1e-2
+    assert found.scalars["phi_gain_dual"] < found.scalars["phi_gain_primal"]
+    drawn(BasisSensitivity, found)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: SequentialEpisodicMemory(REPEAT, hidden=32),
+        lambda: EmtCircuit(REPEAT, hidden=32, activation="tanh", basis="gaussian", amplitude=0.1),
+    ],
+)
+def test_an_exact_network_is_conjugate_and_moved_by_its_memories_alone(model):
+    found = Conjugacy().measure(subject(REPEAT, seeded(model)))
+    assert found.scalars["defect"] < 1e-12
+    assert found.scalars["spectrum_defect"] < 1e-8
+    assert found.scalars["core_defect"] < 1e-12
+
+
+def test_an_untrained_network_is_conjugate_but_has_no_memories_that_move_it():
+    found = Conjugacy().measure(plain(REPEAT))
+    assert found.scalars["defect"] < 1e-12
+    assert found.scalars["spectrum_defect"] < 1e-12
+    assert found.reasons["core_defect"] == "no mode above 0.9"
+    with pytest.raises(NotApplicable, match="biases"):
+        Conjugacy().measure(plain(REPEAT, bias=0.1))
+
+
+@pytest.mark.parametrize(
+    "analysis", [Conjugacy, EmtSpectrum, EmtBasis, Intervene, BasisSensitivity]
+)
+def test_defaults_resolve(analysis):
+    assert not resolve(analysis, {}).mistakes

@@ -1,0 +1,124 @@
+"""The exact linear optimum against the table, against its own loss and against perturbation."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emtkit.errors import EmtkitError
+from emtkit_std._delay_loss import delay_law, linear_terms
+from emtkit_std._linear_optimum import LinearOptimum, linear_optimum
+from emtkit_std._projections import output_projections
+
+
+def loss_of(optimum: LinearOptimum, delay: int, density: float, amplitude: str) -> float:
+    a = output_projections(optimum.W_h, optimum.W_x, optimum.W_y, lags=400)
+    return linear_terms(a, delay_law(delay, density, amplitude), optimum.bias).total
+
+
+@pytest.mark.parametrize(
+    ("density", "loss", "radius", "angle"),
+    [(1.0, 0.17685, 0.7673, 83.3), (0.5, 0.44151, 0.7705, 84.7)],
+)
+def test_a10_linear_optimum_at_delay_3(density, loss, radius, angle):
+    found = linear_optimum(delay_law(3, density), 2)
+    assert found.relative_loss == pytest.approx(loss, abs=5e-4)
+    assert found.radius == pytest.approx(radius, abs=3e-3)
+    assert found.angle == pytest.approx(angle, abs=0.5)
+
+
+TABLE = [  # k; V-share, rho, angle with a bias; relative loss, rho, angle without at p = 1 and .5
+    (2, (0.56250, 0.7071, 90.0), (0.14308, 0.6762, 80.4), (0.35670, 0.6815, 82.0)),
+    (3, (0.69922, 0.7925, 94.7), (0.17685, 0.7673, 83.3), (0.44151, 0.7705, 84.7)),
+    (5, (0.81247, 0.8665, 99.5), (0.20453, 0.8487, 86.6), (0.51104, 0.8502, 87.7)),
+    (6, (0.84191, 0.8865, 100.9), (0.21169, 0.8710, 87.6), (0.52902, 0.8721, 88.6)),
+    (8, (0.87957, 0.9125, 102.6), (0.22084, 0.9002, 89.0), (0.55196, 0.9009, 89.7)),
+]
+
+
+@pytest.mark.parametrize(("delay", "biased", "dense", "half"), TABLE)
+def test_table_of_linear_optima(delay, biased, dense, half):
+    for density in (1.0, 0.3):
+        free = linear_optimum(delay_law(delay, density), 2, bias=True)
+        found = (free.variance_share, free.radius, free.angle)
+        np.testing.assert_allclose(found, biased, atol=0.06)
+        np.testing.assert_allclose(found[:2], biased[:2], atol=1e-4)
+    for density, expected in ((1.0, dense), (0.5, half)):
+        bare = linear_optimum(delay_law(delay, density), 2)
+        found = (bare.relative_loss, bare.radius, bare.angle)
+        np.testing.assert_allclose(found[:2], expected[:2], atol=1e-4)
+        assert found[2] == pytest.approx(expected[2], abs=0.06)
+
+
+@pytest.mark.parametrize("hidden", [1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("amplitude", ["uniform", "signed", "constant"])
+def test_the_stated_loss_is_that_of_the_weights_and_nearby_weights_are_worse(
+    hidden, bias, amplitude
+):
+    law = delay_law(3, 0.4, amplitude)
+    best = linear_optimum(law, hidden, bias=bias)
+    assert loss_of(best, 3, 0.4, amplitude) == pytest.approx(best.loss, rel=1e-9)
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        near = LinearOptimum(
+            best.W_h + rng.normal(size=best.W_h.shape) * 1e-3,
+            best.W_x,
+            best.W_y + rng.normal(size=best.W_y.shape) * 1e-3,
+            best.bias + bias * rng.normal(size=1) * 1e-3,
+            *(0.0,) * 5,
+        )
+        assert loss_of(near, 3, 0.4, amplitude) > best.loss - 1e-12
+
+
+def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
+    """a_s = q l^s: loss / V = 1 - l^(2k) (1 - l²), best at l² = k / (k + 1)."""
+    for delay in (1, 2, 5):
+        found = linear_optimum(delay_law(delay, 0.5, "signed"), 1)
+        square = delay / (delay + 1)
+        assert found.variance_share == pytest.approx(1 - square**delay * (1 - square), abs=1e-12)
+        assert found.radius**2 == pytest.approx(square, abs=1e-5)
+
+
+@given(st.floats(0.05, 1.0), st.sampled_from(["uniform", "signed"]))
+@settings(max_examples=20, deadline=None)
+def test_a_linear_network_is_exact_up_to_delay_units_less_one(density, amplitude):
+    for hidden, delay in ((1, 0), (2, 0), (2, 1)):
+        assert linear_optimum(delay_law(delay, density, amplitude), hidden).loss < 1e-12
+    assert linear_optimum(delay_law(2, density, amplitude), 2).relative_loss > 0.1
+
+
+@given(st.floats(0.05, 1.0), st.integers(2, 12))
+@settings(max_examples=15, deadline=None)
+def test_more_freedom_is_never_worse(density, delay):
+    law = delay_law(delay, density)
+    bare, biased = linear_optimum(law, 2), linear_optimum(law, 2, bias=True)
+    assert biased.loss <= bare.loss + 1e-12
+    assert bare.loss <= linear_optimum(law, 1).loss + 1e-12
+
+
+def test_no_random_two_unit_network_beats_it():
+    rng, law = np.random.default_rng(8), delay_law(3, 0.7)
+    best = linear_optimum(law, 2).loss
+    for _ in range(200):
+        W_h = rng.normal(size=(2, 2))
+        W_h *= rng.uniform(0.2, 0.97) / np.abs(np.linalg.eigvals(W_h)).max()
+        a = output_projections(W_h, rng.normal(size=(2, 1)), np.eye(2), lags=300)[:, 0]
+        # best readout by least squares in the metric of the loss
+        gram = (1 - 0.25 * 0.7 * 3) * a @ a.T + 0.25 * 0.7 * 3 * np.outer(a.sum(1), a.sum(1))
+        toward = (1 - 0.25 * 0.7 * 3) * a[:, 3] + 0.25 * 0.7 * 3 * a.sum(1)
+        readout = np.linalg.solve(gram, toward)
+        assert linear_terms((readout @ a)[None, None], law).total > best - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("law", "hidden", "message"),
+    [
+        (delay_law(3, 0.5), 3, "3 hidden units"),
+        (delay_law(3, 0.5, features=2), 2, "one feature"),
+        (delay_law(3, 1.0, "constant"), 2, "the input is constant"),
+    ],
+)
+def test_what_has_no_exact_optimum_is_refused(law, hidden, message):
+    with pytest.raises(EmtkitError, match=message):
+        linear_optimum(law, hidden)

@@ -1,0 +1,64 @@
+"""Memory capacity and Fisher memory against their sum rules."""
+
+import numpy as np
+import pytest
+
+from emtkit.errors import EmtkitError
+from emtkit_std._memory import fisher_memory, linear_capacity
+
+
+def random_net(seed: int, units: int = 4, radius: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    W_h = rng.normal(size=(units, units))
+    return W_h * radius / np.abs(np.linalg.eigvals(W_h)).max(), rng.normal(size=(units, 1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a9_capacity_of_a_controllable_network_is_its_size(seed):
+    curve = linear_capacity(*random_net(seed), lags=60)
+    assert curve.total == pytest.approx(4, abs=1e-6)
+    assert curve.by_age.shape == (60, 1)
+    assert (curve.by_age > -1e-12).all()
+    assert (curve.by_age < 1 + 1e-12).all()
+
+
+def test_capacity_equals_the_definition_where_that_is_well_conditioned():
+    W_h, W_x = random_net(1)
+    directions = np.stack([np.linalg.matrix_power(W_h, age) @ W_x[:, 0] for age in range(60)])
+    inverse = np.linalg.inv(directions.T @ directions)
+    expected = np.einsum("sh,hg,sg->s", directions, inverse, directions)
+    np.testing.assert_allclose(linear_capacity(W_h, W_x, 60).by_age[:, 0], expected, atol=1e-9)
+
+
+def test_capacity_of_a_shift_register_is_one_per_age():
+    curve = linear_capacity(np.eye(4, k=-1), np.eye(4)[:, :1], lags=10)
+    np.testing.assert_allclose(curve.by_age[:, 0], [1] * 4 + [0] * 6, atol=1e-12)
+
+
+def test_capacity_of_an_uncontrollable_network_is_the_rank_it_reaches():
+    assert linear_capacity(np.diag([0.5, 0.5, 0.2]), np.ones((3, 1)), 30).total == pytest.approx(2)
+
+
+def test_a9_fisher_memory_of_a_scaled_rotation_sums_to_one():
+    orthogonal = np.linalg.qr(np.random.default_rng(2).normal(size=(4, 4)))[0]
+    curve = fisher_memory(0.95 * orthogonal, np.array([[3.0], [0], [1], [0]]), lags=300)
+    assert curve.total == pytest.approx(1, abs=1e-6)
+    assert curve.by_age.sum() == pytest.approx(1, abs=1e-6)
+    ages = np.arange(300)
+    np.testing.assert_allclose(curve.by_age[:, 0], (1 - 0.95**2) * 0.95 ** (2 * ages), atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fisher_memory_never_exceeds_the_number_of_units(seed):
+    curve = fisher_memory(*random_net(seed), lags=400)
+    assert 0 < curve.total <= 4
+    assert curve.by_age.sum() == pytest.approx(curve.total, abs=1e-6)
+
+
+def test_fisher_memory_of_a_non_normal_chain_exceeds_one():
+    assert fisher_memory(3.0 * np.eye(5, k=-1), np.eye(5)[:, :1], lags=6).total > 1.5
+
+
+def test_fisher_memory_of_an_unstable_network_is_refused():
+    with pytest.raises(EmtkitError, match="below 1"):
+        fisher_memory(np.eye(2), np.ones((2, 1)), 5)

@@ -1,0 +1,49 @@
+"""The memory analysis on known recurrences."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from emtkit.plugin.analysis import refusal
+from emtkit_std.analyses.memory_capacity import MemoryCapacity
+from emtkit_std.architectures.linear_rnn import LinearRnn
+from emtkit_std.architectures.relu_rnn import ReluRnn
+from emtkit_std.architectures.shift_register import ShiftRegister
+from emtkit_std.tasks.k_delay import KDelay
+from tests.std.known_nets import look, net_a1, set_weights
+
+TASK = KDelay()
+
+
+def test_a9_a_random_linear_network_holds_as_many_steps_as_it_has_units():
+    torch.manual_seed(0)
+    findings = look(MemoryCapacity(), TASK, LinearRnn(TASK, hidden=4).double())
+    assert findings.scalars["linear"] == pytest.approx(4, abs=1e-6)
+    figure = Figure()
+    MemoryCapacity.drawings["memory"](findings, figure)
+    assert figure.axes[0].has_data()
+
+
+def test_a9_fisher_memory_of_a_spiral_is_one():
+    model = LinearRnn(TASK).double()
+    set_weights(model, *net_a1())
+    assert look(MemoryCapacity(), TASK, model).scalars["fisher"] == pytest.approx(1, abs=1e-9)
+
+
+def test_a_register_remembers_every_age_up_to_its_length():
+    rows = look(MemoryCapacity(), TASK, ShiftRegister(TASK)).tables["memory"]
+    np.testing.assert_allclose(rows["linear"][:6], [1, 1, 1, 1, 0, 0], atol=1e-9)
+
+
+def test_a_recurrence_that_does_not_forget_is_undefined_with_the_reason():
+    model = LinearRnn(TASK).double()
+    W_h, W_x, W_y = net_a1()
+    set_weights(model, W_h / 0.8, W_x, W_y)
+    findings = look(MemoryCapacity(), TASK, model)
+    assert np.isnan(findings.scalars["linear"])
+    assert "below 1" in findings.reasons["linear"]
+
+
+def test_a_nonlinear_recurrence_is_not_applicable():
+    assert "LinearRecurrence" in refusal(MemoryCapacity, KDelay, ReluRnn)

@@ -1,0 +1,168 @@
+"""Directions, projections and order parameters on networks whose answers are known on paper."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from emtkit.errors import EmtkitError
+from emtkit_std._delay_loss import delay_law
+from emtkit_std._projections import (
+    order_parameters,
+    output_projections,
+    own_gains,
+    pulse_responses,
+    regime,
+    spectral_radius,
+    successive_angles,
+    travelled_angle,
+)
+from tests.std.known_nets import chain, net_a1, relu_chain, turn
+
+
+def test_a1_projections_of_a_spiral():
+    expected = [-1.691456, -0.271325, 0.803485, 1, 0.514230, -0.111135, -0.443405, -0.384898]
+    found = output_projections(*net_a1(), lags=8)
+    assert found.shape == (1, 1, 8)
+    np.testing.assert_allclose(found[0, 0], expected, atol=1e-6)
+
+
+def test_a3_projections_and_eigenvalues_are_gauge_invariant_but_raw_angles_are_not():
+    W_h, W_x, W_y = net_a1()
+    basis = np.array([[2.0, 0.0], [1.0, 0.5]])
+    moved = basis @ W_h @ np.linalg.inv(basis), basis @ W_x, np.linalg.inv(basis).T @ W_y
+    np.testing.assert_allclose(
+        output_projections(*moved, lags=20), output_projections(W_h, W_x, W_y, lags=20), atol=1e-9
+    )
+    assert spectral_radius(moved[0]) == pytest.approx(0.8, abs=1e-9)
+    assert np.linalg.norm(moved[0], 2) == pytest.approx(3.176, abs=1e-3)
+    assert travelled_angle(moved[0], 3) == pytest.approx(150, abs=1e-9)
+    own = successive_angles(pulse_responses(W_h, W_x, 5))[:, 0]
+    np.testing.assert_allclose(own, 50, atol=1e-9)
+    seen = successive_angles(pulse_responses(moved[0], moved[1], 5))[:, 0]
+    np.testing.assert_allclose(seen, [12.02, 98.87, 62.13, 11.00], atol=0.01)
+
+
+finite = st.floats(-2, 2, allow_nan=False, width=64)
+
+
+@given(arrays(np.float64, (3, 3), elements=finite), arrays(np.float64, (3, 3), elements=finite))
+def test_any_change_of_basis_leaves_projections_and_travelled_angle(first, second):
+    W_h, basis = 0.2 * first, np.eye(3) + 0.15 * second  # within 0.9 of the identity: invertible
+    W_x, W_y = np.array([[1.0, 0], [0.5, -1], [0, 2]]), np.array([[1.0], [2.0], [-1.0]])
+    inverse = np.linalg.inv(basis)
+    moved = basis @ W_h @ inverse, basis @ W_x, inverse.T @ W_y
+    np.testing.assert_allclose(
+        output_projections(*moved, lags=8),
+        output_projections(W_h, W_x, W_y, lags=8),
+        atol=1e-9,
+    )
+
+
+def test_a4_shift_register_is_exact_and_its_hidden_share_undefined():
+    found = output_projections(*chain(4), lags=14)[0, 0]
+    np.testing.assert_array_equal(found, np.eye(14)[3])
+    order = order_parameters(found[None, None], delay_law(3, 0.1))
+    assert np.isnan(order.hidden_share)
+    assert order.regime == "undefined"
+    assert "0/0" in order.reason
+    assert (order.represented, order.tail, order.visible_interference) == (1, 0.0, 0.0)
+
+
+def test_a5_relu_circuit_hides_every_intermediate_and_forgets_sharply():
+    found = output_projections(*relu_chain(), lags=6, activation="relu")
+    np.testing.assert_allclose(found[0, 0], [-0.5, -0.5, 1, 0, 0, 0], atol=1e-15)
+    order = order_parameters(found, delay_law(2, 0.1))
+    assert (order.hidden_share, order.tail, order.visible_interference) == (1.0, 0.0, 0.0)
+    assert order.regime == "sparse"
+
+
+@given(st.floats(0.01, 100))
+def test_relu_pulse_responses_are_homogeneous(amplitude):
+    W_h, W_x, _ = relu_chain()
+    unit = pulse_responses(W_h, W_x, 6, "relu")
+    scaled = pulse_responses(W_h, amplitude * W_x, 6, "relu")
+    np.testing.assert_allclose(scaled, amplitude * unit, rtol=1e-12)
+
+
+def test_lone_pulse_equals_running_the_recurrence():
+    rng = np.random.default_rng(3)
+    W_h, W_x = rng.normal(size=(4, 4)), rng.normal(size=(4, 2))
+    for activation, function in (("tanh", np.tanh), ("relu", lambda x: np.maximum(x, 0))):
+        directions = pulse_responses(W_h, W_x, 5, activation)
+        for source in range(2):
+            state = np.zeros(4)
+            for step in range(5):
+                pulse = np.eye(2)[source] if step == 0 else np.zeros(2)
+                state = W_x @ pulse + W_h @ function(state)
+                np.testing.assert_allclose(directions[step, :, source], state, rtol=1e-12)
+
+
+def test_order_parameters_by_hand():
+    projections = np.array([-1.0, 0.2, 0.5, 0.1, -0.3])[None, None]
+    order = order_parameters(projections, delay_law(2, 0.5))
+    assert order.hidden_share == pytest.approx((1 + 0.09) / (1 + 0.04 + 0.01 + 0.09))
+    assert order.visible_interference == pytest.approx((0.04 + 0.01) / 0.25)
+    assert order.tail == pytest.approx((0.01 + 0.09) / 0.25)
+    assert order.own_gain == (0.5,)
+    assert order.represented == 0
+
+
+@given(st.floats(0.1, 10))
+def test_order_parameters_do_not_depend_on_the_scale_of_the_readout(scale):
+    projections = output_projections(*net_a1(), lags=14)
+    law = delay_law(3, 0.5)
+    one, other = order_parameters(projections, law), order_parameters(scale * projections, law)
+    if other.regime != "undefined":
+        assert other.hidden_share == pytest.approx(one.hidden_share, rel=1e-12)
+        assert other.tail == pytest.approx(one.tail, rel=1e-12)
+
+
+def test_only_represented_features_count_among_several():
+    projections = np.zeros((3, 3, 4))
+    projections[0, 0] = [-1, 1, 0, 0]
+    projections[1, 1] = [9, 0.1, 0, 0]
+    projections[2, 2, 1], projections[2, 0, 0] = 0.8, 0.4
+    order = order_parameters(projections, delay_law(1, 0.05, features=3))
+    assert order.represented == 2
+    assert order.hidden_share == pytest.approx(1 / 1.25)
+    assert order.visible_interference == pytest.approx(0.25)
+
+
+def test_a_silent_network_has_no_regime():
+    order = order_parameters(np.zeros((1, 1, 8)), delay_law(3, 0.5))
+    assert order.regime == "undefined"
+    assert "own gains" in order.reason
+
+
+@pytest.mark.parametrize(
+    ("share", "name"),
+    [
+        (0.0, "dense"),
+        (0.349, "dense"),
+        (0.35, "alternating"),
+        (0.749, "alternating"),
+        (0.75, "sparse"),
+        (1.0, "sparse"),
+        (np.nan, "undefined"),
+    ],
+)
+def test_regimes_follow_from_the_hidden_share(share, name):
+    assert regime(share) == name
+
+
+def test_travelled_angle_unfolded_and_folded():
+    assert travelled_angle(0.9 * turn(160), 5) == pytest.approx(800)
+    assert travelled_angle(0.9 * turn(160), 5, folded=True) == pytest.approx(100)
+    assert np.isnan(travelled_angle(np.zeros((2, 2)), 3))
+
+
+def test_angles_to_a_zero_direction_are_nan():
+    angles = successive_angles(pulse_responses(*chain(2)[:2], lags=4))
+    np.testing.assert_allclose(angles[:, 0], [90, np.nan, np.nan])
+
+
+def test_shapes_that_do_not_match_the_law_are_refused():
+    with pytest.raises(EmtkitError, match="more than 3 lags"):
+        own_gains(np.zeros((1, 1, 3)), delay_law(3, 0.5))

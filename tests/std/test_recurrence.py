@@ -1,0 +1,101 @@
+"""What the recurrent architectures share: starts, tied readouts, and weights as circuits."""
+
+import numpy as np
+import pytest
+import torch
+from torch.func import functional_call, stack_module_state, vmap
+
+from emtkit import RecurrentModel, Stream
+from emtkit_std._facts import LinearRecurrence, PulseCircuit
+from emtkit_std._projections import pulse_responses
+from emtkit_std._pulses import circuit_response
+from emtkit_std._recurrence import linear_states, recurrent_weights
+from emtkit_std.architectures.elman import Elman
+from emtkit_std.architectures.linear_rnn import LinearRnn
+from emtkit_std.architectures.relu_rnn import ReluRnn
+from emtkit_std.tasks.k_delay import KDelay
+
+TASK = KDelay(delay=2, features=2, density=0.5)
+
+NETWORKS = [
+    (LinearRnn, {}),
+    (LinearRnn, {"readout": "relu", "bias": True, "hidden": 3, "init": "gaussian"}),
+    (LinearRnn, {"tied": True}),
+    (ReluRnn, {}),
+    (ReluRnn, {"activation": "tanh", "bias": True, "readout": "linear", "init": "uniform"}),
+    (ReluRnn, {"tied": True, "hidden": 4}),
+    (Elman, {"hidden": 5}),
+    (Elman, {"hidden": 4, "activation": "relu", "bias": True, "init": "orthogonal"}),
+    (Elman, {"hidden": 4, "init": "gaussian"}),
+]
+
+
+def build(cls: type[RecurrentModel], parameters: dict[str, object]) -> RecurrentModel:
+    model = cls(TASK, **parameters)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    return model.double()
+
+
+@pytest.mark.parametrize(("cls", "parameters"), NETWORKS)
+def test_the_circuit_is_the_network(cls, parameters):
+    torch.manual_seed(0)
+    model = build(cls, parameters)
+    inputs = TASK.sample(4, Stream(0, "data", dtype=torch.float64)).inputs
+    with torch.no_grad():
+        outputs = model.trace(inputs, inputs.shape[1]).outputs
+    expected = circuit_response(model.facts(PulseCircuit))(inputs.numpy())
+    np.testing.assert_allclose(outputs.numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("cls", "parameters"), NETWORKS)
+def test_a_stack_equals_its_rows_and_gradients_reach_every_parameter(cls, parameters):
+    torch.manual_seed(1)
+    models = [build(cls, parameters) for _ in range(2)]
+    weights, buffers = stack_module_state(models)
+    inputs = TASK.sample(3, Stream(0, "data", dtype=torch.float64)).inputs
+
+    def outputs(one, two):
+        return functional_call(models[0], (one, two), (inputs, inputs.shape[1])).outputs
+
+    together = vmap(outputs)(weights, buffers)
+    for row, model in enumerate(models):
+        alone = model.trace(inputs, inputs.shape[1]).outputs
+        torch.testing.assert_close(together[row], alone, atol=1e-12, rtol=0)
+    together.square().sum().backward()
+    assert all(bool(value.grad.abs().sum() > 0) for value in weights.values())
+
+
+@pytest.mark.parametrize(("cls", "activation"), [(LinearRnn, "linear"), (ReluRnn, "relu")])
+def test_a_tied_readout_is_the_delayed_direction(cls, activation):
+    torch.manual_seed(2)
+    circuit = cls(TASK, tied=True, hidden=3).facts(PulseCircuit)
+    directions = pulse_responses(circuit.W_h, circuit.W_x, 3, activation)
+    np.testing.assert_allclose(circuit.W_y, directions[2], atol=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [1, 2, 3, 6])
+def test_a_spiral_start_has_radii_between_a_half_and_95_percent(hidden):
+    torch.manual_seed(3)
+    weights = recurrent_weights("spiral", hidden).double().numpy()
+    assert weights.shape == (hidden, hidden)
+    radii = np.abs(np.linalg.eigvals(weights))
+    assert ((radii > 0.499) & (radii < 0.951)).all()
+
+
+def test_a_linear_rnn_offers_its_recurrence_and_an_elman_network_does_not():
+    assert LinearRecurrence in LinearRnn.offers
+    assert LinearRecurrence not in Elman.offers
+    recurrence = LinearRnn(TASK).facts(LinearRecurrence)
+    assert recurrence.W_y.shape == (2, 2)
+
+
+@pytest.mark.parametrize("steps", [5, 9])
+def test_one_product_gives_the_states_of_the_loop(steps):
+    torch.manual_seed(4)
+    model = LinearRnn(TASK, hidden=3, init="gaussian").double()
+    inputs = torch.randn(4, 5, 2, dtype=torch.float64)
+    fast = linear_states(model.W_hh, model.W_uh, inputs, steps)
+    torch.testing.assert_close(fast, RecurrentModel.trace(model, inputs, steps).states)
+    assert torch.equal(model.trace(inputs, steps).states, fast)

@@ -1,0 +1,174 @@
+"""The superposition analysis on networks whose answers are known, and where it has none."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from emtkit import RecurrentModel
+from emtkit_std._delay_loss import delay_law, enumerated_loss, zero_predictor_loss
+from emtkit_std._facts import PulseCircuit
+from emtkit_std._pulses import circuit_pulses, circuit_response, measured_pulses
+from emtkit_std.analyses.superposition import Superposition
+from emtkit_std.architectures.elman import Elman
+from emtkit_std.architectures.linear_rnn import LinearRnn
+from emtkit_std.architectures.relu_rnn import ReluRnn
+from emtkit_std.tasks.k_delay import KDelay
+from tests.std.known_nets import look, net_a1, relu_chain, set_weights
+
+MEASURE = Superposition(samples=40_000)
+
+
+def spiral(task: KDelay, readout: str = "linear") -> LinearRnn:
+    model = LinearRnn(task, readout=readout).double()
+    set_weights(model, *net_a1())
+    return model
+
+
+def test_a2_terms_of_the_a1_net_relative_to_the_zero_predictor():
+    task = KDelay(delay=3, density=0.2, steps=41, scored="last")
+    findings = look(Superposition(samples=4000), task, spiral(task))
+    found = findings.scalars
+    expected = {"task_benefit": 0, "mean_correction": 0.027294, "projection": 0.287304}
+    for name, value in {**expected, "composition": -0.051765, "expected_loss": 0.262833}.items():
+        assert found[name] == pytest.approx(value / (0.2 / 3), abs=2e-4)
+    assert found["travelled_angle"] == pytest.approx(150, abs=1e-6)
+    assert found["feature_angle_mean"] == pytest.approx(50, abs=1e-6)
+    assert found["input_norm"] == pytest.approx(1)
+    assert found["represented"] == 1
+    rows = findings.tables["projections"]
+    assert rows["value"][:2].tolist() == pytest.approx([-1.691456, -0.271325], abs=1e-6)
+
+
+@pytest.mark.parametrize("scored", ["recall", "all", "last"])
+@pytest.mark.parametrize("features", [1, 2])
+def test_b8_closed_form_and_fresh_data_agree_for_linear_readouts(scored, features):
+    task = KDelay(delay=2, features=features, density=0.3, importance=0.6, scored=scored)
+    torch.manual_seed(0)
+    model = LinearRnn(task, bias=True, hidden=3).double()
+    with torch.no_grad():
+        model.b_r.add_(0.1)
+    found = look(MEASURE, task, model).scalars
+    assert abs(found["relative_loss"] - found["expected_loss"]) < 4 * found["relative_loss_error"]
+    terms = ("task_benefit", "mean_correction", "projection", "composition")
+    assert sum(found[name] for name in terms) == pytest.approx(found["expected_loss"])
+
+
+def test_a7_a_silent_network_has_relative_loss_one_and_no_regime():
+    task = KDelay(delay=3, density=0.3)
+    model = LinearRnn(task, readout="relu").double()
+    set_weights(model, np.zeros((2, 2)), np.zeros((2, 1)), np.zeros((2, 1)))
+    findings = look(MEASURE, task, model)
+    found = findings.scalars
+    assert abs(found["relative_loss"] - 1) < 4 * found["relative_loss_error"]
+    assert found["regime"] == "undefined"
+    assert "own gains" in findings.reasons["hidden_share"]
+    assert "eigenvalue" in findings.reasons["travelled_angle"]
+
+
+def test_relu_readouts_are_enumerated_for_constant_amplitude():
+    task = KDelay(delay=3, density=0.1, amplitude="constant", steps=8, scored="last")
+    found = look(MEASURE, task, spiral(task, "relu"))
+    assert found.scalars["expected_loss"] == pytest.approx(0.083285 / 0.1, abs=1e-5)
+    assert "linear readout" in found.reasons["composition"]
+    gap = found.scalars["relative_loss"] - found.scalars["expected_loss"]
+    assert abs(gap) < 4 * found.scalars["relative_loss_error"]
+
+
+def test_relu_readouts_have_a_series_when_sparse_and_nothing_when_dense():
+    sparse = KDelay(delay=3, density=0.03, steps=8, scored="last")
+    found = look(MEASURE, sparse, spiral(sparse, "relu")).scalars
+    assert found["expected_loss"] == pytest.approx(0.008859 / 0.01, abs=1e-4)
+    dense = KDelay(delay=3, density=0.5, steps=8, scored="last")
+    findings = look(MEASURE, dense, spiral(dense, "relu"))
+    assert np.isnan(findings.scalars["expected_loss"])
+    assert "trusted up to density 0.05" in findings.reasons["expected_loss"]
+
+
+@pytest.mark.parametrize("cls", [ReluRnn, Elman])
+def test_nonlinear_recurrences_are_enumerated_step_by_step(cls):
+    task = KDelay(delay=2, density=0.3, amplitude="constant", steps=7)
+    torch.manual_seed(4)
+    model = cls(task, hidden=3).double()
+    found = look(MEASURE, task, model).scalars
+    assert abs(found["relative_loss"] - found["expected_loss"]) < 4 * found["relative_loss_error"]
+    law, scored = delay_law(2, 0.3, "constant"), np.arange(7) >= 2
+    exact = enumerated_loss(circuit_response(model.facts(PulseCircuit)), law, scored)
+    assert found["expected_loss"] == exact / zero_predictor_loss(law, scored)
+
+
+def test_the_relu_circuit_is_sparse_and_forgets():
+    task = KDelay(delay=2, density=0.05)
+    model = ReluRnn(task).double()
+    set_weights(model, *relu_chain())
+    found = look(MEASURE, task, model).scalars
+    assert (found["regime"], found["tail"], found["represented"]) == ("sparse", 0, 1)
+    assert found["relative_loss"] < 0.2
+
+
+def test_the_folded_angle_is_given_only_with_the_mirror_symmetry():
+    signed, positive = KDelay(amplitude="signed"), KDelay()
+    found = look(MEASURE, signed, spiral(signed)).scalars
+    assert found["travelled_angle_folded"] == pytest.approx(150)
+    findings = look(MEASURE, positive, spiral(positive))
+    assert "mirror" in findings.reasons["travelled_angle_folded"]
+
+
+@pytest.mark.parametrize(("cls", "hidden"), [(LinearRnn, 2), (Elman, 6), (Elman, 3)])
+def test_pulses_from_the_weights_equal_pulses_that_are_asked(cls, hidden):
+    torch.manual_seed(5)
+    task = KDelay(delay=2, features=2)
+    model = cls(task, hidden=hidden).double()
+    told = circuit_pulses(model.facts(PulseCircuit), 6)
+    asked = measured_pulses(model, 2, 6, 6)
+    np.testing.assert_allclose(asked.projections, told.projections, atol=1e-12)
+
+
+class Opaque(RecurrentModel):
+    """A leaky unit per input that offers no circuit."""
+
+    name = "opaque"
+
+    def __init__(self, task: KDelay) -> None:
+        super().__init__()
+        self.hidden = task.features
+        self.register_buffer("leak", torch.tensor(0.5, dtype=torch.float64))
+
+    def step(self, state: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        return self.get_buffer("leak") * state + inputs
+
+    def read(self, state: torch.Tensor) -> torch.Tensor:
+        return state + 3.0
+
+
+def test_networks_of_another_form_are_asked_for_their_pulses():
+    task = KDelay(delay=1, features=2)
+    findings = look(MEASURE, task, Opaque(task))
+    rows = findings.tables["projections"]
+    own = rows[(rows["feature_in"] == 0) & (rows["feature_out"] == 0)]["value"]
+    np.testing.assert_allclose(own, 0.5 ** np.arange(8))
+    assert "PulseCircuit" in findings.reasons["expected_loss"]
+    assert "PulseCircuit" in findings.reasons["travelled_angle"]
+
+
+def test_fresh_data_do_not_depend_on_the_network():
+    task = KDelay(delay=3, density=0.2)
+    small, large = (LinearRnn(task, hidden=hidden).double() for hidden in (2, 16))
+    silent = [
+        set_weights(m, np.zeros((h, h)), np.zeros((h, 1)), np.zeros((h, 1))) or m
+        for m, h in ((small, 2), (large, 16))
+    ]
+    losses = [look(MEASURE, task, model).scalars["relative_loss"] for model in silent]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("drawing", ["projections", "directions"])
+@pytest.mark.parametrize("hidden", [1, 2, 5])
+def test_drawings_need_findings_alone(drawing, hidden):
+    task = KDelay(delay=2, features=2, density=0.5)
+    torch.manual_seed(6)
+    findings = look(Superposition(samples=10), task, LinearRnn(task, hidden=hidden))
+    figure = Figure()
+    Superposition.drawings[drawing](findings, figure)
+    assert figure.axes
+    assert all(axes.has_data() or axes.texts for axes in figure.axes)

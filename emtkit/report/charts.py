@@ -99,7 +99,13 @@ def draw_box(axes: Axes, panel: Panel) -> Shown:
             one = aggregate(panel.evidence, members, panel.quantity(panel.y), panel.spec.over)
             found.append(one)
             if one.sample is not None:
-                _draw_one_box(axes, places[level] + offset, one.sample.values, width, order)
+                _draw_one_box(
+                    axes,
+                    places[level] + offset,
+                    one.sample.values[~np.isnan(one.sample.values)],
+                    width,
+                    order,
+                )
         if hue is not None:
             axes.plot([], [], color=colour(order), marker=marker(order), ls="", label=hue)
     _finish(axes, panel, False, places)
@@ -150,8 +156,10 @@ def _draw_series(
     for x, one in zip(xs, line, strict=True):
         if one.sample is not None and len(set(one.sample.values)) > 2:
             spots += [(x, float(value)) for value in one.sample.values]
-        if one.low is not None and one.high is not None and one.n > 1:
-            axes.plot([x, x], [one.low, one.high], lw=1.8, solid_capstyle="butt", **look)
+        bounds = one.estimate
+        if bounds is not None and one.n > 1 and np.isfinite(bounds.high - bounds.low):
+            ends = [bounds.low, bounds.high]
+            axes.plot([x, x], ends, lw=1.8, solid_capstyle="butt", **look)
     if spots:
         axes.plot(*zip(*spots, strict=True), ls="", marker=".", ms=4, alpha=0.35, **look)
     values = [float(one.value or 0.0) for one in line]
@@ -162,8 +170,8 @@ def _draw_series(
 def _make_room(axes: Axes, xs: Sequence[float], line: Sequence[Aggregate]) -> None:
     """Count what is drawn with a shift into the limits of the axes, which overlook it."""
     for x, one in zip(xs, line, strict=True):
-        ys = [one.value, one.low, one.high, *(one.sample.values if one.sample is not None else ())]
-        axes.update_datalim([(x, float(y)) for y in ys if y is not None])
+        ys = [one.value, *(one.sample.values if one.sample is not None else ())]
+        axes.update_datalim([(x, float(y)) for y in ys if y == y])
 
 
 def _draw_one_box(

@@ -247,9 +247,9 @@ def _rows_link(rows: Sequence[int]) -> str:
 
 
 def _shown_axes(evidence: Evidence) -> list[str]:
-    """Task, architecture and seed, and whatever else varies."""
-    varying = evidence.varying(range(len(evidence)))
-    return list(dict.fromkeys(["task", "architecture", *varying, "seed"]))
+    """Task, architecture and seed, and whatever else tells the networks apart."""
+    telling = evidence.telling(range(len(evidence)), aside=["seed"])
+    return list(dict.fromkeys(["task", "architecture", *telling, "seed"]))
 
 
 def _cells(evidence: Evidence, axes: Sequence[str]) -> list[CellLine]:
@@ -267,7 +267,7 @@ def _data(content: ReportContent, axes: Sequence[str]) -> str:
     columns = [str(name) for name in evidence.frame.columns]
     rows = list(zip(*(evidence.column(name) for name in columns), strict=True))
     reasons = {row: found for row in range(len(evidence)) if (found := evidence.undefined(row))}
-    only = [axis for axis in axes if axis not in ("seed", "grid")]
+    only = [axis for axis in axes if axis != "seed"]
     data = {
         "study": shlex.quote(content.study),
         "columns": columns,

@@ -79,8 +79,8 @@ def draw_table(evidence: Evidence, spec: Table) -> DrawnTable:
         EmtkitError: a column that does not exist, or a baseline that is neither row nor column.
     """
     rows = evidence.keep(range(len(evidence)), spec.where)
-    row_levels = list(evidence.groups(rows, spec.rows))
-    column_levels = list(evidence.groups(rows, spec.columns))
+    row_levels = evidence.nested(rows, spec.rows)
+    column_levels = evidence.nested(rows, spec.columns)
     groups = evidence.groups(rows, (*spec.rows, *spec.columns))
     entries: dict[Place, Entry] = {}
     for r, left in enumerate(row_levels):

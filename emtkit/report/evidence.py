@@ -53,6 +53,10 @@ class Evidence:
         for name in map(str, frame.columns):
             self._labels.setdefault(name.partition(".")[0], []).append(name)
         self._causes = _causes(self.reasons)
+        self._undefined: dict[str, dict[str, str]] = {}
+        for (cell, label, scalar), cause in self._causes.items():
+            if scalar:
+                self._undefined.setdefault(cell, {})[f"{label}.{scalar}"] = cause.reason
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -119,6 +123,29 @@ class Evidence:
         if any(self.column(other)[row] is not None for other in siblings):
             return Cause("undefined", f"{name} has no value")
         return Cause("missing", f"{label} has not been measured")
+
+    def labels(self) -> list[str]:
+        """Training, test and every analysis that has said something, or said why not."""
+        read = [name for name in self._labels if f"{name}." not in AXIS_FAMILIES]
+        numbers = [name for name in read if any("." in column for column in self._labels[name])]
+        return list(dict.fromkeys([*numbers, *(key[1] for key in self._causes if key[1])]))
+
+    def label_cause(self, row: int, label: str) -> Cause:
+        """How one analysis of one cell stands; a traceback in full where it failed."""
+        cell = str(self.column("cell")[row])
+        status = str(self.column("status")[row])
+        if status in _WORDS:
+            found = self._causes.get((cell, "train", ""))
+            return Cause(_WORDS[status], found.reason if found else self._reason_of(row))
+        known = [name for name in self._labels.get(label, []) if "." in name]
+        if any(self.column(name)[row] is not None for name in known):
+            return Cause("done")
+        return self._causes.get((cell, label, ""), Cause("missing", "not measured"))
+
+    def undefined(self, row: int) -> dict[str, str]:
+        """The reason of every number that this cell's analyses could not define."""
+        cell = str(self.column("cell")[row])
+        return self._undefined.get(cell, {})
 
     def _level_column(self, name: str) -> list[Any]:
         if name not in self._levels:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
-import seaborn
 from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -24,7 +23,7 @@ from emtkit.errors import EmtkitError
 from emtkit.report.charts import Panel, Shown, draw_box, draw_line
 from emtkit.report.evidence import Evidence, level_text
 from emtkit.report.maps import draw_heatmap, draw_phase_diagram, draw_scale, grid_of, scale_of
-from emtkit.report.palette import GRID, INK
+from emtkit.report.palette import COLOURS, GRID, INK
 from emtkit.report.specimens import Specimen, short_name
 from emtkit.study.views import Figure
 
@@ -154,16 +153,16 @@ def inline_svg(drawn: Drawn) -> str:
 @contextmanager
 def style(*, text_as_paths: bool = True) -> Iterator[None]:
     """The look of all figures: colour-blind safe, thin lines, deterministic SVG."""
-    look = {
-        **seaborn.axes_style("ticks"),
+    look: Any = {
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
         "axes.titlesize": "medium",
+        "axes.linewidth": 0.9,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
-        "axes.prop_cycle": rcsetup.cycler(color=seaborn.color_palette("colorblind").as_hex()),
+        "axes.prop_cycle": rcsetup.cycler(color=COLOURS),
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
         "font.size": 10.0,

@@ -16,6 +16,9 @@ from emtkit.report.table import Box, DrawnTable, Entry, entry_details
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+Link = Callable[[Sequence[str]], str]
+"""From the keys behind a number to the address that shows those cells; empty for none."""
+
 _CSV_COLUMNS = [
     *("value", "estimate", "low", "high"),
     *("n", "total", "failed", "lost", "not_applicable", "missing", "undefined", "left_out"),
@@ -41,31 +44,31 @@ def to_markdown(table: DrawnTable) -> str:
     """A pipe table with footnotes below it."""
 
     def cell(box: Box) -> str:
-        text = _markdown(box_text(box, table))
+        text = markdown_text(box_text(box, table))
         text = f"**{text}**" if box.bold else text
         return text + "".join(f"[^{note}]" for note in _labels(table, box.notes))
 
-    heads = [_markdown(head) for head in (*table.row_axes, *_flat_headings(table))]
+    heads = [markdown_text(head) for head in (*table.row_axes, *_flat_headings(table))]
     lines = [_pipe(heads), _pipe(["---"] * len(table.row_axes) + ["---:"] * len(table.headings))]
     for row, line in zip(table.rows, table.body, strict=True):
-        lines.append(_pipe([*(_markdown(level_text(x)) for x in row), *map(cell, line)]))
-    below = [f"*{_markdown(remark)}*" for remark in (*table.remarks, *_differences(table))]
+        lines.append(_pipe([*(markdown_text(level_text(x)) for x in row), *map(cell, line)]))
+    below = [f"*{markdown_text(remark)}*" for remark in (*table.remarks, *_differences(table))]
     numbers = range(1, len(table.notes) + 1)
     notes = [
-        f"[^{label}]: {_markdown(note)}"
+        f"[^{label}]: {markdown_text(note)}"
         for label, note in zip(_labels(table, numbers), table.notes, strict=True)
     ]
-    parts = [f"**{_markdown(table.caption or table.name)}**", "\n".join(lines)]
+    parts = [f"**{markdown_text(table.caption or table.name)}**", "\n".join(lines)]
     return "\n\n".join([*parts, *below, *notes]) + "\n"
 
 
-def to_html(table: DrawnTable, link: Callable[[Entry], str] | None = None) -> str:
-    """A table element; every number carries its account, and its link where `link` gives one."""
+def to_html(table: DrawnTable, link: Link | None = None) -> str:
+    """A table element with its notes; every number carries its account, and its link."""
 
     def cell(box: Box) -> str:
         details = " | ".join(_account(entry) for entry in box.entries)
         text = escape(box.text)
-        if link is not None and (target := link(box.entries[0])):
+        if link is not None and (target := link(box.entries[0].found.cells)):
             text = f'<a href="{escape(target)}">{text}</a>'
         if box.bold:
             text = f"<strong>{text}</strong>"
@@ -80,6 +83,7 @@ def to_html(table: DrawnTable, link: Callable[[Entry], str] | None = None) -> st
 
     heads = [*table.row_axes, *_flat_headings(table)]
     lines = [
+        f'<div class="scroll" role="region" tabindex="0" aria-label="Table {escape(table.name)}">',
         f'<table class="data"><caption>{escape(table.caption or table.name)}</caption>',
         "<thead><tr>",
         *(f'<th scope="col">{escape(head)}</th>' for head in heads),
@@ -88,12 +92,16 @@ def to_html(table: DrawnTable, link: Callable[[Entry], str] | None = None) -> st
     for row, line in zip(table.rows, table.body, strict=True):
         left = "".join(f'<th scope="row">{escape(level_text(level))}</th>' for level in row)
         lines.append(f"<tr>{left}{''.join(map(cell, line))}</tr>")
-    lines.append("</tbody></table>")
-    below = "".join(f"<li>{escape(remark)}</li>" for remark in _below(table))
+    lines.append("</tbody></table></div>")
+    below = "".join(f"<li>{escape(remark)}</li>" for remark in table.remarks)
     notes = "".join(
         f"<li><sup>{place}</sup> {escape(note)}</li>" for place, note in enumerate(table.notes, 1)
     )
-    return "\n".join(lines) + f'\n<ul class="notes">{below}{notes}</ul>\n'
+    lines.append(f'<ul class="notes">{below}{notes}</ul>')
+    if apart := [f"<li>{escape(line)}</li>" for line in _differences(table)]:
+        head = f"<summary>{len(apart)} differences to the baseline</summary>"
+        lines.append(f'<details class="notes">{head}<ul>{"".join(apart)}</ul></details>')
+    return "\n".join(lines) + "\n"
 
 
 def to_terminal(table: DrawnTable) -> RichTable:
@@ -116,6 +124,12 @@ def to_terminal(table: DrawnTable) -> RichTable:
     drawn.caption = Text("\n".join([*_below(table), *notes]))
     drawn.caption_justify = "left"
     return drawn
+
+
+def markdown_text(text: str) -> str:
+    """Text in which Markdown finds no markup, on one line."""
+    plain = re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
+    return re.sub(r"\s+", " ", plain)
 
 
 def box_text(box: Box, table: DrawnTable) -> str:
@@ -190,11 +204,6 @@ def _labels(table: DrawnTable, notes: Sequence[int]) -> list[str]:
 
 def _pipe(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _markdown(text: str) -> str:
-    plain = re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
-    return re.sub(r"\s+", " ", plain)
 
 
 def _superscript(notes: Sequence[int]) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
@@ -68,6 +67,8 @@ def scale_of(grids: Sequence[Grid]) -> Scale:
 
 def draw_heatmap(axes: Axes, grid: Grid, scale: Scale) -> Shown:
     """The value as colour, each level a row or column; written out where there is room."""
+    import seaborn  # takes two seconds to import, which other figures need not pay
+
     panel = grid.panel
     numbers = _numbers(grid, scale)
     texts = np.array([[_short(one) for one in row] for row in grid.found])

@@ -41,10 +41,10 @@ def p_text(p: float | None) -> str:
 
 
 def difference_text(found: Difference, p: float | None, specification: str | None = None) -> str:
-    """A difference with its interval, corrected p and effect size, in one line."""
+    """A difference with its interval and, where it was tested, corrected p and effect size."""
     value = number_text(found.estimate.value, specification)
     sign = "+" if found.estimate.value > 0 else ""
-    parts = [f"{sign}{value} {interval_text(found.estimate, specification)}"]
-    if p is not None:
-        parts.append(p_text(p))
-    return ", ".join([*parts, f"d = {number_text(found.effect, '.2f')}"])
+    text = f"{sign}{value} {interval_text(found.estimate, specification)}"
+    if p is None:
+        return text
+    return f"{text}, {p_text(p)}, d = {number_text(found.effect, '.2f')}"

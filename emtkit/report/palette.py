@@ -7,14 +7,15 @@ INK = "#1d2129"
 
 GRID = "#dcdfe4"
 
-_COLOURS = ("#0173b2", "#de8f05", "#029e73", "#cc78bc", "#ca9161", "#56b4e9", "#d55e00", "#949494")
+COLOURS = ("#0173b2", "#de8f05", "#029e73", "#cc78bc", "#ca9161", "#56b4e9", "#d55e00", "#949494")
+"""Seaborn's colour-blind palette, less the two that print too pale."""
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _DASHES = ("-", "--", "-.", ":")
 
 
 def colour(place: int) -> str:
-    """The colour of the series at this place (seaborn's colour-blind palette)."""
-    return _COLOURS[place % len(_COLOURS)]
+    """The colour of the series at this place ."""
+    return COLOURS[place % len(COLOURS)]
 
 
 def marker(place: int) -> str:
@@ -24,4 +25,4 @@ def marker(place: int) -> str:
 
 def dash(place: int) -> str:
     """The dash of the series at this place; it changes when colours begin again."""
-    return _DASHES[place // len(_COLOURS) % len(_DASHES)]
+    return _DASHES[place // len(COLOURS) % len(_DASHES)]

@@ -23,6 +23,8 @@ from emtkit_std._facts import DelayLaw, HistoryLaw
 
 Array = NDArray[np.float64]
 
+LARGEST = 1e50
+"""Steps from the first state beyond this on are left out: their squares would overflow."""
 KINK = 1e-3
 """A relative change of the Jacobian, on the two sides of a point, that betrays a kink."""
 
@@ -98,7 +100,7 @@ def run(subject: Subject, sequences: int, steps: int, span: int) -> Run:
     """Run `sequences` for `steps` autonomous steps (where the task has any) after the inputs.
 
     Raises:
-        NotApplicable: fewer than two steps hold a whole history, or the states overflow.
+        NotApplicable: fewer than three steps hold a whole history in numbers that stay bounded.
     """
     batch = draw(subject, sequences, steps)
     with torch.no_grad():
@@ -107,13 +109,14 @@ def run(subject: Subject, sequences: int, steps: int, span: int) -> Run:
     if law_of(subject) is not None:
         scored = batch.targets[:, batch.driven :]
         sequence = torch.cat([batch.inputs[:, : batch.driven], scored], 1)
-    finite = trace.states.isfinite().all(-1).all(0)
-    steps_used = int(finite.long().cumprod(0).sum())
+    bounded = (trace.states.abs() < LARGEST).all(-1).all(0)
+    steps_used = int(bounded.long().cumprod(0).sum())
     first = span - 1
     if steps_used < first + 3:
         raise NotApplicable(
-            f"only {max(0, steps_used - first)} steps hold a whole history of {span} items in "
-            f"finite numbers (of {batch.steps} steps, {steps_used} are finite); three are needed"
+            f"only {max(0, steps_used - first)} steps hold a whole history of {span} items (the "
+            f"states of {steps_used} of {batch.steps} steps stay below {LARGEST:g}); three are "
+            "needed"
         )
     extras = {name: _numpy(value[:, :steps_used]) for name, value in trace.extras.items()}
     return Run(

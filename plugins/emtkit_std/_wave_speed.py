@@ -29,6 +29,8 @@ Shuffle = Literal["columns", "time"]
 PEAK_REQUIRED = 0.5
 MOTION_REQUIRED = 0.1
 TIE = 1e-9
+ROUNDING = 1e-12
+"""What a static field leaves of itself when its mean is taken off counts as nothing."""
 SPEEDS = np.arange(-300, 301) / 100.0
 
 
@@ -36,7 +38,7 @@ SPEEDS = np.arange(-300, 301) / 100.0
 class LagSpeed:
     """Speed from the lag of the largest correlation; NaN when `peak` = max C_1 is below 0.5.
 
-    `lags[D-1]` is the lag at distance D = 1..s-1.
+    `lags[D-1]` is the lag at distance D = 1, 2, .. up to the last that still correlates by 0.5.
     """
 
     speed: float
@@ -98,16 +100,18 @@ def lag_speed(field: Wavefield) -> LagSpeed:
     leave no direction: NaN.
     """
     first = _best_lag(field, 1, 0)
-    peak = first.value
-    if not peak >= PEAK_REQUIRED or field.history < 3:
-        return LagSpeed(float("nan"), peak, ())
-    lags = [first.lag]
-    for distance in range(2, field.history):
-        lags.append(_best_lag(field, distance, distance * first.lag).lag)
-    distances = np.arange(1, field.history)
-    slowness = float(distances @ np.array(lags))
-    speed = float(distances @ distances) / slowness if slowness != 0 else float("nan")
-    return LagSpeed(speed, peak, tuple(lags))
+    if not first.value >= PEAK_REQUIRED or field.history < 3:
+        return LagSpeed(float("nan"), first.value, ())
+    squares, products, lags = 0, 0, []
+    for distance in range(1, field.history):
+        best = _best_lag(field, distance, distance * first.lag)
+        if not best.value >= PEAK_REQUIRED:
+            break
+        lags.append(best.lag)
+        squares += distance * distance
+        products += distance * best.lag
+    speed = squares / products if products != 0 else float("nan")
+    return LagSpeed(speed, first.value, tuple(lags))
 
 
 def spectrum(field: Wavefield, centre: Centre = "time") -> Spectrum:
@@ -209,6 +213,8 @@ def _windowed(field: Wavefield, centre: Centre) -> Array:
     else:
         mean = np.full((1, 1, 1, 1), float(field.values[..., field.kept].mean()))
     centred = np.where(field.kept, field.values - mean, 0.0)
+    if np.linalg.norm(centred) <= ROUNDING * np.linalg.norm(field.values):
+        centred = np.zeros_like(centred)
     return np.asarray(centred * _hann(steps)[None, :, None, None])
 
 

@@ -47,6 +47,10 @@ class Wavefield:
         """Number of columns s."""
         return int(self.values.shape[2])
 
+    def first(self, sequences: int) -> Wavefield:
+        """The first `sequences` sequences."""
+        return Wavefield(self.values[:sequences], self.kept)
+
     def until(self, steps: int) -> Wavefield:
         """The first `steps` steps."""
         return Wavefield(self.values[:, :steps], self.kept)
@@ -106,21 +110,19 @@ def field_of(values: Array, kept: Mask | None = None) -> Wavefield:
 def coordinates(
     states: Array, basis: Array, history: int, kept: Mask | None = None, offset: Array | None = None
 ) -> Coordinates:
-    """Z = Psi^+ (h - offset) on the kept columns of the basis; not the ambient projection.
+    """Z = Psi^+ (h - offset), of which the kept coordinates are shown; not the ambient projection.
 
-    `offset` (H) is the fixed point or mean of a network with bias.
+    All of Psi is inverted, so that what is not kept does not leak into what is. `offset` (H) is the
+    fixed point or mean of a network with bias.
     """
     dimension = basis.shape[1] // history
     whole = np.ones((history, dimension), dtype=bool) if kept is None else kept
-    columns = basis[:, whole.ravel()]
     centred = states if offset is None else states - offset
-    reached = centred @ np.linalg.pinv(columns).T
-    values = np.zeros((*states.shape[:2], history * dimension))
-    values[..., whole.ravel()] = reached
+    reached = centred @ np.linalg.pinv(basis).T
     norm = float(np.linalg.norm(centred))
-    missed = float(np.linalg.norm(centred - reached @ columns.T))
-    field = Wavefield(values.reshape(*states.shape[:2], history, dimension), whole)
-    return Coordinates(field, missed / norm if norm > 0 else float("nan"))
+    missed = float(np.linalg.norm(centred - reached @ basis.T))
+    values = reached.reshape(*states.shape[:2], history, dimension)
+    return Coordinates(field_of(values, whole), missed / norm if norm > 0 else float("nan"))
 
 
 def sliding_history(values: Array, history: int) -> Array:
@@ -190,9 +192,8 @@ def operator_residuals(
     size = basis.shape[1]
     dimension = size // history
     chosen = np.ones(size, dtype=bool) if kept is None else kept.ravel()
-    columns = basis[:, chosen]
-    inverse = np.linalg.pinv(columns) if dual is None else dual
-    measured = inverse @ jacobian @ columns
+    inverse = np.linalg.pinv(basis)[chosen] if dual is None else dual
+    measured = inverse @ jacobian @ basis[:, chosen]
     theory = np.eye(size, k=dimension)
     theory[size - dimension :] = operator
     theory = theory[np.ix_(chosen, chosen)]

@@ -12,9 +12,9 @@ from emtkit import Batch, Stream
 from emtkit_std._facts import HistoryLaw, LinearRecurrence
 from emtkit_std._wavefield import NativeColumns
 from emtkit_std.architectures.attention import Attention
-from emtkit_std.architectures.diagonal_ssm import DiagonalSSM
-from emtkit_std.architectures.twm_attention import TWMAttention
-from emtkit_std.architectures.twm_linear import TWMLinear
+from emtkit_std.architectures.diagonal_ssm import DiagonalSsm
+from emtkit_std.architectures.twm_attention import TwmAttention
+from emtkit_std.architectures.twm_linear import TwmLinear
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 
@@ -45,14 +45,14 @@ def small(rule: str) -> HistoryDependentSystem:
 def test_check_5_the_exact_linear_boundary_is_the_task_bit_for_bit(rule):
     task = HistoryDependentSystem(rule=rule)
     batch = draw(task, 16, 1000)
-    assert torch.equal(outputs_of(TWMLinear(task, exact=True), batch), targets_of(batch))
+    assert torch.equal(outputs_of(TwmLinear(task, exact=True), batch), targets_of(batch))
 
 
 @pytest.mark.parametrize("rule", ["waves_t3", "waves_t4"])
 def test_check_5_at_four_by_four(rule):
     task = small(rule)
     batch = draw(task, 16, 200)
-    assert torch.equal(outputs_of(TWMLinear(task, exact=True), batch), targets_of(batch))
+    assert torch.equal(outputs_of(TwmLinear(task, exact=True), batch), targets_of(batch))
 
 
 def test_the_waves_rules_are_those_of_the_notes():
@@ -69,7 +69,7 @@ def test_the_waves_rules_are_those_of_the_notes():
 def test_check_6_hidden_in_a_random_basis(s, d, hidden):
     torch.manual_seed(0)
     task = HistoryDependentSystem(rule="repeat", history=s, dimension=d)
-    model = TWMLinear(task, exact=True, basis="random", hidden=hidden).double()
+    model = TwmLinear(task, exact=True, basis="random", hidden=hidden).double()
     batch = draw(task, 16, 1000)
     assert float((outputs_of(model, batch) - targets_of(batch)).abs().max()) < 1e-8
     psi = model.facts(NativeColumns).basis
@@ -91,8 +91,8 @@ def test_check_13_adding_inputs_pollutes_rules_that_read_newer_columns(rule, fir
     task = small(rule)
     batch = draw(task, 1024, 4)
     targets = targets_of(batch)
-    clamped = outputs_of(TWMLinear(task, exact=True), batch)
-    added = outputs_of(TWMLinear(task, exact=True, input_mode="add"), batch)
+    clamped = outputs_of(TwmLinear(task, exact=True), batch)
+    added = outputs_of(TwmLinear(task, exact=True, input_mode="add"), batch)
     assert torch.equal(clamped, targets)
     assert accuracy(added[:, 0], targets[:, 0]) == pytest.approx(first, abs=0.02)
     assert float((added[:, 0] - targets[:, 0]).square().mean()) == pytest.approx(error, abs=0.02)
@@ -105,7 +105,7 @@ def test_check_7_without_positions_attention_is_blind_to_the_order():
     silence = torch.zeros(32, 4).double()
     shuffled = columns[:, [2, 0, 1, 3]].flatten(1)
     for position, blind in (("none", True), ("onehot", False), ("learned", False)):
-        model = TWMAttention(task, position=position, heads=2).double()
+        model = TwmAttention(task, position=position, heads=2).double()
         written = model.read(model.step(columns.flatten(1), silence))
         again = model.read(model.step(shuffled, silence))
         gap = float((written - again).detach().abs().max())
@@ -117,7 +117,7 @@ def test_check_8_constructed_attention_on_repeat_copy():
     batch = draw(task, 64, 1000)
     targets = targets_of(batch)
     runs = {
-        strength: outputs_of(TWMAttention(task, position="onehot", exact_strength=strength), batch)
+        strength: outputs_of(TwmAttention(task, position="onehot", exact_strength=strength), batch)
         for strength in (4.0, 6.0, 8.0)
     }
     first = float((runs[8.0][:, 0] - targets[:, 0]).square().mean().sqrt())
@@ -132,7 +132,7 @@ def test_check_8_constructed_attention_on_repeat_copy():
 def test_check_8_constructed_attention_on_four_lags():
     task = small("waves_t4")
     batch = draw(task, 64, 1000)
-    model = TWMAttention(task, heads=4, position="onehot", exact_strength=12.0)
+    model = TwmAttention(task, heads=4, position="onehot", exact_strength=12.0)
     outputs, targets = outputs_of(model, batch), targets_of(batch)
     first = float((outputs[:, 0] - targets[:, 0]).square().mean().sqrt())
     assert first == pytest.approx(2.1e-5, rel=0.5)
@@ -142,7 +142,7 @@ def test_check_8_constructed_attention_on_four_lags():
 def test_attention_maps_are_part_of_the_trace_and_sum_to_one():
     task = small("waves_t4")
     batch = draw(task, 5, 6)
-    model = TWMAttention(task, heads=4, position="onehot", exact_strength=8.0)
+    model = TwmAttention(task, heads=4, position="onehot", exact_strength=8.0)
     maps = model(batch.inputs[:, :4].float(), 10).extras["attention"]
     assert maps.shape == (5, 10, 4, 4)
     torch.testing.assert_close(maps.sum(-1), torch.ones(5, 10, 4))
@@ -161,34 +161,34 @@ def test_attention_maps_are_part_of_the_trace_and_sum_to_one():
     ],
 )
 def test_parameter_counts_of_attention_boundaries(parameters, count):
-    model = TWMAttention(small("repeat"), **parameters)
+    model = TwmAttention(small("repeat"), **parameters)
     assert sum(p.numel() for p in model.parameters()) == count
-    assert sum(p.numel() for p in TWMLinear(small("repeat")).parameters()) == 64
+    assert sum(p.numel() for p in TwmLinear(small("repeat")).parameters()) == 64
 
 
 def test_a_bounded_boundary_keeps_outputs_within_one():
     torch.manual_seed(0)
     task = small("repeat")
     batch = draw(task, 4, 50)
-    model = TWMAttention(task, boundary_activation="tanh")
+    model = TwmAttention(task, boundary_activation="tanh")
     assert float(outputs_of(model, batch).abs().max()) <= 1
 
 
 def test_pairs_that_do_not_apply_say_why():
     delay, rule = KDelay(), small("waves_t4")
     exact = {"exact": False, "basis": "native", "hidden": None}
-    assert "HistoryLaw" in (TWMLinear.accepts(delay, exact) or "")
-    assert TWMLinear.accepts(rule, exact) is None
-    assert "16" in (TWMLinear.accepts(rule, exact | {"hidden": 20}) or "")
+    assert "HistoryLaw" in (TwmLinear.accepts(delay, exact) or "")
+    assert TwmLinear.accepts(rule, exact) is None
+    assert "16" in (TwmLinear.accepts(rule, exact | {"hidden": 20}) or "")
     assert "cannot hold" in (
-        TWMLinear.accepts(rule, exact | {"basis": "random", "hidden": 8}) or ""
+        TwmLinear.accepts(rule, exact | {"basis": "random", "hidden": 8}) or ""
     )
     heads = {"exact_strength": 8.0, "position": "onehot", "heads": 1}
-    assert "4 columns" in (TWMAttention.accepts(rule, heads) or "")
-    assert "onehot" in (TWMAttention.accepts(rule, heads | {"position": "none"}) or "")
-    assert "HistoryLaw" in (TWMAttention.accepts(delay, heads) or "")
-    assert not TWMAttention.trains(heads)
-    assert TWMLinear.trains(exact)
+    assert "4 columns" in (TwmAttention.accepts(rule, heads) or "")
+    assert "onehot" in (TwmAttention.accepts(rule, heads | {"position": "none"}) or "")
+    assert "HistoryLaw" in (TwmAttention.accepts(delay, heads) or "")
+    assert not TwmAttention.trains(heads)
+    assert TwmLinear.trains(exact)
 
 
 def test_attention_answers_without_a_look_ahead_and_goes_on_with_its_own_output():
@@ -239,7 +239,7 @@ def test_attention_refuses_what_it_cannot_hear():
 def test_the_state_space_is_its_dense_form(kind):
     torch.manual_seed(0)
     task = KDelay(features=2)
-    model = DiagonalSSM(task, hidden=12, kind=kind).double()
+    model = DiagonalSsm(task, hidden=12, kind=kind).double()
     dense = model.facts(LinearRecurrence)
     inputs = torch.randn(3, 7, 2).double()
     trace = model(inputs, 9)
@@ -256,18 +256,18 @@ def test_the_state_space_is_its_dense_form(kind):
 
 def test_a_shift_state_space_holds_a_delay_exactly():
     task = KDelay(delay=3)
-    model = DiagonalSSM(task, hidden=5, kind="shift").double()
+    model = DiagonalSsm(task, hidden=5, kind="shift").double()
     with torch.no_grad():
         model.W_r.copy_(torch.eye(5)[3:4])
         model.b_r.zero_()
     batch = task.sample(16, Stream(None, "test", dtype=torch.float64))
     assert torch.equal(model(batch.inputs, batch.steps).outputs, batch.targets)
     odd = {"hidden": 5, "kind": "diagonal"}
-    assert "odd" in (DiagonalSSM.accepts(task, odd) or "")
+    assert "odd" in (DiagonalSsm.accepts(task, odd) or "")
 
 
 @pytest.mark.parametrize("rule", ["repeat", "waves_t4"])
 def test_the_law_is_what_the_boundaries_take(rule):
     law = small(rule).facts(HistoryLaw)
-    exact = TWMLinear(small(rule), exact=True).boundary
+    exact = TwmLinear(small(rule), exact=True).boundary
     np.testing.assert_array_equal(exact.numpy(), law.phi[-4:])

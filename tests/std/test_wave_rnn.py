@@ -11,8 +11,8 @@ import torch
 from emtkit import Batch, Channels, Stream, Task
 from emtkit_std._facts import PulseCircuit
 from emtkit_std._wavefield import NativeColumns
-from emtkit_std.architectures.irnn import IRNN
-from emtkit_std.architectures.wave_rnn import WaveRNN
+from emtkit_std.architectures.irnn import IdentityRnn
+from emtkit_std.architectures.wave_rnn import WaveRnn
 
 
 @dataclass
@@ -34,9 +34,9 @@ class Sized(Task):
         raise NotImplementedError
 
 
-def bare(inputs: int, sites: int, **parameters: object) -> WaveRNN:
+def bare(inputs: int, sites: int, **parameters: object) -> WaveRnn:
     """A linear wave-RNN in float64 without its random conv bias: a buffer with nothing trained."""
-    model = WaveRNN(Sized(inputs, inputs), sites=sites, activation="linear", **parameters).double()
+    model = WaveRnn(Sized(inputs, inputs), sites=sites, activation="linear", **parameters).double()
     with torch.no_grad():
         model.kernel_bias.zero_()
         model.W_r.zero_()
@@ -61,7 +61,7 @@ def test_check_1_the_shift_kernel_moves_an_impulse_down_the_ring_without_error()
 
 
 def test_check_1_its_recurrence_is_a_permutation_of_roots_of_unity():
-    W_h = WaveRNN(Sized(3, 3), sites=8).facts(PulseCircuit).W_h
+    W_h = WaveRnn(Sized(3, 3), sites=8).facts(PulseCircuit).W_h
     assert ((W_h == 0) | (W_h == 1)).all()
     assert (W_h.sum(0) == 1).all()
     assert (W_h.sum(1) == 1).all()
@@ -75,7 +75,7 @@ def test_check_1_its_recurrence_is_a_permutation_of_roots_of_unity():
 @pytest.mark.parametrize("boundary", ["circular", "open"])
 def test_the_dense_form_is_the_convolution(boundary):
     torch.manual_seed(0)
-    model = WaveRNN(Sized(2, 3), channels=3, sites=5, kernel="random", boundary=boundary).double()
+    model = WaveRnn(Sized(2, 3), channels=3, sites=5, kernel="random", boundary=boundary).double()
     dense = model.facts(PulseCircuit)
     state, inputs = torch.randn(4, 15).double(), torch.randn(4, 2).double()
     before = state.numpy() @ dense.W_h.T + inputs.numpy() @ dense.W_x.T + dense.b_h
@@ -103,7 +103,7 @@ def test_the_dense_form_is_the_convolution(boundary):
     ],
 )
 def test_check_2_parameter_counts(sites, channels, inputs, outputs, stored):
-    model = WaveRNN(Sized(inputs, outputs), channels=channels, sites=sites)
+    model = WaveRnn(Sized(inputs, outputs), channels=channels, sites=sites)
     assert sum(parameter.numel() for parameter in model.parameters()) == stored
 
 
@@ -111,26 +111,26 @@ def test_check_2_the_identity_kernel_does_not_move_and_the_baseline_starts_as_th
     model = bare(2, 6, kernel="identity")
     state = impulse(2, 6, 3)
     assert torch.equal(model.step(state, torch.zeros(1, 2).double()), state)
-    assert torch.equal(IRNN(Sized(2, 2), hidden=7).W_hh, torch.eye(7))
-    rolled = IRNN(Sized(2, 2), hidden=7, start="shift").W_hh.detach().numpy()
-    ring = WaveRNN(Sized(1, 1), sites=7).facts(PulseCircuit).W_h
+    assert torch.equal(IdentityRnn(Sized(2, 2), hidden=7).W_hh, torch.eye(7))
+    rolled = IdentityRnn(Sized(2, 2), hidden=7, start="shift").W_hh.detach().numpy()
+    ring = WaveRnn(Sized(1, 1), sites=7).facts(PulseCircuit).W_h
     assert (rolled == ring).all()
 
 
 def test_inputs_are_written_at_the_source():
-    one_each = WaveRNN(Sized(3, 3), sites=4).W_uh.reshape(3, 4, 3)
+    one_each = WaveRnn(Sized(3, 3), sites=4).W_uh.reshape(3, 4, 3)
     assert torch.equal(one_each[:, 0], torch.eye(3))
     assert one_each[:, 1:].abs().max() == 0
-    everywhere = WaveRNN(Sized(3, 3), sites=4, input_init="ones").W_uh.reshape(3, 4, 3)
+    everywhere = WaveRnn(Sized(3, 3), sites=4, input_init="ones").W_uh.reshape(3, 4, 3)
     assert torch.equal(everywhere[:, 0], torch.ones(3, 3))
-    last = WaveRNN(Sized(3, 3), sites=4, boundary="open").W_uh.reshape(3, 4, 3)
+    last = WaveRnn(Sized(3, 3), sites=4, boundary="open").W_uh.reshape(3, 4, 3)
     assert torch.equal(last[:, 3], torch.eye(3))
-    fewer = WaveRNN(Sized(3, 3), channels=2, sites=4).W_uh.reshape(2, 4, 3)
+    fewer = WaveRnn(Sized(3, 3), channels=2, sites=4).W_uh.reshape(2, 4, 3)
     assert torch.equal(fewer[:, 0], torch.tensor([[1.0, 0, 1], [0, 1, 0]]))
-    assert WaveRNN(Sized(3, 3), input_init="normal").W_uh.abs().max() < 0.01
+    assert WaveRnn(Sized(3, 3), input_init="normal").W_uh.abs().max() < 0.01
 
 
-def comb(model: WaveRNN, taps: list[int]) -> None:
+def comb(model: WaveRnn, taps: list[int]) -> None:
     """Read channel j's sites `taps` into output j."""
     readout = model.W_r.reshape(model.channels, model.channels, model.sites)
     for channel in range(model.channels):

@@ -34,8 +34,8 @@ class AttentionBoundary(Analysis):
     `kronecker_rank` of F (singular values above `tolerance` of the largest), `linearity` (R^2 of
     the written columns under the best linear F of the states met: 1 if content does not steer
     attention), `boundary_error` ||F - f||_F / ||f||_F against the task's rule, `leak` (largest
-    share over heads that misses the favourite column) and `safe_horizon` = .3 s / leak, the steps for
-    which a constructed rule holds. W_K and W_Q are seen through their product alone.
+    share over heads that misses the favourite column) and `safe_horizon` = .3 s / leak, the steps
+    for which a constructed rule holds. W_K and W_Q are seen through their product alone.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eq. 8.
     """

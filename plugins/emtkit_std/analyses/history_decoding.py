@@ -19,6 +19,8 @@ from emtkit_std._projections import order_parameters
 from emtkit_std._wave_drawings import draw_decoding, draw_overlap
 from emtkit_std._wavefield import sliding_history
 
+JACOBIAN_SEQUENCES = 8
+
 
 class HistoryDecoding(Analysis):
     """R^2 of x(t-k) from the state by one affine map for all t, and the geometry of the past.
@@ -45,7 +47,7 @@ class HistoryDecoding(Analysis):
     def __init__(
         self,
         *,
-        sequences: Annotated[int, Field(ge=16)] = 256,
+        sequences: Annotated[int, Field(ge=16)] = 1024,
         steps: Annotated[int, Field(ge=3)] = 32,
         lags: Annotated[int, Field(ge=1)] | None = None,
     ) -> None:
@@ -102,7 +104,7 @@ class _Order:
 
 
 def _past(subject: Subject) -> _Past:
-    batch = draw(subject, 16, 1)
+    batch = draw(subject, JACOBIAN_SEQUENCES, 1)
     autonomous = batch.steps > batch.driven
     step = batch.driven if autonomous else batch.steps - 1
     found = input_jacobians(subject, batch, step)
@@ -117,10 +119,12 @@ def _past(subject: Subject) -> _Past:
 
 
 def _order(subject: Subject, projections: Array) -> _Order:
-    if DelayLaw not in subject.task.offers:
-        missing = {"hidden_share": f"{subject.task.name} has no law of delays"}
-        return _Order({"hidden_share": float("nan"), "regime": "undefined"}, missing)
-    found = order_parameters(projections, subject.task.facts(DelayLaw))
+    try:
+        law = subject.fact(DelayLaw)
+    except NotApplicable as why:
+        undefined: dict[str, Scalar] = {"hidden_share": float("nan"), "regime": "undefined"}
+        return _Order(undefined, {"hidden_share": str(why)})
+    found = order_parameters(projections, law)
     scalars: dict[str, Scalar] = {"hidden_share": found.hidden_share, "regime": found.regime}
     return _Order(scalars, {"hidden_share": found.reason})
 

@@ -43,6 +43,7 @@ from emtkit_std._wavefield import (
 )
 
 THRESHOLD = 0.9
+NULL_SEQUENCES = 32
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class _Said:
     reasons: dict[str, str]
 
 
-class TWMWaves(Analysis):
+class TwmWaves(Analysis):
     """The state as s columns of d values: does content move a column a step, and f write the last?
 
     Columns come from `basis`: `native` (models built of columns), `emt` (Algorithm 1, dual, at the
@@ -156,7 +157,8 @@ class TWMWaves(Analysis):
         states = seen.states[:, seen.first :]
         if self.basis == "regression":
             fit = fit_history(states, sliding_history(seen.sequence, span))
-            return _Columns(span, fit.basis, kept, fit.offset, None, law is not None)
+            offset = fit.offset if local.point is None else local.point
+            return _Columns(span, fit.basis, kept, offset, None, law is not None)
         if self.basis == "native":
             if NativeColumns not in subject.model.offers:
                 raise NotApplicable(
@@ -182,6 +184,7 @@ class TWMWaves(Analysis):
 
     def _nulls(self, subject: Subject, field: Wavefield) -> _Said:
         _, steps, columns, dimension = field.values.shape
+        field = field.first(NULL_SEQUENCES)
         stream = subject.stream.fork("null")
         by_column = stream.uniform((self.draws, dimension, columns)).numpy().argsort(-1)
         by_time = stream.uniform((self.draws, steps)).numpy().argsort(-1)
@@ -258,4 +261,4 @@ def _rule(field: Wavefield, columns: _Columns, local: Local, operator: Array | N
 @hookimpl
 def emtkit_analyses() -> list[type[Analysis]]:
     """Travelling waves."""
-    return [TWMWaves]
+    return [TwmWaves]

@@ -17,7 +17,7 @@ from emtkit_std._facts import LinearRecurrence, PulseCircuit
 F = TypeVar("F")
 
 
-class DiagonalSSM(RecurrentModel):
+class DiagonalSsm(RecurrentModel):
     """h_t = A h_{t-1} + W_uh u_t, y_t = W_r h_t + b_r, with A diagonal or a fixed shift.
 
     `diagonal`: hidden/2 complex modes as pairs of real units, A = diag exp(-e^a + i theta), both
@@ -127,4 +127,4 @@ def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
 @hookimpl
 def emtkit_architectures() -> list[type[RecurrentModel]]:
     """The diagonal or shift state space."""
-    return [DiagonalSSM]
+    return [DiagonalSsm]

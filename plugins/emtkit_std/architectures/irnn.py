@@ -14,7 +14,7 @@ from emtkit_std._facts import PulseCircuit
 F = TypeVar("F")
 
 
-class IRNN(RecurrentModel):
+class IdentityRnn(RecurrentModel):
     """h_t = sigma(W_hh h_{t-1} + W_uh u_t + b), y_t = W_r h_t + b_r, W_hh = 1 at first.
 
     `start: shift` begins with the identity rolled by one unit instead, an ablation of the wave-RNN.
@@ -84,4 +84,4 @@ def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
 @hookimpl
 def emtkit_architectures() -> list[type[RecurrentModel]]:
     """The identity-recurrence baseline."""
-    return [IRNN]
+    return [IdentityRnn]

@@ -17,7 +17,7 @@ from emtkit_std._wavefield import NativeColumns
 F = TypeVar("F")
 
 
-class TWMAttention(RecurrentModel):
+class TwmAttention(RecurrentModel):
     """H(t+1) = [h_2 .. h_s, f(H) + u], f(H) = sum_a W_V^a sum_i alpha_i^a h_i: Eq. 8 in a loop.
 
     alpha^a = softmax_i(kappa (W_K^a k_i) . (W_Q^a q)) over columns i = 1..s, with k_i = [h_i; p_i]
@@ -159,4 +159,4 @@ def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
 @hookimpl
 def emtkit_architectures() -> list[type[RecurrentModel]]:
     """Traveling-wave memory with self-attention at its boundary."""
-    return [TWMAttention]
+    return [TwmAttention]

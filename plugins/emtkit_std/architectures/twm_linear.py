@@ -18,7 +18,7 @@ F = TypeVar("F")
 WORST_CONDITION = 1e3
 
 
-class TWMLinear(RecurrentModel):
+class TwmLinear(RecurrentModel):
     """H(t+1) = [h_2 .. h_s, F vec H + u]: s columns travel one place a step, F writes the last.
 
     Column s is the newest and is the output. `clamp` sets the columns from the inputs, which is
@@ -131,4 +131,4 @@ def _gaussian_basis(hidden: int, size: int) -> Tensor:
 @hookimpl
 def emtkit_architectures() -> list[type[RecurrentModel]]:
     """Traveling-wave memory with a linear boundary."""
-    return [TWMLinear]
+    return [TwmLinear]

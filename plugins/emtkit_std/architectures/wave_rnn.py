@@ -18,7 +18,7 @@ F = TypeVar("F")
 TAPS = 3
 
 
-class WaveRNN(RecurrentModel):
+class WaveRnn(RecurrentModel):
     """h_t = sigma(u (*) h_{t-1} + b_u + W_uh u_t + b), y_t = W_r vec(h_t) + b_r: waves on rings.
 
     (u (*) h)[o, x] = sum_i sum_k u[o, i, k] h[i, x + k - 1], k = 0..2, over `channels` (default:
@@ -164,4 +164,4 @@ def _numpy(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
 @hookimpl
 def emtkit_architectures() -> list[type[RecurrentModel]]:
     """The wave-RNN."""
-    return [WaveRNN]
+    return [WaveRnn]

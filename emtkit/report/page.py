@@ -1,0 +1,288 @@
+"""One report of a study: a self-contained HTML page, and the same in Markdown.
+
+The page loads nothing: style, script and figures stand in it, and a content security policy lets
+only that one script run. All text of studies and plugins is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import groupby
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from emtkit.report.claims import Verdict, expectation_text
+from emtkit.report.coverage import Coverage, Failure, coverage, failures
+from emtkit.report.evidence import Evidence, level_text
+from emtkit.report.formats import Link, markdown_text, to_html, to_markdown
+from emtkit.report.numbers import interval_text, number_text, p_text
+from emtkit.report.table import DrawnTable
+
+_WORDS = ("supported", "not supported", "inconclusive", "not testable")
+_MARKS = {"supported": "✓", "not supported": "✗", "inconclusive": "?", "not testable": "–"}
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure of the report: `svg` is an element from `figures.inline_svg`.
+
+    `cells` are the keys behind it, `file` its place beside the Markdown report (empty: none).
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    notes: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Citation:
+    """What a plugin asks to be cited: who asks, and the BibTeX entry or plain reference."""
+
+    plugin: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything that a report shows; nothing is computed from other sources.
+
+    `study` is the path of the study file as commands name it, `made` the date as text,
+    `remarks` what concerns the report as a whole (stale results, mixed tiers).
+    """
+
+    study: str
+    question: str
+    evidence: Evidence
+    made: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    tables: tuple[DrawnTable, ...] = ()
+    figures: tuple[PageFigure, ...] = ()
+    remarks: tuple[str, ...] = ()
+    provenance: Mapping[str, str] | None = None
+    citations: tuple[Citation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One verdict as the page shows it."""
+
+    word: str
+    mark: str
+    where: str
+    estimate: str
+    interval: str
+    p: str
+    count: str
+    cause: str
+    link: str
+
+
+@dataclass(frozen=True)
+class ClaimBlock:
+    """One claim with its verdicts; `words` counts those that are no part of another."""
+
+    name: str
+    text: str
+    source: str
+    expectation: str
+    lines: tuple[Line, ...]
+    combinations: int
+    words: tuple[tuple[str, str, int], ...]
+
+
+@dataclass(frozen=True)
+class CellLine:
+    """One cell in the list of cells: short key, status, levels on the varying axes."""
+
+    key: str
+    status: str
+    levels: tuple[str, ...]
+
+
+def build_page(content: ReportContent) -> str:
+    """The report as one HTML page."""
+    script = _source("report.js")
+    axes = _shown_axes(content.evidence)
+    link = _linker(content.evidence)
+    return (
+        _environment(escape=True)
+        .get_template("report.html.j2")
+        .render(
+            content=content,
+            summary=_summary(content.evidence),
+            claims=_claims(content.verdicts, link),
+            tables=[(table, Markup(to_html(table, link))) for table in content.tables],
+            figures=[
+                (figure, Markup(figure.svg), link(figure.cells)) for figure in content.figures
+            ],
+            coverage=coverage(content.evidence),
+            failures=[(one, _rows_link(one.rows)) for one in failures(content.evidence)],
+            axes=axes,
+            cells=_cells(content.evidence, axes),
+            data=Markup(_data(content, axes)),
+            style=Markup(_source("report.css")),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            quoted=shlex.quote(content.study),
+        )
+    )
+
+
+def build_markdown(content: ReportContent) -> str:
+    """The report as Markdown, for a repository or a terminal."""
+    environment = _environment(escape=False)
+    environment.filters["md"] = lambda text: markdown_text(str(text))
+    return environment.get_template("report.md.j2").render(
+        content=content,
+        summary=_summary(content.evidence),
+        claims=_claims(content.verdicts, lambda cells: ""),
+        tables=[to_markdown(table) for table in content.tables],
+        coverage=coverage(content.evidence),
+        failures=failures(content.evidence),
+        quoted=shlex.quote(content.study),
+    )
+
+
+def verdict_counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """How many verdicts fell each way, in the order of good to unknown."""
+    return {word: sum(one.word == word for one in verdicts) for word in _WORDS}
+
+
+def _environment(*, escape: bool) -> Environment:
+    return Environment(
+        loader=PackageLoader("emtkit.report"),
+        autoescape=escape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _source(name: str) -> str:
+    return resources.files("emtkit.report").joinpath("templates", name).read_text("utf-8")
+
+
+def _summary(evidence: Evidence) -> list[tuple[str, int]]:
+    """Statuses of the cells with their counts, each key once."""
+    statuses = dict(zip(evidence.column("cell"), evidence.column("status"), strict=True))
+    words = ("done", "failed", "lost", "not_applicable", "missing")
+    counts = [(word.replace("_", " "), list(statuses.values()).count(word)) for word in words]
+    return [(word, count) for word, count in counts if count]
+
+
+def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
+    blocks = []
+    for _, group in groupby(verdicts, key=lambda one: one.claim.id):
+        members = list(group)
+        claim = members[0].claim
+        counts = verdict_counts(members)
+        shown = [part for one in members for part in (one, *one.parts)]
+        blocks.append(
+            ClaimBlock(
+                claim.id,
+                claim.text,
+                claim.source,
+                expectation_text(claim.expect),
+                tuple(_line(one, link) for one in shown),
+                sum(not one.parts for one in shown),
+                tuple((word, _MARKS[word], count) for word, count in counts.items() if count),
+            )
+        )
+    return blocks
+
+
+def _line(verdict: Verdict, link: Link) -> Line:
+    def text(value: float | str | None) -> str:
+        return number_text(value) if isinstance(value, float) else (value or "")
+
+    estimate, compared = text(verdict.value), text(verdict.compared)
+    return Line(
+        verdict.word,
+        _MARKS[verdict.word],
+        verdict.where or ("over all combinations" if verdict.parts else ""),
+        f"{estimate} against {compared}" if estimate and compared else estimate,
+        interval_text(verdict.estimate) if verdict.estimate and verdict.estimate.n > 1 else "",
+        p_text(verdict.p) if verdict.p is not None else "",
+        f"{verdict.n} of {verdict.total}" if verdict.total else "",
+        verdict.cause,
+        link(verdict.cells),
+    )
+
+
+def _linker(evidence: Evidence) -> Link:
+    places: dict[str, int] = {}
+    for row, key in enumerate(evidence.column("cell")):
+        places.setdefault(str(key), row)
+
+    def link(cells: Sequence[str]) -> str:
+        return _rows_link([places[cell] for cell in cells if cell in places])
+
+    return link
+
+
+def _rows_link(rows: Sequence[int]) -> str:
+    """The address that shows these rows of the list of cells: `#cells=0-15,32`."""
+    parts: list[list[int]] = []
+    for row in sorted(rows):
+        if parts and row == parts[-1][1] + 1:
+            parts[-1][1] = row
+        else:
+            parts.append([row, row])
+    spans = [str(first) if first == last else f"{first}-{last}" for first, last in parts]
+    return f"#cells={','.join(spans)}" if spans else ""
+
+
+def _shown_axes(evidence: Evidence) -> list[str]:
+    """Task, architecture and seed, and whatever else varies."""
+    varying = evidence.varying(range(len(evidence)))
+    return list(dict.fromkeys(["task", "architecture", *varying, "seed"]))
+
+
+def _cells(evidence: Evidence, axes: Sequence[str]) -> list[CellLine]:
+    columns = [[level_text(value) for value in evidence.column(axis)] for axis in axes]
+    keys, statuses = evidence.column("cell"), evidence.column("status")
+    return [
+        CellLine(str(keys[row]), str(statuses[row]).replace("_", " "), levels)
+        for row, levels in enumerate(zip(*columns, strict=True))
+    ]
+
+
+def _data(content: ReportContent, axes: Sequence[str]) -> str:
+    """The frame for the page's script: every number of every cell, exact, and its reason."""
+    evidence = content.evidence
+    columns = [str(name) for name in evidence.frame.columns]
+    rows = list(zip(*(evidence.column(name) for name in columns), strict=True))
+    reasons = {row: found for row in range(len(evidence)) if (found := evidence.undefined(row))}
+    only = [axis for axis in axes if axis not in ("seed", "grid")]
+    data = {
+        "study": shlex.quote(content.study),
+        "columns": columns,
+        "rows": rows,
+        "reasons": reasons,
+        "only": only,
+    }
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+__all__ = [
+    "Citation",
+    "Coverage",
+    "Failure",
+    "PageFigure",
+    "ReportContent",
+    "build_markdown",
+    "build_page",
+    "verdict_counts",
+]

@@ -1,0 +1,109 @@
+"""Analysis gradient_lag on networks whose gradients are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from emtkit import Findings
+from emtkit_std.analyses.gradient_lag import GradientLag
+from emtkit_std.architectures.attention import Attention
+from emtkit_std.architectures.elman import Elman
+from emtkit_std.architectures.linear_rnn import LinearRnn
+from emtkit_std.architectures.shift_register import ShiftRegister
+from emtkit_std.architectures.twm_linear import TwmLinear
+from emtkit_std.tasks.hds import HistoryDependentSystem
+from emtkit_std.tasks.k_delay import KDelay
+from tests.std.subjects import build, subject_of
+
+REPEAT = HistoryDependentSystem(rule="repeat", history=8, dimension=4)
+
+
+def scaled_orthogonal(rho):
+    model = build(LinearRnn, REPEAT, hidden=48).double()
+    generator = torch.Generator().manual_seed(0)
+    q = torch.linalg.qr(torch.randn(48, 48, generator=generator, dtype=torch.float64))[0]
+    model.W_hh.copy_(rho * q)
+    return model
+
+
+@pytest.mark.parametrize("rho", [0.5, 0.8, 0.95, 1.0, 1.05])
+@pytest.mark.parametrize("first_lag", [0, 1])
+def test_check_12_a_scaled_orthogonal_recurrence(rho, first_lag):
+    found = GradientLag(first_lag=first_lag).measure(subject_of(scaled_orthogonal(rho), REPEAT))
+    assert found.scalars["decay_rate"] == pytest.approx(-math.log(rho), abs=1e-6)
+    assert found.scalars["first_over_last"] == pytest.approx(rho ** (7 - first_lag), rel=1e-9)
+    assert found.scalars["radius"] == pytest.approx(rho, abs=1e-9)
+    assert list(found.tables["profile"].columns) == ["lag", "gradient", "normalised"]
+
+
+def test_an_exact_wave_passes_every_input_alike():
+    model = build(TwmLinear, REPEAT, exact=True).double()
+    found = GradientLag().measure(subject_of(model, REPEAT))
+    assert found.scalars["decay_rate"] == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_allclose(found.tables["profile"]["gradient"], 1.0)
+    assert found.scalars["radius"] == pytest.approx(1.0, abs=1e-9)
+    solved = GradientLag(of="loss").measure(subject_of(model, REPEAT))
+    assert math.isnan(solved.scalars["decay_rate"])
+    assert "zero" in solved.reasons["decay_rate"]
+
+
+def test_the_default_initialisation_vanishes_at_half_log_three():
+    found = GradientLag().measure(subject_of(build(Elman, REPEAT, hidden=128), REPEAT))
+    assert found.scalars["decay_rate"] == pytest.approx(0.577, abs=0.05)
+    assert found.scalars["radius"] == pytest.approx(0.607, abs=0.05)
+
+
+def test_the_loss_of_a_linear_network_in_closed_form():
+    """C = sum over the first s outputs of |y - x|^2 / d, so dC/du follows from powers of W."""
+    model, subject = scaled_orthogonal(0.9), None
+    subject = subject_of(model, REPEAT)
+    found = GradientLag(of="loss", sequences=4).measure(subject)
+    batch = REPEAT.sample(4, subject.stream.fork("sequences"), 8)
+    inputs, targets = batch.inputs.double().numpy(), batch.targets.double().numpy()
+    W, V, R = (weight.double().numpy() for weight in (model.W_hh, model.W_uh, model.W_r))
+    kernels = [R @ np.linalg.matrix_power(W, k) @ V for k in range(16)]
+    slopes = np.zeros((8, 4, 4))
+    for t in range(8, 16):
+        y = sum(inputs[:, k] @ kernels[t - k].T for k in range(8))
+        for k in range(8):
+            slopes[k] += 2 / 4 * (y - targets[:, t]) @ kernels[t - k]
+    expected = np.linalg.norm(slopes, axis=-1).mean(1)[::-1]
+    np.testing.assert_allclose(found.tables["profile"]["gradient"], expected, rtol=1e-5)
+
+
+def test_attention_has_gradients_but_no_radius():
+    found = GradientLag().measure(subject_of(build(Attention, REPEAT), REPEAT))
+    assert math.isfinite(found.scalars["decay_rate"])
+    assert math.isnan(found.scalars["radius"])
+    assert "no state map" in found.reasons["radius"]
+
+
+def test_on_a_driven_task_the_lags_reach_to_the_delay():
+    task = KDelay(delay=3)
+    found = GradientLag().measure(subject_of(build(ShiftRegister, task), task))
+    assert len(found.tables["profile"]) == 4
+    assert found.scalars["decay_rate"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_figures_at_the_end_and_over_training():
+    end = GradientLag().measure(subject_of(scaled_orthogonal(0.8), REPEAT))
+    over = pd.DataFrame(
+        {
+            "step": [0, 0, 10, 10],
+            "scalar": ["decay_rate", "radius"] * 2,
+            "value": [0.5, 0.6, 0.0, 1.1],
+        }
+    )
+    profile = pd.concat([end.tables["profile"].assign(step=step) for step in (0, 10)])
+    followed = Findings({}, {"over_training": over, "profile": profile})
+    for findings in (end, followed):
+        for name, drawing in GradientLag.drawings.items():
+            figure = Figure()
+            drawing(findings, figure)
+            assert figure.axes, name

@@ -1,0 +1,104 @@
+"""Analysis history_decoding: known memories, and every architecture of the house."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from emtkit_std import architectures
+from emtkit_std._decoding import decode_history, overlaps, subspace_overlap
+from emtkit_std.analyses.history_decoding import HistoryDecoding
+from emtkit_std.architectures.shift_register import ShiftRegister
+from emtkit_std.architectures.twm_linear import TwmLinear
+from emtkit_std.tasks.hds import HistoryDependentSystem
+from emtkit_std.tasks.k_delay import KDelay
+from tests.std.subjects import Register, build, subject_of
+
+REPEAT = HistoryDependentSystem(rule="repeat", history=4, dimension=4)
+FOUR_LAGS = HistoryDependentSystem(rule="waves_t4", history=4, dimension=4)
+MODULES = [entry.name for entry in pkgutil.iter_modules(architectures.__path__)]
+
+
+def measure(model, task, **parameters):
+    return HistoryDecoding(**parameters).measure(subject_of(model, task))
+
+
+def test_a_wave_holds_every_lag_and_a_register_one_in_s():
+    wave = measure(build(TwmLinear, REPEAT, exact=True), REPEAT)
+    assert wave.scalars["capacity"] == pytest.approx(4.0, abs=1e-4)
+    assert wave.scalars["decodable"] == 4
+    assert (wave.tables["decoding"]["accuracy"] == 1).all()
+    assert wave.scalars["overlap"] == pytest.approx(0.0, abs=1e-12)
+    register = measure(Register(REPEAT), REPEAT)
+    assert register.scalars["mean_r2"] == pytest.approx(1 / 4, abs=0.03)
+
+
+def test_a_shift_register_forgets_what_it_has_no_place_for():
+    task = KDelay(delay=3, steps=24)
+    found = measure(build(ShiftRegister, task, hidden=4), task, lags=6)
+    r2 = found.tables["decoding"]["r2"].to_numpy()
+    np.testing.assert_allclose(r2[:4], 1.0, atol=1e-6)
+    assert (np.abs(r2[4:]) < 0.05).all()
+    assert found.scalars["decodable"] == 4
+
+
+def test_projections_are_the_rule():
+    """x_n = (x_{n-4}[2], -x_{n-3}[0], x_{n-2}[3], -x_{n-1}[1])."""
+    found = measure(build(TwmLinear, FOUR_LAGS, exact=True), FOUR_LAGS)
+    table = found.tables["projections"]
+    visible = table[table["value"].abs() > 1e-9].sort_values("feature_out")
+    assert visible[["feature_out", "lag", "feature_in", "value"]].to_numpy().tolist() == [
+        [0, 4, 2, 1],
+        [1, 3, 0, -1],
+        [2, 2, 3, 1],
+        [3, 1, 1, -1],
+    ]
+    assert table["lag"].max() == 4
+    assert set(found.tables["directions"]["lag_a"]) == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("task", [REPEAT, KDelay()], ids=["hds", "k_delay"])
+def test_every_architecture_is_filled(module, task):
+    found = importlib.import_module(f"emtkit_std.architectures.{module}")
+    (cls,) = found.emtkit_architectures()
+    small = {"hidden": 16} if cls.name in {"elman", "gru", "lstm", "irnn"} else {}
+    values = {"amplitude": 0.1} if cls.name == "none" else small
+    from emtkit.plugin.params import resolve
+
+    if cls.accepts(task, resolve(cls, values).values) is not None:
+        pytest.skip("does not apply")
+    findings = measure(build(cls, task, **values), task, sequences=256)
+    assert math.isfinite(findings.scalars["capacity"])
+    assert findings.tables["projections"]["value"].notna().all()
+    assert len(findings.tables["decoding"]) == 4
+
+
+def test_decoding_is_judged_on_unseen_sequences():
+    rng = np.random.default_rng(0)
+    states, windows = rng.normal(size=(40, 3, 50)), rng.choice([-1.0, 1.0], size=(40, 3, 4, 2))
+    found = decode_history(states, windows)
+    assert (found.r2 < 0.1).all()
+    assert found.accuracy == pytest.approx(0.5, abs=0.15)
+
+
+def test_overlap_of_subspaces():
+    eye = np.eye(6)
+    assert subspace_overlap(eye[:, :2], eye[:, 2:4]) == 0
+    assert subspace_overlap(eye[:, :2], 3 * eye[:, 1::-1]) == pytest.approx(1.0)
+    assert subspace_overlap(eye[:, :2], eye[:, 1:3]) == pytest.approx(0.5)
+    assert math.isnan(subspace_overlap(eye[:, :2], 0 * eye[:, :2]))
+    assert overlaps(np.stack([eye[:, :2], eye[:, 2:4]])).shape == (2, 2)
+
+
+def test_figures_are_drawn_from_findings_alone():
+    findings = measure(build(TwmLinear, REPEAT, exact=True), REPEAT)
+    for name, drawing in HistoryDecoding.drawings.items():
+        figure = Figure()
+        drawing(findings, figure)
+        assert figure.axes, name

@@ -26,7 +26,8 @@ from emtkit.study.quantity import Quantity, matches
 class Aggregate:
     """A quantity over `total` cells, of which `n` gave a value.
 
-    `value` is None where there is no number to show, and `cause` says why. `near_best` is the
+    `value` is None where there is no number to show, and `cause` says why; `why` says it of those
+    members of a best of many whose value is undefined. `near_best` is the
     share of networks near the best one (`stat: best`) or the share of the mode. `left_out` counts
     cells that a condition on a scalar removed. `cells` are the keys behind the number; `sample`
     and `pairs` (the values of `over`, one per member of the sample) serve comparisons, and so do
@@ -46,6 +47,7 @@ class Aggregate:
     left_out: int = 0
     near_best: float | None = None
     cause: str = ""
+    why: str = ""
     cells: tuple[str, ...] = ()
     sample: Sample | None = field(default=None, repr=False, compare=False)
     shares: Mapping[str, float] = field(default_factory=dict)
@@ -56,7 +58,8 @@ class Aggregate:
         """The number with its interval, None for a dash or a text."""
         if self.low is None or self.high is None or not isinstance(self.value, float):
             return None
-        return Estimate(self.value, self.low, self.high, self.n)
+        members = self.n if self.sample is None else len(self.sample)
+        return Estimate(self.value, self.low, self.high, members)
 
 
 def aggregate(
@@ -95,10 +98,10 @@ def aggregate(
         return replace(told, cause=cause)
     values = [evidence.column(column)[row] for row in kept]
     by = [evidence.column(name)[row] for name in _by(quantity) for row in kept]
-    result = _evaluate(values, by, quantity, told)
+    why = _commonest([cause.reason for cause in account.blank.values()])
+    result = _evaluate(values, by, quantity, replace(told, why=why))
     if result.value is None and not result.cause:
-        reasons = [cause.reason for cause in account.blank.values()]
-        result = replace(result, cause=f"undefined in the best network: {_commonest(reasons)}")
+        result = replace(result, cause=f"undefined in the best network: {why}")
     return replace(result, pairs=tuple(evidence.levels(row, over) for row in kept))
 
 
@@ -115,10 +118,11 @@ def standing_text(found: Aggregate) -> str:
         "lost": found.lost,
         "not applicable": found.not_applicable,
         "not run": found.missing,
-        "undefined": found.undefined,
         "left out": found.left_out,
+        "undefined": found.undefined,
     }
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"{told}: {found.why}" if found.why else told
 
 
 def _by(quantity: Quantity) -> list[str]:
@@ -254,6 +258,8 @@ def _evaluate_text(
 
 
 def _commonest(reasons: Sequence[str]) -> str:
+    if not reasons:
+        return ""
     (reason, _), *others = Counter(reasons).most_common()
     return reason + (f" (and {len(others)} more)" if others else "")
 

@@ -91,7 +91,7 @@ def draw_specimens(spec: Figure, drawing: Drawing, specimens: Sequence[Specimen]
     """
     if not specimens:
         raise EmtkitError(f"figure '{spec.name}': no network to show; its cells were not measured")
-    across = min(len(specimens), 3)
+    across = 2 if len(specimens) == 4 else min(len(specimens), 3)
     down = -(-len(specimens) // across)
     with style():
         size = (6.4 if across == 1 else 4.8 * across, 4.2 * down)

@@ -26,6 +26,7 @@ from emtkit.report.numbers import interval_text, number_text, p_text
 from emtkit.report.table import DrawnTable
 
 _WORDS = ("supported", "not supported", "inconclusive", "not testable")
+_WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
 _MARKS = {"supported": "✓", "not supported": "✗", "inconclusive": "?", "not testable": "–"}
 
 
@@ -98,6 +99,7 @@ class ClaimBlock:
     expectation: str
     lines: tuple[Line, ...]
     combinations: int
+    worst: str
     words: tuple[tuple[str, str, int], ...]
 
 
@@ -196,6 +198,7 @@ def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
                 expectation_text(claim.expect),
                 tuple(_line(one, link) for one in shown),
                 sum(not one.parts for one in shown),
+                next(word for word in _WORST_FIRST if counts[word]),
                 tuple((word, _MARKS[word], count) for word, count in counts.items() if count),
             )
         )

@@ -126,7 +126,7 @@ def entry_details(entry: Entry) -> str:
 
 
 def _interval(found: Aggregate, value: Value) -> str:
-    if found.estimate is None or found.n < 2:
+    if found.estimate is None or found.estimate.n < 2:
         return ""
     if value.statistic == "share" and value.format is None:
         return f"[{share_text(found.estimate.low)}, {share_text(found.estimate.high)}]"

@@ -241,7 +241,7 @@ def test_best_bears_what_is_undefined_elsewhere_and_says_so():
     values = [float(n) for n in range(15)] + [NAN]
     drawn = bests(values, list(range(16)))
     assert only(drawn).text == "0"
-    assert drawn.notes == ("1 undefined",)
+    assert drawn.notes == ("1 undefined: 0/0",)
     assert (only(drawn).found.n, only(drawn).found.total) == (15, 16)
     assert only(drawn).found.high < 5
     # the second best is undefined: a third of resamples miss the best and find it

@@ -160,7 +160,7 @@ def test_the_trace_is_repeated_steps_and_eq_8_head_by_head(position, input_mode)
     batch = draw(task, 3, 5)
     trace = model(batch.inputs[:, :4], 9)
     plain = RecurrentModel.trace(model, batch.inputs[:, :4], 9)
-    torch.testing.assert_close(trace.states, plain.states, atol=1e-14, rtol=0)
+    torch.testing.assert_close(trace.states[:, 3:], plain.states[:, 3:], atol=1e-14, rtol=0)
     H, maps = trace.states[:, 6].unflatten(-1, (4, 4)), trace.extras["attention"][:, 6]
     places = model.places.expand(3, -1, -1)
     keys = torch.cat([H, places[..., 4:]], -1) if position == "onehot" else H + places

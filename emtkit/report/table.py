@@ -101,7 +101,11 @@ def entry_text(found: Aggregate, value: Value) -> str:
         return found.value
     if value.statistic == "share" and value.format is None:
         return share_text(found.value)
-    return number_text(found.value, value.format)
+    number = number_text(found.value, value.format)
+    if value.stat == "best" and value.by in (None, value.value) and found.near_best is not None:
+        # One lucky seed of many is no finding: the share near the best stands beside it.
+        return f"{number} ({share_text(found.near_best)} near)"
+    return number
 
 
 def value_label(value: Value) -> str:

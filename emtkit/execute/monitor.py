@@ -41,6 +41,9 @@ class Monitor(ABC):
     def update(self, counts: Counts, last: bool) -> None:
         """The run stands at `counts`; `last` at its end."""
 
+    def close(self) -> None:  # noqa: B027 - most monitors hold nothing
+        """The run is over, well or not."""
+
 
 class Quiet(Monitor):
     """Says nothing."""
@@ -84,3 +87,34 @@ class Events(Monitor):
         line = {"time": time.time(), "last": last, **asdict(counts)}
         print(json.dumps(line), file=self._out, flush=True)
         self._inner.update(counts, last)
+
+
+class Bars(Monitor):
+    """Two bars on a terminal: cells and findings, with rate and time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )
+        self._cells = self._bars.add_task("cells", note="")
+        self._findings = self._bars.add_task("findings", note="")
+        self._bars.start()
+
+    def update(self, counts: Counts, last: bool) -> None:
+        """Move both bars."""
+        left = counts.seconds * (1 - counts.share) / counts.share if counts.share > 0 else 0.0
+        rate = counts.trained / counts.seconds if counts.seconds > 0 else 0.0
+        note = f"{rate:.1f}/s, {counts.failed} failed, {counts.seconds:.0f} s, {left:.0f} s left"
+        self._bars.update(self._cells, completed=counts.cells_done, total=counts.cells, note=note)
+        self._bars.update(self._findings, completed=counts.findings_done, total=counts.findings)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()

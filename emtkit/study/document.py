@@ -8,7 +8,7 @@ only `true` and `false`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emtkit.errors import Place, Problem, StudyError
@@ -21,11 +21,13 @@ MAX_BYTES = 1_000_000
 class Document:
     """A parsed file: its plain value, and where keys and values stand.
 
-    `value` is made of dict, list, str, int, float, bool and None.
+    `value` is made of dict, list, str, int, float, bool and None; `path` is None where there is
+    no file.
     """
 
     name: str
     value: object
+    path: Path | None
     _values: Mapping[Trail, Place]
     _keys: Mapping[Trail, Place]
 
@@ -65,7 +67,7 @@ def read_document(path: Path | str) -> Document:
         raise _refusal(name, f"the study cannot be read: {error}", "give a readable file") from None
     if len(raw) > MAX_BYTES:
         raise _too_large(name, len(raw))
-    return parse_document(raw, name)
+    return replace(parse_document(raw, name), path=file)
 
 
 def parse_document(raw: bytes, name: str) -> Document:
@@ -89,7 +91,7 @@ def parse_document(raw: bytes, name: str) -> Document:
         raise StudyError(builder.problems)
     if value is None:
         raise _refusal(name, "the study is empty", "it needs `tasks:` and `architectures:`")
-    return Document(name, value, builder.values, builder.keys)
+    return Document(name, value, None, builder.values, builder.keys)
 
 
 def from_value(value: Mapping[str, object], name: str = "<study>") -> Document:
@@ -104,7 +106,7 @@ def from_value(value: Mapping[str, object], name: str = "<study>") -> Document:
     found = plain(value, name, problems)
     if problems:
         raise StudyError(problems)
-    return Document(name, found, {}, {})
+    return Document(name, found, None, {}, {})
 
 
 def _refusal(name: str, text: str, hint: str) -> StudyError:

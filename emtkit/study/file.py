@@ -92,14 +92,16 @@ def read_study(document: Document, problems: Problems) -> Study:
     if not isinstance(whole, dict):
         problems.say((), "the study is no mapping", f"its keys are {', '.join(STUDY_KEYS)}")
         whole = {}
+    elif not whole:
+        problems.say((), "the study is empty", "it needs `tasks:` and `architectures:`")
     check_keys(whole, STUDY_KEYS, (), problems)
-    path = None if document.name == "<study>" else Path(document.name)
+    path = document.path
     return Study(
         path=path,
-        name="study" if path is None else path.stem,
+        name=document.name.strip("<>") if path is None else path.stem,
         question=_text(whole, "question", problems),
         plugins=_plugins(whole, path, problems),
-        grids=_grids(whole, problems),
+        grids=_grids(whole, problems) if whole else (),
         tables=_views(Table, whole, "tables", "name", problems),
         figures=_views(Figure, whole, "figures", "name", problems),
         claims=_views(Claim, whole, "claims", "id", problems),

@@ -28,7 +28,7 @@ from emtkit.study.exclude import Combination, Exclusion
 from emtkit.study.file import Grid, Study, read_study
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
-from emtkit.study.settings import Evaluation, longest_horizon
+from emtkit.study.settings import Evaluation, LossGated, longest_horizon
 from emtkit.study.view_checks import Offer, check_views
 
 MAX_CELLS = 200_000
@@ -48,9 +48,13 @@ class Absence:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every row that a study asks for. `total` counts them before any selection."""
+    """Every row that a study asks for of the plugins in `registry`.
+
+    `total` counts the rows before any selection.
+    """
 
     study: Study
+    registry: Registry
     rows: tuple[Row, ...]
     total: int
 
@@ -114,7 +118,7 @@ def make_plan(study: Study, registry: Registry, problems: Problems) -> Plan:
         exclusion.report_unused(problems, known)
         if not rows:
             problems.say(("exclude",), "nothing is left to plan", "loosen the rules of `exclude`")
-    plan = Plan(study, tuple(rows), len(rows))
+    plan = Plan(study, registry, tuple(rows), len(rows))
     check_views(study, plan.rows, offers, problems, complete=complete)
     return plan
 
@@ -166,7 +170,7 @@ def _rows(
     grid: Grid, parts: _Parts, pairs: Pairs, exclusion: Exclusion, problems: Problems
 ) -> list[Row]:
     found: dict[tuple[str, str, str], Row] = {}
-    seeds = tuple(grid.seeds.all())
+    seeds = tuple(grid.seeds.all()) if parts.regimes else ()
     for task in parts.tasks:
         for architecture in parts.architectures:
             for regime in parts.regimes:
@@ -246,10 +250,21 @@ def _row(at: Combination, pair: Pair, told: _Told, seed: int) -> Row:
 
 def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problems) -> None:
     curriculum = regime.training.curriculum
-    if curriculum != "none" and not pair.task.horizons and pair.trains:
+    if curriculum == "none" or not pair.trains:
+        return
+    here = regime.source["curriculum"]
+    if not pair.task.horizons:
         text = f"a curriculum lengthens horizons, and the task '{task.choice.name}' has none"
         hint = "give this task a grid of its own with `curriculum: none`"
-        problems.say(regime.source["curriculum"], text, hint)
+        problems.say(here, text, hint)
+    elif isinstance(curriculum, LossGated) and curriculum.max is None:
+        longest = pair.task.horizon
+        if longest is not None and curriculum.start > longest:
+            text = (
+                f"the curriculum starts at {curriculum.start} outputs, beyond the horizon "
+                f"{longest} of the task '{task.choice.name}'"
+            )
+            problems.say(here, text, "lower `start`, or give `max`")
 
 
 def _check_snapshots(pair: Pair, regime: Regime, parts: _Parts, problems: Problems) -> None:

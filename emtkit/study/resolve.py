@@ -138,12 +138,11 @@ def _check_sense(training: Training, trail: Callable[[Trail], Trail], problems: 
             hint = f"{key}: {{metric: accuracy, above: 0.99}}"
             problems.say(trail((key,)), f"`{key}` needs `below` or `above`, one of them", hint)
     curriculum = training.curriculum
-    if (
-        isinstance(curriculum, LossGated)
-        and (curriculum.max or curriculum.start) < curriculum.start
-    ):
-        text = f"the curriculum starts at {curriculum.start} outputs, beyond its max"
-        problems.say(trail(("curriculum",)), text, "`start` is at most `max`")
+    if isinstance(curriculum, LossGated) and curriculum.max is not None:
+        start, most = curriculum.start, curriculum.max
+        if start > most:
+            text = f"the curriculum starts at {start} outputs, beyond its max of {most}"
+            problems.say(trail(("curriculum",)), text, "`start` is at most `max`")
     for position, step in enumerate(training.snapshots):
         if step > training.steps:
             text = f"the snapshot at {step} lies beyond the {training.steps} steps of training"

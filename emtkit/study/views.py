@@ -210,7 +210,7 @@ class Expect(Quantity):
         mine: dict[str, Any] = {key: getattr(self, key) for key in Quantity.model_fields}
         if given & {"value", "share"}:
             mine |= {"value": None, "share": None}
-        if "stat" in given and self.bound.stat != "best":
+        if "share" in given or ("stat" in given and self.bound.stat != "best"):
             mine["by"] = None
         mine |= {key: getattr(self.bound, key) for key in given}
         mine["where"] = {**self.where, **self.bound.where}

@@ -54,13 +54,11 @@ class EmtCircuit(RecurrentModel):
         self.register_buffer("W_uh", exact.write * amplitude)
         self.register_buffer("W_r", exact.readout / amplitude)
         self.register_buffer("loads", exact.loads * amplitude)
-        self.register_buffer("basis", exact.basis)
 
     W_hh: Tensor
     W_uh: Tensor
     W_r: Tensor
     loads: Tensor
-    basis: Tensor
 
     @classmethod
     def trains(cls, parameters: Mapping[str, Any]) -> bool:

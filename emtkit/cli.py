@@ -1,0 +1,355 @@
+"""The command line: glue, and nothing else. Whatever is heavy is imported inside a command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from emtkit import __version__
+from emtkit.errors import EmtkitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emtkit.execute.engines.engine import Engine
+    from emtkit.execute.monitor import Monitor
+    from emtkit.session import Session
+
+FORMATS = ("terminal", "csv", "markdown", "latex", "html")
+CLAIM_REFUSED = 5
+
+study_argument = click.argument("study", type=click.Path(path_type=Path))
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="The file that holds all results.  [default: results/emtkit.sqlite]",
+)
+only_option = click.option(
+    "--only", help="A part of the study, e.g. task.delay=3,architecture.hidden=2."
+)
+seeds_option = click.option("--seeds", help="Some of its seeds, e.g. 0-2 or 0,4.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="emtkit")
+def cli() -> None:
+    """Compare how recurrent networks and attention hold the recent past."""
+
+
+@cli.command()
+@study_argument
+@store_option
+@only_option
+@seeds_option
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: cores]")
+@click.option("--tier", type=click.Choice(["loop", "vmap"]), help="Train in this tier.")
+@click.option("--retry", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--retry-failed", is_flag=True, help="Train failed cells again.")
+@click.option("--max-failures", type=click.IntRange(0), help="Stop after more failures.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds per segment.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
+@click.option("--events", type=click.Path(path_type=Path), help="Write a JSON line per change.")
+@click.option("--check-claims", is_flag=True, help="Exit with 5 if a claim is not supported.")
+def run(
+    study: Path,
+    store: Path | None,
+    only: str | None,
+    seeds: str | None,
+    jobs: int | None,
+    tier: str | None,
+    retry: int,
+    retry_failed: bool,
+    max_failures: int | None,
+    fail_fast: bool,
+    timeout: float | None,
+    quiet: bool,
+    as_json: bool,
+    events: Path | None,
+    check_claims: bool,
+) -> int:
+    """Train and measure what a study asks for, and write its report."""
+    from emtkit.execute.run import Options
+    from emtkit.session import open_session
+
+    session = open_session(study, store=store, only=only, seeds=seeds)
+    options = Options(
+        retry=retry,
+        retry_failed=retry_failed,
+        max_failures=0 if fail_fast else max_failures,
+        tier=tier,
+    )
+    with _monitor(quiet or as_json, events) as monitor, _engine(session, jobs, timeout) as engine:
+        found = session.run(engine, monitor, options)
+    from emtkit.publish import write_report
+
+    page = write_report(session)[0]
+    verdicts = session.verdicts()
+    if as_json:
+        _print_json(session, found, verdicts, page)
+    elif not quiet:
+        _print_tables(session, None, "terminal")
+        _print_verdicts(verdicts)
+        click.echo(
+            f"{found.expected} cells = {found.done} done + {found.failed} failed + "
+            f"{found.lost} lost + {found.not_applicable} not applicable"
+        )
+        click.echo(f"report: {page}")
+    if check_claims and any(verdict.word == "not supported" for verdict in verdicts):
+        return CLAIM_REFUSED
+    return 0 if found.clean else 1
+
+
+@cli.command()
+@study_argument
+@store_option
+@only_option
+@seeds_option
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: cores]")
+def plan(
+    study: Path, store: Path | None, only: str | None, seeds: str | None, jobs: int | None
+) -> int:
+    """Show what a study asks for and what is already stored; train nothing."""
+    from emtkit.execute.overview import overview
+    from emtkit.session import open_session
+
+    session = open_session(study, store=store, only=only, seeds=seeds)
+    with session.read() as opened:
+        for line in overview(session.plan, opened, jobs or _cores()):
+            click.echo(line)
+    return 0
+
+
+@cli.command()
+@study_argument
+@click.argument("name", required=False)
+@store_option
+@only_option
+@seeds_option
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
+def table(
+    study: Path,
+    name: str | None,
+    store: Path | None,
+    only: str | None,
+    seeds: str | None,
+    form: str,
+) -> int:
+    """Print one table of a study, or all of them."""
+    from emtkit.session import open_session
+
+    _print_tables(open_session(study, store=store, only=only, seeds=seeds), name, form)
+    return 0
+
+
+@cli.command()
+@study_argument
+@click.argument("name")
+@store_option
+@only_option
+@seeds_option
+@click.option("--out", type=click.Path(path_type=Path), help="A .svg, .png or .pdf file.")
+def figure(
+    study: Path,
+    name: str,
+    store: Path | None,
+    only: str | None,
+    seeds: str | None,
+    out: Path | None,
+) -> int:
+    """Draw one figure of a study from what is stored."""
+    from emtkit.report.figures import save
+    from emtkit.session import open_session
+
+    session = open_session(study, store=store, only=only, seeds=seeds)
+    drawn = session.figure(name)
+    path = out or session.folder / "figures" / f"{name}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(drawn, path)
+    for note in drawn.notes:
+        click.echo(note, err=True)
+    click.echo(path)
+    return 0
+
+
+@cli.command()
+@study_argument
+@store_option
+@only_option
+@seeds_option
+def report(study: Path, store: Path | None, only: str | None, seeds: str | None) -> int:
+    """Write the report of a study from what is stored."""
+    from emtkit.publish import write_report
+    from emtkit.session import open_session
+
+    click.echo(write_report(open_session(study, store=store, only=only, seeds=seeds))[0])
+    return 0
+
+
+@cli.command()
+@study_argument
+@store_option
+@only_option
+@seeds_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder to write to.")
+def export(study: Path, store: Path | None, only: str | None, seeds: str | None, out: Path) -> int:
+    """Write a study's frame, tables, arrays and weights as plain files."""
+    from emtkit.report.export import export as write
+    from emtkit.session import open_session
+
+    session = open_session(study, store=store, only=only, seeds=seeds)
+    with session.read() as opened:
+        files = write(session.plan.rows, opened, out)
+    click.echo(f"{len(files)} files in {out}")
+    return 0
+
+
+@cli.command()
+@study_argument
+@store_option
+def cite(study: Path, store: Path | None) -> int:
+    """Print the references of every plugin that a study uses."""
+    from emtkit.publish import citations
+    from emtkit.session import open_session
+
+    for citation in citations(open_session(study, store=store)):
+        click.echo(f"{citation.plugin}: {citation.text}")
+    return 0
+
+
+@cli.command("list")
+@click.argument("family", type=click.Choice(["tasks", "architectures", "analyses"]), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_plugins(family: str | None, as_json: bool) -> int:
+    """List the plugins that are installed, and those that are broken."""
+    from emtkit.plugin.describe import listing, listing_text
+    from emtkit.plugin.registry import Registry
+
+    found = listing(Registry.installed(), family)
+    click.echo(json.dumps(found, indent=2) if as_json else listing_text(found))
+    return 0
+
+
+@cli.command()
+@click.argument("name")
+def show(name: str) -> int:
+    """Show one plugin: what it is, its equations, its parameters, its references."""
+    from emtkit.plugin.describe import description
+    from emtkit.plugin.registry import Registry
+
+    click.echo(description(Registry.installed(), name))
+    return 0
+
+
+def main() -> None:
+    """The entry point: errors become sentences and exit codes, never tracebacks."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except EmtkitError as error:
+        click.echo(str(error), err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        click.echo("interrupted; what is done is stored, run again to go on", err=True)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code or 0)
+
+
+def _terminated(number: int, frame: object) -> None:
+    click.echo("terminated; what is done is stored, run again to go on", err=True)
+    raise SystemExit(143)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _engine(session: Session, jobs: int | None, timeout: float | None) -> Iterator[Engine]:
+    from emtkit.execute.engines.local import LocalEngine
+
+    engine = LocalEngine(jobs or _cores(), session.plan.study.plugins, timeout)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+@contextmanager
+def _monitor(quiet: bool, events: Path | None) -> Iterator[Monitor]:
+    from emtkit.execute.monitor import Bars, Events, Lines, Quiet
+
+    inner: Monitor = Quiet()
+    if not quiet:
+        inner = Bars() if sys.stderr.isatty() else Lines(sys.stderr)
+    try:
+        if events is None:
+            yield inner
+        else:
+            with events.open("a", encoding="utf-8") as out:
+                yield Events(out, inner)
+    finally:
+        inner.close()
+
+
+def _print_tables(session: Session, name: str | None, form: str) -> None:
+    from emtkit.report import formats
+    from emtkit.report.latex import to_latex
+
+    names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
+    writers = {
+        "csv": formats.to_csv,
+        "markdown": formats.to_markdown,
+        "latex": to_latex,
+        "html": formats.to_html,
+    }
+    for one in names:
+        drawn = session.table(one)
+        if form == "terminal":
+            _console().print(formats.to_terminal(drawn))
+        else:
+            click.echo(writers[form](drawn))
+
+
+def _print_verdicts(verdicts: list[Any]) -> None:
+    from emtkit.report.verdict_text import verdict_lines
+
+    for line in verdict_lines(verdicts):
+        click.echo(line)
+
+
+def _print_json(session: Session, found: Any, verdicts: list[Any], page: Path) -> None:
+    document = {
+        "study": session.name,
+        "cells": vars(found),
+        "claims": [
+            {"id": v.claim.id, "where": v.where, "verdict": v.word, "value": v.value, "n": v.n}
+            for v in verdicts
+        ],
+        "report": str(page),
+        "store": str(session.store),
+    }
+    click.echo(json.dumps(document, indent=2))
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # A pipe has no width of its own; a table cut at 80 columns would lose numbers.
+    return Console(width=None if sys.stdout.isatty() else 200)

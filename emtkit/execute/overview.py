@@ -1,0 +1,42 @@
+"""What a plan comes to, in lines: cells by axis, what is stored, which stacks will train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from emtkit.execute.store import Store
+from emtkit.study.plan import Plan
+from emtkit.train.stacks import group
+
+
+def overview(plan: Plan, store: Store, workers: int) -> Iterator[str]:
+    """The lines of `emtkit plan`."""
+    cells = {key: cell for key, cell in plan.cells.items() if cell.reason is None}
+    status = store.status_of(cells)
+    yield f"study {plan.study.name}: {len(plan.rows)} rows, {len(cells)} cells"
+    for axis in plan.axes:
+        values = ["/".join(str(part) for part in value) for value in axis.values]
+        shown = ", ".join(values) if len(values) <= 12 else f"{values[0]} ... {values[-1]}"
+        yield f"  {'/'.join(axis.names)}: {shown} ({len(values)})"
+    ended = [key for key in cells if status.get(key) in ("done", "failed")]
+    pending = [cell for key, cell in cells.items() if key not in set(ended)]
+    findings = {m.key for row in plan.rows for m in row.measures if m.reason is None}
+    findings |= {row.judgement.key for row in plan.rows if row.cell.reason is None}
+    known = len(store.findings_of(findings))
+    yield f"stored: {len(ended)} of {len(cells)} cells, {known} of {len(findings)} findings"
+    stacks = group(pending, plan.registry)
+    training = sum(len(stack.cells) for stack in stacks)
+    yield f"to train: {training} cells in {len(stacks)} stacks on {workers} workers"
+    for stack in stacks:
+        first = stack.cells[0]
+        yield (
+            f"  {len(stack.cells)} x {first.architecture.name} on {first.task.name}, "
+            f"{first.training.steps} iterations of {first.training.batch}, tier {stack.tier}"
+        )
+    if len(pending) > training:
+        yield f"to construct: {len(pending) - training} cells (nothing to train)"
+    for absence in plan.absences:
+        yield (
+            f"not applicable: {absence.what} ({absence.architecture} on {absence.task}), "
+            f"{absence.count} rows: {absence.reason}"
+        )

@@ -1,0 +1,212 @@
+"""A study with its plan and its store: what the command line and a notebook both work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emtkit.errors import EmtkitError, did_you_mean
+from emtkit.plugin.registry import Registry
+from emtkit.study.plan import Plan, plan_study
+from emtkit.study.select import select
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from emtkit.execute.engines.engine import Engine
+    from emtkit.execute.monitor import Monitor
+    from emtkit.execute.records import Content
+    from emtkit.execute.run import Coverage, Options
+    from emtkit.execute.store import Store
+    from emtkit.plugin.architecture import SequenceModel
+    from emtkit.report.claims import Verdict
+    from emtkit.report.evidence import Evidence
+    from emtkit.report.figures import Drawn
+    from emtkit.report.specimens import Specimen
+    from emtkit.report.table import DrawnTable
+    from emtkit.study.views import Figure
+
+STORE = Path("results/emtkit.sqlite")
+RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A planned study and the store that holds its results.
+
+    Tables, figures and claims are views of the store; nothing here trains but `run`.
+    """
+
+    plan: Plan
+    store: Path
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The study's name: its file's stem."""
+        return self.plan.study.name
+
+    @property
+    def registry(self) -> Registry:
+        """The plugins that the study was planned with."""
+        return self.plan.registry
+
+    @property
+    def folder(self) -> Path:
+        """Where its tables, figures and report go."""
+        return RESULTS / self.name
+
+    def run(self, engine: Engine, monitor: Monitor, options: Options) -> Coverage:
+        """Train and measure what is missing.
+
+        Raises:
+            StoreError: another run writes to the store, or it is damaged.
+            EmtkitError: too many cells failed, or one has no result at the end.
+        """
+        from emtkit.execute.run import run
+        from emtkit.execute.store import Store
+
+        with Store.open(self.store, writer=True) as store:
+            return run(self.plan.rows, self.registry, store, engine, monitor, options)
+
+    def read(self) -> Store:
+        """The store, for reading; an empty one where none was written yet."""
+        from emtkit.execute.store import Store
+
+        return Store.open(self.store) if self.store.exists() else Store.empty()
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The frame and the reasons of everything that it lacks, as the views read them."""
+        from emtkit.report.evidence import Evidence
+        from emtkit.report.frame import results
+
+        with self.read() as store:
+            found = results(self.plan.rows, store)
+        return Evidence(found.frame, found.reasons)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per cell, one column per parameter and scalar."""
+        from emtkit.report.frame import results
+
+        with self.read() as store:
+            return results(self.plan.rows, store).frame
+
+    def table(self, name: str) -> DrawnTable:
+        """The table of that name."""
+        from emtkit.report.table import draw_table
+
+        specs = {spec.name: spec for spec in self.plan.study.tables.values()}
+        return draw_table(self.evidence, specs[_known(name, specs, "table", self.name)])
+
+    def figure(self, name: str) -> Drawn:
+        """The figure of that name, drawn from stored findings."""
+        from emtkit.report.figures import draw_figure, draw_specimens
+        from emtkit.report.specimens import drawing_of
+
+        specs = {spec.name: spec for spec in self.plan.study.figures.values()}
+        spec = specs[_known(name, specs, "figure", self.name)]
+        if not spec.is_drawing:
+            return draw_figure(self.evidence, spec)
+        label = spec.use.partition(".")[0]
+        analysis = self._analysis(label)
+        drawing = drawing_of(self.registry.analyses[analysis].drawings, spec.use)
+        return draw_specimens(spec, drawing, self._specimens(spec, label))
+
+    def verdicts(self) -> list[Verdict]:
+        """A verdict on every claim of the study."""
+        from emtkit.report.claims import judge
+
+        return judge(self.evidence, tuple(self.plan.study.claims.values()))
+
+    def model(self, cell: str) -> SequenceModel:
+        """The trained network of a cell, ready to use; a cell may be named by its first letters."""
+        from safetensors.torch import load
+
+        from emtkit.train.build import build_model, build_task
+
+        chosen = self.plan.cells[self._cell(cell)]
+        with self.read() as store:
+            weights = store.weights(chosen.key)
+        if weights is None:
+            raise EmtkitError(f"cell {chosen.key} has no weights yet; run the study first")
+        model = build_model(self.registry, chosen, build_task(self.registry, chosen.task))
+        model.load_state_dict(load(weights))
+        return model.eval()
+
+    def arrays(self, cell: str, analysis: str) -> Mapping[str, np.ndarray[Any, Any]]:
+        """The arrays that an analysis (by its label) stored for a cell."""
+        return self._content(self._cell(cell), analysis).arrays
+
+    def tables_of(self, cell: str, analysis: str) -> Mapping[str, pd.DataFrame]:
+        """The tables that an analysis (by its label) stored for a cell."""
+        return self._content(self._cell(cell), analysis).tables
+
+    def _content(self, cell: str, label: str) -> Content:
+        labels = {
+            m.label: m for row in self.plan.rows if row.cell.key == cell for m in row.measures
+        }
+        measure = labels[_known(label, labels, "analysis", f"cell {cell}")]
+        with self.read() as store:
+            return store.content(measure.key)
+
+    def _cell(self, start: str) -> str:
+        found = [key for key in self.plan.cells if key.startswith(start)]
+        if len(found) != 1:
+            raise EmtkitError(
+                f"{len(found)} cells of {self.name} begin with '{start}'; give more of the key, "
+                "as the column `cell` of the frame has it"
+            )
+        return found[0]
+
+    def _analysis(self, label: str) -> str:
+        names = {m.label: m.analysis.name for row in self.plan.rows for m in row.measures}
+        return names[_known(label, names, "analysis", self.name)]
+
+    def _specimens(self, spec: Figure, label: str) -> list[Specimen]:
+        from emtkit.plugin.analysis import Findings
+        from emtkit.report.specimens import Specimen, chosen_rows
+
+        found = []
+        with self.read() as store:
+            for at, title in chosen_rows(self.evidence, spec):
+                row = self.plan.rows[at]
+                measure = next((m for m in row.measures if m.label == label), None)
+                if measure is None or measure.reason is not None:
+                    continue
+                known = store.findings_of([measure.key]).get(measure.key)
+                if known is None or known.status != "done":
+                    continue
+                content = store.content(measure.key)
+                findings = Findings(known.scalars, content.tables, content.arrays, known.reasons)
+                found.append(Specimen(row.cell.key, title, findings))
+        return found
+
+
+def open_session(
+    source: Path | str | Mapping[str, Any],
+    *,
+    store: Path | None = None,
+    only: str | None = None,
+    seeds: str | None = None,
+) -> Session:
+    """Plan a study, given as a file or as a dict, beside its store.
+
+    Raises:
+        StudyError: every mistake of the study, together.
+    """
+    plan = plan_study(source)
+    if only or seeds:
+        plan = select(plan, only, seeds)
+    shown = plan.study.name if isinstance(source, Mapping) else str(source)
+    return Session(plan, store or STORE, shown)
+
+
+def _known(name: str, names: Mapping[str, Any], what: str, where: str) -> str:
+    if name not in names:
+        raise EmtkitError(f"{where} has no {what} '{name}'; {did_you_mean(name, names)}")
+    return name

@@ -1,0 +1,112 @@
+"""The networks of the native tier, and how their weights lie in one flat row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+MAX_HIDDEN = 64
+ACTIVATIONS = ("linear", "relu", "tanh")
+READOUTS = ("linear", "relu")
+
+
+@dataclass(frozen=True)
+class Network:
+    """h_t = W_uh u_t + W_hh sigma(h_t-1) + b,  y_t = rho(W_r x_t + b_r),  sigma(h_-1) = 0.
+
+    `reads` says what x_t is: "state", sigma(h_t), as in an Elman network, or "input", h_t itself,
+    the state before the activation. Weights: W_uh (H I), W_hh (H H), W_r (O H), and b (H), b_r (O)
+    where `bias` and `readout_bias` say so. ValueError for sizes and names that do not exist.
+
+    A flat row (P) holds A = [W_uh | b | W_hh] and then R = [b_r | W_r], each row by row. Where only
+    one of the biases exists, the place of the other is there too, and stays 0.
+    """
+
+    hidden: int
+    inputs: int
+    outputs: int
+    activation: str = "tanh"
+    readout: str = "linear"
+    reads: str = "state"
+    bias: bool = False
+    readout_bias: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.hidden <= MAX_HIDDEN:
+            raise ValueError(
+                f"a native network was asked for {self.hidden} hidden units;"
+                f" this tier takes 1 to {MAX_HIDDEN}"
+            )
+        if self.inputs < 1 or self.outputs < 1:
+            raise ValueError(
+                f"a native network was asked for {self.inputs} inputs and {self.outputs} outputs;"
+                " it has at least one of each"
+            )
+        for what, asked, allowed in (
+            ("activation", self.activation, ACTIVATIONS),
+            ("readout", self.readout, READOUTS),
+            ("reads", self.reads, ("state", "input")),
+        ):
+            if asked not in allowed:
+                raise ValueError(
+                    f"a native network was asked for {what} '{asked}';"
+                    f" allowed: {', '.join(allowed)}"
+                )
+
+    @property
+    def ones(self) -> int:
+        """1 where a constant input carries the biases, else 0."""
+        return int(self.bias or self.readout_bias)
+
+    @property
+    def columns(self) -> int:
+        """The width of A."""
+        return self.inputs + self.ones + self.hidden
+
+    @property
+    def parameters(self) -> int:
+        """P, the length of a flat row."""
+        return self.hidden * self.columns + self.outputs * (self.ones + self.hidden)
+
+    def views(self, flat: Floats) -> dict[str, Floats]:
+        """The named weights (M, ...) of flat rows (M P): views, not copies."""
+        models = len(flat)
+        split = self.hidden * self.columns
+        advance = flat[:, :split].reshape(models, self.hidden, self.columns)
+        readout = flat[:, split:].reshape(models, self.outputs, self.ones + self.hidden)
+        named = {
+            "W_uh": advance[:, :, : self.inputs],
+            "W_hh": advance[:, :, self.inputs + self.ones :],
+            "W_r": readout[:, :, self.ones :],
+        }
+        if self.bias:
+            named["b"] = advance[:, :, self.inputs]
+        if self.readout_bias:
+            named["b_r"] = readout[:, :, 0]
+        return named
+
+    def flat(self, named: Mapping[str, NDArray[Any]]) -> Floats:
+        """New flat rows (M P) from named weights (M, ...)."""
+        out = np.zeros((len(named["W_hh"]), self.parameters), dtype=np.float32)
+        views = self.views(out)
+        if set(views) != set(named):
+            raise ValueError(
+                f"the weights {', '.join(sorted(named))} were given;"
+                f" this network has {', '.join(sorted(views))}"
+            )
+        for name, view in views.items():
+            view[...] = named[name]
+        return out
+
+    def clear_absent(self, flat: Floats) -> None:
+        """Set the place of a bias that does not exist to 0, in every flat row."""
+        if self.bias and not self.readout_bias:
+            flat[:, self.hidden * self.columns :: self.ones + self.hidden] = 0.0
+        if self.readout_bias and not self.bias:
+            flat[:, self.inputs : self.hidden * self.columns : self.columns] = 0.0

@@ -1,0 +1,258 @@
+"""The typed face of the native tier: losses, gradients and Adam for a stack of networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emtkit.train.native import machine
+from emtkit.train.native.network import Floats, Network
+from emtkit.train.native.state import AdamState, Delays, Doubles, Rates
+
+_LANES = 16
+_SIGMA = {"linear": 0, "relu": 1, "tanh": 2}
+
+
+class Step:
+    """Training steps of stacks of one network, batch size and length, with their scratch memory.
+
+    `steps` T in all; the first `driven` have input (default all), the last `scored` a target
+    (default all). A row's result depends neither on the other rows, nor on their number or order,
+    nor on the machine. Not to be shared by threads. Raises ValueError where the tier cannot run.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        batch: int,
+        steps: int,
+        driven: int | None = None,
+        scored: int | None = None,
+    ) -> None:
+        reason = machine.unavailable()
+        if reason is not None:
+            raise ValueError(reason)
+        self.network, self.batch, self.steps = network, batch, steps
+        self.driven = steps if driven is None else driven
+        self.scored = steps if scored is None else scored
+        if batch < 1 or not (1 <= self.driven <= steps and 1 <= self.scored <= steps):
+            raise ValueError(
+                f"a native step was asked for batch {batch}, {steps} steps, {self.driven} of them"
+                f" driven and {self.scored} scored; batch is at least 1, and driven and scored are"
+                " from 1 to steps"
+            )
+        self.width = width_of(network.hidden, batch)
+        block = _LANES * self.width
+        self._padded = -(-batch // block) * block
+        self._scratch = _scratch(self, block)
+        self._places = tuple(part.ctypes.data for part in self._scratch)
+        self._kernel, self._adam = self._compiled()
+
+    def gradients(
+        self,
+        weights: Floats,
+        inputs: Floats,
+        targets: Floats | Delays,
+        scales: Floats,
+        *,
+        input_rows: NDArray[np.int64] | None = None,
+        target_rows: NDArray[np.int64] | None = None,
+    ) -> tuple[Doubles, Floats]:
+        """Losses of the scored steps (M scored), and the gradients (M P) of each row's sum of them.
+
+        losses[m, t] = sum over o of scales[m, t, o] * mean over B of (y - target)^2, at the flat
+        `weights` (M P). `inputs`
+        (U B driven I), `targets` (V B scored O), `scales` (M scored O), all float32; row m uses
+        inputs[input_rows[m]] and targets[target_rows[m]] (default: m), so rows may share data.
+        With `Delays` the target of row m at t is its own input at t - steps[m], 0 before the first.
+        """
+        network, models = self.network, len(weights)
+        _check("weights", weights, (models, network.parameters))
+        _check("inputs", inputs, (len(inputs), self.batch, self.driven, network.inputs))
+        _check("scales", scales, (models, self.scored, network.outputs))
+        inputs = self._pad(inputs)
+        sources = _addresses("input_rows", inputs, input_rows, models)
+        if isinstance(targets, Delays):
+            delays = self._checked(targets, models)
+            wanted = np.zeros(models, dtype=np.int64)
+        else:
+            _check("targets", targets, (len(targets), self.batch, self.scored, network.outputs))
+            targets = self._pad(targets)
+            delays = np.zeros(models, dtype=np.int64)
+            wanted = _addresses("target_rows", targets, target_rows, models)
+        per_sequence = scales / np.float32(self.batch)
+        transposed = self._transposed(weights)
+        gradient = np.empty_like(weights)
+        losses = np.empty((models, self.scored))
+        self._kernel(
+            (
+                models,
+                self._padded,
+                self.steps,
+                self.driven,
+                self.scored,
+                weights.ctypes.data,
+                transposed.ctypes.data,
+                sources.ctypes.data,
+                wanted.ctypes.data,
+                delays.ctypes.data,
+                per_sequence.ctypes.data,
+                *self._places,
+                gradient.ctypes.data,
+                losses.ctypes.data,
+            )
+        )
+        network.clear_absent(gradient)
+        return losses, gradient
+
+    def train(
+        self,
+        state: AdamState,
+        inputs: Floats,
+        targets: Floats | Delays,
+        scales: Floats,
+        rates: Rates,
+        *,
+        input_rows: NDArray[np.int64] | None = None,
+        target_rows: NDArray[np.int64] | None = None,
+        active: NDArray[np.bool_] | None = None,
+    ) -> Doubles:
+        """One step of clip and Adam, in place, in the rows that are `active` (default all).
+
+        Gives the losses (M scored) before the step; see `gradients`.
+        """
+        losses, gradient = self.gradients(
+            state.weights,
+            inputs,
+            targets,
+            scales,
+            input_rows=input_rows,
+            target_rows=target_rows,
+        )
+        active = np.full(len(losses), True) if active is None else active
+        state.taken += active
+        taken = np.maximum(state.taken, 1)
+        self._adam(
+            state.weights,
+            gradient,
+            state.first,
+            state.second,
+            rates.rate,
+            rates.decay,
+            rates.decoupled,
+            rates.clip,
+            rates.beta1,
+            rates.beta2,
+            rates.epsilon,
+            1.0 - rates.beta1**taken,
+            1.0 - rates.beta2**taken,
+            active,
+        )
+        return losses
+
+    def _compiled(self) -> tuple[Any, Any]:
+        """The kernel and the optimiser; here numba is imported."""
+        from emtkit.train.native.compile import clip_and_adam, gradient_kernel
+        from emtkit.train.native.plan import Plan
+
+        network, tiles = self.network, machine.tiles()
+        plan = Plan(
+            hidden=network.hidden,
+            inputs=network.inputs,
+            outputs=network.outputs,
+            ones=network.ones,
+            sigma=_SIGMA[network.activation],
+            early=int(network.reads == "input" and network.activation != "linear"),
+            rho=_SIGMA[network.readout],
+            width=self.width,
+            rows=tiles.rows[self.width],
+            tile=tiles.square,
+        )
+        return gradient_kernel(plan, machine.digest()), clip_and_adam
+
+    def _checked(self, targets: Delays, models: int) -> NDArray[np.int64]:
+        """The delays of the rows (M)."""
+        delays = np.asarray(targets.steps, dtype=np.int64)
+        if self.network.inputs != self.network.outputs:
+            raise ValueError(
+                f"delayed inputs were asked for as targets of {self.network.outputs} outputs from"
+                f" {self.network.inputs} inputs; these numbers must be equal"
+            )
+        if delays.shape != (models,) or (models and delays.min() < 0):
+            raise ValueError(
+                f"{models} models came with delays {delays.tolist()}; give one for each, 0 or more"
+            )
+        return np.ascontiguousarray(delays)
+
+    def _transposed(self, weights: Floats) -> Floats:
+        """S = [W_r' | W_hh'] (M H O+H)."""
+        views = self.network.views(weights)
+        parts = [views["W_r"].transpose(0, 2, 1), views["W_hh"].transpose(0, 2, 1)]
+        return np.ascontiguousarray(np.concatenate(parts, axis=2))
+
+    def _pad(self, data: Floats) -> Floats:
+        """Sequences of zeros up to whole blocks; the mask keeps them out of loss and gradient."""
+        if self._padded == self.batch:
+            return data
+        padded = np.zeros((len(data), self._padded, *data.shape[2:]), dtype=np.float32)
+        padded[:, : self.batch] = data
+        return padded
+
+
+def width_of(hidden: int, batch: int) -> int:
+    """Vectors a row: part of the result's definition, so a function of these two alone.
+
+    Enough independent sums for the smallest networks; histories that fit the cache for the others.
+    """
+    fitting = next((width for width in (1, 2) if batch <= _LANES * width), 4)
+    return min(fitting, 2 if 4 < hidden <= 16 else 4)
+
+
+def _scratch(step: Step, block: int) -> list[Floats]:
+    """Mask, states, ... silence of `kernels.Arguments`: zero, with the rows of ones set."""
+    network, steps = step.network, step.steps
+    reads, back = network.ones + network.hidden, network.outputs + network.hidden
+    mask = _aligned(step._padded)
+    mask[: step.batch] = 1.0
+    states = _aligned((steps + 1) * network.columns * block)
+    rows = states.reshape(steps + 1, network.columns, block)
+    rows[:, network.inputs : network.inputs + network.ones] = 1.0
+    shown = _aligned(steps * reads * block)
+    shown.reshape(steps, reads, block)[:, : network.ones] = 1.0
+    deltas = _aligned((steps + 1) * back * block)
+    staged = _aligned(step.scored * network.outputs * block)
+    sums, cost = _aligned(network.parameters * _LANES), _aligned(step.scored * block)
+    return [mask, states, shown, deltas, staged, sums, cost, _aligned(network.inputs * block)]
+
+
+def _aligned(size: int) -> Floats:
+    """Zeros from a multiple of 64 bytes on, so that no vector straddles two cache lines."""
+    room = np.zeros(size + _LANES, dtype=np.float32)
+    start = -room.ctypes.data % 64 // 4
+    return room[start : start + size]
+
+
+def _check(name: str, array: Floats, shape: tuple[int, ...]) -> None:
+    """The compiled code checks nothing: a wrong array here would be corrupted memory there."""
+    if array.shape != shape or array.dtype != np.float32 or not array.flags.c_contiguous:
+        raise ValueError(
+            f"{name} came as {array.dtype} of shape {array.shape}"
+            f"{'' if array.flags.c_contiguous else ', not contiguous'};"
+            f" a contiguous float32 array of shape {shape} is needed"
+        )
+
+
+def _addresses(
+    name: str, data: Floats, rows: NDArray[np.int64] | None, models: int
+) -> NDArray[np.int64]:
+    """Where the data of each model begin (M)."""
+    rows = np.arange(models) if rows is None else np.asarray(rows, dtype=np.int64)
+    if rows.shape != (models,) or (models and not (rows.min() >= 0 and rows.max() < len(data))):
+        raise ValueError(
+            f"{name} must name, for each of {models} models, one of the {len(data)} rows of data;"
+            f" they came as {rows.tolist()}"
+        )
+    return data.ctypes.data + rows * data.strides[0]

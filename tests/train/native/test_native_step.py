@@ -1,0 +1,385 @@
+"""The native tier against float64 autograd, against torch's Adam, and against itself."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emtkit.train.native import AdamState, Delays, Network, Rates, Step, unavailable
+
+pytest.importorskip("numba")
+if unavailable() is not None:
+    pytest.skip(str(unavailable()), allow_module_level=True)
+
+FEW = [
+    Network(3, 2, 1, "tanh"),
+    Network(5, 1, 2, "relu", readout="relu", reads="input", bias=True, readout_bias=True),
+    Network(2, 3, 1, "linear", readout="relu", bias=True),
+    Network(11, 1, 1, "tanh", reads="input", readout_bias=True),
+]
+MANY = [
+    Network(hidden, inputs, outputs, activation, readout, reads, bias, bias)
+    for hidden, inputs, outputs in ((1, 1, 1), (7, 3, 5), (16, 4, 2), (23, 2, 3), (64, 8, 8))
+    for activation, readout, reads, bias in (
+        ("tanh", "linear", "state", False),
+        ("tanh", "relu", "input", True),
+        ("relu", "linear", "state", True),
+        ("relu", "relu", "input", False),
+        ("linear", "linear", "state", True),
+    )
+]
+ACTIVATION = {"linear": lambda x: x, "relu": torch.relu, "tanh": torch.tanh}
+
+
+def drawn(network: Network, models: int, sizes: tuple[int, int, int, int], seed: int):
+    """Flat weights, inputs, targets and scales for (batch, steps, driven, scored)."""
+    batch, _, driven, scored = sizes
+    chance = np.random.default_rng(seed)
+    weights = chance.normal(0.0, 0.6 / np.sqrt(network.hidden), (models, network.parameters))
+    weights = weights.astype(np.float32)
+    network.clear_absent(weights)
+    inputs = chance.normal(size=(models, batch, driven, network.inputs)).astype(np.float32)
+    # away from what the network says, so that gradients do not cancel over the batch
+    targets = chance.normal(2.0, 1.0, (models, batch, scored, network.outputs)).astype(np.float32)
+    scales = chance.random((models, scored, network.outputs)).astype(np.float32)
+    return weights, inputs, targets, scales
+
+
+def reference(network, sizes, named, inputs, targets, scales):
+    """The losses (scored) of one model, written from the equations; `named` are float64 tensors."""
+    batch, steps, driven, scored = sizes
+    inputs, targets, scales = (torch.tensor(a).double() for a in (inputs, targets, scales))
+    sigma, rho = ACTIVATION[network.activation], ACTIVATION[network.readout]
+    post = torch.zeros(batch, network.hidden, dtype=torch.float64)
+    losses = []
+    for t in range(steps):
+        pre = post @ named["W_hh"].T
+        if t < driven:
+            pre = pre + inputs[:, t] @ named["W_uh"].T
+        if network.bias:
+            pre = pre + named["b"]
+        post = sigma(pre)
+        if t >= steps - scored:
+            out = (pre if network.reads == "input" else post) @ named["W_r"].T
+            out = rho(out + named["b_r"] if network.readout_bias else out)
+            n = t - steps + scored
+            losses.append((scales[n] * ((out - targets[:, n]) ** 2).mean(0)).sum())
+    return torch.stack(losses)
+
+
+def tensors(network: Network, row: np.ndarray) -> dict[str, torch.Tensor]:
+    """The named weights of one flat row, as float64 leaves."""
+    views = network.views(row[None])
+    return {name: torch.tensor(v[0]).double().requires_grad_() for name, v in views.items()}
+
+
+def assert_gradients(network: Network, sizes: tuple[int, int, int, int], seed: int) -> None:
+    batch, steps, driven, scored = sizes
+    weights, *data = drawn(network, 2, sizes, seed)
+    step = Step(network, batch=batch, steps=steps, driven=driven, scored=scored)
+    losses, gradient = step.gradients(weights, *data)
+    for m in range(2):
+        named = tensors(network, weights[m])
+        expected_losses = reference(network, sizes, named, *(array[m] for array in data))
+        expected_losses.sum().backward()
+        expected = network.flat({k: v.grad[None].numpy() for k, v in named.items()})[0]
+        assert losses[m] == pytest.approx(expected_losses.detach().numpy(), rel=1e-6)
+        gap = np.linalg.norm(gradient[m].astype(np.float64) - expected)
+        assert gap <= 5e-6 * np.linalg.norm(expected)
+
+
+def lengths(steps: int):
+    return st.tuples(st.just(steps), st.integers(1, steps), st.integers(1, steps))
+
+
+@pytest.mark.parametrize("network", FEW, ids=str)
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    batch=st.integers(33, 150), times=st.integers(1, 9).flatmap(lengths), seed=st.integers(0, 99)
+)
+def test_gradients_equal_float64_autograd(network, batch, times, seed):
+    assert_gradients(network, (batch, *times), seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", MANY, ids=str)
+@settings(max_examples=6, deadline=None, derandomize=True)
+@given(
+    batch=st.sampled_from([1, 16, 17, 40, 64, 100]),
+    times=st.integers(1, 24).flatmap(lengths),
+    seed=st.integers(0, 99),
+)
+def test_gradients_of_every_cell_equal_float64_autograd(network, batch, times, seed):
+    assert_gradients(network, (batch, *times), seed)
+
+
+def trained(network, rows, state, data, rates, steps=20) -> AdamState:
+    """The chosen rows after some steps, trained as one stack."""
+    state = state.rows(rows)
+    batch, length = data[0].shape[1:3]
+    step = Step(network, batch=batch, steps=length, scored=data[1].shape[2])
+    chosen = [np.ascontiguousarray(array[rows]) for array in data]
+    numbers = {
+        name: getattr(rates, name)[rows]
+        for name in ("rate", "decay", "clip", "beta1", "beta2", "epsilon")
+    }
+    for _ in range(steps):
+        step.train(state, *chosen, replace(rates, **numbers))
+    return state
+
+
+def differing_rates(models: int, decoupled: bool = False) -> Rates:
+    chance = np.random.default_rng(1)
+    return Rates(
+        rate=chance.uniform(1e-3, 3e-2, models),
+        decay=chance.uniform(0.0, 1e-2, models),
+        clip=np.where(np.arange(models) % 3, 0.5, np.inf),
+        beta1=chance.uniform(0.8, 0.95, models),
+        beta2=chance.uniform(0.95, 0.999, models),
+        epsilon=np.full(models, 1e-8),
+        decoupled=decoupled,
+    )
+
+
+@pytest.mark.parametrize("network", FEW, ids=str)
+def test_a_row_has_the_same_bits_in_every_stack(network):
+    weights, *data = drawn(network, 7, (70, 6, 6, 4), 3)
+    rates, state = differing_rates(7), AdamState(weights)
+    together = trained(network, np.arange(7), state, data, rates)
+    for rows in ([0], [6], [3, 1], [5, 4, 2, 0, 6]):
+        apart = trained(network, np.array(rows), state, data, rates)
+        assert np.array_equal(apart.weights, together.weights[rows])
+        assert np.array_equal(apart.second, together.second[rows])
+    again = trained(network, np.arange(7), state, data, rates)
+    assert np.array_equal(again.weights, together.weights)
+    assert not np.array_equal(together.weights, weights)
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_clip_and_adam_equal_torch_in_float64(decoupled):
+    network, sizes = FEW[0], (70, 6, 6, 4)
+    weights, *data = drawn(network, 7, sizes, 3)
+    rates = differing_rates(7, decoupled)
+    state = trained(network, np.arange(7), AdamState(weights), data, rates)
+    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+    for m in range(7):
+        named = tensors(network, weights[m])
+        optimiser = kind(
+            list(named.values()),
+            lr=rates.rate[m],
+            weight_decay=rates.decay[m],
+            betas=(rates.beta1[m], rates.beta2[m]),
+        )
+        for _ in range(20):
+            optimiser.zero_grad()
+            reference(network, sizes, named, *(array[m] for array in data)).sum().backward()
+            torch.nn.utils.clip_grad_norm_(list(named.values()), rates.clip[m])
+            optimiser.step()
+        expected = network.flat({k: v.detach()[None].numpy() for k, v in named.items()})[0]
+        gap = np.linalg.norm(state.weights[m].astype(np.float64) - expected)
+        assert gap <= 5e-6 * np.linalg.norm(expected)
+
+
+def test_tanh_is_accurate_bounded_and_keeps_nan():
+    """With loss = (1 tanh(w) - 0)^2 the square root of the loss shows the network's tanh."""
+    network = Network(1, 1, 1, "tanh")
+    arguments = np.concatenate([np.logspace(-15, 1.2, 20_001), np.linspace(0.01, 12.0, 20_001)])
+    weights = np.zeros((len(arguments), network.parameters), dtype=np.float32)
+    views = network.views(weights)
+    views["W_uh"][:, 0, 0] = arguments
+    views["W_r"][:] = 1.0
+    one = np.ones((1, 1, 1, 1), dtype=np.float32)
+    scales = np.ones((len(weights), 1, 1), dtype=np.float32)
+    all_first = np.zeros(len(weights), dtype=np.int64)
+    shared = {"input_rows": all_first, "target_rows": all_first}
+    losses, _ = Step(network, batch=1, steps=1).gradients(weights, one, 0 * one, scales, **shared)
+    found, expected = np.sqrt(losses[:, 0]), np.tanh(views["W_uh"][:, 0, 0].astype(np.float64))
+    assert np.abs(found / expected - 1.0).max() < 4e-7
+    assert losses.max() <= 1.0
+    weights[:, 0] = np.nan
+    losses, gradient = Step(network, batch=1, steps=1).gradients(
+        weights, one, 0 * one, scales, **shared
+    )
+    assert np.isnan(losses).all()
+    assert np.isnan(gradient[:, -1]).all()
+
+
+def test_a_diverging_row_harms_no_other():
+    network = FEW[2]
+    weights, *data = drawn(network, 3, (70, 6, 6, 4), 5)
+    ruined = weights.copy()
+    ruined[1] = np.inf
+    step = Step(network, batch=70, steps=6, scored=4)
+    losses, gradient = step.gradients(weights, *data)
+    hurt, slopes = step.gradients(ruined, *data)
+    assert not np.isfinite(hurt[1].sum())
+    assert np.array_equal(hurt[[0, 2]], losses[[0, 2]])
+    assert np.array_equal(slopes[[0, 2]], gradient[[0, 2]])
+    after, _ = step.gradients(weights, *data)  # the scratch memory forgets the infinities
+    assert np.array_equal(after, losses)
+
+
+@pytest.mark.parametrize("network", FEW, ids=str)
+def test_a_row_scored_on_fewer_steps_has_the_bits_of_the_shorter_stack(network):
+    weights, inputs, targets, scales = drawn(network, 2, (70, 9, 9, 9), 4)
+    scales[:, 5:] = 0.0
+    losses, gradient = Step(network, batch=70, steps=9).gradients(weights, inputs, targets, scales)
+    short = [np.ascontiguousarray(array[:, :, :5]) for array in (inputs, targets)]
+    step = Step(network, batch=70, steps=5)
+    expected, slopes = step.gradients(weights, *short, np.ascontiguousarray(scales[:, :5]))
+    assert np.array_equal(losses[:, :5], expected)
+    assert not losses[:, 5:].any()
+    assert np.array_equal(gradient, slopes)
+
+
+@pytest.mark.parametrize("driven", [9, 5])
+def test_delayed_inputs_as_targets_equal_the_stored_ones(driven):
+    network, delays = Network(3, 2, 2, "tanh"), np.array([0, 3, 12])
+    weights, inputs, _, scales = drawn(network, 3, (70, 9, driven, 6), 8)
+    whole = np.zeros((3, 70, 9 + 12, 2), dtype=np.float32)
+    whole[:, :, 12 : 12 + driven] = inputs
+    targets = np.stack([whole[m, :, 12 + 3 - d : 12 + 9 - d] for m, d in enumerate(delays)])
+    step = Step(network, batch=70, steps=9, driven=driven, scored=6)
+    losses, gradient = step.gradients(weights, inputs, Delays(delays), scales)
+    expected, slopes = step.gradients(weights, inputs, targets, scales)
+    assert np.array_equal(losses, expected)
+    assert np.array_equal(gradient, slopes)
+    for wrong in (np.array([0, 1]), np.array([0, 1, -1])):
+        with pytest.raises(ValueError, match="3 models came with delays"):
+            step.gradients(weights, inputs, Delays(wrong), scales)
+    unequal = Step(FEW[0], batch=70, steps=6, scored=4)
+    weights, inputs, _, scales = drawn(FEW[0], 2, (70, 6, 6, 4), 0)
+    with pytest.raises(ValueError, match="targets of 1 outputs from 2 inputs"):
+        unequal.gradients(weights, inputs, Delays(delays[:2]), scales)
+
+
+def test_rows_may_share_data_and_stand_still():
+    network, sizes = FEW[0], (70, 6, 6, 4)
+    weights, inputs, targets, scales = drawn(network, 3, sizes, 8)
+    step = Step(network, batch=70, steps=6, scored=4)
+    rows = np.array([2, 0, 2])
+    expected, slopes = step.gradients(weights, inputs[rows], targets[rows], scales)
+    losses, gradient = step.gradients(
+        weights, inputs, targets, scales, input_rows=rows, target_rows=rows
+    )
+    assert np.array_equal(losses, expected)
+    assert np.array_equal(gradient, slopes)
+    state = AdamState(weights.copy())
+    active = np.array([True, False, True])
+    step.train(state, inputs, targets, scales, Rates.equal(3, rate=0.1), active=active)
+    assert np.array_equal((state.weights != weights).any(1), active)
+    assert state.taken.tolist() == [1, 0, 1]
+
+
+def test_named_weights_are_views_of_the_flat_row():
+    network = FEW[1]
+    weights, *_ = drawn(network, 2, (1, 1, 1, 1), 0)
+    named = network.views(weights)
+    assert {name: view.shape for name, view in named.items()} == {
+        "W_uh": (2, 5, 1),
+        "W_hh": (2, 5, 5),
+        "W_r": (2, 2, 5),
+        "b": (2, 5),
+        "b_r": (2, 2),
+    }
+    assert np.array_equal(network.flat(named), weights)
+    for view in named.values():
+        view[:] = 0.0
+    assert not weights.any()
+
+
+WIDE = """
+import hashlib
+import numpy as np
+from emtkit.train.native import AdamState, Network, Rates, Step, machine
+chance = np.random.default_rng(0)
+network = Network(11, 2, 1, "tanh")
+state = AdamState(chance.normal(0.0, 0.3, (2, network.parameters)).astype(np.float32))
+inputs = chance.normal(size=(2, 70, 8, 2)).astype(np.float32)
+targets = chance.normal(size=(2, 70, 8, 1)).astype(np.float32)
+step = Step(network, batch=70, steps=8)
+scales = np.ones((2, 8, 1), dtype=np.float32)
+for _ in range(20):
+    step.train(state, inputs, targets, scales, Rates.equal(2, rate=1e-2, clip=1.0))
+print(machine.tiles().square, hashlib.sha256(state.weights.tobytes()).hexdigest())
+"""
+
+
+def python(code: str, **environment: str) -> str:
+    """What a fresh interpreter prints; warnings are errors there."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, **environment},
+        check=True,
+        timeout=300,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_eight_lanes_and_sixteen_give_the_same_bits():
+    from emtkit.train.native import machine
+
+    if "avx512f" not in machine.features():
+        pytest.skip("this machine has vectors of 8 lanes only")
+    narrow = {
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "+avx2,+fma,+avx,+sse4.2,+bmi,+bmi2,+f16c,+lzcnt,+popcnt,+movbe",
+    }
+    wide, split = python(WIDE).split(), python(WIDE, **narrow).split()
+    assert (wide[0], split[0]) == ("4", "2")
+    assert wide[1] == split[1]
+
+
+def test_a_processor_without_fma_is_refused():
+    code = "from emtkit.train.native import unavailable; print(unavailable())"
+    said = python(code, NUMBA_CPU_NAME="x86-64-v2", NUMBA_CPU_FEATURES="+avx2,+sse4.2")
+    assert "needs avx2 and fma; this processor lacks ['fma']" in said
+
+
+def test_importing_the_tier_imports_no_compiler():
+    python("import sys, emtkit.train.native\nassert not {'numba', 'llvmlite'} & set(sys.modules)\n")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (lambda: Network(65, 1, 1), "65 hidden units; this tier takes 1 to 64"),
+        (lambda: Network(0, 1, 1), "0 hidden units"),
+        (lambda: Network(2, 0, 1), "0 inputs and 1 outputs"),
+        (lambda: Network(2, 1, 1, "gelu"), "activation 'gelu'; allowed: linear, relu, tanh"),
+        (lambda: Network(2, 1, 1, readout="tanh"), "readout 'tanh'"),
+        (lambda: Network(2, 1, 1, reads="cell"), "reads 'cell'"),
+        (lambda: Network(2, 1, 1).flat({"W_hh": np.zeros((1, 2, 2))}), "this network has"),
+        (lambda: Step(FEW[0], batch=0, steps=3), "batch 0"),
+        (lambda: Step(FEW[0], batch=4, steps=3, driven=4), "4 of them driven"),
+        (lambda: Step(FEW[0], batch=4, steps=3, scored=0), "0 scored"),
+    ],
+)
+def test_mistakes_are_told(wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        wrong()
+
+
+def test_wrong_arrays_never_reach_the_compiled_code():
+    weights, inputs, targets, scales = drawn(FEW[0], 2, (70, 6, 6, 4), 0)
+    step = Step(FEW[0], batch=70, steps=6, scored=4)
+    good = {"weights": weights, "inputs": inputs, "targets": targets, "scales": scales}
+    for name, bad in (
+        ("weights", weights[:, 1:]),
+        ("inputs", inputs[:, :, 1:]),
+        ("inputs", inputs.astype(np.float64)),
+        ("targets", np.swapaxes(np.swapaxes(targets, 1, 2).copy(), 1, 2)),
+        ("scales", scales[:1]),
+    ):
+        with pytest.raises(ValueError, match=f"{name} came as"):
+            step.gradients(**{**good, name: bad})
+    for rows in (np.array([0, 2]), np.array([-1, 0]), np.array([0])):
+        with pytest.raises(ValueError, match="target_rows must name"):
+            step.gradients(**good, target_rows=rows)

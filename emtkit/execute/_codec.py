@@ -25,6 +25,9 @@ R = TypeVar("R", CellResult, FindingResult, CellState, Attempt)
 
 _MAGIC = b"emtkit-bundle-1\n"
 
+MAX_BLOB = 2**29
+"""A result is no larger than this; SQLite itself takes no blob above about twice of it."""
+
 
 def encode(bundle: Bundle) -> bytes:
     """The bytes of a message: magic, length of the head, a JSON head, then the blobs in order."""
@@ -124,6 +127,11 @@ def _flat(record: object, blobs: list[bytes]) -> dict[str, Any]:
     def number(blob: bytes | None) -> int | None:
         if blob is None:
             return None
+        if len(blob) > MAX_BLOB:
+            raise PluginError(
+                f"a result of {len(blob) / 2**30:.1f} GiB; one network, history or finding has at "
+                f"most {MAX_BLOB / 2**30:.1f} GiB (give fewer arrays, or smaller ones)"
+            )
         blobs.append(blob)
         return len(blobs) - 1
 

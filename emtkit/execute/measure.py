@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from emtkit.errors import NotApplicable
+from emtkit.errors import EmtkitError, NotApplicable, PluginError
 from emtkit.execute.content import unpack
 from emtkit.execute.jobs import Subjects
 from emtkit.plugin.analysis import Analysis, Findings, History, Subject
@@ -34,9 +34,12 @@ def measure(registry: Registry, subject: Subjects, asked: Measure, load: Load) -
     analysis = cls(**build_arguments(cls, asked.analysis.parameters))
     if asked.at == "end":
         return _look(registry, analysis, subject, subject.weights, asked, load)
-    steps = sorted(subject.snapshots)
+    steps = sorted(asked.steps)
     if not steps:
         raise NotApplicable("there is no snapshot to look at; ask for some in training.snapshots")
+    missing = [step for step in steps if step not in subject.snapshots]
+    if missing:
+        raise EmtkitError(f"the store lacks the snapshots {missing} of cell {subject.cell.key}")
     found = {
         step: _look(registry, analysis, subject, subject.snapshots[step], asked, load)
         for step in steps
@@ -72,4 +75,10 @@ def _look(
     stream = Stream(None, f"analysis/{asked.analysis.name}", dtype=dtype)
     task = build_task(registry, cell.task)
     model = load(cell, weights)
-    return analysis.measure(Subject(task, model, cell.architecture.parameters, history, stream))
+    found = analysis.measure(Subject(task, model, cell.architecture.parameters, history, stream))
+    if not isinstance(found, Findings):
+        raise PluginError(
+            f"analysis '{asked.analysis.name}' answered with a {type(found).__name__}; `measure` "
+            "returns Findings"
+        )
+    return found

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import emtkit
+from emtkit.plugin.registry import Registry
+from emtkit.study.cells import Cell
 
 
 @cache
@@ -27,6 +29,15 @@ def provenance() -> dict[str, Any]:
         "device": "cpu",
         "commit": _commit(),
     }
+
+
+def sources(registry: Registry, cell: Cell) -> str:
+    """Digests of the sources of the cell's task and architecture, as they are today."""
+    plugins = (
+        registry.get("task", cell.task.name),
+        registry.get("architecture", cell.architecture.name),
+    )
+    return "+".join(plugin.digest for plugin in plugins if plugin is not None)
 
 
 def _processor() -> str:

@@ -234,6 +234,15 @@ class Store:
             found[cell] = CellState(cell, from_json(meta), data)
         return found
 
+    def state_metas(self, cells: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """What is said of the state of these cells (tier, iteration), without the state itself."""
+        found = {}
+        for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
+            if seal((cell, meta)) != stamp:
+                raise self._corrupt(f"the state of cell {cell}")
+            found[cell] = from_json(meta)
+        return found
+
     def attempts_of(self, cells: Iterable[str]) -> dict[str, tuple[Attempt, ...]]:
         """The tries at each of these cells, in order."""
         found: dict[str, tuple[Attempt, ...]] = {}

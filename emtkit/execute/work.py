@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from emtkit.errors import NotApplicable
+from emtkit.execute._codec import encode
 from emtkit.execute.content import pack
 from emtkit.execute.jobs import MeasureJob, Subjects, TrainJob, decode
 from emtkit.execute.measure import measure
-from emtkit.execute.provenance import provenance
+from emtkit.execute.provenance import provenance, sources
 from emtkit.execute.records import Bundle, CellResult, CellState, FindingResult, identity_of
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.registry import Registry
@@ -28,11 +29,10 @@ from emtkit.train.stacks import tier_named
 
 
 class Work:
-    """A worker's state between jobs: its plugins, and whether it should stop."""
+    """A worker's state between jobs: its plugins."""
 
-    def __init__(self, registry: Registry, orphaned: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self.orphaned = orphaned
 
     def do(self, data: bytes) -> Bundle:
         """Do one job. What a plugin raises becomes the failure of its cell, never more."""
@@ -50,7 +50,7 @@ class Work:
             return self._train_stack(job)
         except Exception:  # whatever a plugin raises
             if len(job.cells) == 1:
-                return Bundle(cells=(self._failed(job.cells[0], job.tier, traceback.format_exc()),))
+                return Bundle(cells=(self._failed(job.cells[0], job.tier, _trace()),))
         middle = len(job.cells) // 2
         parts = []
         for cells in (job.cells[:middle], job.cells[middle:]):
@@ -62,8 +62,8 @@ class Work:
         )
 
     def _train_stack(self, job: TrainJob) -> Bundle:
-        if not job.cells[0].trains:
-            return Bundle(cells=tuple(self._construct(cell) for cell in job.cells))
+        if not any(cell.trains and cell.training.steps for cell in job.cells):
+            return _sound(Bundle(cells=tuple(self._made(cell, job.tier) for cell in job.cells)))
         begun = time.monotonic()
         trainer = Trainer(self.registry, job.cells, tier_named(job.tier))
         for at, cell in enumerate(job.cells):
@@ -71,18 +71,30 @@ class Work:
                 trainer.load(at, RowState.decode(job.states[cell.key]))
 
         def over() -> bool:
-            return time.monotonic() - begun > job.budget or self.orphaned()
+            return time.monotonic() - begun > job.budget
 
         trainer.run(over)
         share = (time.monotonic() - begun) / len(job.cells)
         results, states = [], []
         for at, (cell, row) in enumerate(zip(job.cells, trainer.rows, strict=True)):
             if row.end is None:
-                meta = {"tier": job.tier, "iteration": row.iteration}
+                meta = {
+                    "tier": job.tier,
+                    "iteration": row.iteration,
+                    "sources": sources(self.registry, cell),
+                }
                 states.append(CellState(cell.key, meta, row.encode()))
             else:
                 results.append(self._ended(cell, trainer, at, share))
-        return Bundle(cells=tuple(results), states=tuple(states))
+        return _sound(Bundle(cells=tuple(results), states=tuple(states)))
+
+    def _made(self, cell: Cell, tier: str) -> CellResult:
+        """A network that is not trained: as it was constructed, or (`steps: 0`) as it was drawn."""
+        if not cell.trains:
+            return self._construct(cell)
+        begun = time.monotonic()
+        trainer = Trainer(self.registry, [cell], tier_named(tier))
+        return self._ended(cell, trainer, 0, time.monotonic() - begun)
 
     def _ended(self, cell: Cell, trainer: Trainer, at: int, seconds: float) -> CellResult:
         row, model = trainer.rows[at], trainer.models[at]
@@ -108,7 +120,7 @@ class Work:
             reasons=reasons,
             tier=trainer.tier.name,
             seconds=seconds,
-            digest=self._digest(cell),
+            digest=sources(self.registry, cell),
             error=text if diverged else "",
             provenance=provenance(),
         )
@@ -126,7 +138,7 @@ class Work:
             reasons={"loss": "constructed: there is nothing to train"},
             tier="constructed",
             seconds=time.monotonic() - begun,
-            digest=self._digest(cell),
+            digest=sources(self.registry, cell),
             provenance=provenance(),
         )
 
@@ -136,78 +148,76 @@ class Work:
             identity=identity_of(cell),
             status="failed",
             tier=tier,
-            digest=self._digest(cell),
+            digest=sources(self.registry, cell),
             error=error,
             provenance=provenance(),
         )
 
-    def _digest(self, cell: Cell) -> str:
-        task = self.registry.get("task", cell.task.name)
-        architecture = self.registry.get("architecture", cell.architecture.name)
-        return "+".join(plugin.digest for plugin in (task, architecture) if plugin is not None)
-
     def _measure(self, job: MeasureJob) -> Bundle:
-        judged = [subject for subject in job.subjects if subject.judgement is not None]
-        findings = self._judge(judged) if judged else []
+        alike: dict[tuple[object, ...], list[Subjects]] = {}
         for subject in job.subjects:
-            if subject.measures:
-                findings.extend(self._analyse(subject))
+            asked = subject.judgement
+            if asked is not None:
+                alike.setdefault((asked.sequences, asked.horizon, asked.at), []).append(subject)
+        findings = [found for subjects in alike.values() for found in self._judge(subjects)]
+        for subject in job.subjects:
+            findings += [self._analyse(subject, asked) for asked in subject.measures]
         return Bundle(findings=tuple(findings))
 
     def _judge(self, subjects: Sequence[Subjects]) -> list[FindingResult]:
-        begun = time.monotonic()
+        """The evaluation of networks of one shape; one that raises fails alone."""
         try:
-            tasks = [build_task(self.registry, subject.cell.task) for subject in subjects]
-            models = [self._load(s.cell, s.weights) for s in subjects]
-            stacked = stack(models, tasks, [str(s.cell.task.identity()) for s in subjects])
-            flat = torch.stack([flatten(model) for model in models])
-            tier = tier_named("loop" if subjects[0].tier == "loop" else "vmap")
-            asked = [s.judgement for s in subjects if s.judgement is not None]
-            found = judge(stacked, flat, tier, asked)
-        except Exception:
-            if len(subjects) > 1:
-                middle = len(subjects) // 2
-                return self._judge(subjects[:middle]) + self._judge(subjects[middle:])
-            return [_finding(subjects[0], None, "failed", error=traceback.format_exc())]
+            return self._judge_stack(subjects)
+        except Exception:  # whatever a plugin raises
+            if len(subjects) == 1:
+                return [_finding(subjects[0], None, "failed", error=_trace())]
+        middle = len(subjects) // 2
+        return self._judge(subjects[:middle]) + self._judge(subjects[middle:])
+
+    def _judge_stack(self, subjects: Sequence[Subjects]) -> list[FindingResult]:
+        begun = time.monotonic()
+        tasks = [build_task(self.registry, subject.cell.task) for subject in subjects]
+        models = [self._load(s.cell, s.weights) for s in subjects]
+        stacked = stack(models, tasks, [str(s.cell.task.identity()) for s in subjects])
+        flat = torch.stack([flatten(model) for model in models])
+        tier = tier_named("loop" if subjects[0].tier == "loop" else "vmap")
+        asked = [s.judgement for s in subjects if s.judgement is not None]
+        judged = judge(stacked, flat, tier, asked)
         seconds = (time.monotonic() - begun) / len(subjects)
-        why = "the outputs were not finite"
-        return [
+        findings = [
             _finding(
                 subject,
                 None,
                 "done",
                 scalars=scalars,
-                reasons={name: why for name, value in scalars.items() if value != value},
+                reasons={n: _why(scalars) for n, value in scalars.items() if value != value},
                 seconds=seconds,
             )
-            for subject, scalars in zip(subjects, found, strict=True)
+            for subject, scalars in zip(subjects, judged, strict=True)
         ]
+        _sound(Bundle(findings=tuple(findings)))
+        return findings
 
-    def _analyse(self, subject: Subjects) -> list[FindingResult]:
-        found = []
-        for asked in subject.measures:
-            begun = time.monotonic()
-            try:
-                result = measure(self.registry, subject, asked, self._load)
-            except NotApplicable as error:
-                found.append(_finding(subject, asked, "not_applicable", error=str(error)))
-                continue
-            except Exception:
-                found.append(_finding(subject, asked, "failed", error=traceback.format_exc()))
-                continue
-            found.append(
-                _finding(
-                    subject,
-                    asked,
-                    "done",
-                    scalars=result.scalars,
-                    reasons=result.reasons,
-                    content=pack(result.tables, result.arrays),
-                    seconds=time.monotonic() - begun,
-                    digest=self._analysis_digest(asked),
-                )
+    def _analyse(self, subject: Subjects, asked: Measure) -> FindingResult:
+        begun = time.monotonic()
+        try:
+            result = measure(self.registry, subject, asked, self._load)
+            finding = _finding(
+                subject,
+                asked,
+                "done",
+                scalars=result.scalars,
+                reasons=result.reasons,
+                content=pack(result.tables, result.arrays),
+                seconds=time.monotonic() - begun,
+                digest=self._analysis_digest(asked),
             )
-        return found
+            _sound(Bundle(findings=(finding,)))
+        except NotApplicable as error:
+            return _finding(subject, asked, "not_applicable", error=str(error))
+        except Exception:  # whatever a plugin raises, or says that no store can hold
+            return _finding(subject, asked, "failed", error=_trace())
+        return finding
 
     def _analysis_digest(self, asked: Measure) -> str:
         plugin = self.registry.get("analysis", asked.analysis.name)
@@ -217,6 +227,27 @@ class Work:
         model = build_model(self.registry, cell, build_task(self.registry, cell.task))
         model.load_state_dict(load(weights))
         return model.eval().requires_grad_(False)
+
+
+def _sound(bundle: Bundle) -> Bundle:
+    """The bundle, if it can be sent and stored; what a plugin made may be neither.
+
+    Raises:
+        PluginError: it holds what no message can say.
+    """
+    encode(bundle)
+    return bundle
+
+
+def _trace() -> str:
+    """The traceback, its end where it is long: a plugin may put anything into its message."""
+    return traceback.format_exc()[-20_000:]
+
+
+def _why(scalars: Mapping[str, object]) -> str:
+    if scalars.get("finite"):
+        return "the task's metric was not finite"
+    return "the outputs were not finite"
 
 
 def _finding(

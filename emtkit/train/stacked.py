@@ -94,12 +94,29 @@ class Stacked:
 
     def errors(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The tasks' own loss per row, sequence and step (M B T)."""
+        steps = tuple(batch.inputs.shape[:-1])
+        self._check(outputs, (*steps, self.tasks[0].channels.outputs))
         parts = []
         for group in self.groups:
             mask = batch.mask[group.rows[0]]
             picked = self._pick(group, outputs, batch.inputs, batch.targets)
             parts.append(vmap(_error(group.task, mask, batch.driven))(*picked))
-        return self._join(parts)
+        errors = self._join(parts)
+        if errors.shape != steps:
+            raise PluginError(
+                f"task '{self.tasks[0].name}': the loss of one batch has shape "
+                f"{tuple(errors.shape[1:])}; it must be (B, T) = {steps[1:]}, neither averaged "
+                "nor summed"
+            )
+        return errors
+
+    def _check(self, outputs: Tensor, wanted: tuple[int, ...]) -> None:
+        """Outputs of another shape would be broadcast in silence, and trained to nonsense."""
+        if tuple(outputs.shape) != wanted:
+            raise PluginError(
+                f"architecture '{self.template.name}': the outputs of one batch have shape "
+                f"{tuple(outputs.shape[1:])}; they must be (B, T, O) = {wanted[1:]}"
+            )
 
     def metrics(self, outputs: Tensor, batch: Batch, masks: Tensor) -> list[dict[str, float]]:
         """The tasks' metrics per row, on the steps that `masks` (M T) leaves."""
@@ -108,6 +125,11 @@ class Stacked:
             picked = self._pick(group, outputs, batch.inputs, batch.targets)
             judged = vmap(_metrics(group.task, masks[group.rows[0]], batch.driven))(*picked)
             for name, values in judged.items():
+                if values.shape != (len(group.rows),):
+                    raise PluginError(
+                        f"task '{group.task.name}': the metric '{name}' has shape "
+                        f"{tuple(values.shape[1:])}; a metric is one number (a 0-d tensor)"
+                    )
                 for row, value in zip(group.rows, values.tolist(), strict=True):
                     rows[row][name] = value
         return rows

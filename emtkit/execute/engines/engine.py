@@ -10,11 +10,15 @@ from emtkit.execute.records import Bundle
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one job ended: a bundle, or (bundle None) the worker was lost, with the last it said."""
+    """How one job ended: a bundle, or (bundle None) the worker was lost, with the last it said.
+
+    `innocent`: the job had no part in it (the cluster went away); it is done again, uncounted.
+    """
 
     job: int
     bundle: Bundle | None
     lost: str = ""
+    innocent: bool = False
 
 
 class Engine(ABC):

@@ -1,59 +1,45 @@
 """The engine of this machine: spawned worker processes, one thread each.
 
-A worker that dies is replaced and its job is reported lost; the others go on. Messages are bytes
-(JSON and safetensors) over a pipe.
+A worker that dies, hangs or takes too much memory is replaced and its job is reported lost; the
+others go on. Messages are bytes (JSON and safetensors) over a pipe.
 """
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Sequence
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from emtkit.execute._codec import decode, encode
+from emtkit.errors import EmtkitError, StoreError
+from emtkit.execute._codec import decode
+from emtkit.execute.engines._worker import READY, Worker, resident
 from emtkit.execute.engines.engine import Engine, Outcome
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-
-class _Worker:
-    """One process and the job that it does."""
-
-    def __init__(self, files: Sequence[str]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(
-            target=_serve, args=(theirs, list(files), os.getpid()), daemon=True
-        )
-        self.process.start()
-        theirs.close()
-        self.job: int | None = None
-        self.begun = 0.0
-
-    def end(self) -> None:
-        """Kill it; a job under way is dropped."""
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
+START_SECONDS = 120.0
+STILLBORN = 3
+POLL_SECONDS = 0.2
 
 
 class LocalEngine(Engine):
-    """`workers` processes. `timeout` seconds without an answer count as a lost worker."""
+    """`workers` processes. `timeout` seconds without an answer count as a lost worker, and so do
+    more than `memory` bytes (default: an equal share of nine tenths of this machine's).
+    """
 
     def __init__(
-        self, workers: int, files: Sequence[Path] = (), timeout: float | None = None
+        self,
+        workers: int,
+        files: Sequence[Path] = (),
+        timeout: float | None = None,
+        memory: int | None = None,
     ) -> None:
         self._files = [str(path) for path in files]
         self._timeout = timeout
-        with _one_thread():
-            self._workers = [_Worker(self._files) for _ in range(workers)]
+        self._memory = memory or _machine_memory() * 9 // 10 // workers
+        self._stillborn = 0
+        self._workers = [Worker(self._files) for _ in range(workers)]
 
     @property
     def workers(self) -> int:
@@ -62,8 +48,8 @@ class LocalEngine(Engine):
 
     @property
     def idle(self) -> int:
-        """How many of them have no job."""
-        return sum(worker.job is None for worker in self._workers)
+        """How many of them wait for a job."""
+        return sum(worker.ready and worker.job is None for worker in self._workers)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -71,91 +57,92 @@ class LocalEngine(Engine):
         return tuple(worker.process.pid or 0 for worker in self._workers)
 
     def submit(self, job: int, data: bytes) -> None:
-        """Give a job to a free worker; one that died in its sleep is replaced first."""
-        at = next(at for at, worker in enumerate(self._workers) if worker.job is None)
-        try:
-            self._workers[at].pipe.send_bytes(data)
-        except OSError:
-            self._replace(at)
-            self._workers[at].pipe.send_bytes(data)
-        self._workers[at].job = job
-        self._workers[at].begun = time.monotonic()
+        """Give a job to a free worker."""
+        next(w for w in self._workers if w.ready and w.job is None).give(job, data)
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """Outcomes of workers that answered, died or ran out of time."""
-        busy = {at: worker for at, worker in enumerate(self._workers) if worker.job is not None}
-        handles: list[Any] = [worker.pipe for worker in busy.values()]
-        handles += [worker.process.sentinel for worker in busy.values()]
-        if not handles:
-            return []
-        ready = set(wait(handles, seconds))
-        outcomes = []
-        for at, worker in busy.items():
-            if worker.pipe in ready or worker.process.sentinel in ready:
-                outcomes.append(self._collect(at))
-            elif self._timeout and time.monotonic() - worker.begun > self._timeout:
-                outcomes.append(self._lose(at, f"no answer within {self._timeout:g} s"))
-        return outcomes
+        """Outcomes of workers that answered, died, hung or grew too large.
+
+        Raises:
+            EmtkitError: workers end as they start, again and again.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            busy, free = any(w.job is not None for w in self._workers), self.idle
+            left = until - time.monotonic()
+            handles: list[Any] = [worker.pipe for worker in self._workers]
+            handles += [worker.process.sentinel for worker in self._workers]
+            ready = set(wait(handles, max(0.0, min(POLL_SECONDS, left))))
+            outcomes = []
+            for at, worker in enumerate(self._workers):
+                said = worker.pipe in ready
+                if said or worker.process.sentinel in ready:
+                    outcomes += self._hear(at)
+                elif excess := self._excess(worker):
+                    outcomes += self._lose(at, excess)
+            if outcomes or self.idle > free or left <= 0 or not (busy or free < self.workers):
+                return outcomes
 
     def close(self) -> None:
         """Kill all workers."""
-        for worker in self._workers:
-            worker.end()
-        self._workers = []
+        while self._workers:
+            self._workers.pop().end()
 
-    def _collect(self, at: int) -> Outcome:
+    def _hear(self, at: int) -> list[Outcome]:
+        """What a worker said: that it is ready, an answer, or nothing more."""
         worker = self._workers[at]
         try:
             data = worker.pipe.recv_bytes()
+            if data == READY:
+                worker.ready, self._stillborn = True, 0
+                return []
+            bundle = decode(data)
         except (EOFError, OSError):
-            worker.process.join(5)
-            code = worker.process.exitcode
-            return self._lose(at, f"the worker process ended with exit code {code}")
-        outcome = Outcome(worker.job or 0, decode(data))
-        worker.job = None
-        return outcome
+            return self._lose(at)
+        except StoreError as error:
+            return self._lose(at, str(error))
+        job, worker.job = worker.job, None
+        return [] if job is None else [Outcome(job, bundle)]
 
-    def _lose(self, at: int, why: str) -> Outcome:
-        job = self._workers[at].job or 0
-        self._replace(at)
-        return Outcome(job, None, why)
+    def _excess(self, worker: Worker) -> str:
+        """What a worker takes too much of, time or memory; else nothing."""
+        worker.log.cut()
+        limit = self._timeout if worker.ready else START_SECONDS
+        waited_for = worker.job is not None or not worker.ready
+        if limit and waited_for and time.monotonic() - worker.begun > limit:
+            return f"no answer within {limit:g} s (--timeout)"
+        held = resident(worker.process.pid or 0)
+        if held is not None and held > self._memory:
+            return (
+                f"the worker took {held / 2**30:.2f} GiB of memory, more than its limit of "
+                f"{self._memory / 2**30:.2f} GiB"
+            )
+        return ""
 
-    def _replace(self, at: int) -> None:
-        self._workers[at].end()
-        with _one_thread():
-            self._workers[at] = _Worker(self._files)
+    def _lose(self, at: int, why: str = "") -> list[Outcome]:
+        """Replace a worker; its job, if it had one, is lost."""
+        worker = self._workers[at]
+        if why:
+            worker.process.kill()
+        epitaph = worker.epitaph(why)
+        worker.end()
+        self._stillborn += not worker.ready
+        if self._stillborn >= STILLBORN:
+            raise EmtkitError(
+                f"{self._stillborn} worker processes ended as they started, so nothing can be "
+                f"computed here; {epitaph}"
+            )
+        self._workers[at] = Worker(self._files)
+        if worker.job is None:
+            return []
+        return [Outcome(worker.job, None, epitaph, innocent=not worker.took_job)]
 
 
-@contextlib.contextmanager
-def _one_thread() -> Any:
-    """Children read these once, when their libraries load."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+def _machine_memory() -> int:
+    """Bytes of memory that this machine, or the container that we run in, has."""
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _serve(pipe: Connection, files: list[str], parent: int) -> None:
-    """A worker's life: wait for a job, do it, answer; end with the coordinator."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what Ctrl-C means
-
-    def orphaned() -> bool:
-        return os.getppid() != parent
-
-    import torch
-
-    from emtkit.execute.work import Work
-    from emtkit.plugin.registry import Registry
-
-    torch.set_num_threads(1)
-    work = Work(Registry.installed([Path(name) for name in files]), orphaned)
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            data = pipe.recv_bytes()
-            pipe.send_bytes(encode(work.do(data)))
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):
+        return pages * size
+    return min(limit, pages * size)

@@ -1,0 +1,179 @@
+"""One worker process of this machine, seen from both sides."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import fcntl
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import Any
+
+from emtkit.execute._codec import encode
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+READY = b"ready"
+LOG_BYTES = 16 * 2**20
+LAST_LINES = 20
+
+
+class WorkerLog:
+    """What a worker prints: a file without a name, which is gone when the last holder is."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        fcntl.fcntl(self._file, fcntl.F_SETFL, os.O_APPEND)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _ReceivedLog, (DupFd(self._file.fileno()),)
+
+    def tail(self) -> str:
+        """The last lines."""
+        end = os.fstat(self._file.fileno()).st_size
+        text = os.pread(self._file.fileno(), 8192, max(0, end - 8192)).decode("utf-8", "replace")
+        return "\n".join(text.splitlines()[-LAST_LINES:])
+
+    def cut(self) -> None:
+        """Begin anew once it is large: a plugin may print in every step."""
+        if os.fstat(self._file.fileno()).st_size > LOG_BYTES:
+            os.ftruncate(self._file.fileno(), 0)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._file.close()
+
+
+class _ReceivedLog:
+    """The log on the worker's side: both output streams go there."""
+
+    def __init__(self, handle: Any) -> None:
+        self._descriptor: int = handle.detach()
+
+    def take_over(self) -> None:
+        for stream in (1, 2):
+            os.dup2(self._descriptor, stream)
+        for text in (sys.stdout, sys.stderr):
+            text.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+class Worker:
+    """A process and the job that it does. It is `ready` once it has said so."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.log = WorkerLog()
+        self.process = context.Process(
+            target=_serve, args=(theirs, self.log, list(files)), daemon=True
+        )
+        with _one_thread(), _deaf_to_interrupts():
+            self.process.start()
+        theirs.close()
+        self.ready = False
+        self.job: int | None = None
+        self.took_job = False
+        self.begun = time.monotonic()
+
+    def give(self, job: int, data: bytes) -> None:
+        """Give it a job; whether it took it is in `took_job`."""
+        self.job, self.begun = job, time.monotonic()
+        try:
+            self.pipe.send_bytes(data)
+            self.took_job = True
+        except OSError:  # it died in its sleep, which `wait` will notice
+            self.took_job = False
+
+    def end(self) -> None:
+        """Kill it; a job under way is dropped."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+        self.log.close()
+
+    def epitaph(self, why: str = "") -> str:
+        """Why it is gone, and the last that it printed."""
+        self.process.join(5)
+        tail = self.log.tail()
+        said = f"; its last lines:\n{tail}" if tail else ""
+        return f"{why or _ended(self.process.exitcode)}{said}"
+
+
+def resident(pid: int) -> int | None:
+    """Bytes of memory that a process holds, or None where the system does not say."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _ended(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"the worker process ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
+    hint = " (the system does so when memory runs out)" if name == "SIGKILL" else ""
+    return f"the worker process was ended by {name}{hint}"
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Children read these once, when their libraries load."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """A child inherits the mask: the coordinator alone decides what Ctrl-C means."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(pipe: Connection, log: _ReceivedLog, files: list[str]) -> None:
+    """A worker's life: wait for a job, do it, answer; end with the coordinator."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log.take_over()
+    faulthandler.enable()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    import torch
+
+    from emtkit.execute.work import Work
+    from emtkit.plugin.registry import Registry
+
+    torch.set_num_threads(1)
+    work = Work(Registry.installed([Path(name) for name in files]))
+    with contextlib.suppress(EOFError, OSError):
+        pipe.send_bytes(READY)
+        while True:
+            data = pipe.recv_bytes()
+            os.ftruncate(1, 0)
+            pipe.send_bytes(encode(work.do(data)))
+
+
+def _end_with_parent() -> None:
+    """Even a plugin that never returns does not outlive its coordinator."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)

@@ -65,6 +65,17 @@ class Stacked:
             found.setdefault(key, []).append(row)
         return tuple(Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values())
 
+    @cached_property
+    def squares(self) -> Tensor | None:
+        """Weights M O (float64) where every task's loss is a weighted square, else None."""
+        rows: dict[int, tuple[float, ...]] = {}
+        for group in self.groups:
+            weights = group.task.squares()
+            if weights is None:
+                return None
+            rows.update(dict.fromkeys(group.rows, weights))
+        return torch.tensor([rows[row] for row in range(self.models)], dtype=torch.float64)
+
     def take(self, rows: Sequence[int]) -> Stacked:
         """The stack of only these rows, in this order; a row may come twice."""
         index = torch.tensor(rows)

@@ -10,7 +10,7 @@ from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecu
 from emtkit.plugin.task import Batch, Task
 from emtkit.study.settings import Training
 from emtkit.train.native.machine import unavailable
-from emtkit.train.native.network import Floats, Network
+from emtkit.train.native.network import Network
 from emtkit.train.native.step import Step as NativeStep
 from emtkit.train.stacked import Stacked
 from emtkit.train.tier import Step, Tier

@@ -326,7 +326,7 @@ def facts_are_answered(bench: ModelBench) -> Outcome:
     for pair in bench.pairings:
         for kind in bench.cls.offers:
             try:
-                fact = pair.network().facts(kind)
+                fact: object = pair.network().facts(kind)
             except NotApplicable:
                 continue
             if not isinstance(fact, kind):

@@ -247,7 +247,7 @@ def facts_are_answered(bench: TaskBench) -> Outcome:
     for case in bench.cases:
         for kind in bench.cls.offers:
             try:
-                fact = case.task.facts(kind)
+                fact: object = case.task.facts(kind)
             except NotApplicable:
                 continue
             if not isinstance(fact, kind):

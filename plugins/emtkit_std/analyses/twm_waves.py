@@ -72,6 +72,8 @@ class _Said:
 class TwmWaves(Analysis):
     """The state as s columns of d values: does content move a column a step, and f write the last?
 
+        h_i(t+1) = h_{i+1}(t)  for i < s,     h_s(t+1) = f(h_1(t), ..., h_s(t))
+
     Columns come from `basis`: `native` (models built of columns), `emt` (Algorithm 1, dual, at the
     fixed point) or `regression` (states on the true history chi; residuals there are partly
     circular, as chi itself is a perfect wave: read them beside `history_r2`).

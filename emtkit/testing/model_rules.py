@@ -103,6 +103,43 @@ def moves_to_another_dtype(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
+def equal_seeds_equal_networks(bench: ModelBench) -> Outcome:
+    """The seeded generator of torch alone decides the initial weights."""
+    tried = "built the network twice from one seed"
+    first, second = (under_global_seed(5, bench.main.network)[0] for _ in range(2))
+    if not _same_weights(first, second):
+        change = "draw weights from torch's own generator (nn.init, torch.rand), nothing else"
+        return failed(tried, "the weights differ", change)
+    return ok(tried)
+
+
+def runs_alike_twice(bench: ModelBench) -> Outcome:
+    """A network keeps nothing from one run to the next."""
+    tried = "ran one network twice on the same sequences"
+    model, batch = bench.main.network(), bench.main.heard(SEQUENCES)
+    first, second = (under_global_seed(0, lambda: _run(model, batch))[0].outputs for _ in range(2))
+    if not torch.equal(first, second):
+        change = "keep the state in the tensor that `step` is given, not on `self`"
+        return failed(tried, "the outputs differ", change)
+    return ok(tried)
+
+
+def no_global_randomness(bench: ModelBench) -> Outcome:
+    """Running draws nothing, and building draws from torch's generator alone."""
+    batch = bench.main.heard(SEQUENCES)
+    model, moved = under_global_seed(0, bench.main.network)
+    tried = "built and ran the network and watched torch, numpy.random and random"
+    if moved:
+        change = "draw from torch's generator alone, which the core seeds"
+        return failed(tried, f"building moved the generator of {', '.join(moved)}", change)
+    trace, moved = under_global_seed(0, lambda: _run(model, batch))
+    again, _ = under_global_seed(1, lambda: _run(model, batch))
+    if moved or not torch.equal(trace.outputs, again.outputs):
+        change = "let nothing be drawn in `step`, `read` and `trace` (no dropout, no noise)"
+        return failed(tried, "running depends on, or moves, a global generator", change)
+    return ok(tried)
+
+
 def builds_with_random_parameters(bench: ModelBench) -> Outcome:
     """Every valid setting that `accepts` lets pass is built and runs."""
     tried = f"built {DRAWS} settings drawn from the annotations"
@@ -125,16 +162,6 @@ def builds_with_random_parameters(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def equal_seeds_equal_networks(bench: ModelBench) -> Outcome:
-    """The seeded generator of torch alone decides the initial weights."""
-    tried = "built the network twice from one seed"
-    first, second = (under_global_seed(5, bench.main.network)[0] for _ in range(2))
-    if not _same_weights(first, second):
-        change = "draw weights from torch's own generator (nn.init, torch.rand), nothing else"
-        return failed(tried, "the weights differ", change)
-    return ok(tried)
-
-
 def different_seeds_differ(bench: ModelBench) -> Outcome:
     """Another seed gives another network, where there is something to train."""
     tried = "built the network from two seeds"
@@ -143,33 +170,6 @@ def different_seeds_differ(bench: ModelBench) -> Outcome:
     if _same_weights(bench.main.network(0), bench.main.network(1)):
         change = "draw the initial weights at random in the constructor"
         return failed(tried, "all weights are equal", change)
-    return ok(tried)
-
-
-def no_global_randomness(bench: ModelBench) -> Outcome:
-    """Running draws nothing, and building draws from torch's generator alone."""
-    batch = bench.main.heard(SEQUENCES)
-    model, moved = under_global_seed(0, bench.main.network)
-    tried = "built and ran the network and watched torch, numpy.random and random"
-    if moved:
-        change = "draw from torch's generator alone, which the core seeds"
-        return failed(tried, f"building moved the generator of {', '.join(moved)}", change)
-    trace, moved = under_global_seed(0, lambda: _run(model, batch))
-    again, _ = under_global_seed(1, lambda: _run(model, batch))
-    if moved or not torch.equal(trace.outputs, again.outputs):
-        change = "let nothing be drawn in `step`, `read` and `trace` (no dropout, no noise)"
-        return failed(tried, "running depends on, or moves, a global generator", change)
-    return ok(tried)
-
-
-def runs_alike_twice(bench: ModelBench) -> Outcome:
-    """A network keeps nothing from one run to the next."""
-    tried = "ran one network twice on the same sequences"
-    model, batch = bench.main.network(), bench.main.heard(SEQUENCES)
-    first, second = (under_global_seed(0, lambda: _run(model, batch))[0].outputs for _ in range(2))
-    if not torch.equal(first, second):
-        change = "keep the state in the tensor that `step` is given, not on `self`"
-        return failed(tried, "the outputs differ", change)
     return ok(tried)
 
 
@@ -283,6 +283,8 @@ def loop_equals_vmap(bench: ModelBench) -> Outcome:
         return skipped(f"it has no vmap rule and trains one by one ({why})")
     if not _close(vmap.outputs, loop.outputs):
         return failed(tried, "the outputs differ", change)
+    assert loop.gradients is not None
+    assert vmap.gradients is not None
     if not _close(vmap.gradients, loop.gradients):
         return failed(tried, "the gradients differ", change)
     return ok(tried)
@@ -341,6 +343,9 @@ MODEL_GATES: tuple[Callable[[ModelBench], Outcome], ...] = (
     builds_with_defaults,
     moves_to_another_dtype,
     trace_shapes,
+    equal_seeds_equal_networks,
+    runs_alike_twice,
+    no_global_randomness,
 )
 
 

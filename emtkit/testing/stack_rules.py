@@ -42,10 +42,7 @@ def stacked_equals_alone(bench: ModelBench) -> Outcome:
 
 MODEL_RULES: tuple[Callable[[ModelBench], Outcome], ...] = (
     rules.builds_with_random_parameters,
-    rules.equal_seeds_equal_networks,
     rules.different_seeds_differ,
-    rules.no_global_randomness,
-    rules.runs_alike_twice,
     rules.causal_in_time,
     rules.goes_on_alike,
     rules.each_sequence_alone,

@@ -34,6 +34,35 @@ def builds_with_defaults(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
+def batch_shapes(bench: TaskBench) -> Outcome:
+    """Inputs are B T I, targets B T O, the mask T and of zeros and ones."""
+    task = bench.default.task
+    tried = f"drew {SEQUENCES} sequences of {bench.default}"
+    drawn = replace(bench.default, batch=task.sample(SEQUENCES, _stream(0)))
+    if wrong := _shape_mistake(drawn, SEQUENCES):
+        return failed(tried, *wrong)
+    return ok(tried)
+
+
+def loss_per_sequence_and_step(bench: TaskBench) -> Outcome:
+    """The loss is B T, finite, and depends smoothly on the outputs."""
+    tried = f"took the loss of random outputs of {bench.default}"
+    batch, outputs = _answered(bench.default.task)
+    loss = bench.default.task.loss(outputs.requires_grad_(), batch)
+    if loss.shape != batch.inputs.shape[:2]:
+        wanted = tuple(batch.inputs.shape[:2])
+        change = "average over the outputs only; the core masks and averages the rest"
+        return failed(tried, f"its shape is {tuple(loss.shape)}, not (B, T) = {wanted}", change)
+    if not bool(loss.isfinite().all()):
+        return failed(tried, "it is not finite", "divide by nothing that can be zero")
+    scored = (loss * batch.mask).sum()
+    gradient = torch.autograd.grad(scored, outputs)[0] if scored.requires_grad else None
+    if gradient is None or not bool(gradient.isfinite().all() and gradient.any()):
+        change = "make the loss of tensor operations that torch can differentiate"
+        return failed(tried, "its gradient with respect to the outputs is lost", change)
+    return ok(tried)
+
+
 def builds_with_random_parameters(bench: TaskBench) -> Outcome:
     """Every valid setting gives sequences, or is refused with a sentence."""
     tried = f"built {DRAWS} settings drawn from the annotations"
@@ -51,16 +80,6 @@ def builds_with_random_parameters(bench: TaskBench) -> Outcome:
         else:
             if wrong := _shape_mistake(Case(task, given, task.sample(2, _stream(0)))):
                 return failed(f"drew 2 sequences of {setting}", *wrong)
-    return ok(tried)
-
-
-def batch_shapes(bench: TaskBench) -> Outcome:
-    """Inputs are B T I, targets B T O, the mask T and of zeros and ones."""
-    task = bench.default.task
-    tried = f"drew {SEQUENCES} sequences of {bench.default}"
-    drawn = replace(bench.default, batch=task.sample(SEQUENCES, _stream(0)))
-    if wrong := _shape_mistake(drawn, SEQUENCES):
-        return failed(tried, *wrong)
     return ok(tried)
 
 
@@ -128,25 +147,6 @@ def no_global_randomness(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def loss_per_sequence_and_step(bench: TaskBench) -> Outcome:
-    """The loss is B T, finite, and depends smoothly on the outputs."""
-    tried = f"took the loss of random outputs of {bench.default}"
-    batch, outputs = _answered(bench.default.task)
-    loss = bench.default.task.loss(outputs.requires_grad_(), batch)
-    if loss.shape != batch.inputs.shape[:2]:
-        wanted = tuple(batch.inputs.shape[:2])
-        change = "average over the outputs only; the core masks and averages the rest"
-        return failed(tried, f"its shape is {tuple(loss.shape)}, not (B, T) = {wanted}", change)
-    if not bool(loss.isfinite().all()):
-        return failed(tried, "it is not finite", "divide by nothing that can be zero")
-    scored = (loss * batch.mask).sum()
-    gradient = torch.autograd.grad(scored, outputs)[0] if scored.requires_grad else None
-    if gradient is None or not bool(gradient.isfinite().all() and gradient.any()):
-        change = "make the loss of tensor operations that torch can differentiate"
-        return failed(tried, "its gradient with respect to the outputs is lost", change)
-    return ok(tried)
-
-
 def loss_of_each_sequence_alone(bench: TaskBench) -> Outcome:
     """No sequence's loss depends on the others of its batch."""
     tried = f"took the loss of {SEQUENCES} sequences together and one by one"
@@ -196,7 +196,7 @@ def loss_and_metrics_stack(bench: TaskBench) -> Outcome:
         return failed(tried, f"vmap raised: {str(error).splitlines()[0]}", change)
     for row in range(2):
         for name, whole, one in zip(["loss", *names], stacked, judged(pair[row]), strict=True):
-            if not torch.allclose(whole[row], one, rtol=1e-9):
+            if not torch.allclose(whole[row], one, rtol=1e-9, equal_nan=True):
                 return failed(tried, f"{name} of network {row} differs", change)
     return ok(tried)
 
@@ -229,9 +229,9 @@ def rows_equal_single_draws(bench: TaskBench) -> Outcome:
         tasks = [case.task for case in group]
         seeds = [*range(len(tasks) - 1), 0]
         tried = f"drew {len(tasks)} rows at once, among them {group[-1]}"
-        rows = type(tasks[0]).sample_rows(tasks, SEQUENCES, [_stream(s) for s in seeds])
-        for row, (task, seed) in enumerate(zip(tasks, seeds, strict=True)):
-            alone = task.sample(SEQUENCES, _stream(seed))
+        rows, _ = under_global_seed(0, partial(_draw_rows, tasks, seeds))
+        singles, _ = under_global_seed(0, partial(_draw_singles, tasks, seeds))
+        for row, alone in enumerate(singles):
             one = Batch(rows.inputs[row], rows.targets[row], rows.mask[row], rows.driven)
             if not _equal(alone, one):
                 change = "use each row's own task and stream, or leave `sample_rows` out"
@@ -256,7 +256,11 @@ def facts_are_answered(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-TASK_GATES: tuple[Callable[[TaskBench], Outcome], ...] = (builds_with_defaults, batch_shapes)
+TASK_GATES: tuple[Callable[[TaskBench], Outcome], ...] = (
+    builds_with_defaults,
+    batch_shapes,
+    loss_per_sequence_and_step,
+)
 TASK_RULES: tuple[Callable[[TaskBench], Outcome], ...] = (
     builds_with_random_parameters,
     silent_after_driven,
@@ -264,7 +268,6 @@ TASK_RULES: tuple[Callable[[TaskBench], Outcome], ...] = (
     equal_streams_equal_batches,
     different_seeds_differ,
     no_global_randomness,
-    loss_per_sequence_and_step,
     loss_of_each_sequence_alone,
     metrics_are_numbers,
     loss_and_metrics_stack,
@@ -280,6 +283,15 @@ def _stream(seed: int, dtype: torch.dtype = torch.float64) -> Stream:
 
 def _draw(case: Case) -> Batch:
     return case.task.sample(SEQUENCES, _stream(0))
+
+
+def _draw_rows(tasks: list[Task], seeds: list[int]) -> Batch:
+    return type(tasks[0]).sample_rows(tasks, SEQUENCES, [_stream(seed) for seed in seeds])
+
+
+def _draw_singles(tasks: list[Task], seeds: list[int]) -> list[Batch]:
+    pairs = zip(tasks, seeds, strict=True)
+    return [task.sample(SEQUENCES, _stream(seed)) for task, seed in pairs]
 
 
 def _answered(task: Task) -> tuple[Batch, Tensor]:

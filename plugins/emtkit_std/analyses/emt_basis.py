@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
 from emtkit_std import _linearised as linearised
 from emtkit_std import _memories as memories
 from emtkit_std._facts import HistoryLaw
@@ -74,6 +74,20 @@ class EmtBasis(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"weights": draw_weights, "hidden": draw_hidden}
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "emt_circuit", "hidden": 16},
+            "phi_error",
+            most=1e-9,
+        ),
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "elman", "hidden": 16},
+            "core_size",
+            most=0,
+        ),
+    )
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Findings, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, Subject, hookimpl
 from emtkit.errors import NotApplicable
 from emtkit.plugin.analysis import Scalar
 from emtkit_std._decoding import Array, decode_history, overlaps
@@ -45,6 +45,14 @@ class HistoryDecoding(Analysis):
 
     name = "history_decoding"
     drawings = {"decoding": draw_decoding, "overlap": draw_overlap}
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "emt_circuit", "hidden": 16},
+            "capacity",
+            least=4 - 1e-6,
+        ),
+    )
 
     def __init__(
         self,

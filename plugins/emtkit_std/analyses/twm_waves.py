@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Findings, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, Subject, hookimpl
 from emtkit.errors import NotApplicable
 from emtkit.plugin.analysis import Scalar
 from emtkit_std._memories import dual_memories, spectral_core
@@ -98,6 +98,14 @@ class TwmWaves(Analysis):
         "frequency": draw_frequency,
         "basis_change": draw_basis_change,
     }
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "twm_linear"},
+            "shift_residual",
+            most=1e-9,
+        ),
+    )
 
     def __init__(
         self,

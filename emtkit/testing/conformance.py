@@ -17,9 +17,10 @@ from emtkit.plugin.task import Task
 from emtkit.testing.analysis_rules import ANALYSIS_GATES, ANALYSIS_RULES
 from emtkit.testing.bench import AnalysisBench, Company, ModelBench, TaskBench
 from emtkit.testing.common_rules import COMMON_RULES
-from emtkit.testing.model_rules import MODEL_GATES
+from emtkit.testing.model_gates import MODEL_GATES
 from emtkit.testing.stack_rules import MODEL_RULES
-from emtkit.testing.task_rules import TASK_GATES, TASK_RULES
+from emtkit.testing.task_gates import TASK_GATES
+from emtkit.testing.task_rules import TASK_RULES
 from emtkit.testing.verdict import Outcome, Verdict, failed, skipped
 
 B = TypeVar("B")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
 from emtkit_std import _linearised as linearised
 from emtkit_std import _memories as memories
 from emtkit_std._facts import HistoryLaw
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def draw_weights(findings: Findings, figure: Figure) -> None:
     """The recurrent weights before and after the change of basis, beside theory's Phi."""
+    if "jacobian" not in findings.arrays:
+        return _without_core(findings, figure)
     raw, changed, exact = figure.subplots(1, 3)
     _matrix(raw, findings.arrays["jacobian"], "recurrent weights")
     _matrix(changed, findings.arrays["weights_in_basis"], "in the basis of memories")
@@ -30,6 +32,8 @@ def draw_weights(findings: Findings, figure: Figure) -> None:
 
 def draw_hidden(findings: Findings, figure: Figure) -> None:
     """One sequence over time: hidden units, the variables read from them, and the true ones."""
+    if "hidden_states" not in findings.arrays:
+        return _without_core(findings, figure)
     before, after, truth = figure.subplots(3, 1, sharex=True)
     for axes, name, label in (
         (before, "hidden_states", "hidden unit"),
@@ -70,6 +74,20 @@ class EmtBasis(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"weights": draw_weights, "hidden": draw_hidden}
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "emt_circuit", "hidden": 16},
+            "phi_error",
+            most=1e-9,
+        ),
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "elman", "hidden": 16},
+            "core_size",
+            most=0,
+        ),
+    )
 
     def __init__(
         self,
@@ -146,6 +164,12 @@ def _empty(sizes: dict[str, int], threshold: float) -> Findings:
         {**dict.fromkeys(undefined, float("nan")), "rank": 0, **sizes},
         reasons=dict.fromkeys(undefined, reason),
     )
+
+
+def _without_core(findings: Findings, figure: Figure) -> None:
+    panel = figure.subplots()
+    panel.set_axis_off()
+    panel.text(0.5, 0.5, findings.reasons["phi_error"], ha="center", va="center", wrap=True)
 
 
 def _matrix(axes: Axes, values: np.ndarray, title: str) -> None:

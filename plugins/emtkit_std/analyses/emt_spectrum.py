@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
 from emtkit_std import _angles as angles
 from emtkit_std import _binding as binding
 from emtkit_std import _linearised as linearised
@@ -71,6 +71,20 @@ class EmtSpectrum(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"spectrum": draw_spectrum}
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "emt_circuit", "hidden": 16},
+            "angle_error",
+            most=1e-9,
+        ),
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "elman", "hidden": 16},
+            "status",
+            equals="indeterminate",
+        ),
+    )
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from emtkit.study.cells import Cell, Choice, Judgement, Measure
@@ -118,9 +119,15 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 
 def _read_cell(plain: dict[str, Any]) -> Cell:
-    training = Training.model_validate_json(json.dumps(plain["training"]))
+    training = _training(json.dumps(plain["training"]))
     task, architecture = Choice(*plain["task"]), Choice(*plain["architecture"])
     return Cell(plain["key"], task, architecture, training, plain["seed"], plain["trains"])
+
+
+@lru_cache(maxsize=256)
+def _training(text: str) -> Training:
+    """Cells of a stack mostly share their training, and then one record says so."""
+    return Training.model_validate_json(text)
 
 
 def _read_subject(plain: dict[str, Any], blobs: Any) -> Subjects:

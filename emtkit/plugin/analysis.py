@@ -95,11 +95,29 @@ class Subject:
 Drawing = Callable[[Findings, "Figure"], None]
 
 
+@dataclass(frozen=True)
+class Control:
+    """A network whose answer is known: a constructed one (positive), an untrained one (negative).
+
+    `task` and `architecture` are written as in a study (`{"use": "hds", "rule": "T1"}`); `scalar`
+    must then be at least `least`, at most `most`, and `equals`, whichever is given. An answer that
+    does not apply, or is undefined, fails the control.
+    """
+
+    task: Mapping[str, Any]
+    architecture: Mapping[str, Any]
+    scalar: str
+    least: float | None = None
+    most: float | None = None
+    equals: Scalar | None = None
+
+
 class Analysis(ABC):
     """One way to look at a network; an instance is one setting of its parameters.
 
     `models` is SequenceModel (any network) or RecurrentModel (those with a state map);
     `requires` are types of facts. `drawings` draw from stored findings alone.
+    `controls` are networks with a known answer, which `emtkit check` holds the analysis to.
     """
 
     name: ClassVar[str]
@@ -107,6 +125,7 @@ class Analysis(ABC):
     models: ClassVar[type[SequenceModel]] = SequenceModel
     requires: ClassVar[tuple[type, ...]] = ()
     drawings: ClassVar[Mapping[str, Drawing]] = {}
+    controls: ClassVar[tuple[Control, ...]] = ()
 
     @abstractmethod
     def measure(self, subject: Subject) -> Findings:

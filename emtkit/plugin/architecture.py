@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,20 @@ class SequenceModel(nn.Module, ABC):
         return self.trace(inputs, steps)
 
 
+@dataclass(frozen=True)
+class SimpleRecurrence:
+    """The form of a network that the hand-written tiers know; the module stays the reference.
+
+    h_t = W_uh u_t + W_hh sigma(h_{t-1}) + b,  y_t = rho(W_r x_t + b_r), zero at first; x_t is
+    sigma(h_t) when `reads` is "state" (an Elman network), h_t itself when it is "input". The
+    module's parameters bear exactly these names; the biases are optional.
+    """
+
+    activation: Literal["linear", "relu", "tanh"]
+    readout: Literal["linear", "relu"] = "linear"
+    reads: Literal["state", "input"] = "state"
+
+
 class RecurrentModel(SequenceModel):
     """A network with one state of size H = `hidden`: h_t = step(h_{t-1}, u_t), y_t = read(h_t).
 
@@ -99,6 +113,10 @@ class RecurrentModel(SequenceModel):
     def encodes(cls) -> bool:
         """Whether the driven phase is the subclass's own `encode`, not repeated steps."""
         return cls.encode is not RecurrentModel.encode
+
+    def simple_form(self) -> SimpleRecurrence | None:
+        """The simple recurrence that this network is, if it is one; it then trains faster."""
+        return None
 
     def trace(self, inputs: Tensor, steps: int) -> Trace:
         """Unroll `step`; where `encode` is overridden, the states before its result are initial."""

@@ -112,6 +112,10 @@ class Task(ABC):
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Error per sequence and step (B T) of `outputs` (B T O); the core masks and averages."""
 
+    def squares(self) -> tuple[float, ...] | None:
+        """Weights w (O) when `loss` is sum_o w_o (y_o - target_o)²; it then trains faster."""
+        return None
+
     def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Further numbers (0-d tensors) on the masked steps; they become columns `test.<name>`."""
         return {}

@@ -8,9 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from emtkit.report.evidence import Cause, Evidence, is_axis, where_text
-from emtkit.report.statistics import Estimate, Sample, Statistic, estimate, share_near_best
+from emtkit.report.evidence import Cause, Evidence, hashable, is_axis, level_text, where_text
+from emtkit.report.statistics import (
+    Estimate,
+    Sample,
+    Statistic,
+    estimate,
+    share_near_best,
+    text_shares,
+)
 from emtkit.study.quantity import Quantity, matches
 
 
@@ -18,10 +26,12 @@ from emtkit.study.quantity import Quantity, matches
 class Aggregate:
     """A quantity over `total` cells, of which `n` gave a value.
 
-    `value` is None where there is no number to show, and `cause` says why. `near_best` is the
+    `value` is None where there is no number to show, and `cause` says why; `why` says it of those
+    members of a best of many whose value is undefined. `near_best` is the
     share of networks near the best one (`stat: best`) or the share of the mode. `left_out` counts
     cells that a condition on a scalar removed. `cells` are the keys behind the number; `sample`
-    and `pairs` (the values of `over`, one per member of the sample) serve comparisons.
+    and `pairs` (the values of `over`, one per member of the sample) serve comparisons, and so do
+    the `shares` of resamples in which each text comes out.
     """
 
     value: float | str | None
@@ -37,9 +47,10 @@ class Aggregate:
     left_out: int = 0
     near_best: float | None = None
     cause: str = ""
+    why: str = ""
     cells: tuple[str, ...] = ()
     sample: Sample | None = field(default=None, repr=False, compare=False)
-    texts: tuple[Any, ...] = ()
+    shares: Mapping[str, float] = field(default_factory=dict)
     pairs: tuple[Hashable, ...] = field(default=(), repr=False, compare=False)
 
     @property
@@ -47,7 +58,8 @@ class Aggregate:
         """The number with its interval, None for a dash or a text."""
         if self.low is None or self.high is None or not isinstance(self.value, float):
             return None
-        return Estimate(self.value, self.low, self.high, self.n)
+        members = self.n if self.sample is None else len(self.sample)
+        return Estimate(self.value, self.low, self.high, members)
 
 
 def aggregate(
@@ -57,7 +69,8 @@ def aggregate(
 
     Conditions on axes narrow the population; conditions on scalars leave cells out of the
     statistic and are counted. A NaN among what remains makes a dash, never a smaller average, and
-    so do two networks that differ in more than `over`.
+    so do two networks that differ in more than `over`. Only `best` bears a NaN where it does not
+    decide: in a network that is not the best one.
     """
     axis = {name: wanted for name, wanted in quantity.where.items() if is_axis(name)}
     found = {name: wanted for name, wanted in quantity.where.items() if name not in axis}
@@ -66,27 +79,30 @@ def aggregate(
         return Aggregate(None, cause=_nothing(axis))
     column = quantity.column
     assert column is not None
-    causes, kept, left_out = _account(evidence, population, [column, *_by(quantity)], found)
-    counts = Counter(cause.standing for cause in causes.values())
-    account = Aggregate(
+    account = _account(evidence, population, quantity, found)
+    kept, counts = account.kept, Counter(cause.standing for cause in account.causes.values())
+    told = Aggregate(
         None,
-        n=len(kept),
+        n=len(kept) - len(account.blank),
         total=len(population),
         failed=counts["failed"],
         lost=counts["lost"],
         not_applicable=counts["not_applicable"],
         missing=counts["missing"],
-        undefined=counts["undefined"],
-        left_out=left_out,
+        undefined=counts["undefined"] + len(account.blank),
+        left_out=account.left_out,
         cells=tuple(str(evidence.column("cell")[row]) for row in population),
     )
-    cause = _why_not(evidence, population, kept, causes, found, over)
+    cause = _why_not(evidence, account, len(population), found, over)
     if cause:
-        return replace(account, cause=cause)
-    pairs = tuple(evidence.levels(row, over) for row in kept)
+        return replace(told, cause=cause)
     values = [evidence.column(column)[row] for row in kept]
     by = [evidence.column(name)[row] for name in _by(quantity) for row in kept]
-    return replace(_evaluate(values, by, quantity, account), pairs=pairs)
+    why = _commonest([cause.reason for cause in account.blank.values()])
+    result = _evaluate(values, by, quantity, replace(told, why=why))
+    if result.value is None and not result.cause:
+        result = replace(result, cause=f"undefined in the best network: {why}")
+    return replace(result, pairs=tuple(evidence.levels(row, over) for row in kept))
 
 
 def statistic_of(quantity: Quantity) -> Statistic | None:
@@ -102,15 +118,11 @@ def standing_text(found: Aggregate) -> str:
         "lost": found.lost,
         "not applicable": found.not_applicable,
         "not run": found.missing,
-        "undefined": found.undefined,
         "left out": found.left_out,
+        "undefined": found.undefined,
     }
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-
-
-def word_of(value: Any) -> str:
-    """A most frequent value as it is shown."""
-    return str(value) if not isinstance(value, bool) else ("yes" if value else "no")
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"{told}: {found.why}" if found.why else told
 
 
 def _by(quantity: Quantity) -> list[str]:
@@ -126,55 +138,65 @@ def _once(evidence: Evidence, rows: Sequence[int]) -> list[int]:
     return sorted(first.values())
 
 
+@dataclass(frozen=True)
+class _Account:
+    """Rows that count (`kept`; those in `blank` only for what is best), and why others do not."""
+
+    kept: list[int]
+    blank: dict[int, Cause]
+    causes: dict[int, Cause]
+    left_out: int
+
+
 def _account(
     evidence: Evidence,
     population: Sequence[int],
-    names: Sequence[str],
+    quantity: Quantity,
     conditions: Mapping[str, Any],
-) -> tuple[dict[int, Cause], list[int], int]:
-    """Why rows give no number; the rows that do; how many the conditions left out."""
-    causes: dict[int, Cause] = {}
-    kept: list[int] = []
+) -> _Account:
+    account = _Account([], {}, {}, 0)
     left_out = 0
     for row in population:
         known = [evidence.cause(row, name) for name in conditions]
         absent = next((one for one in known if one.standing not in ("done", "undefined")), None)
-        if absent is not None:
-            causes[row] = absent
-            continue
-        if not evidence.keep([row], conditions):
+        if absent is None and not evidence.keep([row], conditions):
             left_out += 1
             continue
-        wanted = [evidence.cause(row, name) for name in names]
-        absent = next((one for one in wanted if one.standing != "done"), None)
-        if absent is None:
-            kept.append(row)
-        else:
-            causes[row] = absent
-    return causes, kept, left_out
+        value = evidence.cause(row, quantity.column or "")
+        ranks = [evidence.cause(row, name) for name in _by(quantity)]
+        borne = bool(ranks) and value.standing == "undefined"
+        wanted = [*known, *ranks] if borne else [*known, *ranks, value]
+        absent = absent or next((one for one in wanted if one.standing != "done"), None)
+        if absent is not None:
+            account.causes[row] = absent
+            continue
+        account.kept.append(row)
+        if borne:
+            account.blank[row] = value
+    return replace(account, left_out=left_out)
 
 
 def _why_not(
     evidence: Evidence,
-    population: Sequence[int],
-    kept: Sequence[int],
-    causes: Mapping[int, Cause],
+    account: _Account,
+    total: int,
     conditions: Mapping[str, Any],
     over: Sequence[str],
 ) -> str:
     """The cause of a dash; empty where a number can be given."""
+    causes, kept = account.causes, account.kept
     undefined = [cause.reason for cause in causes.values() if cause.standing == "undefined"]
     if undefined:
-        return f"undefined in {len(undefined)} of {len(population)}: {_commonest(undefined)}"
+        return f"undefined in {len(undefined)} of {total}: {_commonest(undefined)}"
     if not kept and causes:
         words = Counter(cause.standing for cause in causes.values())
         standing, count = words.most_common(1)[0]
         reasons = [c.reason for c in causes.values() if c.standing == standing and c.reason]
         why = f": {_commonest(reasons)}" if reasons else ""
         word = {"missing": "not run"}.get(standing, standing.replace("_", " "))
-        return (word if count == len(population) else f"{word} in {count}") + why
+        return (word if count == total else f"{word} in {count}") + why
     if not kept:
-        return f"none of {len(population)} has {where_text(conditions)}"
+        return f"none of {total} has {where_text(conditions)}"
     merged = [rows for rows in evidence.groups(kept, over).values() if len(rows) > 1]
     if merged:
         names = sorted({name for rows in merged for name in evidence.varying(rows)} - set(over))
@@ -192,19 +214,19 @@ def _evaluate(
         equals = quantity.share.equals
         values = [matches(value, equals) for value in values]
     statistic = statistic_of(quantity)
-    if statistic is None:
-        mode, count = min(Counter(values).items(), key=lambda item: (-item[1], str(item[0])))
-        common = count / len(values)
-        return replace(account, value=word_of(mode), near_best=common, texts=tuple(values))
-    if any(isinstance(value, str) for value in [*values, *by]):
-        if len(values) == 1 and quantity.statistic != "share":
-            return replace(account, value=str(values[0]), texts=tuple(values))
+    textual = any(isinstance(value, str) for value in values)
+    if any(isinstance(value, str) for value in by):
+        return replace(account, cause=f"{quantity.by} is text, which nothing is best by")
+    if statistic is None or (textual and (statistic.kind == "best" or len(values) == 1)):
+        return _evaluate_text(values, np.array(by, float), statistic, quantity, account)
+    if textual:
         return replace(account, cause=f"{quantity.column} is text: use `stat: mode` or `share`")
     if statistic.kind == "share" and not all(value in (0, 1) for value in values):
-        return replace(
-            account, cause=f"{quantity.column} is no yes-or-no: use `share: {{of, equals}}`"
-        )
+        word = f"{quantity.column} is no yes-or-no: use `share: {{of, equals}}`"
+        return replace(account, cause=word)
     sample = Sample(np.array(values, float), np.array(by, float) if by else None)
+    if np.isnan(statistic(sample.values, sample.by)):
+        return account
     found = estimate(sample, statistic)
     near = None
     if sample.by is not None:
@@ -214,9 +236,32 @@ def _evaluate(
     )
 
 
+def _evaluate_text(
+    values: Sequence[Any],
+    by: NDArray[np.float64],
+    statistic: Statistic | None,
+    quantity: Quantity,
+    account: Aggregate,
+) -> Aggregate:
+    """The commonest text, or that of the best network."""
+    texts = [level_text(hashable(value)) for value in values]
+    if statistic is not None and len(by):
+        place = int(statistic(np.arange(len(texts), dtype=float), by))
+        if values[place] is None:
+            return account
+        near = share_near_best(by, quantity.direction, quantity.within)
+        shares = text_shares(texts, by, statistic)
+        return replace(account, value=texts[place], near_best=near, shares=shares)
+    mode = min(Counter(texts).items(), key=lambda item: (-item[1], item[0]))[0]
+    near = texts.count(mode) / len(texts)
+    return replace(account, value=mode, near_best=near, shares=text_shares(texts, None, None))
+
+
 def _commonest(reasons: Sequence[str]) -> str:
+    if not reasons:
+        return ""
     (reason, _), *others = Counter(reasons).most_common()
-    return reason + (f" (and {len(others)} other reasons)" if others else "")
+    return reason + (f" (and {len(others)} more)" if others else "")
 
 
 def _nothing(where: Mapping[str, Any]) -> str:

@@ -42,24 +42,18 @@ class Panel:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a panel could not show, and the cells behind what it does."""
+    """How many values a panel had to show, the causes of those it could not, and the cells."""
 
-    notes: tuple[str, ...]
+    values: int
+    causes: tuple[str, ...]
     cells: tuple[str, ...]
 
 
-def shown_of(panel: Panel, found: Sequence[Aggregate]) -> Shown:
-    """Dashes of a figure are named below it, with their cause."""
-    notes: dict[str, int] = {}
-    for one in found:
-        if one.value is None and one.total:
-            notes[one.cause] = notes.get(one.cause, 0) + 1
-    prefix = f"{panel.title}: " if panel.title else ""
-    cells = dict.fromkeys(cell for one in found for cell in one.cells)
-    return Shown(
-        tuple(f"{prefix}{count} of {len(found)} not shown: {why}" for why, count in notes.items()),
-        tuple(cells),
-    )
+def shown_of(found: Sequence[Aggregate]) -> Shown:
+    """What became of the values of a panel."""
+    asked = [one for one in found if one.total]
+    cells = dict.fromkeys(cell for one in asked for cell in one.cells)
+    return Shown(len(asked), tuple(one.cause for one in asked if one.value is None), tuple(cells))
 
 
 def label_ticks(axes: Axes, which: str, levels: Sequence[float], log: bool) -> None:
@@ -90,7 +84,7 @@ def draw_line(axes: Axes, panel: Panel) -> Shown:
         _draw_series(axes, xs, line, order, hue, aside)
         _make_room(axes, xs, line)
     _finish(axes, panel, numeric, places)
-    return shown_of(panel, found)
+    return shown_of(found)
 
 
 def draw_box(axes: Axes, panel: Panel) -> Shown:
@@ -105,11 +99,17 @@ def draw_box(axes: Axes, panel: Panel) -> Shown:
             one = aggregate(panel.evidence, members, panel.quantity(panel.y), panel.spec.over)
             found.append(one)
             if one.sample is not None:
-                _draw_one_box(axes, places[level] + offset, one.sample.values, width, order)
+                _draw_one_box(
+                    axes,
+                    places[level] + offset,
+                    one.sample.values[~np.isnan(one.sample.values)],
+                    width,
+                    order,
+                )
         if hue is not None:
             axes.plot([], [], color=colour(order), marker=marker(order), ls="", label=hue)
     _finish(axes, panel, False, places)
-    return shown_of(panel, found)
+    return shown_of(found)
 
 
 def _roomy(levels: Sequence[float], log: bool) -> list[str]:
@@ -156,8 +156,10 @@ def _draw_series(
     for x, one in zip(xs, line, strict=True):
         if one.sample is not None and len(set(one.sample.values)) > 2:
             spots += [(x, float(value)) for value in one.sample.values]
-        if one.low is not None and one.high is not None and one.n > 1:
-            axes.plot([x, x], [one.low, one.high], lw=1.8, solid_capstyle="butt", **look)
+        bounds = one.estimate
+        if bounds is not None and one.n > 1 and np.isfinite(bounds.high - bounds.low):
+            ends = [bounds.low, bounds.high]
+            axes.plot([x, x], ends, lw=1.8, solid_capstyle="butt", **look)
     if spots:
         axes.plot(*zip(*spots, strict=True), ls="", marker=".", ms=4, alpha=0.35, **look)
     values = [float(one.value or 0.0) for one in line]
@@ -168,8 +170,8 @@ def _draw_series(
 def _make_room(axes: Axes, xs: Sequence[float], line: Sequence[Aggregate]) -> None:
     """Count what is drawn with a shift into the limits of the axes, which overlook it."""
     for x, one in zip(xs, line, strict=True):
-        ys = [one.value, one.low, one.high, *(one.sample.values if one.sample is not None else ())]
-        axes.update_datalim([(x, float(y)) for y in ys if y is not None])
+        ys = [one.value, *(one.sample.values if one.sample is not None else ())]
+        axes.update_datalim([(x, float(y)) for y in ys if y == y])
 
 
 def _draw_one_box(

@@ -111,7 +111,7 @@ def _quantity_text(quantity: Quantity) -> str:
 def _cases(evidence: Evidence, expect: Expect) -> Iterator[_Case]:
     """Every combination of the axes that are neither fixed nor averaged."""
     rows = evidence.keep(range(len(evidence)), _axis_part(expect))
-    axes = _combination_axes(evidence, rows, expect)
+    axes = evidence.telling(rows, aside=expect.over)
     other = expect.other
     against = evidence.keep(range(len(evidence)), _axis_part(other)) if other is not None else []
     fixed = set(expect.bound.where) if isinstance(expect.bound, Quantity) else set()
@@ -120,14 +120,15 @@ def _cases(evidence: Evidence, expect: Expect) -> Iterator[_Case]:
     for levels, members in evidence.groups(rows, axes).items():
         named = tuple(zip(axes, levels, strict=True))
         found = aggregate(evidence, members, expect, expect.over)
-        deterministic = all(_constructed(evidence, row) for row in members) or (
-            "seed" in expect.where or "seed" not in expect.over
-        )
+        fixed_seed = "seed" in expect.where or "seed" not in expect.over
+        deterministic = fixed_seed or all(_constructed(evidence, row) for row in members)
         if other is None:
             yield _Case(named, found, None, None, deterministic)
             continue
         key = tuple(level for axis, level in named if axis in shared)
-        second = aggregate(evidence, partners.get(key, []), other, expect.over)
+        rivals = partners.get(key, [])
+        second = aggregate(evidence, rivals, other, expect.over)
+        deterministic &= fixed_seed or all(_constructed(evidence, row) for row in rivals)
         of_a, of_b = statistic_of(expect), statistic_of(other)
         apart = None
         if of_a is not None and of_b is not None:
@@ -137,24 +138,6 @@ def _cases(evidence: Evidence, expect: Expect) -> Iterator[_Case]:
 
 def _axis_part(quantity: Quantity) -> dict[str, Any]:
     return {name: wanted for name, wanted in quantity.where.items() if is_axis(name)}
-
-
-def _combination_axes(evidence: Evidence, rows: Sequence[int], expect: Expect) -> list[str]:
-    """The fewest axes that tell the networks of `rows` apart, those averaged `over` aside."""
-    axes: list[str] = []
-    for name in evidence.varying(rows):
-        if name in expect.over:
-            continue
-        if name == "grid" and not _merges(evidence, rows, [*axes, *expect.over]):
-            continue
-        if len(evidence.groups(rows, [*axes, name])) > len(evidence.groups(rows, axes)):
-            axes.append(name)
-    return axes
-
-
-def _merges(evidence: Evidence, rows: Sequence[int], axes: Sequence[str]) -> bool:
-    groups = evidence.groups(rows, axes).values()
-    return any(len(evidence.groups(members, ["cell"])) > 1 for members in groups)
 
 
 def _constructed(evidence: Evidence, row: int) -> bool:
@@ -198,7 +181,8 @@ def _decide(claim: Claim, case: _Case) -> Verdict:
     base = replace(base, estimate=estimate, n=estimate.n, cause=standing_text(found))
     if estimate.n == 1 and not case.deterministic:
         return replace(base, word="inconclusive", cause="one seed has no interval")
-    return _decide_number(base, estimate, p)
+    certain = case.deterministic and estimate.low == estimate.high
+    return _decide_number(base, estimate, None if certain else p)
 
 
 def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdict:
@@ -208,7 +192,7 @@ def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdic
         return replace(base, word="inconclusive", p=p, cause="the interval lies on both sides")
     if not side:
         return replace(base, word="not supported", p=p)
-    if p is None or expect.equals is not None or estimate.n == 1:
+    if p is None or expect.equals is not None:
         return replace(base, word="supported", p=None)
     if p < expect.alpha:
         return replace(base, word="supported", p=p)

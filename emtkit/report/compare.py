@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from emtkit.report.aggregate import Aggregate
 from emtkit.report.statistics import Difference, Sample, Statistic, difference, holm
 
@@ -40,6 +42,9 @@ def compare(a: Aggregate, b: Aggregate, of_a: Statistic, of_b: Statistic) -> Com
     first, second = paired(a, b)
     if not len(first):
         return Comparison(None, cause="no seeds in common")
+    for sample, statistic in ((first, of_a), (second, of_b)):
+        if np.isnan(statistic(sample.values, sample.by)):
+            return Comparison(None, cause="undefined in the best of the common seeds")
     found = difference(first, second, of_a, of_b)
     return Comparison(found, found.p)
 

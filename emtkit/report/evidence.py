@@ -96,11 +96,36 @@ class Evidence:
             found.setdefault(tuple([column[row] for column in columns]), []).append(row)
         return found
 
+    def nested(self, rows: Sequence[int], axes: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The combinations that occur, nested as `axes` are, each axis in order of appearance."""
+        listed = list(self.groups(rows, axes))
+        ranks = [
+            {level: place for place, level in enumerate(dict.fromkeys(axis))}
+            for axis in zip(*listed, strict=True)
+        ]
+        return sorted(listed, key=lambda one: [rank[x] for rank, x in zip(ranks, one, strict=True)])
+
     def varying(self, rows: Sequence[int]) -> list[str]:
         """The axes on which `rows` differ, the seed included."""
         names = [name for name in self.axes() if name in self.frame.columns]
         columns = {name: self._level_column(name) for name in names}
         return [name for name, column in columns.items() if len({column[row] for row in rows}) > 1]
+
+    def telling(self, rows: Sequence[int], aside: Sequence[str] = ()) -> list[str]:
+        """The fewest axes that tell the networks of `rows` apart, those `aside` left out.
+
+        An axis that follows from others (one half of a zip) is not among them; the grid is only
+        where nothing else tells two networks apart.
+        """
+        found: list[str] = []
+        for name in self.varying(rows):
+            if name in aside:
+                continue
+            if name == "grid" and not self._merges(rows, [*found, *aside, "seed"]):
+                continue
+            if len(self.groups(rows, [*found, name])) > len(self.groups(rows, found)):
+                found.append(name)
+        return found
 
     def axes(self) -> list[str]:
         """Every column that says what a network is, the most telling first."""
@@ -138,7 +163,8 @@ class Evidence:
             found = self._causes.get((cell, "train", ""))
             return Cause(_WORDS[status], found.reason if found else self._reason_of(row))
         known = [name for name in self._labels.get(label, []) if "." in name]
-        if any(self.column(name)[row] is not None for name in known):
+        explained = self._undefined.get(cell, {})
+        if any(self.column(name)[row] is not None or name in explained for name in known):
             return Cause("done")
         return self._causes.get((cell, label, ""), Cause("missing", "not measured"))
 
@@ -146,6 +172,10 @@ class Evidence:
         """The reason of every number that this cell's analyses could not define."""
         cell = str(self.column("cell")[row])
         return self._undefined.get(cell, {})
+
+    def _merges(self, rows: Sequence[int], axes: Sequence[str]) -> bool:
+        groups = self.groups(rows, axes).values()
+        return any(len(self.groups(members, ["cell"])) > 1 for members in groups)
 
     def _level_column(self, name: str) -> list[Any]:
         if name not in self._levels:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,7 +76,9 @@ def draw_figure(evidence: Evidence, spec: Figure) -> Drawn:
         for place, one in enumerate(used):
             _outer_labels_only(one, place, across, len(panels))
         _settle(canvas)
-    notes = dict.fromkeys(note for one in shown for note in one.notes)
+    causes = Counter(cause for one in shown for cause in one.causes)
+    values = sum(one.values for one in shown)
+    notes = [f"{count} of {values} not shown: {why}" for why, count in causes.most_common()]
     cells = dict.fromkeys(cell for one in shown for cell in one.cells)
     return Drawn(spec.name, spec.title or spec.name, canvas, tuple(notes), tuple(cells))
 
@@ -88,7 +91,7 @@ def draw_specimens(spec: Figure, drawing: Drawing, specimens: Sequence[Specimen]
     """
     if not specimens:
         raise EmtkitError(f"figure '{spec.name}': no network to show; its cells were not measured")
-    across = min(len(specimens), 3)
+    across = 2 if len(specimens) == 4 else min(len(specimens), 3)
     down = -(-len(specimens) // across)
     with style():
         size = (6.4 if across == 1 else 4.8 * across, 4.2 * down)
@@ -144,7 +147,7 @@ def inline_svg(drawn: Drawn) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = text.replace(INK, "currentColor").replace(GRID, "var(--grid, #d8dadd)")
-    text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
+    text = re.sub(r'\b(?:d|x|y)="[^"]*"', _shorter, text)
     text = re.sub(r'\bid="', f'id="{drawn.name}-', text)
     text = re.sub(r"url\(#", f"url(#{drawn.name}-", text)
     return re.sub(r'href="#', f'href="#{drawn.name}-', text)
@@ -199,7 +202,9 @@ def _panels(evidence: Evidence, spec: Figure, rows: Sequence[int]) -> list[Panel
 
 def _across(spec: Figure, count: int) -> int:
     ys = len(spec.y) if spec.use in _CHARTS else 1
-    return min(count // ys, 4) if ys > 1 and count // ys <= 4 else min(count, 3)
+    if ys > 1 and count // ys <= 4:
+        return count // ys
+    return 2 if count == 4 else min(count, 3)
 
 
 def _size(spec: Figure, across: int, down: int) -> tuple[float, float]:
@@ -237,6 +242,11 @@ def _outer_labels_only(axes: Axes, place: int, across: int, count: int) -> None:
         axes.set_ylabel("")
     if place + across < count:
         axes.set_xlabel("")
+
+
+def _shorter(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])
 
 
 def _settle(canvas: Canvas) -> None:

@@ -74,7 +74,8 @@ def to_html(table: DrawnTable, link: Link | None = None) -> str:
             text = f"<strong>{text}</strong>"
         if len(box.entries) == 1 and box.entries[0].interval:
             text += f' <span class="interval">{escape(box.entries[0].interval)}</span>'
-        text += f'<span class="count">{escape(_count(box, table))}</span>'
+        if count := _count(box, table):
+            text += f' <span class="count">{escape(count)}</span>'
         marks = ",".join(map(str, box.notes))
         text += f"<sup>{marks}</sup>" if marks else ""
         value = box.entries[0].found.value

@@ -104,7 +104,9 @@ def draw_phase_diagram(axes: Axes, grid: Grid, scale: Scale) -> Shown:
     order_x, order_y = np.argsort(grid.xs), np.argsort(grid.ys)
     xs, ys = np.array(grid.xs, float)[order_x], np.array(grid.ys, float)[order_y]
     numbers = np.ma.masked_invalid(_numbers(grid, scale)[np.ix_(order_y, order_x)])
-    axes.pcolormesh(_edges(xs, log_x), _edges(ys, log_y), numbers, **_look(scale))
+    axes.pcolormesh(
+        _edges(xs, log_x), _edges(ys, log_y), numbers, edgecolors="face", lw=0.3, **_look(scale)
+    )
     axes.set_xscale("log" if log_x else "linear")
     axes.set_yscale("log" if log_y else "linear")
     label_ticks(axes, "x", xs.tolist(), log_x)
@@ -135,7 +137,7 @@ def _look(scale: Scale) -> dict[str, Any]:
 def _finish(axes: Axes, panel: Panel, grid: Grid) -> Shown:
     axes.set(xlabel=panel.label(str(panel.spec.x)), ylabel=panel.label(panel.y))
     axes.set_title(panel.title, loc="left")
-    return shown_of(panel, [one for row in grid.found for one in row])
+    return shown_of([one for row in grid.found for one in row])
 
 
 def _short(one: Aggregate) -> str:

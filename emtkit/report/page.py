@@ -26,6 +26,7 @@ from emtkit.report.numbers import interval_text, number_text, p_text
 from emtkit.report.table import DrawnTable
 
 _WORDS = ("supported", "not supported", "inconclusive", "not testable")
+_WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
 _MARKS = {"supported": "✓", "not supported": "✗", "inconclusive": "?", "not testable": "–"}
 
 
@@ -98,6 +99,7 @@ class ClaimBlock:
     expectation: str
     lines: tuple[Line, ...]
     combinations: int
+    worst: str
     words: tuple[tuple[str, str, int], ...]
 
 
@@ -196,6 +198,7 @@ def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
                 expectation_text(claim.expect),
                 tuple(_line(one, link) for one in shown),
                 sum(not one.parts for one in shown),
+                next(word for word in _WORST_FIRST if counts[word]),
                 tuple((word, _MARKS[word], count) for word, count in counts.items() if count),
             )
         )
@@ -207,12 +210,15 @@ def _line(verdict: Verdict, link: Link) -> Line:
         return number_text(value) if isinstance(value, float) else (value or "")
 
     estimate, compared = text(verdict.value), text(verdict.compared)
+    interval = ""
+    if verdict.estimate and verdict.estimate.n > 1:
+        interval = ("difference " if compared else "") + interval_text(verdict.estimate)
     return Line(
         verdict.word,
         _MARKS[verdict.word],
         verdict.where or ("over all combinations" if verdict.parts else ""),
         f"{estimate} against {compared}" if estimate and compared else estimate,
-        interval_text(verdict.estimate) if verdict.estimate and verdict.estimate.n > 1 else "",
+        interval,
         p_text(verdict.p) if verdict.p is not None else "",
         f"{verdict.n} of {verdict.total}" if verdict.total else "",
         verdict.cause,
@@ -244,9 +250,9 @@ def _rows_link(rows: Sequence[int]) -> str:
 
 
 def _shown_axes(evidence: Evidence) -> list[str]:
-    """Task, architecture and seed, and whatever else varies."""
-    varying = evidence.varying(range(len(evidence)))
-    return list(dict.fromkeys(["task", "architecture", *varying, "seed"]))
+    """Task, architecture and seed, and whatever else tells the networks apart."""
+    telling = evidence.telling(range(len(evidence)), aside=["seed"])
+    return list(dict.fromkeys(["task", "architecture", *telling, "seed"]))
 
 
 def _cells(evidence: Evidence, axes: Sequence[str]) -> list[CellLine]:
@@ -264,7 +270,7 @@ def _data(content: ReportContent, axes: Sequence[str]) -> str:
     columns = [str(name) for name in evidence.frame.columns]
     rows = list(zip(*(evidence.column(name) for name in columns), strict=True))
     reasons = {row: found for row in range(len(evidence)) if (found := evidence.undefined(row))}
-    only = [axis for axis in axes if axis not in ("seed", "grid")]
+    only = [axis for axis in axes if axis != "seed"]
     data = {
         "study": shlex.quote(content.study),
         "columns": columns,

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
+Shares = dict[str, float]
 Kind = Literal["mean", "median", "best", "share"]
 
 RESAMPLES = 2000
@@ -93,10 +94,14 @@ class Difference:
 def estimate(sample: Sample, statistic: Statistic) -> Estimate:
     """The statistic with its bootstrap percentile interval, widened to hold the estimate itself.
 
+    A best network may stand among others whose value is undefined (NaN). A resample that finds one
+    of those best could lie anywhere: it pushes both ends of the interval out, in the end to
+    infinity.
+
     Raises:
-        ValueError: the sample is empty or holds NaN; both are the caller's to report.
+        ValueError: the sample is empty, or NaN where it decides; both are the caller's to report.
     """
-    _check(sample)
+    _check(sample, statistic)
     value = float(statistic(sample.values, sample.by))
     return _interval(value, _resample(sample, statistic), len(sample))
 
@@ -111,8 +116,8 @@ def difference(a: Sample, b: Sample, of_a: Statistic, of_b: Statistic | None = N
         ValueError: unequal lengths, an empty sample or NaN.
     """
     of_b = of_b or of_a
-    _check(a)
-    _check(b)
+    _check(a, of_a)
+    _check(b, of_b)
     if len(a) != len(b):
         raise ValueError(f"pairs need equal lengths; found {len(a)} and {len(b)}")
     value = float(of_a(a.values, a.by)) - float(of_b(b.values, b.by))
@@ -148,6 +153,7 @@ def least_p(n: int) -> float:
 def effect_size(a: Sample, b: Sample) -> float:
     """Cohen's d of paired differences; 0 when all are 0, infinite when all are equal, not 0."""
     differences = a.values - b.values
+    differences = differences[~np.isnan(differences)]
     mean = float(differences.mean())
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     if spread > 1e-12 * abs(mean):
@@ -172,10 +178,20 @@ def share_near_best(by: Numbers, direction: Literal["min", "max"], within: float
     return float(np.mean(np.abs(by - best) <= within * abs(best)))
 
 
-def resampled_members(n: int) -> Iterator[NDArray[np.int64]]:
-    """The members of n that each bootstrap resample draws, n of them, RESAMPLES times."""
-    for block in _draws(n):
-        yield from block
+def text_shares(texts: Sequence[str], by: Numbers | None, statistic: Statistic | None) -> Shares:
+    """How often each text comes out of resampled members: the best one's, else the commonest.
+
+    Ties of the commonest go to the text that sorts first.
+    """
+    names = sorted(set(texts))
+    codes = np.array([names.index(text) for text in texts], float)
+    if statistic is not None and by is not None:
+        found = _resample(Sample(codes, by), statistic)
+    else:
+        tallies = codes[:, None] == np.arange(len(names))
+        counted = [tallies[chosen].sum(axis=1) for chosen in _draws(len(texts))]
+        found = np.concatenate(counted).argmax(axis=1)
+    return {name: float(np.mean(found == code)) for code, name in enumerate(names)}
 
 
 def _ranks(sizes: Numbers) -> Numbers:
@@ -185,16 +201,21 @@ def _ranks(sizes: Numbers) -> Numbers:
     return (first + last + 1) / 2
 
 
-def _check(sample: Sample) -> None:
+def _check(sample: Sample, statistic: Statistic) -> None:
     if not len(sample):
         raise ValueError("a statistic of no values is undefined")
-    if np.isnan(sample.values).any() or (sample.by is not None and np.isnan(sample.by).any()):
+    decides = sample.values
+    if statistic.kind == "best" and sample.by is not None:
+        decides = np.append(sample.by, statistic(sample.values, sample.by))
+    if np.isnan(decides).any():
         raise ValueError("a statistic of NaN is undefined; remove or report the rows first")
 
 
 def _interval(value: float, draws: Numbers, n: int) -> Estimate:
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = (float(bound) for bound in np.percentile(draws, [tail, 100 - tail]))
+    unknown = np.isnan(draws)
+    low = float(np.percentile(np.where(unknown, -np.inf, draws), tail, method="lower"))
+    high = float(np.percentile(np.where(unknown, np.inf, draws), 100 - tail, method="higher"))
     return Estimate(value, min(low, value), max(high, value), n)
 
 

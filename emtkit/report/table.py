@@ -79,8 +79,8 @@ def draw_table(evidence: Evidence, spec: Table) -> DrawnTable:
         EmtkitError: a column that does not exist, or a baseline that is neither row nor column.
     """
     rows = evidence.keep(range(len(evidence)), spec.where)
-    row_levels = list(evidence.groups(rows, spec.rows))
-    column_levels = list(evidence.groups(rows, spec.columns))
+    row_levels = evidence.nested(rows, spec.rows)
+    column_levels = evidence.nested(rows, spec.columns)
     groups = evidence.groups(rows, (*spec.rows, *spec.columns))
     entries: dict[Place, Entry] = {}
     for r, left in enumerate(row_levels):
@@ -101,7 +101,11 @@ def entry_text(found: Aggregate, value: Value) -> str:
         return found.value
     if value.statistic == "share" and value.format is None:
         return share_text(found.value)
-    return number_text(found.value, value.format)
+    number = number_text(found.value, value.format)
+    if value.stat == "best" and value.by in (None, value.value) and found.near_best is not None:
+        # One lucky seed of many is no finding: the share near the best stands beside it.
+        return f"{number} ({share_text(found.near_best)} near)"
+    return number
 
 
 def value_label(value: Value) -> str:
@@ -126,7 +130,7 @@ def entry_details(entry: Entry) -> str:
 
 
 def _interval(found: Aggregate, value: Value) -> str:
-    if found.estimate is None or found.n < 2:
+    if found.estimate is None or found.estimate.n < 2:
         return ""
     if value.statistic == "share" and value.format is None:
         return f"[{share_text(found.estimate.low)}, {share_text(found.estimate.high)}]"

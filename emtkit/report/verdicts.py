@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
-import numpy as np
-
-from emtkit.report.aggregate import Aggregate, word_of
-from emtkit.report.statistics import CONFIDENCE, Estimate, resampled_members
-from emtkit.study.quantity import Quantity, matches
+from emtkit.report.aggregate import Aggregate
+from emtkit.report.evidence import hashable, level_text
+from emtkit.report.statistics import CONFIDENCE, Estimate
+from emtkit.study.quantity import Quantity
 from emtkit.study.views import Expect
 
 
@@ -31,15 +29,9 @@ def side_of(estimate: Estimate, expect: Expect) -> bool | None:
     return True if inside else (False if outside else None)
 
 
-def agrees(found: Aggregate, target: bool | int | float | str | None) -> bool | None:
-    """Whether the most frequent text is `target`, in 95 % of resampled seeds; None: undecided."""
-    texts = found.texts
-    hits = []
-    for chosen in resampled_members(len(texts)):
-        counts = Counter(texts[place] for place in chosen)
-        mode = min(counts.items(), key=lambda item: (-item[1], str(item[0])))[0]
-        hits.append(matches(mode, target) or word_of(mode) == target)
-    share = float(np.mean(hits))
+def agrees(found: Aggregate, target: object) -> bool | None:
+    """Whether the text found is `target`, in 95 % of resampled seeds; None: undecided."""
+    share = found.shares.get(level_text(hashable(target)), 0.0)
     if share >= CONFIDENCE:
         return True
     return False if share <= 1 - CONFIDENCE else None

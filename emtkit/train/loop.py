@@ -19,7 +19,7 @@ class LoopTier(Tier):
 
     def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
         """Errors and gradients by one forward and one backward pass per network."""
-        rows = []
+        rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         for row in range(stacked.models):
             one = stacked.take([row])
             leaf = flat[row : row + 1].detach().requires_grad_()
@@ -27,13 +27,9 @@ class LoopTier(Tier):
             errors = one.errors(outputs, _row(batch, row))
             loss = self.losses(errors, masks[row : row + 1])
             (gradient,) = torch.autograd.grad(loss.sum(), [leaf], materialize_grads=True)
-            rows.append(Step(loss.detach(), gradient, errors.detach(), outputs.detach()))
-        return Step(
-            torch.cat([row.losses for row in rows]),
-            torch.cat([row.gradients for row in rows]),
-            torch.cat([row.errors for row in rows]),
-            torch.cat([row.outputs for row in rows]),
-        )
+            rows.append((loss.detach(), gradient, errors.detach(), outputs.detach()))
+        losses, gradients, errors, outputs = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        return Step(losses, gradients, errors, outputs)
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O, without a gradient."""

@@ -63,8 +63,7 @@ def update(
     algorithm 1; Loshchilov and Hutter 2019, algorithm 2.
     """
     optimizer = trainings[0].optimizer
-    pairs = list(zip(trainings, iterations, strict=True))
-    rates = [rate(training, iteration) for training, iteration in pairs]
+    rates = _rates(trainings, iterations)
     decays = [training.weight_decay for training in trainings]
     if any(decays):
         if optimizer == "adamw":
@@ -81,6 +80,18 @@ def update(
     root = [math.sqrt(1 - SECOND_DECAY ** (i + 1)) for i in iterations]
     spread = moments.second.sqrt().div_(_column(root, parameters)).add_(EPSILON)
     parameters.sub_((moments.first / spread).mul_(_column(size, parameters)))
+
+
+def _rates(trainings: Sequence[Training], iterations: Sequence[int]) -> list[float]:
+    """`rate` of every row; rows that share their training and iteration share the answer."""
+    known: dict[tuple[int, int], float] = {}
+    found = []
+    for training, iteration in zip(trainings, iterations, strict=True):
+        key = (id(training), iteration)
+        if key not in known:
+            known[key] = rate(training, iteration)
+        found.append(known[key])
+    return found
 
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:

@@ -16,11 +16,12 @@ from emtkit.study.cells import Cell, digest
 from emtkit.train.build import build_model, build_task
 from emtkit.train.curriculum import longest
 from emtkit.train.loop import LoopTier
+from emtkit.train.native.tier import NativeTier
 from emtkit.train.stacked import flatten, stack
 from emtkit.train.tier import Tier
 from emtkit.train.vmap import VmapTier
 
-TIERS: tuple[type[Tier], ...] = (VmapTier, LoopTier)
+TIERS: tuple[type[Tier], ...] = (NativeTier, VmapTier, LoopTier)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def group(cells: Iterable[Cell], registry: Registry, tier: str | None = None) ->
     for cell in cells:
         if not cell.trains or cell.training.steps == 0:
             continue
-        pair = digest([cell.task.identity(), cell.architecture.identity(), cell.training.dtype])
+        curriculum = cell.training.model_dump_json(include={"dtype", "curriculum"}, by_alias=True)
+        pair = digest([cell.task.identity(), cell.architecture.identity(), curriculum])
         if pair not in shapes:
             try:
                 shapes[pair] = _look(cell, registry)
@@ -107,11 +109,13 @@ def _look(cell: Cell, registry: Registry) -> _Shape:
         "buffers": {name: list(value.shape) for name, value in model.named_buffers()},
         "batch": [list(batch.inputs.shape), list(batch.targets.shape), batch.driven],
     }
-    return _Shape(digest(shapes), flatten(model).numel(), batch.steps, _tier(model, task))
+    return _Shape(digest(shapes), flatten(model).numel(), batch.steps, _tier(model, task, cell))
 
 
-def _tier(model: SequenceModel, task: Task) -> str:
-    """vmap where two copies of the model run under it, else loop."""
+def _tier(model: SequenceModel, task: Task, cell: Cell) -> str:
+    """The fastest tier that takes the network: native, vmap where it runs under it, else loop."""
+    if NativeTier.refusal(model, task, cell.training) is None:
+        return NativeTier.name
     stacked = stack([model, model], [task, task], ["", ""])
     flat = torch.stack([flatten(model)] * 2)
     streams: Sequence[Stream] = [Stream(None, "shapes", dtype=flat.dtype) for _ in range(2)]

@@ -14,12 +14,15 @@ from emtkit.train.stacked import Stacked, average
 
 @dataclass(frozen=True)
 class Step:
-    """What one iteration gives: losses M, gradients M P, errors M B T, outputs M B T O."""
+    """What one iteration gives: losses M, gradients M P, errors M B T, outputs M B T O.
+
+    A fused tier keeps no errors and outputs; it is not given curricula, which look at them.
+    """
 
     losses: Tensor
     gradients: Tensor
-    errors: Tensor
-    outputs: Tensor
+    errors: Tensor | None
+    outputs: Tensor | None
 
 
 class Tier(ABC):

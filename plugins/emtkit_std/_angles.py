@@ -21,6 +21,8 @@ Spectrum = NDArray[np.complex128]
 
 THRESHOLD = 0.9
 THEORY_THRESHOLD = 0.5
+ZERO_MODULUS = 1e-12
+"""A modulus of rounding alone; a gap to it would be a number without meaning."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def _gap(ordered: Spectrum, modes: int) -> float:
     if modes == 0 or len(ordered) <= modes:
         return float("nan")
     last, following = np.abs(ordered[modes - 1 : modes + 1])
-    return float(last / following) if following > 0 else float("inf")
+    return float(last / following) if following > ZERO_MODULUS else float("inf")
 
 
 def _top_error(ordered: Spectrum, expected: Spectrum) -> float:

@@ -47,7 +47,7 @@ class Circuit:
     @property
     def write(self) -> Tensor:
         """W_uh (H, d)."""
-        return self.basis[:, -self.dimension :].clone()
+        return self.basis[:, -self.dimension :].contiguous()
 
     @property
     def readout(self) -> Tensor:
@@ -84,7 +84,7 @@ def build(law: HistoryLaw, basis: Tensor) -> Circuit:
     """The circuit of `law` in a basis (H, m) of its kept coordinates."""
     mask = torch.from_numpy(law.mask)
     phi = torch.from_numpy(law.phi)[mask][:, mask]
-    dual = torch.linalg.pinv(basis)
+    dual = torch.linalg.pinv(basis).contiguous()
     loads = basis.new_zeros(len(basis), len(mask))
     loads[:, mask] = basis
     return Circuit(basis, dual, phi, loads, law.dimension)
@@ -108,7 +108,7 @@ def draw_basis(kind: Basis, hidden: int, size: int) -> Tensor:
     for _ in range(REDRAWS):
         drawn = torch.randn(hidden, size, dtype=torch.float64) / hidden**0.5
         if kind == "orthonormal":
-            return torch.linalg.qr(drawn).Q
+            return torch.linalg.qr(drawn).Q.contiguous()
         if torch.linalg.cond(drawn) <= CONDITION_LIMIT:
             return drawn
     raise EmtkitError(

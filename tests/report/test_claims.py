@@ -254,3 +254,22 @@ def test_judge_keeps_the_order_of_the_claims():
     data = Evidence(noisy(-3.0))
     found = judge(data, [claim(value="a.x", below=0.0), claim(value="a.x", above=0.0)])
     assert [verdict.word for verdict in found] == ["supported", "not supported"]
+
+
+def test_best_of_text_can_be_claimed():
+    data = frame(
+        {},
+        16,
+        lambda axes, seed: {"a.regime": "sparse" if seed < 8 else "dense", "a.loss": float(seed)},
+    )
+    best = {"value": "a.regime", "stat": "best", "by": "a.loss"}
+    assert only(data, **best, equals="sparse").word == "supported"
+    assert only(data, **best, equals="dense").word == "not supported"
+    assert only(data, **best, direction="max", equals="dense").word == "supported"
+
+
+def test_constructed_networks_are_compared_without_chance():
+    data = frame(DENSITIES, 3, lambda axes, seed: {"a.x": axes["task.density"]})
+    assert only(data, **SPARSE_BELOW_DENSE).word == "inconclusive"
+    constructed = data.assign(**{"training.steps": NAN})
+    assert only(constructed, **SPARSE_BELOW_DENSE).word == "supported"

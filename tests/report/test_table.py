@@ -226,3 +226,46 @@ def test_parameters_that_are_lists_match_and_read_as_lists():
     data = frame({"task.table_id": ["[1, 0, 2]", "[3, 4, 5]"]}, 2, lambda axes, seed: {"a.x": 1})
     spec = table(rows="task.table_id", values=["a.x"], where={"task.table_id": [1, 0, 2]})
     assert draw_table(Evidence(data), spec).rows == (((1, 0, 2),),)
+
+
+def bests(values, losses):
+    data = frame({}, len(values), lambda axes, seed: {"a.x": values[seed], "a.loss": losses[seed]})
+    why = reasons(
+        *((data.cell[k], "a", "x", "0/0", "done") for k in data.index[data["a.x"].isna()])
+    )
+    asked = {"value": "a.x", "stat": "best", "by": "a.loss"}
+    return draw_table(Evidence(data, why), table(values=[asked]))
+
+
+def test_best_bears_what_is_undefined_elsewhere_and_says_so():
+    values = [float(n) for n in range(15)] + [NAN]
+    drawn = bests(values, list(range(16)))
+    assert only(drawn).text == "0"
+    assert drawn.notes == ("1 undefined: 0/0",)
+    assert (only(drawn).found.n, only(drawn).found.total) == (15, 16)
+    assert only(drawn).found.high < 5
+    # the second best is undefined: a third of resamples miss the best and find it
+    shaky = bests([1.0, NAN, 3.0], [1, 2, 3])
+    assert only(shaky).text == "1"
+    assert only(shaky).interval == "[−∞, ∞]"
+
+
+def test_best_is_a_dash_where_the_best_network_is_undefined():
+    drawn = bests([NAN, 2.0], [1, 2])
+    assert only(drawn).text == "–"
+    assert drawn.notes == ("undefined in the best network: 0/0",)
+
+
+def test_best_of_text_is_the_text_of_the_best_network():
+    drawn = bests(["sparse", "dense", "dense"], [0.1, 0.2, 0.3])
+    assert only(drawn).text == "sparse"
+    shares = only(drawn).found.shares
+    assert shares["dense"] == pytest.approx((2 / 3) ** 3, abs=0.03)
+
+
+def test_rows_nest_as_their_axes_do_whatever_the_order_of_the_cells():
+    data = frame(
+        {"task.delay": [5, 3], "architecture": ["b", "a"]}, 1, lambda axes, seed: {"a.x": 1.0}
+    )
+    drawn = draw_table(Evidence(data), table(rows=["architecture", "task.delay"], values=["a.x"]))
+    assert drawn.rows == (("b", 5), ("b", 3), ("a", 5), ("a", 3))

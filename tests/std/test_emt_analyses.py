@@ -103,6 +103,7 @@ def test_spectrum_of_an_untrained_network_is_indeterminate_with_the_reason():
     assert np.isnan(found.scalars["angle_error"])
     assert found.reasons["angle_error"] == "0 modes found where 16 are expected"
     assert found.scalars["top_angle_error"] > 0
+    assert found.scalars["best_rule"] == "none"
     drawn(EmtSpectrum, found)
 
 

@@ -84,3 +84,9 @@ def test_fibonacci_runs_in_a_linear_circuit():
         batch = task.sample(16, Stream(None, "test", dtype=torch.float64))
         outputs = model.trace(batch.inputs[:, :3], batch.steps).outputs
     assert float(task.metrics(outputs, batch)["relative_error"]) < 1e-12
+
+
+@pytest.mark.parametrize("basis", ["orthonormal", "gaussian"])
+def test_weights_lie_in_one_piece_as_a_store_needs_them(basis):
+    model = EmtCircuit(Hds(rule="T2"), hidden=40, basis=basis)
+    assert all(buffer.is_contiguous() for buffer in model.buffers())

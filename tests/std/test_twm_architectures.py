@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from emtkit import Batch, Stream
+from emtkit import Batch, RecurrentModel, Stream
 from emtkit_std._facts import HistoryLaw, LinearRecurrence
 from emtkit_std._wavefield import NativeColumns
 from emtkit_std.architectures.attention import Attention
@@ -149,6 +149,28 @@ def test_attention_maps_are_part_of_the_trace_and_sum_to_one():
     leak = 3 / (math.exp(8) + 3)
     expected = torch.eye(4) * (1 - leak) + (1 - torch.eye(4)) * leak / 3
     torch.testing.assert_close(maps[0, -1], expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("position", ["none", "onehot", "learned"])
+@pytest.mark.parametrize("input_mode", ["clamp", "add"])
+def test_the_trace_is_repeated_steps_and_eq_8_head_by_head(position, input_mode):
+    torch.manual_seed(1)
+    task = small("repeat")
+    model = TwmAttention(task, heads=3, position=position, input_mode=input_mode).double()
+    batch = draw(task, 3, 5)
+    trace = model(batch.inputs[:, :4], 9)
+    plain = RecurrentModel.trace(model, batch.inputs[:, :4], 9)
+    torch.testing.assert_close(trace.states[:, 3:], plain.states[:, 3:], atol=1e-14, rtol=0)
+    H, maps = trace.states[:, 6].unflatten(-1, (4, 4)), trace.extras["attention"][:, 6]
+    places = model.places.expand(3, -1, -1)
+    keys = torch.cat([H, places[..., 4:]], -1) if position == "onehot" else H + places
+    new = torch.zeros(3, 4).double()
+    for head in range(3):
+        scores = (keys @ model.W_K[head].T) @ (keys[:, -1] @ model.W_Q[head].T)[..., None]
+        alpha = torch.softmax(scores[..., 0] * keys.shape[-1] ** -0.5, -1)
+        torch.testing.assert_close(alpha, maps[:, head])
+        new = new + (alpha[:, None] @ H)[:, 0] @ model.W_V[head].T
+    torch.testing.assert_close(trace.outputs[:, 7], new)
 
 
 @pytest.mark.parametrize(

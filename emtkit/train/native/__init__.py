@@ -11,6 +11,7 @@ these names imports neither.
 
 from emtkit.train.native.machine import unavailable
 from emtkit.train.native.network import MAX_HIDDEN, Network
-from emtkit.train.native.step import AdamState, Delays, Rates, Step
+from emtkit.train.native.state import AdamState, Delays, Rates
+from emtkit.train.native.step import Step
 
 __all__ = ["MAX_HIDDEN", "AdamState", "Delays", "Network", "Rates", "Step", "unavailable"]

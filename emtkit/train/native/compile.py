@@ -13,7 +13,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from emtkit.train.native.kernels import Arguments, Plan, emit_gradients
+from emtkit.train.native.kernels import emit_gradients
+from emtkit.train.native.plan import Arguments, Plan
 
 
 def compiled(function: Any) -> Any:

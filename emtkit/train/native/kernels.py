@@ -13,84 +13,13 @@ with n = 1 where there is any bias, else 0. A vector row (one channel at one tim
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
+from emtkit.train.native.blocks import outer, pack
+from emtkit.train.native.plan import Arguments, Plan
 from emtkit.train.native.vectors import BYTES, LANES, Code
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a kernel is compiled for; `width` is q, `rows` and `tile` are register tiles.
-
-    `sigma` and `rho` are kinds of activation, see `vectors`; `early`: 1 if the readout sees the
-    state before the activation. The result depends on all but `rows` and `tile`.
-    """
-
-    hidden: int
-    inputs: int
-    outputs: int
-    ones: int
-    sigma: int
-    early: int
-    rho: int
-    width: int
-    rows: int
-    tile: int
-
-    @property
-    def columns(self) -> int:
-        """The width of A."""
-        return self.inputs + self.ones + self.hidden
-
-    @property
-    def reads(self) -> int:
-        """The width of R."""
-        return self.ones + self.hidden
-
-    @property
-    def back(self) -> int:
-        """The width of S."""
-        return self.outputs + self.hidden
-
-    @property
-    def parameters(self) -> int:
-        """The sizes of A and R together."""
-        return self.hidden * self.columns + self.outputs * self.reads
-
-    @property
-    def row(self) -> int:
-        """Bytes of a vector row."""
-        return BYTES * self.width
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """The run-time arguments, as LLVM integers, in the order of the call: addresses and counts."""
-
-    models: Any
-    batch: Any  # sequences, a multiple of the block
-    steps: Any
-    driven: Any
-    scored: Any
-    weights: Any  # M P: A, then R
-    transposed: Any  # M H (O + H): S
-    inputs: Any  # M addresses of (B s I)
-    targets: Any  # M addresses of (B K O), or 0 where the target is the input `delays` ago
-    delays: Any  # M
-    scales: Any  # M K O
-    mask: Any  # B: 1 for a sequence, 0 for padding
-    states: Any  # scratch, T + 1 times `columns` rows: [u_t ; 1 ; g_t-1]
-    shown: Any  # scratch, T times `reads` rows: [1 ; h_t], when `early`
-    deltas: Any  # scratch, T + 1 times `back` rows: [e_t ; d_t+1], from t = -1 on
-    staged: Any  # scratch, K times O rows: the targets of a block
-    sums: Any  # scratch, P vectors: the gradient, lane by lane
-    cost: Any  # scratch, one row: the loss, lane by lane
-    silence: Any  # scratch, I rows of zeros: the target before the first input
-    gradient: Any  # M P, out
-    losses: Any  # M, float64, out
 
 
 def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
@@ -117,31 +46,32 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
             staged = code.at(a.staged, n, plan.outputs * plan.row)
             return builder.select(given, staged, delayed)
 
-        code.each(
-            code.whole(plan.parameters),
-            lambda n: code.store(code.splat(0.0), code.at(a.sums, n, BYTES)),
-        )
+        clear(code, a.sums, code.whole(plan.parameters))
+        clear(code, a.cost, builder.mul(a.scored, code.whole(plan.width)))
 
-        def block(n: Any, carried: list[Any]) -> list[Any]:
+        def block(n: Any) -> None:
             first = builder.mul(n, code.whole(LANES * plan.width))
             pack(code, plan, inputs, first, a.driven, plan.inputs, a.states, plan.columns)
             with builder.if_then(builder.icmp_signed("!=", targets, code.whole(0))):
                 pack(code, plan, targets, first, a.scored, plan.outputs, a.staged, plan.outputs)
-            for q in range(plan.width):
-                code.store(code.splat(0.0), a.cost, q)
             forward(code, plan, a, weights)
             mask = code.at(a.mask, first, 4)
             compare(code, plan, a, weights, scales, mask, wanted)
             backward(code, plan, a, transposed)
             correlate(code, plan, a)
-            for q in range(plan.width):
-                lanes = code.sum_of_lanes(code.load(a.cost, q))
-                carried = [builder.fadd(carried[0], builder.fpext(lanes, ir.DoubleType()))]
-            return carried
 
-        blocks = builder.sdiv(a.batch, code.whole(LANES * plan.width))
-        total = code.loop(blocks, [ir.Constant(ir.DoubleType(), 0.0)], block)[0]
-        code.store_scalar(total, code.at(a.losses, m, 8))
+        code.each(builder.sdiv(a.batch, code.whole(LANES * plan.width)), block)
+        losses = builder.add(a.losses, builder.mul(m, builder.mul(a.scored, code.whole(8))))
+
+        def total(n: Any) -> None:
+            row = code.at(a.cost, n, plan.row)
+            lanes = [code.sum_of_lanes(code.load(row, q)) for q in range(plan.width)]
+            value = builder.fpext(lanes[0], ir.DoubleType())
+            for other in lanes[1:]:
+                value = builder.fadd(value, builder.fpext(other, ir.DoubleType()))
+            code.store_scalar(value, code.at(losses, n, 8))
+
+        code.each(a.scored, total)
         gradient = code.at(a.gradient, m, 4 * plan.parameters)
 
         def add_up(n: Any) -> None:
@@ -213,6 +143,7 @@ def compare(
         states, _ = readable(code, plan, a, t)
         errors = code.at(a.deltas, builder.add(t, code.whole(1)), plan.back * plan.row)
         targets = wanted(n, t)
+        costs = code.at(a.cost, n, plan.row)
         step_scales = code.at(scales, n, 4 * plan.outputs)
 
         def tile(first: Any, size: int) -> None:
@@ -226,8 +157,8 @@ def compare(
                     value = code.activation(plan.rho, sums[r][q])
                     target = code.load(code.at(targets, first, plan.row), place)
                     gap = builder.fmul(builder.fsub(value, target), code.load(mask, q))
-                    cost = code.fma(builder.fmul(scale, gap), gap, code.load(a.cost, q))
-                    code.store(cost, a.cost, q)
+                    cost = code.fma(builder.fmul(scale, gap), gap, code.load(costs, q))
+                    code.store(cost, costs, q)
                     error = code.times_slope(plan.rho, builder.fmul(twice, gap), value)
                     code.store(error, code.at(errors, first, plan.row), place)
 
@@ -319,109 +250,9 @@ def correlate(code: Code, plan: Plan, a: Arguments) -> None:
     )  # fmt: skip
 
 
-def outer(
-    code: Code,
-    plan: Plan,
-    left: tuple[Any, int, int],
-    right: tuple[Any, int, int],
-    steps: Any,
-    sums: Any,
-    line: int,
-) -> None:
-    """sums[r, k] += sum_t left_t[r] right_t[k], lane by lane; sides are (address, step, rows).
-
-    The sum over the block is made apart and then added, so that rounding errors grow with the
-    length of a block and the number of blocks, not with their product.
-    """
-
-    def band(top: Any, height: int) -> None:
-        def tile(first: Any, size: int) -> None:
-            upper, lower = code.at(left[0], top, plan.row), code.at(right[0], first, plan.row)
-
-            def step(t: Any, carried: list[Any]) -> list[Any]:
-                above, beside = code.at(upper, t, left[1]), code.at(lower, t, right[1])
-                for q in range(plan.width):
-                    others = [code.load(beside, k * plan.width + q) for k in range(size)]
-                    for r in range(height):
-                        own = code.load(above, r * plan.width + q)
-                        for k in range(size):
-                            place = r * size + k
-                            carried[place] = code.fma(own, others[k], carried[place])
-                return carried
-
-            totals = code.loop(steps, [code.splat(0.0)] * (height * size), step)
-            corner = code.at(code.at(sums, top, line), first, BYTES)
-            for r in range(height):
-                for k in range(size):
-                    place = code.at(corner, r, line)
-                    old = code.load(place, k)
-                    code.store(code.builder.fadd(old, totals[r * size + k]), place, k)
-
-        code.tiles(right[2], plan.tile, tile)
-
-    code.tiles(left[2], plan.tile, band)
-
-
-def pack(
-    code: Code,
-    plan: Plan,
-    source: Any,
-    first: Any,
-    steps: Any,
-    channels: int,
-    target: Any,
-    columns: int,
-) -> None:
-    """Sequences of `source` (B, steps, channels) from `first` on -> lanes of `target`.
-
-    Row (t, c) goes to vector row t * columns + c. Squares of 16 sequences by 16 numbers are
-    turned in registers; the last square of a sequence overlaps the one before.
-    """
-    builder = code.builder
-    size = builder.mul(steps, code.whole(channels))
-    row_bytes = builder.mul(size, code.whole(4))
-    ahead = builder.mul(row_bytes, code.whole(LANES * plan.width))  # the next block of sequences
-
-    def place(n: Any) -> Any:
-        wide = code.whole(channels)
-        start = code.at(target, builder.udiv(n, wide), columns * plan.row)
-        return code.at(start, builder.urem(n, wide), plan.row)
-
-    def group(g: Any) -> None:
-        lane = code.at(first, g, LANES)
-        rows = builder.add(source, builder.mul(lane, row_bytes))
-
-        def square(n: Any) -> None:
-            start = builder.mul(n, code.whole(LANES))
-            last = builder.sub(size, code.whole(LANES))
-            start = builder.select(builder.icmp_signed("<", start, last), start, last)
-            corner = code.at(rows, start, 4)
-            vectors = []
-            for _ in range(LANES):
-                vectors.append(code.load(corner))
-                code.prefetch(builder.add(corner, ahead))
-                corner = builder.add(corner, row_bytes)
-            for k, vector in enumerate(code.turned(vectors)):
-                where = place(builder.add(start, code.whole(k)))
-                code.store(vector, code.at(where, g, BYTES))
-
-        def single(r: Any) -> None:
-            line = builder.add(rows, builder.mul(r, row_bytes))
-
-            def number(n: Any) -> None:
-                value = code.load_scalar(code.at(line, n, 4))
-                code.store_scalar(value, code.at(code.at(place(n), g, BYTES), r, 4))
-
-            code.each(size, number)
-
-        with builder.if_else(builder.icmp_signed("<", size, code.whole(LANES))) as (few, many):
-            with few:
-                code.each(code.whole(LANES), single)
-            with many:
-                squares = builder.sdiv(builder.add(size, code.whole(LANES - 1)), code.whole(LANES))
-                code.each(squares, square)
-
-    code.each(code.whole(plan.width), group)
+def clear(code: Code, address: Any, vectors: Any) -> None:
+    """Write zeros."""
+    code.each(vectors, lambda n: code.store(code.splat(0.0), code.at(address, n, BYTES)))
 
 
 def zeros(code: Code, plan: Plan, rows: int) -> list[list[Any]]:

@@ -56,7 +56,7 @@ def tiles() -> Tiles:
     """Tiles that fit the vector registers: 32 of 16 lanes, or 16 of 8."""
     if "avx512f" in features():
         return Tiles(rows={1: 8, 2: 8, 4: 4}, square=4)
-    return Tiles(rows={1: 4, 2: 3, 4: 1}, square=2)
+    return Tiles(rows={1: 4, 2: 2, 4: 1}, square=2)
 
 
 @cache
@@ -64,7 +64,7 @@ def digest() -> int:
     """A hash of the sources and of the compiler's versions; 60 bits."""
     here = Path(__file__).parent
     hashed = sha256()
-    for name in ("vectors.py", "kernels.py", "compile.py"):
+    for name in ("vectors.py", "plan.py", "blocks.py", "kernels.py", "compile.py"):
         hashed.update((here / name).read_bytes())
     for package in ("numba", "llvmlite"):
         hashed.update(version(package).encode())

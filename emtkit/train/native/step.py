@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,78 +9,10 @@ from numpy.typing import NDArray
 
 from emtkit.train.native import machine
 from emtkit.train.native.network import Floats, Network
+from emtkit.train.native.state import AdamState, Delays, Doubles, Rates
 
-Doubles = NDArray[np.float64]
 _LANES = 16
 _SIGMA = {"linear": 0, "relu": 1, "tanh": 2}
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What differs by row (M) in an optimiser's step.
-
-    `rate`: learning rate; `decay`: weight decay, added to the gradient (`decoupled` False: Adam) or
-    taken from the weights (True: AdamW); `clip`: the largest norm of a gradient (inf: none).
-    """
-
-    rate: Doubles
-    decay: Doubles
-    clip: Doubles
-    beta1: Doubles
-    beta2: Doubles
-    epsilon: Doubles
-    decoupled: bool = False
-
-    @classmethod
-    def equal(
-        cls,
-        models: int,
-        *,
-        rate: float,
-        decay: float = 0.0,
-        clip: float = np.inf,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
-        decoupled: bool = False,
-    ) -> Rates:
-        """The same numbers in all rows."""
-
-        def rows(number: float) -> Doubles:
-            return np.full(models, number)
-
-        return cls(
-            rows(rate), rows(decay), rows(clip), rows(beta1), rows(beta2), rows(epsilon), decoupled
-        )
-
-
-@dataclass(frozen=True)
-class Delays:
-    """Targets that are the row's own inputs, `steps` (M) ago: nothing to store or to turn."""
-
-    steps: NDArray[np.int64]
-
-
-@dataclass
-class AdamState:
-    """Flat weights (M P), their moments, and how many steps each row has taken (M)."""
-
-    weights: Floats
-    first: Floats = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
-    second: Floats = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
-    taken: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-    def __post_init__(self) -> None:
-        if not self.first.size:
-            self.first = np.zeros_like(self.weights)
-            self.second = np.zeros_like(self.weights)
-            self.taken = np.zeros(len(self.weights), dtype=np.int64)
-
-    def rows(self, chosen: Any) -> AdamState:
-        """A copy of the chosen rows, in that order."""
-        return AdamState(
-            self.weights[chosen], self.first[chosen], self.second[chosen], self.taken[chosen]
-        )
 
 
 class Step:
@@ -117,6 +48,7 @@ class Step:
         block = _LANES * self.width
         self._padded = -(-batch // block) * block
         self._scratch = _scratch(self, block)
+        self._places = tuple(part.ctypes.data for part in self._scratch)
         self._kernel, self._adam = self._compiled()
 
     def gradients(
@@ -129,9 +61,10 @@ class Step:
         input_rows: NDArray[np.int64] | None = None,
         target_rows: NDArray[np.int64] | None = None,
     ) -> tuple[Doubles, Floats]:
-        """Losses (M) and their gradients (M P) at the flat `weights` (M P).
+        """Losses of the scored steps (M scored), and the gradients (M P) of each row's sum of them.
 
-        loss = sum over t, o of scales[t, o] * mean over B of (y - target)^2. `inputs`
+        losses[m, t] = sum over o of scales[m, t, o] * mean over B of (y - target)^2, at the flat
+        `weights` (M P). `inputs`
         (U B driven I), `targets` (V B scored O), `scales` (M scored O), all float32; row m uses
         inputs[input_rows[m]] and targets[target_rows[m]] (default: m), so rows may share data.
         With `Delays` the target of row m at t is its own input at t - steps[m], 0 before the first.
@@ -153,8 +86,7 @@ class Step:
         per_sequence = scales / np.float32(self.batch)
         transposed = self._transposed(weights)
         gradient = np.empty_like(weights)
-        losses = np.empty(models)
-        scratch = self._scratch
+        losses = np.empty((models, self.scored))
         self._kernel(
             (
                 models,
@@ -168,7 +100,7 @@ class Step:
                 wanted.ctypes.data,
                 delays.ctypes.data,
                 per_sequence.ctypes.data,
-                *(part.ctypes.data for part in scratch),
+                *self._places,
                 gradient.ctypes.data,
                 losses.ctypes.data,
             )
@@ -190,7 +122,7 @@ class Step:
     ) -> Doubles:
         """One step of clip and Adam, in place, in the rows that are `active` (default all).
 
-        Gives the losses (M) before the step; see `gradients`.
+        Gives the losses (M scored) before the step; see `gradients`.
         """
         losses, gradient = self.gradients(
             state.weights,
@@ -200,7 +132,7 @@ class Step:
             input_rows=input_rows,
             target_rows=target_rows,
         )
-        active = np.ones(len(losses), dtype=np.bool_) if active is None else active
+        active = np.full(len(losses), True) if active is None else active
         state.taken += active
         taken = np.maximum(state.taken, 1)
         self._adam(
@@ -224,7 +156,7 @@ class Step:
     def _compiled(self) -> tuple[Any, Any]:
         """The kernel and the optimiser; here numba is imported."""
         from emtkit.train.native.compile import clip_and_adam, gradient_kernel
-        from emtkit.train.native.kernels import Plan
+        from emtkit.train.native.plan import Plan
 
         network, tiles = self.network, machine.tiles()
         plan = Plan(
@@ -292,7 +224,7 @@ def _scratch(step: Step, block: int) -> list[Floats]:
     shown.reshape(steps, reads, block)[:, : network.ones] = 1.0
     deltas = _aligned((steps + 1) * back * block)
     staged = _aligned(step.scored * network.outputs * block)
-    sums, cost = _aligned(network.parameters * _LANES), _aligned(block)
+    sums, cost = _aligned(network.parameters * _LANES), _aligned(step.scored * block)
     return [mask, states, shown, deltas, staged, sums, cost, _aligned(network.inputs * block)]
 
 

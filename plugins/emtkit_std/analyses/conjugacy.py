@@ -15,6 +15,8 @@ from emtkit_std import _linearised as linearised
 from emtkit_std import _memories as memories
 from emtkit_std._facts import PulseCircuit
 
+TINY = 1e-300
+
 
 class Conjugacy(Analysis):
     """GSEMM V' = Xi Phi Xi^+ s(V) against Elman h' = s(W h), with h = s(V).
@@ -65,7 +67,7 @@ class Conjugacy(Analysis):
         return Findings(
             {
                 "defect": defect if np.isfinite(defect) else float("nan"),
-                "spectrum_defect": float(pairs.max()) / norm,
+                "spectrum_defect": float(pairs.max()) / max(norm, TINY),
                 "norm": norm,
                 "core_defect": core.value,
             },

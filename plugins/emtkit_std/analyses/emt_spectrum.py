@@ -60,7 +60,8 @@ class EmtSpectrum(Analysis):
     Scalars: `angle_error`, `modes_found`, `modes_expected`, `status` (comparable|indeterminate),
     `gap` (modulus of the last expected mode over the next), `null_angle_error`,
     `top_angle_error` (over the `modes_expected` largest moduli whatever their size; a
-    diagnostic), `best_rule` (least top_angle_error in the table `confusion`). Tables:
+    diagnostic), `best_rule` (least top_angle_error in the table `confusion`; `none` where no
+    mode was found). Tables:
     `eigenvalues`, `theory`, `confusion` (against the other rules of this size).
 
     References: Episodic Memory Theory, arXiv:2310.02430, section 4, Table 1.
@@ -90,8 +91,6 @@ class EmtSpectrum(Analysis):
         normals = subject.stream.fork("null").normal((self.draws, size, size)).double().numpy()
         null = angles.null_angle_error(theory, normals, self.theory_threshold)
         confusion = self._confusion(measured, theory, law)
-        fitting = confusion.dropna(subset="top_angle_error").sort_values("top_angle_error")
-        best = fitting["rule"].iloc[0] if len(fitting) else "none"
         too_small = f"the network has fewer than {size} or no further eigenvalues"
         return Findings(
             {
@@ -102,7 +101,7 @@ class EmtSpectrum(Analysis):
                 "gap": result.gap if np.isfinite(result.gap) else float("nan"),
                 "null_angle_error": null,
                 "top_angle_error": result.top_error,
-                "best_rule": str(best),
+                "best_rule": _best(confusion) if result.found else "none",
             },
             {
                 "eigenvalues": _table(measured, self.threshold),
@@ -131,6 +130,12 @@ class EmtSpectrum(Analysis):
                 for rule, result in compared.items()
             ]
         )
+
+
+def _best(confusion: pd.DataFrame) -> str:
+    """The rule of least top_angle_error; of equal ones, up to rounding, the network's own."""
+    errors = confusion["top_angle_error"].round(9)
+    return "none" if errors.isna().all() else str(confusion["rule"][errors.idxmin()])
 
 
 def _other_rules(law: HistoryLaw) -> dict[str, np.ndarray]:

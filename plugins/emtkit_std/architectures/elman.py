@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
 from emtkit_std._facts import PulseCircuit
 from emtkit_std._recurrence import activated, to_array
 
@@ -59,6 +59,10 @@ class Elman(RecurrentModel):
     def read(self, state: Tensor) -> Tensor:
         """W_r h for states (... H) -> (... O)."""
         return state @ self.W_r.T
+
+    def simple_form(self) -> SimpleRecurrence:
+        """The same network for the fast tiers."""
+        return SimpleRecurrence(self.activation)
 
     def facts(self, kind: type[F]) -> F:
         """The weights as a circuit whose readout sees the activations."""

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, Task, Trace, hookimpl
+from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, Trace, hookimpl
 from emtkit_std._facts import LinearRecurrence, PulseCircuit
 from emtkit_std._recurrence import (
     is_one_product_cheaper,
@@ -84,6 +84,10 @@ class LinearRnn(RecurrentModel):
             return super().trace(inputs, steps)
         states = linear_states(self.W_hh, self.W_uh, inputs, steps)
         return Trace(states, self.read(states))
+
+    def simple_form(self) -> SimpleRecurrence | None:
+        """The same network for the fast tiers, unless its readout is tied."""
+        return None if self.tied else SimpleRecurrence("linear", self.readout)
 
     def facts(self, kind: type[F]) -> F:
         """The weights as a linear recurrence, or as a circuit with its readout."""

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
 from emtkit_std._facts import PulseCircuit
 from emtkit_std._recurrence import (
     activated,
@@ -77,6 +77,10 @@ class ReluRnn(RecurrentModel):
         if self.b_r is not None:
             drive = drive + self.b_r
         return torch.relu(drive) if self.readout == "relu" else drive
+
+    def simple_form(self) -> SimpleRecurrence | None:
+        """The same network for the fast tiers, unless its readout is tied."""
+        return None if self.tied else SimpleRecurrence(self.activation, self.readout, "input")
 
     def facts(self, kind: type[F]) -> F:
         """The weights as a circuit."""

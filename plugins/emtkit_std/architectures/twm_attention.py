@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
@@ -15,6 +16,18 @@ from emtkit_std._facts import HistoryLaw
 from emtkit_std._wavefield import NativeColumns
 
 F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """All heads as one: `query` (d, heads (d + s)), `offset` (heads (d + s)), `value` (heads d, d).
+
+    What column s asks of the content and of the place of every column, and what heads write.
+    """
+
+    query: Tensor
+    offset: Tensor
+    value: Tensor
 
 
 class TwmAttention(RecurrentModel):
@@ -53,7 +66,6 @@ class TwmAttention(RecurrentModel):
         self.history, self.dimension = law.history, law.dimension
         self.hidden = law.history * law.dimension
         self.bounded, self.input_mode = boundary_activation == "tanh", input_mode
-        self.position = position
         width = law.dimension + (law.history if position == "onehot" else 0)
         rank = width if rank is None else rank
         self.kappa = rank**-0.5 if scale == "sqrt" else 1.0
@@ -67,10 +79,13 @@ class TwmAttention(RecurrentModel):
             self.register_buffer("W_Q", torch.as_tensor(built.W_Q, dtype=torch.get_default_dtype()))
             self.register_buffer("W_K", torch.as_tensor(built.W_K, dtype=torch.get_default_dtype()))
             self.register_buffer("W_V", torch.as_tensor(built.W_V, dtype=torch.get_default_dtype()))
+        self.register_buffer("content", torch.eye(law.dimension, width))
         if position == "learned":
-            self.places = nn.Parameter(torch.randn(law.history, law.dimension) * width**-0.5)
-        elif position == "onehot":
-            self.register_buffer("places", torch.eye(law.history))
+            self.places = nn.Parameter(torch.randn(law.history, width) * width**-0.5)
+        else:
+            places = torch.eye(width)[law.dimension :]
+            blank = torch.zeros(law.history, width)
+            self.register_buffer("places", places if position == "onehot" else blank)
 
     @classmethod
     def trains(cls, parameters: Mapping[str, Any]) -> bool:
@@ -100,12 +115,7 @@ class TwmAttention(RecurrentModel):
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """The columns move on by one, and the last is written by attention, plus the input."""
-        columns = self._columns(state)
-        mixed = self._attention(columns) @ columns.unsqueeze(-3)
-        written = (mixed @ self.W_V.transpose(-1, -2)).sum(-3).squeeze(-2)
-        if self.bounded:
-            written = torch.tanh(written)
-        return torch.cat([state[..., self.dimension :], written + inputs], -1)
+        return self._advance(state, inputs, self._prepare())
 
     def read(self, state: Tensor) -> Tensor:
         """The newest column (... O) of states (... H)."""
@@ -118,10 +128,23 @@ class TwmAttention(RecurrentModel):
         return inputs.reshape(inputs.shape[0], -1)
 
     def trace(self, inputs: Tensor, steps: int) -> Trace:
-        """States and outputs, with the attention of every state."""
-        trace = super().trace(inputs, steps)
-        maps = self._attention(self._columns(trace.states)).squeeze(-2)
-        return Trace(trace.states, trace.outputs, {"attention": maps})
+        """`step` by `step`, with the weights prepared once, and the attention of every state."""
+        batch, driven = inputs.shape[:2]
+        prepared = self._prepare()
+        state = self.initial(batch)
+        if self.input_mode == "clamp":
+            states = [state] * (driven - 1) + [self.encode(inputs)]
+        else:
+            states = [state]
+            for step_inputs in inputs.unbind(1):
+                states.append(self._advance(states[-1], step_inputs, prepared))
+            states = states[1:]
+        silence = torch.zeros_like(inputs[:, 0])
+        for _ in range(steps - driven):
+            states.append(self._advance(states[-1], silence, prepared))
+        stacked = torch.stack(states, 1)
+        maps = self._attention(self._columns(stacked), prepared)
+        return Trace(stacked, self.read(stacked), {"attention": maps})
 
     def facts(self, kind: type[F]) -> F:
         """Its columns (the state itself), and its heads."""
@@ -134,21 +157,35 @@ class TwmAttention(RecurrentModel):
             return kind(Heads(W_Q, W_K, W_V), self.history, self.bounded)
         return super().facts(kind)
 
+    def _prepare(self) -> _Prepared:
+        """Scores are linear in column s: (h_s C + p_s) M (h_i C + p_i), M = kappa W_Q^T W_K."""
+        product = self.kappa * self.W_Q.transpose(-1, -2) @ self.W_K
+        offered = torch.cat([self.content, self.places])
+        scored = product @ offered.T
+        heads, dimension = self.W_V.shape[:2]
+        return _Prepared(
+            (self.content @ scored).transpose(0, 1).reshape(dimension, -1),
+            (self.places[-1] @ scored).reshape(-1),
+            self.W_V.transpose(1, 2).reshape(heads * dimension, dimension),
+        )
+
+    def _advance(self, state: Tensor, inputs: Tensor, prepared: _Prepared) -> Tensor:
+        columns = self._columns(state)
+        mixed = self._attention(columns, prepared) @ columns
+        written = mixed.flatten(-2) @ prepared.value
+        if self.bounded:
+            written = torch.tanh(written)
+        return torch.cat([state[..., self.dimension :], written + inputs], -1)
+
     def _columns(self, state: Tensor) -> Tensor:
         return state.reshape(*state.shape[:-1], self.history, self.dimension)
 
-    def _attention(self, columns: Tensor) -> Tensor:
-        """alpha (... heads 1 s) of columns (... s d)."""
-        keys = columns
-        if self.position == "onehot":
-            places = self.places.expand(*columns.shape[:-1], self.history)
-            keys = torch.cat([columns, places], -1)
-        elif self.position == "learned":
-            keys = columns + self.places
-        keys = keys.unsqueeze(-3)
-        sought = keys[..., -1:, :] @ self.W_Q.transpose(-1, -2)
-        scores = (sought @ self.W_K) @ keys.transpose(-1, -2)
-        return torch.softmax(self.kappa * scores, -1)
+    def _attention(self, columns: Tensor, prepared: _Prepared) -> Tensor:
+        """alpha (... heads s) of columns (... s d)."""
+        sought = columns[..., -1, :] @ prepared.query + prepared.offset
+        by_head = sought.unflatten(-1, (-1, self.dimension + self.history))
+        by_content, by_place = by_head.split([self.dimension, self.history], -1)
+        return torch.softmax(by_content @ columns.transpose(-1, -2) + by_place, -1)
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:

@@ -122,6 +122,10 @@ class HistoryDependentSystem(Task):
         """Mean over the dimensions of the squared error (B T)."""
         return (outputs - batch.targets).square().mean(-1)
 
+    def squares(self) -> tuple[float, ...]:
+        """One over the number of dimensions, for each."""
+        return (1.0 / self.dimension,) * self.dimension
+
     def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Accuracy per bit and at the first scored step, or the relative error of real values."""
         if self.real:

@@ -79,23 +79,32 @@ class KDelay(Task):
         rows = cast("Sequence[KDelay]", tasks)
         shape = (batch, rows[0].steps, rows[0].features)
         inputs = sparse_uniform_rows(streams, shape, [row.density for row in rows])
-        targets = torch.empty_like(inputs)
         kinds = [(row.amplitude, row.delay) for row in rows]
-        for amplitude, delay in dict.fromkeys(kinds):
-            alike = [place for place, kind in enumerate(kinds) if kind == (amplitude, delay)]
-            members = slice(None) if len(alike) == len(rows) else torch.tensor(alike)
-            inputs[members] = _amplify(inputs[members], amplitude)
-            targets[members] = _delayed(inputs[members], delay)
-        mask = torch.stack([row._mask(inputs) for row in rows])
+        if len(set(kinds)) == 1:
+            inputs = _amplify(inputs, rows[0].amplitude)
+            targets = _delayed(inputs, rows[0].delay)
+        else:
+            targets = torch.empty_like(inputs)
+            for amplitude, delay in dict.fromkeys(kinds):
+                alike = [place for place, kind in enumerate(kinds) if kind == (amplitude, delay)]
+                inputs[alike] = _amplify(inputs[alike], amplitude)
+                targets[alike] = _delayed(inputs[alike], delay)
+        by_law = {(row.delay, row.scored): row for row in rows}
+        masks = {law: row._mask(inputs) for law, row in by_law.items()}
+        mask = torch.stack([masks[row.delay, row.scored] for row in rows])
         return Batch(inputs, targets, mask, rows[0].steps)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Importance-weighted squared error (B T), relative to the zero predictor."""
-        weights = outputs.new_tensor(self.law.importance)
+        squares = torch.square(outputs - batch.targets)
+        return (squares * outputs.new_tensor(self.squares())).sum(-1)
+
+    def squares(self) -> tuple[float, ...]:
+        """importance^i scale / (p nu sum_i importance^i) per output."""
         energy = self.density * AMPLITUDES[self.amplitude][1]
         scale = self.steps / (self.steps - self.delay) if self.scored == "all" else 1.0
-        squares = torch.square(outputs - batch.targets)
-        return (squares * (weights * (scale / (energy * float(weights.sum()))))).sum(-1)
+        total = float(sum(self.law.importance))
+        return tuple(weight * (scale / (energy * total)) for weight in self.law.importance)
 
     def facts(self, kind: type[F]) -> F:
         """The delay law."""

@@ -52,12 +52,12 @@ def drawn(network: Network, models: int, sizes: tuple[int, int, int, int], seed:
 
 
 def reference(network, sizes, named, inputs, targets, scales):
-    """The loss of one model, written from the equations; `named` are float64 tensors."""
+    """The losses (scored) of one model, written from the equations; `named` are float64 tensors."""
     batch, steps, driven, scored = sizes
     inputs, targets, scales = (torch.tensor(a).double() for a in (inputs, targets, scales))
     sigma, rho = ACTIVATION[network.activation], ACTIVATION[network.readout]
     post = torch.zeros(batch, network.hidden, dtype=torch.float64)
-    loss = torch.zeros((), dtype=torch.float64)
+    losses = []
     for t in range(steps):
         pre = post @ named["W_hh"].T
         if t < driven:
@@ -69,8 +69,8 @@ def reference(network, sizes, named, inputs, targets, scales):
             out = (pre if network.reads == "input" else post) @ named["W_r"].T
             out = rho(out + named["b_r"] if network.readout_bias else out)
             n = t - steps + scored
-            loss = loss + (scales[n] * ((out - targets[:, n]) ** 2).mean(0)).sum()
-    return loss
+            losses.append((scales[n] * ((out - targets[:, n]) ** 2).mean(0)).sum())
+    return torch.stack(losses)
 
 
 def tensors(network: Network, row: np.ndarray) -> dict[str, torch.Tensor]:
@@ -86,10 +86,10 @@ def assert_gradients(network: Network, sizes: tuple[int, int, int, int], seed: i
     losses, gradient = step.gradients(weights, *data)
     for m in range(2):
         named = tensors(network, weights[m])
-        loss = reference(network, sizes, named, *(array[m] for array in data))
-        loss.backward()
+        expected_losses = reference(network, sizes, named, *(array[m] for array in data))
+        expected_losses.sum().backward()
         expected = network.flat({k: v.grad[None].numpy() for k, v in named.items()})[0]
-        assert losses[m] == pytest.approx(loss.item(), rel=1e-6)
+        assert losses[m] == pytest.approx(expected_losses.detach().numpy(), rel=1e-6)
         gap = np.linalg.norm(gradient[m].astype(np.float64) - expected)
         assert gap <= 5e-6 * np.linalg.norm(expected)
 
@@ -178,7 +178,7 @@ def test_clip_and_adam_equal_torch_in_float64(decoupled):
         )
         for _ in range(20):
             optimiser.zero_grad()
-            reference(network, sizes, named, *(array[m] for array in data)).backward()
+            reference(network, sizes, named, *(array[m] for array in data)).sum().backward()
             torch.nn.utils.clip_grad_norm_(list(named.values()), rates.clip[m])
             optimiser.step()
         expected = network.flat({k: v.detach()[None].numpy() for k, v in named.items()})[0]
@@ -199,7 +199,7 @@ def test_tanh_is_accurate_bounded_and_keeps_nan():
     all_first = np.zeros(len(weights), dtype=np.int64)
     shared = {"input_rows": all_first, "target_rows": all_first}
     losses, _ = Step(network, batch=1, steps=1).gradients(weights, one, 0 * one, scales, **shared)
-    found, expected = np.sqrt(losses), np.tanh(views["W_uh"][:, 0, 0].astype(np.float64))
+    found, expected = np.sqrt(losses[:, 0]), np.tanh(views["W_uh"][:, 0, 0].astype(np.float64))
     assert np.abs(found / expected - 1.0).max() < 4e-7
     assert losses.max() <= 1.0
     weights[:, 0] = np.nan
@@ -218,7 +218,7 @@ def test_a_diverging_row_harms_no_other():
     step = Step(network, batch=70, steps=6, scored=4)
     losses, gradient = step.gradients(weights, *data)
     hurt, slopes = step.gradients(ruined, *data)
-    assert not np.isfinite(hurt[1])
+    assert not np.isfinite(hurt[1].sum())
     assert np.array_equal(hurt[[0, 2]], losses[[0, 2]])
     assert np.array_equal(slopes[[0, 2]], gradient[[0, 2]])
     after, _ = step.gradients(weights, *data)  # the scratch memory forgets the infinities
@@ -233,7 +233,8 @@ def test_a_row_scored_on_fewer_steps_has_the_bits_of_the_shorter_stack(network):
     short = [np.ascontiguousarray(array[:, :, :5]) for array in (inputs, targets)]
     step = Step(network, batch=70, steps=5)
     expected, slopes = step.gradients(weights, *short, np.ascontiguousarray(scales[:, :5]))
-    assert np.array_equal(losses, expected)
+    assert np.array_equal(losses[:, :5], expected)
+    assert not losses[:, 5:].any()
     assert np.array_equal(gradient, slopes)
 
 

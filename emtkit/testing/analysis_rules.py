@@ -1,0 +1,255 @@
+"""Rules for analyses."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from random import Random
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from emtkit.errors import EmtkitError, NotApplicable
+from emtkit.execute.content import pack, unpack
+from emtkit.plugin import params
+from emtkit.plugin.analysis import Control, Findings
+from emtkit.testing import values
+from emtkit.testing.bench import (
+    DRAWS,
+    AnalysisBench,
+    Pairing,
+    build_case,
+    resolved,
+    spoken,
+    subject,
+    why_not,
+)
+from emtkit.testing.common_rules import under_global_seed
+from emtkit.testing.verdict import Outcome, failed, ok, skipped
+
+
+def builds_with_defaults(bench: AnalysisBench) -> Outcome:
+    """Without parameters there is an analysis."""
+    bench.analysis()
+    return ok(f"built {bench.cls.name} with its defaults")
+
+
+def finds_a_network(bench: AnalysisBench) -> Outcome:
+    """At least one installed network on one installed task has what the analysis requires."""
+    needs = ", ".join(kind.__name__ for kind in bench.cls.requires) or "no fact"
+    tried = f"looked for a {bench.cls.models.__name__} and a task that offer {needs}"
+    if bench.pairings:
+        return ok(tried)
+    change = "check it together with the file of the task or model that offers the fact"
+    return failed(tried, "nothing installed has them", change)
+
+
+def measures_untrained_networks(bench: AnalysisBench) -> Outcome:
+    """It gives findings, or says why it does not apply; scalars are finite or NaN with a reason."""
+    tried = "measured " + "; ".join(str(pair) for pair in bench.pairings)
+    for pair in bench.pairings:
+        try:
+            findings = bench.analysis().measure(bench.subject(pair))
+        except NotApplicable as reason:
+            if not str(reason):
+                return failed(tried, "NotApplicable without a reason", "say why")
+            continue
+        if not isinstance(findings, Findings):
+            found = f"`measure` returned a {type(findings).__name__}"
+            return failed(tried, found, "return Findings(scalars, tables, arrays)")
+    return ok(tried)
+
+
+def builds_with_random_parameters(bench: AnalysisBench) -> Outcome:
+    """Every valid setting builds, or is refused with a sentence."""
+    tried = f"built {DRAWS} settings drawn from the annotations"
+    for given in values.draws(bench.cls, Random(1), DRAWS):
+        arguments = params.build_arguments(bench.cls, resolved(bench.cls, given))
+        try:
+            bench.cls(**arguments)
+        except (ValueError, EmtkitError) as refusal:
+            if not str(refusal):
+                found = f"{spoken(bench.cls.name, given)} is refused in silence"
+                return failed(tried, found, "say why, and what to do")
+        except Exception as error:
+            found = f"{spoken(bench.cls.name, given)} raised {type(error).__name__}: {error}"
+            change = "narrow the annotation (Field(ge=...)), or raise ValueError with the reason"
+            return failed(tried, found, change)
+    return ok(tried)
+
+
+def equal_subjects_equal_findings(bench: AnalysisBench) -> Outcome:
+    """One network gives one answer, bit for bit."""
+    tried = "measured one network twice, with one analysis object"
+    for pair in bench.pairings[:2]:
+        analysis = bench.analysis()
+        first, second = (
+            under_global_seed(0, partial(_measured, bench, pair, analysis))[0] for _ in range(2)
+        )
+        if first != second:
+            change = "keep no state between calls; draw from `subject.stream` alone"
+            return failed(tried, f"the findings of {pair} differ", change)
+    return ok(tried)
+
+
+def no_global_randomness(bench: AnalysisBench) -> Outcome:
+    """Measuring neither reads nor moves a global generator."""
+    tried = "measured under two states of torch, numpy.random and random"
+    pair = bench.pairings[0]
+    change = "draw from `subject.stream`"
+    (first, moved), (second, _) = (
+        under_global_seed(seed, lambda: _measured(bench, pair)) for seed in (0, 1)
+    )
+    if moved:
+        return failed(tried, f"it moved the global generator of {', '.join(moved)}", change)
+    if first != second:
+        return failed(tried, "the findings differ with the global generators", change)
+    return ok(tried)
+
+
+def leaves_the_network_alone(bench: AnalysisBench) -> Outcome:
+    """Weights, mode and dtype of the network are as they were."""
+    tried = "compared the network before and after measuring"
+    for pair in bench.pairings[:2]:
+        given = bench.subject(pair)
+        before = {name: value.clone() for name, value in given.model.state_dict().items()}
+        try:
+            bench.analysis().measure(given)
+        except NotApplicable:
+            continue
+        after = given.model.state_dict()
+        change = "work on `copy.deepcopy(subject.model)`"
+        for name, value in before.items():
+            same = value.dtype == after[name].dtype and torch.equal(value, after[name])
+            if not same:
+                return failed(tried, f"{name} of {pair} has changed", change)
+        if given.model.training or any(p.requires_grad for p in given.model.parameters()):
+            return failed(tried, "the network was left in training mode, or tracks", change)
+    return ok(tried)
+
+
+def findings_can_be_stored(bench: AnalysisBench) -> Outcome:
+    """Tables and arrays come back from the store as they went in; arrays are not infinite."""
+    tried = "wrote the findings as the store does and read them back"
+    for pair in bench.pairings:
+        findings = _findings(bench, pair)
+        if findings is None:
+            continue
+        json.dumps(dict(findings.scalars))
+        again = unpack(pack(findings.tables, findings.arrays))
+        for name, array in findings.arrays.items():
+            if not np.array_equal(again.arrays[name], array, equal_nan=array.dtype.kind in "fc"):
+                return failed(tried, f"array '{name}' came back changed", "use float64 or int64")
+            if array.dtype.kind in "fc" and np.isinf(array).any():
+                return failed(tried, f"array '{name}' holds infinity", "write NaN instead")
+        for name, table in findings.tables.items():
+            numbers = table.select_dtypes("number")
+            if numbers.shape[1] and np.isinf(numbers.to_numpy(dtype=complex)).any():
+                return failed(tried, f"table '{name}' holds infinity", "write NaN instead")
+    return ok(tried)
+
+
+def drawings_draw(bench: AnalysisBench) -> Outcome:
+    """Every drawing draws from findings that come from the store."""
+    if not bench.cls.drawings:
+        return skipped("it has no drawings")
+    from matplotlib.figure import Figure
+
+    tried = f"drew {', '.join(bench.cls.drawings)} from stored findings"
+    for pair in bench.pairings:
+        findings = _findings(bench, pair)
+        if findings is None:
+            continue
+        again = unpack(pack(findings.tables, findings.arrays))
+        stored = Findings(findings.scalars, again.tables, again.arrays, findings.reasons)
+        for name, draw in bench.cls.drawings.items():
+            figure = Figure()
+            draw(stored, figure)
+            if not figure.axes:
+                found = f"'{name}' left the figure of {pair} empty"
+                return failed(tried, found, "draw on `figure.subplots()`")
+    return ok(tried)
+
+
+def answers_on_its_controls(bench: AnalysisBench) -> Outcome:
+    """Networks with a known answer get that answer."""
+    if not bench.cls.controls:
+        return skipped("it declares no `controls` (networks with a known answer)")
+    tried = f"measured {len(bench.cls.controls)} networks with a known answer"
+    for control in bench.cls.controls:
+        if wrong := _control_mistake(bench, control):
+            change = "mend the analysis, or the control if theory says something else"
+            return failed(tried, wrong, change)
+    return ok(tried)
+
+
+ANALYSIS_GATES: tuple[Callable[[AnalysisBench], Outcome], ...] = (
+    builds_with_defaults,
+    finds_a_network,
+    measures_untrained_networks,
+)
+ANALYSIS_RULES: tuple[Callable[[AnalysisBench], Outcome], ...] = (
+    builds_with_random_parameters,
+    equal_subjects_equal_findings,
+    no_global_randomness,
+    leaves_the_network_alone,
+    findings_can_be_stored,
+    drawings_draw,
+    answers_on_its_controls,
+)
+
+
+def _findings(bench: AnalysisBench, pair: Pairing) -> Findings | None:
+    try:
+        return bench.analysis().measure(bench.subject(pair))
+    except NotApplicable:
+        return None
+
+
+def _measured(bench: AnalysisBench, pair: Pairing, analysis: Any = None) -> str:
+    """Everything that is said of a network, as text that is equal for equal bits."""
+    try:
+        findings = (analysis or bench.analysis()).measure(bench.subject(pair))
+    except NotApplicable as reason:
+        return f"not applicable: {reason}"
+    tables = {k: t.to_json(double_precision=15) for k, t in findings.tables.items() if _real(t)}
+    arrays = {name: array.tobytes().hex() for name, array in findings.arrays.items()}
+    return repr((dict(findings.scalars), tables, arrays, dict(findings.reasons)))
+
+
+def _real(table: pd.DataFrame) -> bool:
+    return not any(np.iscomplexobj(table[column]) for column in table.columns)
+
+
+def _control_mistake(bench: AnalysisBench, control: Control) -> str | None:
+    registry = bench.company.registry
+    case = build_case(registry.tasks[control.task["use"]], _rest(control.task))
+    cls = registry.architectures[control.architecture["use"]]
+    if case is None:
+        return f"the task {dict(control.task)} refuses these parameters"
+    pair = Pairing(case, cls, resolved(cls, _rest(control.architecture)))
+    if reason := why_not(cls, case, pair.parameters):
+        return f"{pair}: {reason}"
+    try:
+        findings = bench.analysis().measure(subject(bench.cls, pair, pair.network()))
+    except NotApplicable as reason_:
+        return f"{pair}: not applicable: {reason_}"
+    value = findings.scalars.get(control.scalar)
+    told = f"{pair}: {control.scalar} = {value!r}"
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return f"{told} ({findings.reasons.get(control.scalar, 'no such scalar')})"
+    if control.equals is not None and value != control.equals:
+        return f"{told}, expected {control.equals!r}"
+    if control.least is not None and float(value) < control.least:
+        return f"{told}, expected {control.least} or more"
+    if control.most is not None and float(value) > control.most:
+        return f"{told}, expected {control.most} or less"
+    return None
+
+
+def _rest(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "use"}

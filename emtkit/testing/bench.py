@@ -1,0 +1,245 @@
+"""What a plugin is tried with: tasks small enough to be quick, networks, subjects."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+
+from emtkit.errors import EmtkitError
+from emtkit.plugin import params
+from emtkit.plugin.analysis import Analysis, History, Subject, refusal
+from emtkit.plugin.architecture import RecurrentModel, SequenceModel
+from emtkit.plugin.registry import Plugin, Registry
+from emtkit.plugin.stream import Stream
+from emtkit.plugin.task import Batch, Task
+from emtkit.testing import values
+from emtkit.testing.probes import ProbeDelay, ProbeNetwork, ProbeRecall
+
+DRAWS = 16
+LARGE = 1200
+"""Numbers in one sequence (T times channels) from which on a task is too slow to be company."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task with its parameters, and one sequence of it."""
+
+    task: Task
+    parameters: Mapping[str, Any]
+    batch: Batch
+
+    @property
+    def size(self) -> int:
+        """How many numbers one sequence holds."""
+        return self.batch.inputs.numel() + self.batch.targets.numel()
+
+    @property
+    def scored_while_driven(self) -> bool:
+        """Whether an answer is asked while input still comes."""
+        return bool(self.batch.mask[: self.batch.driven].any())
+
+    def __str__(self) -> str:
+        return spoken(self.task.name, self.parameters)
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """An architecture with its parameters, and a task that it accepts."""
+
+    case: Case
+    cls: type[SequenceModel]
+    parameters: Mapping[str, Any]
+
+    def network(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> SequenceModel:
+        """The untrained network of that seed, in evaluation mode."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = self.cls(self.case.task, **params.build_arguments(self.cls, self.parameters))
+        return model.to(dtype).eval()
+
+    def heard(self, batch: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Batch:
+        """Sequences of the task."""
+        return self.case.task.sample(batch, Stream(seed, "check", dtype=dtype))
+
+    def __str__(self) -> str:
+        return f"{spoken(self.cls.name, self.parameters)} on {self.case}"
+
+
+class Company:
+    """The installed plugins and the probes, in settings that are quick to try."""
+
+    def __init__(self, registry: Registry, plugin: Plugin) -> None:
+        probes = Registry.of(ProbeDelay, ProbeRecall, ProbeNetwork).all()
+        known = [*registry.all(), plugin, *probes]
+        self.registry = Registry({(p.kind, p.name): p for p in reversed(known)}.values())
+
+    @cached_property
+    def cases(self) -> tuple[Case, ...]:
+        """Up to three settings of every task, its quickest ones, small tasks first."""
+        found: list[Case] = []
+        for cls in self.registry.tasks.values():
+            own = sorted(quick(cls), key=lambda case: case.size)
+            found += list({case.batch.inputs.shape: case for case in own}.values())[:3]
+        return tuple(sorted(found, key=lambda case: case.size))
+
+    def pairings(self, cls: type[SequenceModel]) -> list[Pairing]:
+        """The tasks that `cls` accepts with its default parameters."""
+        found: list[Pairing] = []
+        for case in self.cases:
+            values_ = default_parameters(cls)
+            if why_not(cls, case, values_) is None:
+                found.append(Pairing(case, cls, values_))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class TaskBench:
+    """A task under test."""
+
+    plugin: Plugin
+    cls: type[Task]
+    company: Company
+
+    @cached_property
+    def cases(self) -> tuple[Case, ...]:
+        """The default setting, then the settings of random parameters that it does not refuse."""
+        return tuple(islice(every_case(self.cls), 5))
+
+    @property
+    def default(self) -> Case:
+        """The default setting."""
+        return self.cases[0]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelBench:
+    """An architecture under test."""
+
+    plugin: Plugin
+    cls: type[SequenceModel]
+    company: Company
+
+    @cached_property
+    def pairings(self) -> tuple[Pairing, ...]:
+        """One task of each kind that it accepts: first one with three heard steps and more."""
+        every = self.company.pairings(self.cls)
+        telling = sorted(every, key=lambda pair: pair.case.batch.driven < 3)
+        return tuple({type(pair.case.task): pair for pair in reversed(telling)}.values())[::-1]
+
+    @property
+    def main(self) -> Pairing:
+        """The pairing that most rules look at."""
+        return self.pairings[0]
+
+
+@dataclass(frozen=True, eq=False)
+class AnalysisBench:
+    """An analysis under test."""
+
+    plugin: Plugin
+    cls: type[Analysis]
+    company: Company
+
+    @cached_property
+    def pairings(self) -> tuple[Pairing, ...]:
+        """Up to four networks that it may look at, of different kinds, constructed ones first."""
+        found: dict[type[SequenceModel], Pairing] = {}
+        for cls in self.company.registry.architectures.values():
+            for pair in self.company.pairings(cls):
+                if refusal(self.cls, type(pair.case.task), cls) is None:
+                    found.setdefault(cls, pair)
+        trained = sorted(found.values(), key=lambda pair: pair.cls.trains(pair.parameters))
+        built = [pair for pair in trained if not pair.cls.trains(pair.parameters)][:2]
+        return tuple([*built, *[pair for pair in trained if pair not in built]][:4])
+
+    def analysis(self) -> Analysis:
+        """The analysis with its default parameters."""
+        return self.cls(**params.build_arguments(self.cls, default_parameters(self.cls)))
+
+    def subject(self, pair: Pairing) -> Subject:
+        """The untrained network of `pair`, with a fresh stream."""
+        return subject(self.cls, pair, pair.network())
+
+
+def subject(cls: type[Analysis], pair: Pairing, model: SequenceModel) -> Subject:
+    """`model` as the core would hand it to an analysis."""
+    model = copy.deepcopy(model).requires_grad_(False).eval()
+    history = History(np.zeros(0), 0, "loop")
+    stream = Stream(None, f"analysis/{cls.name}", dtype=torch.float64)
+    return Subject(pair.case.task, model, pair.parameters, history, stream)
+
+
+def default_parameters(cls: type) -> dict[str, Any]:
+    """The defaults of `cls`, and some valid value where there is none.
+
+    Raises:
+        EmtkitError: the defaults break the plugin's own annotations.
+    """
+    return resolved(cls, values.required(cls, Random(0)))
+
+
+def resolved(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` with the defaults filled in.
+
+    Raises:
+        EmtkitError: they break the plugin's own annotations.
+    """
+    answer = params.resolve(cls, given)
+    if answer.mistakes:
+        raise EmtkitError("; ".join(f"{m.text} ({m.hint})" for m in answer.mistakes))
+    return dict(answer.values)
+
+
+def build_case(cls: type[Task], given: Mapping[str, Any]) -> Case | None:
+    """The task with these parameters, or None where it refuses them as a plan would see it."""
+    parameters = resolved(cls, given)
+    try:
+        task = cls(**params.build_arguments(cls, parameters))
+    except (ValueError, EmtkitError):
+        return None
+    batch = task.sample(1, Stream(0, "shapes", dtype=torch.float64))
+    return Case(task, parameters, batch)
+
+
+def every_case(cls: type[Task]) -> Iterator[Case]:
+    """The default setting first, then random ones, refused ones left out."""
+    random = Random(0)
+    for given in (values.required(cls, Random(0)), *values.draws(cls, random, DRAWS)):
+        case = build_case(cls, given)
+        if case is not None:
+            yield case
+
+
+def quick(cls: type[Task]) -> Iterator[Case]:
+    """Settings of a task that may serve as company; a task that breaks gives none."""
+    try:
+        for case in every_case(cls):
+            if case.size <= LARGE:
+                yield case
+    except Exception:  # a broken neighbour is judged by its own check, not by this one
+        return
+
+
+def why_not(cls: type[SequenceModel], case: Case, parameters: Mapping[str, Any]) -> str | None:
+    """None, or why this architecture does not apply to this task, as a plan would say it."""
+    try:
+        reason = cls.accepts(case.task, parameters)
+    except Exception as error:  # judged by the rule about `accepts`
+        return str(error) or type(error).__name__
+    if reason is None and issubclass(cls, RecurrentModel) and cls.encodes():
+        return "answers are asked while input comes" if case.scored_while_driven else None
+    return reason
+
+
+def spoken(name: str, parameters: Mapping[str, Any]) -> str:
+    """A plugin with its parameters in one line."""
+    inside = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
+    return f"{name}({inside})"

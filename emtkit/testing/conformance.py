@@ -1,0 +1,143 @@
+"""The rules that every plugin keeps, held against one plugin; what `emtkit check` runs."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from emtkit.errors import PluginError, did_you_mean
+from emtkit.plugin.analysis import Analysis
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.registry import Kind, Plugin, Registry
+from emtkit.plugin.task import Task
+from emtkit.testing.analysis_rules import ANALYSIS_GATES, ANALYSIS_RULES
+from emtkit.testing.bench import AnalysisBench, Company, ModelBench, TaskBench
+from emtkit.testing.common_rules import COMMON_RULES
+from emtkit.testing.model_rules import MODEL_GATES
+from emtkit.testing.stack_rules import MODEL_RULES
+from emtkit.testing.task_rules import TASK_GATES, TASK_RULES
+from emtkit.testing.verdict import Outcome, Verdict, failed, skipped
+
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule by name; where a `gate` fails, the rules after it have nothing to stand on."""
+
+    name: str
+    meaning: str
+    gate: bool
+    hold: Callable[[], Outcome]
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """One plugin and all the rules for its kind."""
+
+    plugin: Plugin
+    registry: Registry
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule, gates first."""
+        plugin, cls = self.plugin, self.plugin.cls
+        company = Company(self.registry, plugin)
+        first = [_rule(rule, plugin, rule is COMMON_RULES[0]) for rule in COMMON_RULES]
+        if issubclass(cls, Task):
+            return (*first, *_of(TaskBench(plugin, cls, company), TASK_GATES, TASK_RULES))
+        if issubclass(cls, SequenceModel):
+            return (*first, *_of(ModelBench(plugin, cls, company), MODEL_GATES, MODEL_RULES))
+        assert issubclass(cls, Analysis)
+        bench = AnalysisBench(plugin, cls, company)
+        return (*first, *_of(bench, ANALYSIS_GATES, ANALYSIS_RULES))
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Each rule's verdict, as soon as it is known."""
+        broken = ""
+        for rule in self.rules:
+            outcome = skipped(f"'{broken}' failed") if broken else _held(rule, self.plugin)
+            if rule.gate and outcome.state == "failed":
+                broken = rule.name
+            yield Verdict(
+                f"{self.plugin.kind} {self.plugin.name}",
+                rule.name,
+                outcome.state,
+                outcome.tried,
+                outcome.found,
+                outcome.change,
+            )
+
+
+def check(plugin: Plugin, registry: Registry) -> list[Verdict]:
+    """The verdict of every rule for its kind; `registry` gives the plugin its company."""
+    return list(Examination(plugin, registry).verdicts())
+
+
+def find(asked: str | Path, registry: Registry | None = None) -> list[Examination]:
+    """The plugins that a file (a path ending in .py) or a name stands for.
+
+    Raises:
+        PluginError: the file cannot be loaded, holds no plugin, or no plugin has that name.
+    """
+    path = Path(asked)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise PluginError(f"'{asked}' was to be checked; there is no such file")
+        return _of_file(path, registry or Registry.installed([path]))
+    known = registry or Registry.installed()
+    kinds: tuple[Kind, ...] = ("task", "architecture", "analysis")
+    found = [plugin for kind in kinds if (plugin := known.get(kind, str(asked)))]
+    if not found:
+        names = sorted(plugin.name for plugin in known.all())
+        reasons = "".join(f"\n  {b.module} could not be loaded: {b.reason}" for b in known.broken)
+        raise PluginError(
+            f"no plugin is called '{asked}'; {did_you_mean(str(asked), names)}{reasons}"
+        )
+    return [Examination(plugin, known) for plugin in found]
+
+
+def _of_file(path: Path, registry: Registry) -> list[Examination]:
+    for broken in registry.broken:
+        if broken.module == str(path):
+            raise PluginError(f"{path} cannot be loaded: {broken.reason}")
+    found = [plugin for plugin in registry.all() if plugin.source == path]
+    if not found:
+        raise PluginError(
+            f"{path} offers no plugin; end it with `@hookimpl def emtkit_tasks(): return [MyTask]` "
+            "(or emtkit_architectures, emtkit_analyses)"
+        )
+    return [Examination(plugin, registry) for plugin in found]
+
+
+def _of(
+    bench: B,
+    gates: Iterable[Callable[[B], Outcome]],
+    rules: Iterable[Callable[[B], Outcome]],
+) -> Iterator[Rule]:
+    for look in gates:
+        yield _rule(look, bench, True)
+    for look in rules:
+        yield _rule(look, bench, False)
+
+
+def _rule(look: Callable[[B], Outcome], bench: B, gate: bool) -> Rule:
+    name = look.__name__.replace("_", " ")
+    return Rule(name, (look.__doc__ or "").strip(), gate, lambda: look(bench))
+
+
+def _held(rule: Rule, plugin: Plugin) -> Outcome:
+    """The outcome; whatever the plugin raises is a failure that points at its own line."""
+    try:
+        return rule.hold()
+    except Exception as error:  # a stranger's plugin may raise anything
+        lines = traceback.extract_tb(error.__traceback__)
+        own = [line for line in lines if "emtkit/testing" not in line.filename.replace("\\", "/")]
+        last = (own or lines)[-1]
+        where = f"{Path(last.filename).name}:{last.lineno} in {last.name}"
+        found = f"{type(error).__name__}: {error} ({where})"
+        return failed(rule.meaning, found, "mend what raises; the rule needs an answer")

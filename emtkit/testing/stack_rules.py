@@ -1,0 +1,121 @@
+"""The rule that stacks cells: networks on tasks that differ in every parameter train as alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import torch
+from torch import Tensor
+
+from emtkit.plugin.task import Batch
+from emtkit.study.cells import Cell, Choice, digest
+from emtkit.study.settings import Training
+from emtkit.testing import model_rules as rules
+from emtkit.testing import values
+from emtkit.testing.bench import Case, ModelBench, Pairing, build_case, why_not
+from emtkit.testing.verdict import Outcome, failed, ok, skipped
+from emtkit.train.loop import LoopTier
+from emtkit.train.segment import Trainer
+from emtkit.train.stacked import flatten, stack
+from emtkit.train.stacks import group, tier_named
+
+TRAINING = Training(steps=3, batch=4, dtype="float64")
+
+
+def stacked_equals_alone(bench: ModelBench) -> Outcome:
+    """Cells that differ in every task parameter come out of one stack as each does alone."""
+    looked = 0
+    for pair in bench.pairings:
+        pairs = [Pairing(case, bench.cls, pair.parameters) for case in _variants(bench, pair)]
+        looked += len(pairs) > 1
+        results = _trained if bench.cls.trains(pair.parameters) else _constructed
+        for variant, (together, alone) in zip(pairs, results(bench, pairs), strict=True):
+            if not torch.allclose(together, alone, rtol=1e-8, atol=1e-10, equal_nan=True):
+                tried = f"stacked {len(pairs)} cells, among them {variant}"
+                change = "register whatever the constructor takes from the task as a buffer"
+                return failed(tried, "in the stack it became another network", change)
+    if not looked:
+        return skipped("no task that it accepts has two settings of equal shapes")
+    return ok("stacked cells that differ in every task parameter, and ran each alone")
+
+
+MODEL_RULES: tuple[Callable[[ModelBench], Outcome], ...] = (
+    rules.builds_with_random_parameters,
+    rules.equal_seeds_equal_networks,
+    rules.different_seeds_differ,
+    rules.no_global_randomness,
+    rules.runs_alike_twice,
+    rules.causal_in_time,
+    rules.goes_on_alike,
+    rules.each_sequence_alone,
+    rules.trace_equals_steps,
+    rules.gradient_reaches_every_parameter,
+    rules.loop_equals_vmap,
+    stacked_equals_alone,
+    rules.moves_to_another_device,
+    rules.saved_equals_loaded,
+    rules.facts_are_answered,
+)
+
+
+def _variants(bench: ModelBench, pair: Pairing) -> list[Case]:
+    """The pair's task, and settings of it with one parameter changed that stack with it."""
+    found = [pair.case]
+    shapes = _shapes(pair)
+    for given in values.one_by_one(type(pair.case.task), pair.case.parameters, Random(4), 2):
+        case = build_case(type(pair.case.task), given)
+        if case is None or why_not(bench.cls, case, pair.parameters) is not None:
+            continue
+        if _shapes(Pairing(case, bench.cls, pair.parameters)) == shapes:
+            found.append(case)
+    return found
+
+
+def _shapes(pair: Pairing) -> list[object]:
+    batch = pair.case.batch
+    weights = [(name, value.shape) for name, value in pair.network().state_dict().items()]
+    return [batch.inputs.shape, batch.targets.shape, batch.driven, weights]
+
+
+def _trained(bench: ModelBench, pairs: list[Pairing]) -> list[tuple[Tensor, Tensor]]:
+    """Weights (P) of each cell after a few iterations, in one stack and alone."""
+    cells = [_cell(pair) for pair in pairs]
+    tier = tier_named(group(cells[:1], bench.company.registry)[0].tier)
+
+    def weights(chosen: list[Cell]) -> list[Tensor]:
+        trainer = Trainer(bench.company.registry, chosen, tier)
+        trainer.run()
+        return [row.parameters for row in trainer.rows]
+
+    alone = [weights([cell])[0] for cell in cells]
+    return list(zip(weights(cells), alone, strict=True))
+
+
+def _constructed(bench: ModelBench, pairs: list[Pairing]) -> list[tuple[Tensor, Tensor]]:
+    """Outputs (B T O) of each network, in one stack and alone."""
+    models, tasks = [pair.network() for pair in pairs], [pair.case.task for pair in pairs]
+    keys = [
+        digest([task.name, dict(pair.case.parameters)])
+        for task, pair in zip(tasks, pairs, strict=True)
+    ]
+    heard = [pair.heard(4) for pair in pairs]
+    inputs, targets, masks = (
+        torch.stack([part for part in parts])
+        for parts in zip(*((b.inputs, b.targets, b.mask) for b in heard), strict=True)
+    )
+    batch = Batch(inputs, targets, masks, heard[0].driven)
+    flat = torch.stack([flatten(model) for model in models])
+    together = LoopTier().outputs(stack(models, tasks, keys), flat, batch)
+    alone = [
+        model.trace(b.inputs[:, : b.driven], b.steps).outputs
+        for model, b in zip(models, heard, strict=True)
+    ]
+    return list(zip(together, alone, strict=True))
+
+
+def _cell(pair: Pairing) -> Cell:
+    task = Choice(pair.case.task.name, 1, pair.case.parameters)
+    architecture = Choice(pair.cls.name, 1, pair.parameters)
+    key = digest([task.identity(), architecture.identity()])
+    return Cell(key, task, architecture, TRAINING, 0, True)

@@ -1,0 +1,334 @@
+"""Rules for tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from random import Random
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from emtkit.errors import EmtkitError, NotApplicable
+from emtkit.plugin import params
+from emtkit.plugin.stream import Stream
+from emtkit.plugin.task import Batch, Task
+from emtkit.testing import values
+from emtkit.testing.bench import DRAWS, Case, TaskBench, build_case, resolved, spoken
+from emtkit.testing.common_rules import under_global_seed
+from emtkit.testing.verdict import Outcome, failed, ok, skipped
+
+SEQUENCES = 3
+
+
+def builds_with_defaults(bench: TaskBench) -> Outcome:
+    """Without parameters there is a task, and it gives a sequence."""
+    given = values.required(bench.cls, Random(0))
+    tried = f"built {spoken(bench.cls.name, given)} and drew one sequence"
+    bench.cls(**params.build_arguments(bench.cls, resolved(bench.cls, given)))
+    if build_case(bench.cls, given) is None:
+        change = "choose defaults that the task itself accepts"
+        return failed(tried, "the task refuses its own defaults", change)
+    return ok(tried)
+
+
+def builds_with_random_parameters(bench: TaskBench) -> Outcome:
+    """Every valid setting gives sequences, or is refused with a sentence."""
+    tried = f"built {DRAWS} settings drawn from the annotations"
+    for given in values.draws(bench.cls, Random(1), DRAWS):
+        setting = spoken(bench.cls.name, given)
+        arguments = params.build_arguments(bench.cls, resolved(bench.cls, given))
+        try:
+            task = bench.cls(**arguments)
+        except (ValueError, EmtkitError) as refusal:
+            if not str(refusal):
+                return failed(tried, f"{setting} is refused in silence", "say why, and what to do")
+        except Exception as error:
+            change = "narrow the annotation (Field(ge=...)), or raise ValueError with the reason"
+            return failed(tried, f"{setting} raised {type(error).__name__}: {error}", change)
+        else:
+            if wrong := _shape_mistake(Case(task, given, task.sample(2, _stream(0)))):
+                return failed(f"drew 2 sequences of {setting}", *wrong)
+    return ok(tried)
+
+
+def batch_shapes(bench: TaskBench) -> Outcome:
+    """Inputs are B T I, targets B T O, the mask T and of zeros and ones."""
+    task = bench.default.task
+    tried = f"drew {SEQUENCES} sequences of {bench.default}"
+    drawn = replace(bench.default, batch=task.sample(SEQUENCES, _stream(0)))
+    if wrong := _shape_mistake(drawn, SEQUENCES):
+        return failed(tried, *wrong)
+    return ok(tried)
+
+
+def silent_after_driven(bench: TaskBench) -> Outcome:
+    """Inputs are zero from step `driven` on."""
+    for case in bench.cases:
+        batch = case.task.sample(SEQUENCES, _stream(0))
+        if bool(batch.inputs[:, batch.driven :].any()):
+            found = f"inputs of {case} differ from zero at or after step {batch.driven}"
+            change = "raise `driven`, or set these inputs to zero: the model hears none of them"
+            return failed("looked at the inputs after the driven steps", found, change)
+    return ok("looked at the inputs after the driven steps")
+
+
+def dtype_follows_the_stream(bench: TaskBench) -> Outcome:
+    """A float64 stream gives a float64 batch and loss, a float32 one float32."""
+    tried = "drew from a float32 and a float64 stream"
+    for dtype in (torch.float32, torch.float64):
+        batch = bench.default.task.sample(SEQUENCES, _stream(0, dtype))
+        outputs = torch.zeros_like(batch.targets)
+        parts = {"inputs": batch.inputs, "targets": batch.targets, "mask": batch.mask}
+        parts["loss"] = bench.default.task.loss(outputs, batch)
+        for name, value in parts.items():
+            if value.dtype != dtype:
+                change = "make tensors with `inputs.new_zeros(...)` and `.to(inputs.dtype)`"
+                return failed(tried, f"{name} is {value.dtype} from a {dtype} stream", change)
+    return ok(tried)
+
+
+def equal_streams_equal_batches(bench: TaskBench) -> Outcome:
+    """The stream alone decides what is drawn."""
+    tried = "drew twice from streams of equal key, with one task object"
+    for case in bench.cases:
+        first, second = (under_global_seed(0, partial(_draw, case))[0] for _ in range(2))
+        if not _equal(first, second):
+            change = "keep no state between calls; draw from the stream alone"
+            return failed(tried, f"{case} gave two different batches", change)
+    return ok(tried)
+
+
+def different_seeds_differ(bench: TaskBench) -> Outcome:
+    """Another seed gives other sequences."""
+    tried = "drew 64 sequences from the streams of two seeds"
+    first, second = (bench.default.task.sample(64, _stream(seed)) for seed in (0, 1))
+    if torch.equal(first.inputs, second.inputs):
+        change = "draw from the stream that `sample` is given"
+        return failed(tried, "the inputs are equal", change)
+    return ok(tried)
+
+
+def no_global_randomness(bench: TaskBench) -> Outcome:
+    """Neither the constructor nor `sample` reads or moves a global generator."""
+    tried = "built and drew under two states of torch, numpy.random and random"
+
+    def work() -> Batch:
+        arguments = params.build_arguments(bench.cls, bench.default.parameters)
+        return bench.cls(**arguments).sample(SEQUENCES, _stream(0))
+
+    change = "draw from the stream that `sample` is given"
+    (first, moved), (second, _) = (under_global_seed(seed, work) for seed in (0, 1))
+    if moved:
+        return failed(tried, f"it moved the global generator of {', '.join(moved)}", change)
+    if not _equal(first, second):
+        return failed(tried, "the batches differ with the global generators", change)
+    return ok(tried)
+
+
+def loss_per_sequence_and_step(bench: TaskBench) -> Outcome:
+    """The loss is B T, finite, and depends smoothly on the outputs."""
+    tried = f"took the loss of random outputs of {bench.default}"
+    batch, outputs = _answered(bench.default.task)
+    loss = bench.default.task.loss(outputs.requires_grad_(), batch)
+    if loss.shape != batch.inputs.shape[:2]:
+        wanted = tuple(batch.inputs.shape[:2])
+        change = "average over the outputs only; the core masks and averages the rest"
+        return failed(tried, f"its shape is {tuple(loss.shape)}, not (B, T) = {wanted}", change)
+    if not bool(loss.isfinite().all()):
+        return failed(tried, "it is not finite", "divide by nothing that can be zero")
+    scored = (loss * batch.mask).sum()
+    gradient = torch.autograd.grad(scored, outputs)[0] if scored.requires_grad else None
+    if gradient is None or not bool(gradient.isfinite().all() and gradient.any()):
+        change = "make the loss of tensor operations that torch can differentiate"
+        return failed(tried, "its gradient with respect to the outputs is lost", change)
+    return ok(tried)
+
+
+def loss_of_each_sequence_alone(bench: TaskBench) -> Outcome:
+    """No sequence's loss depends on the others of its batch."""
+    tried = f"took the loss of {SEQUENCES} sequences together and one by one"
+    task = bench.default.task
+    batch, outputs = _answered(task)
+    whole = task.loss(outputs, batch)
+    for row in range(SEQUENCES):
+        part = slice(row, row + 1)
+        alone = replace(batch, inputs=batch.inputs[part], targets=batch.targets[part])
+        if not torch.allclose(task.loss(outputs[part], alone)[0], whole[row], rtol=1e-9):
+            change = "reduce over no other axis than the outputs"
+            return failed(tried, f"sequence {row} has another loss alone", change)
+    return ok(tried)
+
+
+def metrics_are_numbers(bench: TaskBench) -> Outcome:
+    """Every metric is one finite number."""
+    task = bench.default.task
+    batch, outputs = _answered(task)
+    metrics = task.metrics(outputs, batch)
+    tried = f"took the metrics of random outputs: {', '.join(metrics) or 'none'}"
+    for name, value in metrics.items():
+        if not isinstance(value, Tensor) or value.ndim:
+            change = "return a 0-d tensor: average over the masked steps"
+            return failed(tried, f"'{name}' is no 0-d tensor", change)
+        if not bool(value.isfinite()):
+            return failed(tried, f"'{name}' is {value.item()}", "divide by the mask's sum")
+    return ok(tried)
+
+
+def loss_and_metrics_stack(bench: TaskBench) -> Outcome:
+    """Loss and metrics of a stack of networks equal those of each network."""
+    tried = "took loss and metrics of two networks at once (torch.func.vmap) and one by one"
+    task = bench.default.task
+    batch, outputs = _answered(task)
+    pair = torch.stack([outputs, 0.5 * outputs])
+    names = list(task.metrics(outputs, batch))
+
+    def judged(answer: Tensor) -> tuple[Tensor, ...]:
+        metrics = task.metrics(answer, batch)
+        return (task.loss(answer, batch), *(metrics[name] for name in names))
+
+    change = "use tensor operations only: no `.item()`, no `if` on a tensor's value"
+    try:
+        stacked = vmap(judged)(pair)
+    except RuntimeError as error:
+        return failed(tried, f"vmap raised: {str(error).splitlines()[0]}", change)
+    for row in range(2):
+        for name, whole, one in zip(["loss", *names], stacked, judged(pair[row]), strict=True):
+            if not torch.allclose(whole[row], one, rtol=1e-9):
+                return failed(tried, f"{name} of network {row} differs", change)
+    return ok(tried)
+
+
+def horizons_are_prefixes(bench: TaskBench) -> Outcome:
+    """A shorter horizon gives the first steps of a longer one, and counts the scored steps."""
+    task = bench.default.task
+    if not task.horizons:
+        return skipped("the task has no horizons")
+    tried = "drew with horizons 2 and 5 from equal streams"
+    if not isinstance(task.horizon, int) or not isinstance(task.evaluation_horizon, int):
+        change = "set `self.horizon` and `self.evaluation_horizon` in the constructor"
+        return failed(tried, "`horizon` or `evaluation_horizon` is no integer", change)
+    short, long = (task.sample(SEQUENCES, _stream(0), horizon) for horizon in (2, 5))
+    change = "draw everything before the horizon first; score exactly `horizon` steps"
+    if (scored := [int(short.mask.sum()), int(long.mask.sum())]) != [2, 5]:
+        return failed(tried, f"{scored[0]} and {scored[1]} steps are scored", change)
+    if short.driven != long.driven:
+        return failed(tried, f"driven is {short.driven} and {long.driven}", change)
+    steps = short.steps
+    start = Batch(long.inputs[:, :steps], long.targets[:, :steps], long.mask[:steps], short.driven)
+    if not _equal(short, start):
+        return failed(tried, "the shorter batch is not the start of the longer one", change)
+    return ok(tried)
+
+
+def rows_equal_single_draws(bench: TaskBench) -> Outcome:
+    """`sample_rows` gives every row the very bits of its own `sample`."""
+    for group in _alike(bench):
+        tasks = [case.task for case in group]
+        seeds = [*range(len(tasks) - 1), 0]
+        tried = f"drew {len(tasks)} rows at once, among them {group[-1]}"
+        rows = type(tasks[0]).sample_rows(tasks, SEQUENCES, [_stream(s) for s in seeds])
+        for row, (task, seed) in enumerate(zip(tasks, seeds, strict=True)):
+            alone = task.sample(SEQUENCES, _stream(seed))
+            one = Batch(rows.inputs[row], rows.targets[row], rows.mask[row], rows.driven)
+            if not _equal(alone, one):
+                change = "use each row's own task and stream, or leave `sample_rows` out"
+                return failed(tried, f"row {row} ({group[row]}) differs", change)
+    return ok("drew rows of settings of equal shape at once and one by one")
+
+
+def facts_are_answered(bench: TaskBench) -> Outcome:
+    """Every offered fact is answered by a record of that type, or does not apply, with a reason."""
+    tried = "asked for every fact of `offers`: " + (
+        ", ".join(kind.__name__ for kind in bench.cls.offers) or "none"
+    )
+    for case in bench.cases:
+        for kind in bench.cls.offers:
+            try:
+                fact = case.task.facts(kind)
+            except NotApplicable:
+                continue
+            if not isinstance(fact, kind):
+                found = f"{case} answers {kind.__name__} with a {type(fact).__name__}"
+                return failed(tried, found, "answer every type of `offers` in `facts`")
+    return ok(tried)
+
+
+TASK_GATES: tuple[Callable[[TaskBench], Outcome], ...] = (builds_with_defaults, batch_shapes)
+TASK_RULES: tuple[Callable[[TaskBench], Outcome], ...] = (
+    builds_with_random_parameters,
+    silent_after_driven,
+    dtype_follows_the_stream,
+    equal_streams_equal_batches,
+    different_seeds_differ,
+    no_global_randomness,
+    loss_per_sequence_and_step,
+    loss_of_each_sequence_alone,
+    metrics_are_numbers,
+    loss_and_metrics_stack,
+    horizons_are_prefixes,
+    rows_equal_single_draws,
+    facts_are_answered,
+)
+
+
+def _stream(seed: int, dtype: torch.dtype = torch.float64) -> Stream:
+    return Stream(seed, "check", dtype=dtype)
+
+
+def _draw(case: Case) -> Batch:
+    return case.task.sample(SEQUENCES, _stream(0))
+
+
+def _answered(task: Task) -> tuple[Batch, Tensor]:
+    """A batch and outputs that are neither right nor zero."""
+    batch = task.sample(SEQUENCES, _stream(0))
+    return batch, Stream(0, "answers", dtype=torch.float64).normal(tuple(batch.targets.shape))
+
+
+def _equal(first: Batch, second: Batch) -> bool:
+    pairs = [
+        (first.inputs, second.inputs),
+        (first.targets, second.targets),
+        (first.mask, second.mask),
+    ]
+    return first.driven == second.driven and all(torch.equal(a, b) for a, b in pairs)
+
+
+def _shape_mistake(case: Case, sequences: int = 2) -> tuple[str, str] | None:
+    """What is wrong with the shapes of a case, and what to change."""
+    batch, channels = case.batch, case.task.channels
+    for name, value, size in (
+        ("inputs", batch.inputs, channels.inputs),
+        ("targets", batch.targets, channels.outputs),
+    ):
+        wanted = (sequences, batch.steps, size)
+        if tuple(value.shape) != wanted:
+            found = f"{name} have shape {tuple(value.shape)}; `channels` promises {wanted}"
+            return found, f"let `channels` and `sample` agree on {name}: B T channels"
+    if tuple(batch.mask.shape) != (batch.steps,):
+        found = f"the mask has shape {tuple(batch.mask.shape)}, not (T) = ({batch.steps},)"
+        return found, "one number per step: all sequences of a batch are scored alike"
+    if not bool(((batch.mask == 0) | (batch.mask == 1)).all()) or not bool(batch.mask.any()):
+        return "the mask is not made of zeros and ones, one at least", "1 where a step is scored"
+    return None
+
+
+def _alike(bench: TaskBench) -> Iterator[list[Case]]:
+    """The default with the settings, one parameter changed each, that have equal shapes."""
+    default = bench.default
+    group = [default]
+    for given in values.one_by_one(bench.cls, default.parameters, Random(2), 3):
+        case = build_case(bench.cls, given)
+        if (
+            case is not None
+            and case.batch.inputs.shape == default.batch.inputs.shape
+            and case.batch.targets.shape == default.batch.targets.shape
+            and case.batch.driven == default.batch.driven
+        ):
+            group.append(case)
+    yield [default, default]
+    if len(group) > 1:
+        yield group

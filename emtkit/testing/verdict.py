@@ -1,0 +1,52 @@
+"""What the conformance suite says of one plugin and one rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one rule: what was tried, what came back, and what the author should change."""
+
+    state: State
+    tried: str
+    found: str = ""
+    change: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One rule held against one plugin."""
+
+    plugin: str
+    rule: str
+    state: State
+    tried: str
+    found: str = ""
+    change: str = ""
+
+    def __str__(self) -> str:
+        head = f"{self.state:8}{self.plugin}: {self.rule}"
+        if self.state == "ok":
+            return head
+        told = [("tried", self.tried), ("found", self.found), ("change", self.change)]
+        return "\n".join([head, *(f"  {word + ':':8} {text}" for word, text in told if text)])
+
+
+def ok(tried: str) -> Outcome:
+    """The rule holds."""
+    return Outcome("ok", tried)
+
+
+def failed(tried: str, found: str, change: str) -> Outcome:
+    """The rule is broken."""
+    return Outcome("failed", tried, found, change)
+
+
+def skipped(why: str) -> Outcome:
+    """The rule has nothing to look at here."""
+    return Outcome("skipped", why)

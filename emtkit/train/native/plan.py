@@ -1,0 +1,80 @@
+"""What a kernel is compiled for, and what it is called with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from emtkit.train.native.vectors import BYTES
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a kernel is compiled for; `width` is q, `rows` and `tile` are register tiles.
+
+    `sigma` and `rho` are kinds of activation, see `vectors`; `early`: 1 if the readout sees the
+    state before the activation. The result depends on all but `rows` and `tile`.
+    """
+
+    hidden: int
+    inputs: int
+    outputs: int
+    ones: int
+    sigma: int
+    early: int
+    rho: int
+    width: int
+    rows: int
+    tile: int
+
+    @property
+    def columns(self) -> int:
+        """The width of A."""
+        return self.inputs + self.ones + self.hidden
+
+    @property
+    def reads(self) -> int:
+        """The width of R."""
+        return self.ones + self.hidden
+
+    @property
+    def back(self) -> int:
+        """The width of S."""
+        return self.outputs + self.hidden
+
+    @property
+    def parameters(self) -> int:
+        """The sizes of A and R together."""
+        return self.hidden * self.columns + self.outputs * self.reads
+
+    @property
+    def row(self) -> int:
+        """Bytes of a vector row."""
+        return BYTES * self.width
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The run-time arguments, as LLVM integers, in the order of the call: addresses and counts."""
+
+    models: Any
+    batch: Any  # sequences, a multiple of the block
+    steps: Any
+    driven: Any
+    scored: Any
+    weights: Any  # M P: A, then R
+    transposed: Any  # M H (O + H): S
+    inputs: Any  # M addresses of (B s I)
+    targets: Any  # M addresses of (B K O), or 0 where the target is the input `delays` ago
+    delays: Any  # M
+    scales: Any  # M K O
+    mask: Any  # B: 1 for a sequence, 0 for padding
+    states: Any  # scratch, T + 1 times `columns` rows: [u_t ; 1 ; g_t-1]
+    shown: Any  # scratch, T times `reads` rows: [1 ; h_t], when `early`
+    deltas: Any  # scratch, T + 1 times `back` rows: [e_t ; d_t+1], from t = -1 on
+    staged: Any  # scratch, K times O rows: the targets of a block
+    sums: Any  # scratch, P vectors: the gradient, lane by lane
+    cost: Any  # scratch, K rows: the loss of each scored step, lane by lane
+    silence: Any  # scratch, I rows of zeros: the target before the first input
+    gradient: Any  # M P, out
+    losses: Any  # M K, float64, out

@@ -1,0 +1,184 @@
+"""Figures: what is drawn is what was found, the same bytes each time, and nothing global moves."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+
+from emtkit.errors import EmtkitError
+from emtkit.plugin.analysis import Findings
+from emtkit.report.evidence import Evidence
+from emtkit.report.figures import draw_figure, draw_specimens, inline_svg, save, style, to_bytes
+from emtkit.report.specimens import Specimen, chosen_rows, drawing_of
+from emtkit.study.views import Figure
+from tests.report.frames import NAN, frame, reasons
+
+AXES = {"architecture": ["elman", "gru"], "task.delay": [3, 5], "task.density": [1.0, 0.3, 0.1]}
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    def scalars(axes, seed):
+        value = axes["task.delay"] + axes["task.density"] + 0.1 * seed
+        return {"a.x": value, "a.loss": 10 - seed, "a.regime": "sparse" if value < 4 else "dense"}
+
+    return Evidence(frame(AXES, 4, scalars))
+
+
+def figure(use, **fields):
+    return Figure.model_validate({"name": "f", "use": use, **fields})
+
+
+LINE = figure("line", x="task.density", y="a.x", hue="architecture", facet="task.delay", log="x")
+
+
+def lines_of(axes):
+    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+
+
+def test_a_line_shows_the_means_with_intervals_and_every_network(evidence):
+    drawn = draw_figure(evidence, LINE)
+    first = drawn.canvas.axes[0]
+    assert first.get_title(loc="left") == "delay = 3"
+    shown = lines_of(first)
+    assert set(shown) == {"elman", "gru"}
+    np.testing.assert_allclose(shown["elman"].get_xdata(), [0.1, 0.3, 1.0])
+    np.testing.assert_allclose(shown["elman"].get_ydata(), np.array([3.1, 3.3, 4.0]) + 0.15)
+    points = [line for line in first.lines if line.get_marker() == "."]
+    assert [len(line.get_xdata()) for line in points] == [12, 12]
+    low, high = first.get_ylim()
+    assert low < 3.1
+    assert high > 4.3
+    assert len(drawn.cells) == 48
+
+
+def test_best_takes_the_values_of_the_best_networks(evidence):
+    spec = figure(
+        "line",
+        x="task.density",
+        y="a.x",
+        stat="best",
+        by="a.loss",
+        where={"task.delay": 3, "architecture": "gru"},
+    )
+    (line,) = [x for x in draw_figure(evidence, spec).canvas.axes[0].lines if x.get_lw() == 1.4]
+    np.testing.assert_allclose(line.get_ydata(), np.array([3.1, 3.3, 4.0]) + 0.3)
+
+
+def test_a_heatmap_writes_the_value_of_every_pair(evidence):
+    spec = figure(
+        "heatmap", x="task.density", y="task.delay", value="a.x", where={"architecture": "gru"}
+    )
+    axes = draw_figure(evidence, spec).canvas.axes[0]
+    found = axes.collections[0].get_array().reshape(2, 3)
+    np.testing.assert_allclose(found, np.array([[4.0, 3.3, 3.1], [6.0, 5.3, 5.1]]) + 0.15)
+    assert [text.get_text() for text in axes.texts][:3] == ["4.15", "3.45", "3.25"]
+
+
+def test_phases_keep_their_colours_in_every_panel(evidence):
+    spec = figure(
+        "phase_diagram",
+        x="task.density",
+        y="task.delay",
+        value="a.regime",
+        stat="mode",
+        facet="architecture",
+        log="x",
+    )
+    canvas = draw_figure(evidence, spec).canvas
+    one, two = (axes.collections[0] for axes in canvas.axes[:2])
+    np.testing.assert_array_equal(one.get_array(), two.get_array())
+    np.testing.assert_array_equal(one.get_array().reshape(2, 3), [[1, 1, 0], [0, 0, 0]])
+    assert [text.get_text() for text in canvas.legends[0].get_texts()] == ["dense", "sparse"]
+
+
+def test_a_box_has_a_box_per_group(evidence):
+    spec = figure("box", x="architecture", y="a.x", hue="task.delay", where={"task.density": 0.1})
+    axes = draw_figure(evidence, spec).canvas.axes[0]
+    assert len(axes.patches) == 4
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["elman", "gru"]
+
+
+def test_what_is_not_shown_is_told():
+    data = frame({"task.delay": [3, 5]}, 2, lambda axes, seed: {"a.x": 1.0 + seed})
+    data.loc[0, "a.x"] = NAN
+    why = reasons((data.cell[0], "a", "x", "counts differ", "done"))
+    drawn = draw_figure(Evidence(data, why), figure("line", x="task.delay", y="a.x"))
+    assert drawn.notes == ("1 of 2 not shown: undefined in 1 of 2: counts differ",)
+
+
+def test_equal_results_give_equal_bytes_and_no_date(evidence):
+    spec = figure("line", x="task.density", y="a.x", where={"task.delay": 3}, hue="architecture")
+    once, again = draw_figure(evidence, spec), draw_figure(evidence, spec)
+    kinds = ("svg", "pdf", "png")
+    files = {kind: to_bytes(once, kind) for kind in kinds}
+    assert {kind: to_bytes(again, kind) for kind in reversed(kinds)} == files
+    assert b"<dc:date>" not in to_bytes(once, "svg")
+
+
+def test_inline_figures_take_the_colour_of_the_page_and_their_own_ids(evidence):
+    text = inline_svg(draw_figure(evidence, LINE))
+    assert text.startswith("<svg")
+    assert "currentColor" in text
+    assert all(name.startswith("f-") for name in re.findall(r'\bid="([^"]+)"', text))
+    assert all(name.startswith("f-") for name in re.findall(r"url\(#([^)]+)\)", text))
+    assert not re.search(r'(?:href|src)="(?!#)', text)
+
+
+def test_styles_leave_nothing_behind(evidence):
+    before = dict(matplotlib.rcParams)
+    draw_figure(evidence, LINE)
+    with style():
+        pass
+    assert dict(matplotlib.rcParams) == before
+    from matplotlib import pyplot
+
+    assert pyplot.get_fignums() == []
+
+
+def bars(findings, canvas):
+    axes = canvas.subplots()
+    axes.bar([0, 1], [findings.scalars["x"], 1.0])
+
+
+def test_an_analysis_draws_its_own_figure_a_panel_per_network(evidence, tmp_path):
+    spec = figure(
+        "a.bars", cells={"select": "best", "by": "a.loss", "count": 2}, where={"task.delay": 3}
+    )
+    rows = chosen_rows(evidence, spec)
+    assert [evidence.column("seed")[row] for row, _ in rows] == [3, 3]
+    specimens = [
+        Specimen(evidence.column("cell")[row], title, Findings({"x": 2.0})) for row, title in rows
+    ]
+    assert specimens[0].title == "elman on k_delay, seed 3"
+    drawn = draw_specimens(spec, drawing_of({"bars": bars}, spec.use), specimens)
+    assert len(drawn.canvas.subfigs) == 2
+    assert drawn.cells == tuple(one.cell for one in specimens)
+    for suffix in (".svg", ".png", ".pdf"):
+        save(drawn, tmp_path / f"f{suffix}")
+        assert (tmp_path / f"f{suffix}").stat().st_size > 1000
+
+
+def test_mistakes_name_what_is_allowed(evidence, tmp_path):
+    with pytest.raises(EmtkitError, match="did you mean 'bars'"):
+        drawing_of({"bars": bars}, "a.bar")
+    with pytest.raises(EmtkitError, match=r"written as \.svg, \.png, \.pdf"):
+        save(draw_figure(evidence, LINE), tmp_path / "f.jpg")
+    with pytest.raises(EmtkitError, match="no cell of the results meets its `where`"):
+        draw_figure(evidence, figure("line", x="task.delay", y="a.x", where={"seed": 99}))
+    with pytest.raises(EmtkitError, match="no network to show"):
+        draw_specimens(figure("a.bars"), bars, [])
+
+
+def test_reading_results_needs_no_matplotlib():
+    code = (
+        "import sys, emtkit.report, emtkit.report.table, emtkit.report.claims, emtkit.report.page;"
+        "print(sorted({'matplotlib', 'seaborn', 'torch', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

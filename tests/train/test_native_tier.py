@@ -1,0 +1,80 @@
+"""The native tier trains the same networks as the author's module, row by row the same bits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from emtkit import Registry
+from emtkit.study.plan import plan_study
+from emtkit.train.native.machine import unavailable
+from emtkit.train.native.tier import NativeTier
+from emtkit.train.segment import Trainer
+from emtkit.train.stacks import group
+from emtkit.train.vmap import VmapTier
+
+needs_native = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+NETWORKS = [
+    {"use": "linear_rnn", "hidden": 2, "readout": "relu"},
+    {"use": "linear_rnn", "hidden": 3, "bias": True},
+    {"use": "relu_rnn", "hidden": 2},
+    {"use": "relu_rnn", "hidden": 5, "activation": "tanh", "readout": "linear"},
+    {"use": "elman", "hidden": 4, "bias": True},
+]
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry.installed()
+
+
+def cells(registry, network, scored, **training):
+    study = {
+        "seeds": 3,
+        "training": {"steps": 8, "batch": 33, "lr": 1e-2, **training},
+        "tasks": [
+            {"use": "k_delay", "grid": {"density": [1.0, 0.3]}, "delay": 2, "scored": scored}
+        ],
+        "architectures": [network],
+    }
+    return [row.cell for row in plan_study(study, registry).rows]
+
+
+@needs_native
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("scored", ["last", "recall", "all"])
+def test_it_trains_what_the_module_would(registry, network, scored):
+    chosen = cells(registry, network, scored)
+    assert {stack.tier for stack in group(chosen, registry)} == {"native"}
+    native, plain = (Trainer(registry, chosen, tier) for tier in (NativeTier(), VmapTier()))
+    native.run()
+    plain.run()
+    for fast, slow in zip(native.rows, plain.rows, strict=True):
+        torch.testing.assert_close(fast.parameters, slow.parameters, rtol=1e-3, atol=2e-5)
+        assert fast.losses == pytest.approx(slow.losses, rel=2e-5)
+
+
+@needs_native
+def test_a_row_has_the_same_bits_alone_and_in_any_stack(registry):
+    chosen = cells(registry, NETWORKS[2], "all")
+    together = Trainer(registry, chosen, NativeTier())
+    together.run()
+    for at in (4, 0):
+        alone = Trainer(registry, [chosen[at]], NativeTier())
+        alone.run()
+        assert alone.rows[0].encode() == together.rows[at].encode()
+
+
+@pytest.mark.parametrize(
+    ("network", "training", "reason"),
+    [
+        ({"use": "elman", "hidden": 17}, {}, "more than 16"),
+        ({"use": "gru", "hidden": 4}, {}, "no simple recurrence"),
+        ({"use": "linear_rnn", "tied": True}, {}, "no simple recurrence"),
+        ({"use": "elman", "hidden": 4}, {"dtype": "float64"}, "float32"),
+    ],
+)
+def test_it_says_why_it_cannot(registry, network, training, reason):
+    one = cells(registry, network, "last", **training)[0]
+    trainer = Trainer(registry, [one], VmapTier())
+    assert reason in (NativeTier.refusal(trainer.models[0], trainer.tasks[0], one.training) or "")

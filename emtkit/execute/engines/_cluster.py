@@ -1,4 +1,4 @@
-"""A Dask cluster of this machine, or a client of one that runs, and what its scheduler is set to."""
+"""A Dask cluster of this machine, or a client of one that runs, and how its scheduler is set."""
 
 from __future__ import annotations
 

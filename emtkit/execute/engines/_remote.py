@@ -17,7 +17,7 @@ import emtkit
 from emtkit.execute._codec import encode
 from emtkit.execute.work import Work
 from emtkit.plugin.registry import Registry
-from emtkit.train.stacks import TIERS
+from emtkit.train.stacks import available
 
 Sources = tuple[tuple[str, bytes], ...]
 """Loose plugin files as they travel: name and content of each."""
@@ -37,7 +37,7 @@ def describe(sources: Sources) -> dict[str, Any]:
         "torch": version("torch"),
         "numpy": version("numpy"),
         "machine": platform.machine(),
-        "tiers": sorted(tier.name for tier in TIERS),
+        "tiers": sorted(available()),
         "plugins": found,
     }
 

@@ -21,7 +21,8 @@ def draw_weights(findings: Findings, figure: Figure) -> None:
     """The recurrent weights before and after the change of basis, beside theory's Phi."""
     if "jacobian" not in findings.arrays:
         return _without_core(findings, figure)
-    raw, changed, exact = figure.subplots(1, 3)
+    places = figure.subplot_mosaic([["changed", "changed", "exact"], ["changed", "changed", "raw"]])
+    raw, changed, exact = places["raw"], places["changed"], places["exact"]
     _matrix(raw, findings.arrays["jacobian"], "recurrent weights")
     _matrix(changed, findings.arrays["weights_in_basis"], "in the basis of memories")
     edge = len(findings.arrays["phi_theory"]) - 0.5
@@ -31,16 +32,21 @@ def draw_weights(findings: Findings, figure: Figure) -> None:
 
 
 def draw_hidden(findings: Findings, figure: Figure) -> None:
-    """One sequence over time: hidden units, the variables read from them, and the true ones."""
+    """One sequence over time: hidden units, the variables read from them, and the true ones.
+
+    As in the paper's figure, each variable is shown in units of its own size over time.
+    """
     if "hidden_states" not in findings.arrays:
         return _without_core(findings, figure)
     before, after, truth = figure.subplots(3, 1, sharex=True)
-    for axes, name, label in (
-        (before, "hidden_states", "hidden unit"),
-        (after, "coordinates", "variable memory"),
-        (truth, "contents", "true variable"),
+    coordinates = findings.arrays["coordinates"]
+    size = np.sqrt(np.mean(coordinates**2, axis=0))
+    for axes, values, label in (
+        (before, findings.arrays["hidden_states"], "units"),
+        (after, coordinates / np.where(size > 0, size, 1.0), "memories"),
+        (truth, findings.arrays["contents"], "truth"),
     ):
-        _matrix(axes, findings.arrays[name].T, "")
+        _matrix(axes, values.T, "")
         axes.set_ylabel(label)
         axes.set_aspect("auto")
     truth.set_xlabel("step after the last input")
@@ -175,6 +181,7 @@ def _without_core(findings: Findings, figure: Figure) -> None:
 def _matrix(axes: Axes, values: np.ndarray, title: str) -> None:
     limit = float(np.nanmax(np.abs(values), initial=1e-12))
     axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    axes.grid(False)
     axes.set_title(title)
 
 

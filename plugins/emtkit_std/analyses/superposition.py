@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Batch, Findings, Subject, hookimpl
+from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
 from emtkit.plugin.analysis import Drawing
 from emtkit_std._delay_loss import zero_predictor_loss
 from emtkit_std._facts import Array, DelayLaw, PulseCircuit

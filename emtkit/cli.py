@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emtkit import __version__
+from emtkit.cli_authors import AUTHORS_COMMANDS, plugin_names
 from emtkit.errors import EmtkitError
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def list_plugins(family: str | None, as_json: bool) -> int:
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", shell_complete=plugin_names)
 def show(name: str) -> int:
     """Show one plugin: what it is, its equations, its parameters, its references."""
     from emtkit.plugin.describe import description
@@ -247,6 +248,10 @@ def show(name: str) -> int:
 
     click.echo(description(Registry.installed(), name))
     return 0
+
+
+for authors_command in AUTHORS_COMMANDS:
+    cli.add_command(authors_command)
 
 
 def main() -> None:

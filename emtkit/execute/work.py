@@ -102,9 +102,14 @@ class Work:
     def _ended(self, cell: Cell, trainer: Trainer, at: int, seconds: float) -> CellResult:
         row, model = trainer.rows[at], trainer.models[at]
         diverged = row.end == "diverged"
-        scalars: dict[str, float] = {"loss": final_loss(row), "steps": row.iteration}
+        scalars: dict[str, float] = {
+            "loss": final_loss(row),
+            "steps": row.iteration,
+            "parameters": row.parameters.numel(),
+        }
         reasons = {} if row.iteration else {"loss": "not trained (steps: 0)"}
         if cell.training.solved is not None:
+            scalars["solved"] = row.solved_at is not None
             scalars["solved_at"] = float("nan") if row.solved_at is None else row.solved_at
             if row.solved_at is None:
                 reasons["solved_at"] = f"not solved within {row.iteration} iterations"
@@ -137,7 +142,7 @@ class Work:
             status="done",
             weights=_weights(model, flatten(model)),
             history=pack({}, {}),
-            scalars={"loss": float("nan"), "steps": 0},
+            scalars={"loss": float("nan"), "steps": 0, "parameters": flatten(model).numel()},
             reasons={"loss": "constructed: there is nothing to train"},
             tier="constructed",
             seconds=time.monotonic() - begun,

@@ -77,16 +77,20 @@ class Stream:
             raise ValueError(
                 f"a stream was asked for {dtype}; it draws torch.float32 or torch.float64"
             )
-        self.key = StreamKey(seed, purpose, iteration)
+        self.seed, self.purpose, self.iteration = seed, purpose, iteration
         self.dtype = dtype
         self.position = 0  # the next block
         self._generator = generator
         self._words = (NO_SEED if seed is None else seed, _hashed(purpose))
 
     def __repr__(self) -> str:
-        key = self.key
-        where = f"{key.purpose!r}, {key.iteration}, position={self.position}"
-        return f"Stream({key.seed}, {where}, dtype={self.dtype})"
+        where = f"{self.purpose!r}, {self.iteration}, position={self.position}"
+        return f"Stream({self.seed}, {where}, dtype={self.dtype})"
+
+    @property
+    def key(self) -> StreamKey:
+        """What identifies the stream. Made when asked for: stacks make many streams a step."""
+        return StreamKey(self.seed, self.purpose, self.iteration)
 
     @property
     def generator(self) -> Generator:
@@ -98,11 +102,10 @@ class Stream:
 
         It depends on the key alone, not on what this stream has drawn.
         """
-        key = self.key
         return Stream(
-            key.seed,
-            f"{key.purpose}/{name}",
-            key.iteration,
+            self.seed,
+            f"{self.purpose}/{name}",
+            self.iteration,
             dtype=self.dtype,
             generator=self._generator,
         )
@@ -161,7 +164,7 @@ class Stream:
         """The counter of the next draw, of `count` words; the position moves past it."""
         first = self.position
         self.position += -(-count // 4)
-        return (*self._words, self.key.iteration, first)
+        return (*self._words, self.iteration, first)
 
 
 def uniform_rows(streams: Sequence[Stream], shape: Shape) -> Tensor:

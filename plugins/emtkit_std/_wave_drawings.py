@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 DIVERGING = "RdBu_r"
 SEQUENTIAL = "viridis"
 MOST_PANELS = 8
+MOST_STEPS = 32
+FAINTEST = -40.0
 
 
 def draw_wavefield(findings: Findings, figure: Figure) -> None:
     """Columns against time for one sequence, a panel per dimension: stripes go down one a step."""
-    field = findings.arrays["field"]
+    field = findings.arrays["field"][:MOST_STEPS]
     shown = min(field.shape[2], MOST_PANELS)
     panels = figure.subplots(1, shown, sharey=True, squeeze=False)[0]
     for dimension, axes in enumerate(panels):
@@ -32,9 +34,15 @@ def draw_frequency(findings: Findings, figure: Figure) -> None:
     """Power over wavenumber and frequency (log), with the line of a wave of unit speed."""
     axes = figure.subplots()
     power = np.fft.fftshift(findings.arrays["power"])
-    decibel = 10 * np.log10(power / power.max() + 1e-6)
+    decibel = 10 * np.log10(power / power.max() + 1e-12)
     image = axes.imshow(
-        decibel, origin="lower", aspect="auto", extent=(-0.5, 0.5, -0.5, 0.5), cmap=SEQUENTIAL
+        decibel,
+        origin="lower",
+        aspect="auto",
+        extent=(-0.5, 0.5, -0.5, 0.5),
+        cmap=SEQUENTIAL,
+        vmin=FAINTEST,
+        vmax=0.0,
     )
     axes.plot([-0.5, 0.5], [-0.5, 0.5], color="white", linewidth=0.8, linestyle="--")
     axes.set(xlabel="wavenumber (cycles per column)", ylabel="frequency (cycles per step)")
@@ -126,6 +134,7 @@ def draw_decoding(findings: Findings, figure: Figure) -> None:
     axes.set(
         xlabel="lag (steps back)", ylabel="R² of x(t - lag) from the state", ylim=(-0.05, 1.05)
     )
+    axes.set_xticks(sorted(table["lag"].unique()))
     if len(groups) > 1:
         axes.legend(frameon=False, fontsize="small")
 
@@ -140,6 +149,8 @@ def draw_overlap(findings: Findings, figure: Figure) -> None:
         wide = part.pivot_table(index="lag_a", columns="lag_b", values="overlap")
         image = axes.imshow(wide.to_numpy(), cmap=SEQUENTIAL, vmin=0.0, vmax=1.0)
         axes.set(xlabel="lag", title="" if step is None else f"step {step}")
+        axes.set_xticks(range(wide.shape[1]), [str(lag) for lag in wide.columns])
+        axes.set_yticks(range(wide.shape[0]), [str(lag) for lag in wide.index])
     panels[0].set_ylabel("lag")
     figure.colorbar(image, ax=list(panels), label="overlap")
 

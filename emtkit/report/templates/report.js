@@ -53,7 +53,7 @@
   const filterRows = (table, words, chosen, said) => {
     const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
-    for (const row of table.tBodies[0].rows) {
+    for (const row of Array.from(table.tBodies[0].rows)) {
       if (row.classList.contains("detail")) { row.remove(); continue; }
       const text = row.textContent.toLowerCase();
       const fits = wanted.every((word) => text.includes(word)) && (!chosen || chosen.has(row.id));

@@ -93,7 +93,7 @@ class Backlog:
             self._shape.update({cell.key: stack.key for cell in stack.cells})
             for name, members in _by_tier(stack, begun_in).items():
                 ordered = tuple(sorted(members, key=lambda cell: (cell.seed, cell.key)))
-                whole = Stack(stack.key, ordered, name, stack.work)
+                whole = replace(stack, cells=ordered, tier=name)
                 pieces = split(whole, workers, STACK_ROWS)
                 parts += [Training(p.cells, p.tier, p.work * len(p.cells)) for p in pieces]
         plain = [cell for cell in cells if not cell.trains or cell.training.steps == 0]

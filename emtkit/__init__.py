@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "emtkit.errors": ["EmtkitError", "NotApplicable", "PluginError", "StoreError", "StudyError"],
+    "emtkit.notebook": ["load", "run"],
     "emtkit.plugin.analysis": ["Analysis", "Control", "Findings", "History", "Subject"],
     "emtkit.plugin.architecture": ["RecurrentModel", "SequenceModel", "SimpleRecurrence", "Trace"],
     "emtkit.plugin.hookspecs": ["hookimpl"],

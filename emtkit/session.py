@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from emtkit.study.views import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Session:
     """A planned study and the store that holds its results.
 
@@ -42,6 +42,15 @@ class Session:
     plan: Plan
     store: Path
     source: str
+
+    def __repr__(self) -> str:
+        return f"Session({self.name}: {len(self.plan.cells)} cells, store {self.store})"
+
+    def _repr_html_(self) -> str:
+        from emtkit.report.summary import summary_html
+
+        question, verdicts = self.plan.study.question, self.verdicts()
+        return summary_html(self.name, question, self.evidence, verdicts, str(self.store))
 
     @property
     def name(self) -> str:
@@ -125,6 +134,12 @@ class Session:
         from emtkit.report.claims import judge
 
         return judge(self.evidence, tuple(self.plan.study.claims.values()))
+
+    def report(self) -> Path:
+        """Write the report page with its tables and figures, as `emtkit report` does."""
+        from emtkit.publish import write_report
+
+        return write_report(self)[0]
 
     def warnings(self) -> list[str]:
         """What cannot come out well however the networks turn out; known before any is trained."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emtkit import __version__
+from emtkit.cli_authors import AUTHORS_COMMANDS, plugin_names
 from emtkit.errors import EmtkitError
 
 if TYPE_CHECKING:
@@ -125,7 +126,27 @@ def plan(
     with session.read() as opened:
         for line in overview(session.plan, opened, jobs or _cores()):
             click.echo(line)
+    for warning in session.warnings():
+        click.echo(f"warning: {warning}", err=True)
     return 0
+
+
+@cli.command()
+@study_argument
+@store_option
+def watch(study: Path, store: Path | None) -> int:
+    """Show how a run of a study gets on, from another terminal, until it ends."""
+    from emtkit.execute.progress import follow
+    from emtkit.places import STORE
+
+    with _monitor(False, None) as monitor:
+        last = follow(store or STORE, study.stem, monitor)
+    if last.state == "running":
+        click.echo("nothing was heard of the run for a while; it was killed, or hangs", err=True)
+    elif last.state == "stopped":
+        click.echo("the run was stopped; `emtkit run` goes on from what is stored", err=True)
+    lacking = last.counts.get("failed", 0) + last.counts.get("lost", 0)
+    return 0 if last.state == "done" and not lacking else 1
 
 
 @cli.command()
@@ -239,7 +260,7 @@ def list_plugins(family: str | None, as_json: bool) -> int:
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", shell_complete=plugin_names)
 def show(name: str) -> int:
     """Show one plugin: what it is, its equations, its parameters, its references."""
     from emtkit.plugin.describe import description
@@ -247,6 +268,10 @@ def show(name: str) -> int:
 
     click.echo(description(Registry.installed(), name))
     return 0
+
+
+for authors_command in AUTHORS_COMMANDS:
+    cli.add_command(authors_command)
 
 
 def main() -> None:

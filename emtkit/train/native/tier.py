@@ -61,9 +61,9 @@ class NativeTier(Tier):
         )
         found = network.views(gradients)
         parts = [found[slot.name].reshape(len(flat), -1) for slot in stacked.slots]
-        return Step(
-            torch.from_numpy(losses), torch.from_numpy(np.concatenate(parts, 1)), None, None
-        )
+        # By step and in this order: what a row scores later changes no bit of what came before.
+        total = torch.from_numpy(losses).cumsum(1)[:, -1]
+        return Step(total, torch.from_numpy(np.concatenate(parts, 1)), None, None)
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O by the author's own module."""

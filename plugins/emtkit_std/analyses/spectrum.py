@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
 from emtkit.dynamics.fixed_points import find_fixed_points
 from emtkit.dynamics.linearise import StateMap
 from emtkit.plugin.analysis import Drawing
@@ -52,6 +52,21 @@ class Spectrum(Analysis):
     name = "spectrum"
     models = RecurrentModel
     drawings: ClassVar[Mapping[str, Drawing]] = {"eigenvalues": draw_eigenvalues}
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "emt_circuit", "hidden": 16},
+            "radius",
+            least=1 - 1e-9,
+            most=1 + 1e-9,
+        ),
+        Control(
+            {"use": "k_delay", "delay": 3, "scored": "last"},
+            {"use": "shift_register"},
+            "radius",
+            most=1e-3,
+        ),
+    )
 
     def __init__(self, *, of: Literal["recurrent", "jacobian"] = "recurrent") -> None:
         self.of = of

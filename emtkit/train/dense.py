@@ -21,7 +21,7 @@ from torch import Tensor
 
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecurrence
 from emtkit.plugin.task import Batch
-from emtkit.train.stacked import Stacked
+from emtkit.train.stacked import Stacked, average, by_step
 from emtkit.train.tier import Step, Tier
 from emtkit.train.vmap import VmapTier
 
@@ -43,7 +43,7 @@ class DenseTier(Tier):
         return f"{model.name} is no simple recurrence" if form is None else None
 
     def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
-        """Losses, gradients, errors and outputs; both of these are 0 outside the scored steps."""
+        """Losses, gradients and outputs, which are 0 outside the scored steps."""
         network = _network(stacked, flat)
         scored = masks.any(0).nonzero()
         first, end = int(scored[0]), int(scored[-1]) + 1
@@ -54,14 +54,14 @@ class DenseTier(Tier):
             judged = _differentiated(run.outputs, stacked, batch, masks, first)
         else:
             judged = _squared(run.outputs, targets, stacked.squares, masks[:, first:end])
-        errors = _in_place(judged.errors, batch.steps, first)
+        steps = by_step(_in_place(judged.errors, batch.steps, first), masks)
         outputs = _in_place(run.outputs, batch.steps, first)
         slopes = judged.slopes
         if network.form.readout == "relu":
             slopes = torch.ops.aten.threshold_backward(slopes, run.outputs, 0)
         found = _backward(network, inputs, run, slopes, first)
         parts = [found[slot.name].reshape(len(flat), -1) for slot in stacked.slots]
-        return Step(self.losses(errors, masks), torch.cat(parts, 1), errors, outputs)
+        return Step(average(steps, masks), torch.cat(parts, 1), steps, outputs)
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O by the author's own module."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from itertools import count
 
@@ -89,6 +90,7 @@ def square_product(size: int = 1024) -> Program:
 
 def jax_training(case: Case, models: int) -> Program | None:
     """The same training as one jitted JAX program over a stack; None where JAX is not installed."""
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     try:
         import jax
         import jax.numpy as jnp

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "emtkit.errors": ["EmtkitError", "NotApplicable", "PluginError", "StoreError", "StudyError"],
     "emtkit.execute.foreign": ["analyze"],
+    "emtkit.notebook": ["load", "run"],
     "emtkit.plugin.analysis": ["Analysis", "Control", "Findings", "History", "Subject"],
     "emtkit.plugin.architecture": [
         "Recognised",

@@ -126,7 +126,27 @@ def plan(
     with session.read() as opened:
         for line in overview(session.plan, opened, jobs or _cores()):
             click.echo(line)
+    for warning in session.warnings():
+        click.echo(f"warning: {warning}", err=True)
     return 0
+
+
+@cli.command()
+@study_argument
+@store_option
+def watch(study: Path, store: Path | None) -> int:
+    """Show how a run of a study gets on, from another terminal, until it ends."""
+    from emtkit.execute.progress import follow
+    from emtkit.places import STORE
+
+    with _monitor(False, None) as monitor:
+        last = follow(store or STORE, study.stem, monitor)
+    if last.state == "running":
+        click.echo("nothing was heard of the run for a while; it was killed, or hangs", err=True)
+    elif last.state == "stopped":
+        click.echo("the run was stopped; `emtkit run` goes on from what is stored", err=True)
+    lacking = last.counts.get("failed", 0) + last.counts.get("lost", 0)
+    return 0 if last.state == "done" and not lacking else 1
 
 
 @cli.command()

@@ -5,7 +5,7 @@ measure.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,6 @@ from emtkit.study.cells import Cell, Judgement, Measure, digest
 from emtkit.train.stacks import Shape, Stack, group, pair_of, split, tier_named
 from emtkit.train.vmap import VmapTier
 
-LOOK_CELLS = 16
 STACK_ROWS = 64
 MEASURE_CELLS = 8
 CONSTRUCT_CELLS = 32
@@ -27,15 +26,13 @@ CONSTRUCT_CELLS = 32
 
 @dataclass(frozen=True)
 class Looking:
-    """One cell of each of some pairs of task and architecture, to learn how cells stack."""
+    """One cell of a pair of task and architecture, to learn how the cells of that pair stack."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell]
 
     def halves(self) -> tuple[Looking, ...]:
-        """Its two halves, or nothing where it is a cell alone."""
-        middle = len(self.cells) // 2
-        parts = (self.cells[:middle], self.cells[middle:]) if middle else ()
-        return tuple(Looking(part) for part in parts)
+        """None: one look at a time, so that none is blamed for another."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -57,22 +54,36 @@ class Training:
 
 @dataclass(frozen=True)
 class Measuring:
-    """Cells of one shape, and the keys of what is to be found out of them."""
+    """Cells of one shape, and of each the keys of what is to be found out of it."""
 
     cells: tuple[Cell, ...]
-    findings: tuple[str, ...]
+    asked: tuple[tuple[str, ...], ...]
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Every key that is asked for."""
+        return tuple(key for keys in self.asked for key in keys)
 
     def halves(self) -> tuple[Measuring, ...]:
         """Halved by cells, a cell alone by what is asked of it; nothing where that is one thing."""
         middle = len(self.cells) // 2
         if middle:
-            parts = (self.cells[:middle], self.cells[middle:])
-            return tuple(replace(self, cells=part) for part in parts)
-        middle = len(self.findings) // 2
-        if not middle:
-            return ()
-        keys = (self.findings[:middle], self.findings[middle:])
-        return tuple(replace(self, findings=part) for part in keys)
+            first = Measuring(self.cells[:middle], self.asked[:middle])
+            return (first, Measuring(self.cells[middle:], self.asked[middle:]))
+        (keys,) = self.asked
+        middle = len(keys) // 2
+        parts = (keys[:middle], keys[middle:]) if middle else ()
+        return tuple(Measuring(self.cells, (part,)) for part in parts)
+
+    def left(self, found: Collection[str]) -> Measuring:
+        """What of it was not found."""
+        pairs = [
+            (cell, tuple(key for key in keys if key not in found))
+            for cell, keys in zip(self.cells, self.asked, strict=True)
+        ]
+        return Measuring(
+            tuple(cell for cell, keys in pairs if keys), tuple(keys for _, keys in pairs if keys)
+        )
 
 
 Item = Looking | Training | Measuring
@@ -127,8 +138,7 @@ class Backlog:
         for cell in cells:
             if cell.trains and cell.training.steps:
                 self._unseen.setdefault(pair_of(cell), []).append(cell)
-        firsts = [members[0] for members in self._unseen.values()]
-        self._looking.extend(Looking(part) for part in _chunks(firsts, LOOK_CELLS))
+        self._looking.extend(Looking((members[0],)) for members in self._unseen.values())
 
     def see(self, seen: Iterable[Seen]) -> None:
         """Note what a worker saw."""
@@ -149,7 +159,7 @@ class Backlog:
             self._stack.update({cell.key: stack.key for cell in stack.cells})
             for name, members in _by_tier(stack, begun_in).items():
                 ordered = tuple(sorted(members, key=lambda cell: (cell.seed, cell.key)))
-                whole = Stack(stack.key, ordered, name, stack.work)
+                whole = replace(stack, cells=ordered, tier=name)
                 pieces = split(whole, self._workers, STACK_ROWS)
                 parts += [Training(p.cells, p.tier, p.work * len(p.cells)) for p in pieces]
         self._training = deque(sorted(parts, key=lambda part: -part.work))
@@ -162,9 +172,8 @@ class Backlog:
                 by_shape.setdefault(self._look(cell), []).append(cell)
         for alike in by_shape.values():
             for part in _chunks(alike, MEASURE_CELLS):
-                keys = [key for cell in part for key in self._demand.of_cell(cell.key)]
-                left = tuple(key for key in keys if key not in known)
-                self._measuring.append(Measuring(part, left))
+                asked = tuple(self._demand.of_cell(cell.key) for cell in part)
+                self._measuring.append(Measuring(part, asked).left(known))
 
     def job(self, item: Item, segment: float) -> bytes:
         """The message that asks a worker for `item`, with all that it needs from the store."""

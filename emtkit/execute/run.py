@@ -168,6 +168,9 @@ class _Coordinator:
                 self._lost(item, outcome.lost)
             return
         bundle = outcome.bundle
+        if isinstance(item, Looking):
+            self.backlog.see(bundle.seen)
+            return
         failed = [cell for cell in bundle.cells if cell.status == "failed"]
         attempts = tuple(self._attempt(cell.key, "failed", cell.error) for cell in failed)
         self.store.commit(
@@ -180,10 +183,8 @@ class _Coordinator:
             self.ended[cell.status] += 1
         if isinstance(item, Training):
             self._trained(item, bundle)
-        elif isinstance(item, Measuring):
-            self._measured(item, {finding.key for finding in bundle.findings})
         else:
-            self.backlog.see(bundle.seen)
+            self._measured(item, {finding.key for finding in bundle.findings})
 
     def _trained(self, item: Training, bundle: Bundle) -> None:
         """Go on with what has not ended, measure what has."""
@@ -201,11 +202,9 @@ class _Coordinator:
             self._lost(Training(silent, item.tier, item.work), "the worker's answer left it out")
 
     def _measured(self, item: Measuring, found: set[str]) -> None:
-        silent = tuple(key for key in item.findings if key not in found)
-        if silent:
-            owners = {self.demand.findings[key] for key in silent}
-            cells = tuple(cell for cell in item.cells if cell.key in owners)
-            self._lost(Measuring(cells, silent), "the worker's answer left it out")
+        silent = item.left(found)
+        if silent.cells:
+            self._lost(silent, "the worker's answer left it out")
 
     def _lost(self, item: Item, why: str) -> None:
         """Halve what was lost; what cannot be halved is tried again, and then given up as lost."""

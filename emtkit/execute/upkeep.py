@@ -233,14 +233,19 @@ def _mend(copy: Path) -> None:
     schema, may stand in for a lost one. What the other pages say is not believed before its seal
     and digest are checked.
     """
-    pages = -(-copy.stat().st_size // _schema.PAGE_BYTES)
     fresh = copy.with_name("fresh.sqlite")
     with closing(_plain(fresh)) as connection:
         _schema.create(connection)
-    first = fresh.read_bytes()[: _schema.PAGE_BYTES]
+    empty = fresh.read_bytes()
+    first, size = empty[: _schema.PAGE_BYTES], copy.stat().st_size
+    pages = max(-(-size // _schema.PAGE_BYTES), len(empty) // _schema.PAGE_BYTES)
+    whole = size // _schema.PAGE_BYTES * _schema.PAGE_BYTES
     with copy.open("r+b") as file:
         file.truncate(pages * _schema.PAGE_BYTES)
         file.write(first[:28] + pages.to_bytes(4, "big") + first[32:])
+        if whole < len(empty):  # cut before the tables' first pages: those of empty tables will do
+            file.seek(max(whole, _schema.PAGE_BYTES))
+            file.write(empty[max(whole, _schema.PAGE_BYTES) :])
 
 
 def _copy_rows(table: str, source: sqlite3.Connection, target: sqlite3.Connection) -> None:

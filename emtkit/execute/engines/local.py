@@ -1,4 +1,4 @@
-"""The engine of this machine: spawned worker processes, one thread each.
+"""The engine of this machine: worker processes, one thread each.
 
 A worker that dies, hangs or takes too much memory is replaced and its job is reported lost; the
 others go on. Messages are bytes (JSON and safetensors) over a pipe.

@@ -255,7 +255,11 @@ def list_plugins(family: str | None, as_json: bool) -> int:
     from emtkit.plugin.registry import Registry
 
     found = listing(Registry.installed(), family)
-    click.echo(json.dumps(found, indent=2) if as_json else listing_text(found))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return 0
+    for line in listing_text(found).splitlines():
+        click.secho(line, fg="red" if line.startswith("BROKEN") else None)
     return 0
 
 

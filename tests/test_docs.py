@@ -114,7 +114,7 @@ def follow(train: bool) -> int:
 
 def test_the_guide_up_to_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert follow(train=False) == 6
+    assert follow(train=False) == 5
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ import distributed
 from emtkit.errors import EmtkitError, StoreError
 from emtkit.execute._codec import decode
 from emtkit.execute.engines import _cluster, _remote
-from emtkit.execute.engines.engine import Engine, Outcome
+from emtkit.execute.engines.engine import TIMEOUT, Engine, Outcome
 
 LOOK_SECONDS = 0.5
 FETCH_SECONDS = 60.0
@@ -62,7 +62,7 @@ class DaskEngine(Engine):
         *,
         workers: int = 1,
         files: Sequence[Path] = (),
-        timeout: float | None = None,
+        timeout: float | None = TIMEOUT,
         memory: int | None = None,
         needed: Collection[str] | None = None,
         patience: float = 60.0,

@@ -107,27 +107,29 @@ def go(rows, path, at, monitor=None, **options):
 class Killer(Monitor):
     """Kills a worker now and then, and starts another in its place."""
 
-    def __init__(self, cluster: Cluster, kills: int) -> None:
-        self.cluster, self.kills, self.chance = cluster, kills, random.Random(2)
+    def __init__(self, cluster: Cluster, engine, kills: int) -> None:
+        self.cluster, self.engine = cluster, engine
+        self.kills, self.chance = kills, random.Random(2)
         self.done = 0
-        self.next = time.monotonic() + 0.5
 
     def update(self, counts, last) -> None:
-        if last or self.done >= self.kills or time.monotonic() < self.next:
+        both = len(self.engine._free) + len(self.engine._flying) >= 2
+        if last or self.done >= self.kills or not both:
             return
+        time.sleep(self.chance.uniform(0.0, 0.5))
         victim = self.cluster.workers.pop(0)
         victim.send_signal(signal.SIGKILL)
         self.cluster.start_worker()
         self.done += 1
-        self.next = time.monotonic() + self.chance.uniform(1.0, 4.0)
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_workers_of_a_cluster_lose_nothing(cluster, tmp_path, kills):
     rows = [*study(4, 150 * kills), row(mishap_cell(0, "kill", 0.2))][: 6 if kills == 1 else 7]
     path, whole = tmp_path / "s.sqlite", tmp_path / "whole.sqlite"
-    killer = Killer(cluster, kills)
-    found = go(rows, path, engine(cluster), killer, segment=0.1, retry=kills)
+    at = engine(cluster)
+    killer = Killer(cluster, at, kills)
+    found = go(rows, path, at, killer, segment=0.1, retry=kills)
     assert killer.done == kills
     assert (found.expected, found.failed) == (len(rows), 0)
     assert found.lost == (kills > 1)  # the poison cell, and no other

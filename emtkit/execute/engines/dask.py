@@ -213,8 +213,10 @@ class DaskEngine(Engine):
                     self._refuse(worker, found)
                 else:
                     self._free.add(worker)
-            elif future.status == "error":
-                self._refuse(worker, [f"emtkit does not run there: {future.exception()}"])
+            elif future.status == "error" and not isinstance(
+                error := future.exception(timeout=FETCH_SECONDS), distributed.KilledWorker
+            ):
+                self._refuse(worker, [f"emtkit does not run there: {error}"])
 
     def _refuse(self, worker: str, why: list[str]) -> None:
         self.refused[worker] = why

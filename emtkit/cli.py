@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emtkit import __version__
+from emtkit.cli_authors import AUTHORS_COMMANDS, plugin_names
 from emtkit.cli_engine import Limits, Percent, opened_engine, print_audit
 from emtkit.cli_store import gc, merge, verify
 from emtkit.errors import EmtkitError
@@ -168,7 +169,27 @@ def plan(
     with session.read() as opened:
         for line in overview(session.plan, opened, jobs or _cores()):
             click.echo(line)
+    for warning in session.warnings():
+        click.echo(f"warning: {warning}", err=True)
     return 0
+
+
+@cli.command()
+@study_argument
+@store_option
+def watch(study: Path, store: Path | None) -> int:
+    """Show how a run of a study gets on, from another terminal, until it ends."""
+    from emtkit.execute.progress import follow
+    from emtkit.places import STORE
+
+    with _monitor(False, None) as monitor:
+        last = follow(store or STORE, study.stem, monitor)
+    if last.state == "running":
+        click.echo("nothing was heard of the run for a while; it was killed, or hangs", err=True)
+    elif last.state == "stopped":
+        click.echo("the run was stopped; `emtkit run` goes on from what is stored", err=True)
+    lacking = last.counts.get("failed", 0) + last.counts.get("lost", 0)
+    return 0 if last.state == "done" and not lacking else 1
 
 
 @cli.command()
@@ -282,7 +303,7 @@ def list_plugins(family: str | None, as_json: bool) -> int:
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", shell_complete=plugin_names)
 def show(name: str) -> int:
     """Show one plugin: what it is, its equations, its parameters, its references."""
     from emtkit.plugin.describe import description
@@ -292,7 +313,7 @@ def show(name: str) -> int:
     return 0
 
 
-for command in (verify, merge, gc):
+for command in (verify, merge, gc, *AUTHORS_COMMANDS):
     cli.add_command(command)
 
 

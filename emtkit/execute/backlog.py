@@ -159,7 +159,7 @@ class Backlog:
             self._stack.update({cell.key: stack.key for cell in stack.cells})
             for name, members in _by_tier(stack, begun_in).items():
                 ordered = tuple(sorted(members, key=lambda cell: (cell.seed, cell.key)))
-                whole = Stack(stack.key, ordered, name, stack.work)
+                whole = replace(stack, cells=ordered, tier=name)
                 pieces = split(whole, self._workers, STACK_ROWS)
                 parts += [Training(p.cells, p.tier, p.work * len(p.cells)) for p in pieces]
         self._training = deque(sorted(parts, key=lambda part: -part.work))

@@ -75,6 +75,11 @@ class DrawnTable:
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        from emtkit.report.formats import to_html  # which reads tables
+
+        return to_html(self)
+
 
 def draw_table(evidence: Evidence, spec: Table) -> DrawnTable:
     """The table that `spec` asks for.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -28,12 +28,19 @@ TIERS: tuple[type[Tier], ...] = (NativeTier, VmapTier, LoopTier)
 
 @dataclass(frozen=True)
 class Stack:
-    """Cells that train as one program. `work` is about how many multiplications one row needs."""
+    """Cells that train as one program, on sequences of at most `length` steps."""
 
     key: str
     cells: tuple[Cell, ...]
     tier: str
-    work: float
+    length: int
+    parameters: int
+
+    @property
+    def work(self) -> float:
+        """About how many multiplications one row needs."""
+        training = self.cells[0].training
+        return float(training.steps * training.batch * self.length * max(self.parameters, 1))
 
 
 @dataclass(frozen=True)
@@ -89,9 +96,9 @@ def group(
         seen[key] = known[pair]
     stacks = []
     for key, members in found.items():
-        shape, training = seen[key], members[0].training
-        work = training.steps * training.batch * shape.steps * max(shape.parameters, 1)
-        stacks.append(Stack(key, tuple(members), tier or shape.tier, float(work)))
+        shape = seen[key]
+        used = tier or shape.tier
+        stacks.append(Stack(key, tuple(members), used, shape.steps, shape.parameters))
     return sorted(stacks, key=lambda entry: -entry.work * len(entry.cells))
 
 
@@ -99,10 +106,7 @@ def split(stack: Stack, workers: int, most: int) -> list[Stack]:
     """Parts of about equal size: at least one per worker while rows last, at most `most` rows."""
     parts = max(min(workers, len(stack.cells) // 2), -(-len(stack.cells) // most), 1)
     edges = [round(part * len(stack.cells) / parts) for part in range(parts + 1)]
-    return [
-        Stack(stack.key, stack.cells[low:high], stack.tier, stack.work)
-        for low, high in pairwise(edges)
-    ]
+    return [replace(stack, cells=stack.cells[low:high]) for low, high in pairwise(edges)]
 
 
 def tier_named(name: str) -> Tier:

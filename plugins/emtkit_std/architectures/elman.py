@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar, cast
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
+from emtkit import Recognised, RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
 from emtkit_std._facts import PulseCircuit
 from emtkit_std._recurrence import activated, to_array
+from emtkit_std._torch_cells import torch_cell
 
 F = TypeVar("F")
 
@@ -50,6 +52,12 @@ class Elman(RecurrentModel):
             nn.init.normal_(self.W_hh, std=1.0 / math.sqrt(hidden))
         elif init == "orthogonal":
             nn.init.orthogonal_(self.W_hh)
+
+    @classmethod
+    def recognise(cls, weights: Mapping[str, Tensor]) -> Recognised | None:
+        """`nn.RNN` of one layer with a linear readout; its nonlinearity is not in its weights."""
+        cell = torch_cell(weights, gates=1)
+        return None if cell is None else cell.recognised({"b": cell.both_biases})
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """sigma(W_hh h + W_uh u + b) (B H)."""

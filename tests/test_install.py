@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -37,7 +38,9 @@ def fresh(tmp_path_factory):
 
 
 def _call(command, **how):
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **how)
+    # What is tested is the wheel: no path of this checkout may reach it.
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean, **how)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -50,23 +53,14 @@ def test_the_wheel_has_code_and_templates_and_nothing_else(fresh):
 
 
 def test_the_wheel_lists_its_plugins(fresh, tmp_path):
-    code = "from emtkit.cli import main; import sys; sys.argv = ['emtkit', 'list']; main()"
-    listed = _call([str(fresh), "-c", code], cwd=tmp_path)
+    listed = _call([str(fresh), "-m", "emtkit", "list"], cwd=tmp_path)
     assert "k_delay" in listed
     assert "BROKEN" not in listed
 
 
 def test_the_wheel_runs_a_study(fresh, tmp_path):
     (tmp_path / "tiny.yaml").write_text(STUDY)
-    code = (
-        "import sys\n"
-        "from emtkit.cli import main\n"
-        "if __name__ == '__main__':\n"
-        "    sys.argv = ['emtkit', 'run', 'tiny.yaml', '-j', '1']\n"
-        "    main()\n"
-    )
-    (tmp_path / "go.py").write_text(code)
-    said = _call([str(fresh), "go.py"], cwd=tmp_path)
+    said = _call([str(fresh), "-m", "emtkit", "run", "tiny.yaml", "-j", "1"], cwd=tmp_path)
     assert "2 cells = 2 done + 0 failed + 0 lost + 0 not applicable" in said
     assert (tmp_path / "results" / "tiny" / "report.html").exists()
     where = _call([str(fresh), "-c", "import emtkit; print(emtkit.__file__)"], cwd=tmp_path)

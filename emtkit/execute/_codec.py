@@ -19,9 +19,10 @@ from emtkit.execute.records import (
     CellState,
     FindingResult,
     Scalar,
+    Seen,
 )
 
-R = TypeVar("R", CellResult, FindingResult, CellState, Attempt)
+R = TypeVar("R", CellResult, FindingResult, CellState, Attempt, Seen)
 
 _MAGIC = b"emtkit-bundle-1\n"
 
@@ -64,6 +65,7 @@ def decode(data: bytes) -> Bundle:
             findings=tuple(_record(FindingResult, plain, blobs) for plain in head["findings"]),
             states=tuple(_record(CellState, plain, blobs) for plain in head["states"]),
             attempts=tuple(_record(Attempt, plain, blobs) for plain in head["attempts"]),
+            seen=tuple(_record(Seen, plain, blobs) for plain in head["seen"]),
         )
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise StoreError(f"a message from a worker cannot be read: {error}") from error
@@ -118,9 +120,6 @@ def seal(parts: Sequence[object]) -> bytes:
     return hashlib.sha256(repr(tuple(parts)).encode("utf-8", "backslashreplace")).digest()[:16]
 
 
-# -- messages --------------------------------------------------------------------------------------
-
-
 def _flat(record: object, blobs: list[bytes]) -> dict[str, Any]:
     """A record as plain values; bytes move to `blobs` and leave their number behind."""
 
@@ -169,9 +168,6 @@ def _cut(data: bytes, start: int, sizes: Sequence[int]) -> list[bytes]:
         blobs.append(data[start : start + size])
         start += size
     return blobs
-
-
-# -- scalars ---------------------------------------------------------------------------------------
 
 
 def plain(name: str, value: object) -> Any:

@@ -13,10 +13,10 @@ from torch import Tensor
 from emtkit.errors import NotApplicable
 from emtkit.execute._codec import encode
 from emtkit.execute.content import pack
-from emtkit.execute.jobs import MeasureJob, Subjects, TrainJob, decode
+from emtkit.execute.jobs import LookJob, MeasureJob, Subjects, TrainJob, decode
 from emtkit.execute.measure import measure
 from emtkit.execute.provenance import provenance, sources
-from emtkit.execute.records import Bundle, CellResult, CellState, FindingResult, identity_of
+from emtkit.execute.records import Bundle, CellResult, CellState, FindingResult, Seen, identity_of
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.registry import Registry
 from emtkit.study.cells import Cell, Measure
@@ -25,7 +25,7 @@ from emtkit.train.evaluate import judge
 from emtkit.train.rows import RowState
 from emtkit.train.segment import Trainer, final_loss
 from emtkit.train.stacked import flatten, stack
-from emtkit.train.stacks import tier_named
+from emtkit.train.stacks import look, tier_named
 
 
 class Work:
@@ -37,6 +37,9 @@ class Work:
     def do(self, data: bytes) -> Bundle:
         """Do one job. What a plugin raises becomes the failure of its cell, never more."""
         job = decode(data)
+        if isinstance(job, LookJob):
+            shapes = [look(cell, self.registry) for cell in job.cells]
+            return Bundle(seen=tuple(Seen(**vars(shape)) for shape in shapes))
         if isinstance(job, MeasureJob):
             return self._measure(job)
         return self._train(job)
@@ -99,9 +102,14 @@ class Work:
     def _ended(self, cell: Cell, trainer: Trainer, at: int, seconds: float) -> CellResult:
         row, model = trainer.rows[at], trainer.models[at]
         diverged = row.end == "diverged"
-        scalars: dict[str, float] = {"loss": final_loss(row), "steps": row.iteration}
+        scalars: dict[str, float] = {
+            "loss": final_loss(row),
+            "steps": row.iteration,
+            "parameters": row.parameters.numel(),
+        }
         reasons = {} if row.iteration else {"loss": "not trained (steps: 0)"}
         if cell.training.solved is not None:
+            scalars["solved"] = row.solved_at is not None
             scalars["solved_at"] = float("nan") if row.solved_at is None else row.solved_at
             if row.solved_at is None:
                 reasons["solved_at"] = f"not solved within {row.iteration} iterations"
@@ -134,7 +142,7 @@ class Work:
             status="done",
             weights=_weights(model, flatten(model)),
             history=pack({}, {}),
-            scalars={"loss": float("nan"), "steps": 0},
+            scalars={"loss": float("nan"), "steps": 0, "parameters": flatten(model).numel()},
             reasons={"loss": "constructed: there is nothing to train"},
             tier="constructed",
             seconds=time.monotonic() - begun,

@@ -13,8 +13,16 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "emtkit.errors": ["EmtkitError", "NotApplicable", "PluginError", "StoreError", "StudyError"],
+    "emtkit.execute.foreign": ["analyze"],
+    "emtkit.notebook": ["load", "run"],
     "emtkit.plugin.analysis": ["Analysis", "Control", "Findings", "History", "Subject"],
-    "emtkit.plugin.architecture": ["RecurrentModel", "SequenceModel", "SimpleRecurrence", "Trace"],
+    "emtkit.plugin.architecture": [
+        "Recognised",
+        "RecurrentModel",
+        "SequenceModel",
+        "SimpleRecurrence",
+        "Trace",
+    ],
     "emtkit.plugin.hookspecs": ["hookimpl"],
     "emtkit.plugin.registry": ["Registry"],
     "emtkit.plugin.stream": ["Stream"],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emtkit.errors import EmtkitError, did_you_mean
+from emtkit.places import RESULTS, STORE
 from emtkit.plugin.registry import Registry
 from emtkit.study.plan import Plan, plan_study
 from emtkit.study.select import select
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from emtkit.execute.audit import Audit
     from emtkit.execute.engines.engine import Engine
     from emtkit.execute.monitor import Monitor
     from emtkit.execute.records import Content
@@ -30,11 +32,8 @@ if TYPE_CHECKING:
     from emtkit.report.table import DrawnTable
     from emtkit.study.views import Figure
 
-STORE = Path("results/emtkit.sqlite")
-RESULTS = Path("results")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Session:
     """A planned study and the store that holds its results.
 
@@ -44,6 +43,15 @@ class Session:
     plan: Plan
     store: Path
     source: str
+
+    def __repr__(self) -> str:
+        return f"Session({self.name}: {len(self.plan.cells)} cells, store {self.store})"
+
+    def _repr_html_(self) -> str:
+        from emtkit.report.summary import summary_html
+
+        question, verdicts = self.plan.study.question, self.verdicts()
+        return summary_html(self.name, question, self.evidence, verdicts, str(self.store))
 
     @property
     def name(self) -> str:
@@ -67,11 +75,23 @@ class Session:
             StoreError: another run writes to the store, or it is damaged.
             EmtkitError: too many cells failed, or one has no result at the end.
         """
+        from emtkit.execute.progress import Recorded
         from emtkit.execute.run import run
         from emtkit.execute.store import Store
 
         with Store.open(self.store, writer=True) as store:
-            return run(self.plan.rows, self.registry, store, engine, monitor, options)
+            recorded = Recorded(store, self.name, monitor)
+            try:
+                return run(self.plan.rows, self.registry, store, engine, recorded, options)
+            finally:
+                recorded.close()
+
+    def audit(self, engine: Engine, monitor: Monitor, share: float) -> Audit:
+        """Train a share of the stored networks again, and compare every byte."""
+        from emtkit.execute.audit import audit
+
+        with self.read() as store:
+            return audit(self.plan.rows, self.registry, store, engine, monitor, share)
 
     def read(self) -> Store:
         """The store, for reading; an empty one where none was written yet."""
@@ -122,6 +142,24 @@ class Session:
         from emtkit.report.claims import judge
 
         return judge(self.evidence, tuple(self.plan.study.claims.values()))
+
+    def report(self) -> Path:
+        """Write the report page with its tables and figures, as `emtkit report` does."""
+        from emtkit.publish import write_report
+
+        return write_report(self)[0]
+
+    def warnings(self) -> list[str]:
+        """What cannot come out well however the networks turn out; known before any is trained."""
+        from emtkit.execute.store import Store
+        from emtkit.report.evidence import Evidence
+        from emtkit.report.frame import results
+        from emtkit.report.reach import unreachable
+
+        with Store.empty() as store:
+            planned = results(self.plan.rows, store)
+        claims = tuple(self.plan.study.claims.values())
+        return list(unreachable(Evidence(planned.frame, planned.reasons), claims))
 
     def model(self, cell: str) -> SequenceModel:
         """The trained network of a cell, ready to use; a cell may be named by its first letters."""
@@ -193,13 +231,16 @@ def open_session(
     store: Path | None = None,
     only: str | None = None,
     seeds: str | None = None,
+    plugins: bool = True,
 ) -> Session:
     """Plan a study, given as a file or as a dict, beside its store.
+
+    Without `plugins` the study's own plugin files are not run, and what they hold is unknown.
 
     Raises:
         StudyError: every mistake of the study, together.
     """
-    plan = plan_study(source)
+    plan = plan_study(source, None if plugins else Registry.installed())
     if only or seeds:
         plan = select(plan, only, seeds)
     shown = plan.study.name if isinstance(source, Mapping) else str(source)

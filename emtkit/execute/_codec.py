@@ -19,9 +19,10 @@ from emtkit.execute.records import (
     CellState,
     FindingResult,
     Scalar,
+    Seen,
 )
 
-R = TypeVar("R", CellResult, FindingResult, CellState, Attempt)
+R = TypeVar("R", CellResult, FindingResult, CellState, Attempt, Seen)
 
 _MAGIC = b"emtkit-bundle-1\n"
 
@@ -64,6 +65,7 @@ def decode(data: bytes) -> Bundle:
             findings=tuple(_record(FindingResult, plain, blobs) for plain in head["findings"]),
             states=tuple(_record(CellState, plain, blobs) for plain in head["states"]),
             attempts=tuple(_record(Attempt, plain, blobs) for plain in head["attempts"]),
+            seen=tuple(_record(Seen, plain, blobs) for plain in head["seen"]),
         )
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise StoreError(f"a message from a worker cannot be read: {error}") from error

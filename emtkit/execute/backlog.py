@@ -1,22 +1,38 @@
-"""What waits for a worker: stacks to train, the longest first, and networks to measure."""
+"""What waits for a worker: pairs to look at, stacks to train, the longest first, and networks to
+measure.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from emtkit.execute.content import pack
 from emtkit.execute.demand import Demand
-from emtkit.execute.jobs import MeasureJob, Subjects, TrainJob
+from emtkit.execute.jobs import LookJob, MeasureJob, Subjects, TrainJob
+from emtkit.execute.records import Seen
 from emtkit.execute.store import Store
 from emtkit.plugin.registry import Registry
 from emtkit.study.cells import Cell, Judgement, Measure, digest
-from emtkit.train.stacks import Stack, group, split, tier_named
+from emtkit.train.stacks import Shape, Stack, group, pair_of, split, tier_named
+from emtkit.train.vmap import VmapTier
 
 STACK_ROWS = 64
 MEASURE_CELLS = 8
 CONSTRUCT_CELLS = 32
+
+
+@dataclass(frozen=True)
+class Looking:
+    """One cell of a pair of task and architecture, to learn how the cells of that pair stack."""
+
+    cells: tuple[Cell]
+
+    def halves(self) -> tuple[Looking, ...]:
+        """None: one look at a time, so that none is blamed for another."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -38,67 +54,115 @@ class Training:
 
 @dataclass(frozen=True)
 class Measuring:
-    """Cells of one shape, and the keys of what is to be found out of them."""
+    """Cells of one shape, and of each the keys of what is to be found out of it."""
 
     cells: tuple[Cell, ...]
-    findings: tuple[str, ...]
+    asked: tuple[tuple[str, ...], ...]
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Every key that is asked for."""
+        return tuple(key for keys in self.asked for key in keys)
 
     def halves(self) -> tuple[Measuring, ...]:
         """Halved by cells, a cell alone by what is asked of it; nothing where that is one thing."""
         middle = len(self.cells) // 2
         if middle:
-            parts = (self.cells[:middle], self.cells[middle:])
-            return tuple(replace(self, cells=part) for part in parts)
-        middle = len(self.findings) // 2
-        if not middle:
-            return ()
-        keys = (self.findings[:middle], self.findings[middle:])
-        return tuple(replace(self, findings=part) for part in keys)
+            first = Measuring(self.cells[:middle], self.asked[:middle])
+            return (first, Measuring(self.cells[middle:], self.asked[middle:]))
+        (keys,) = self.asked
+        middle = len(keys) // 2
+        parts = (keys[:middle], keys[middle:]) if middle else ()
+        return tuple(Measuring(self.cells, (part,)) for part in parts)
+
+    def left(self, found: Collection[str]) -> Measuring:
+        """What of it was not found."""
+        pairs = [
+            (cell, tuple(key for key in keys if key not in found))
+            for cell, keys in zip(self.cells, self.asked, strict=True)
+        ]
+        return Measuring(
+            tuple(cell for cell, keys in pairs if keys), tuple(keys for _, keys in pairs if keys)
+        )
 
 
-Item = Training | Measuring
+Item = Looking | Training | Measuring
 
 
 class Backlog:
-    """Two queues; training goes first, since measuring waits for it."""
+    """What goes first: looking, since packing waits for it; training, since measuring does."""
 
-    def __init__(self, demand: Demand, registry: Registry, store: Store) -> None:
+    def __init__(
+        self, demand: Demand, registry: Registry, store: Store, workers: int, tier: str | None
+    ) -> None:
         self._demand, self._registry, self._store = demand, registry, store
+        self._workers, self._tier = workers, tier
+        self._looking: deque[Looking] = deque()
         self._training: deque[Training] = deque()
         self._measuring: deque[Measuring] = deque()
-        self._shape: dict[str, str] = {}
+        self._unseen: dict[str, list[Cell]] = {}
+        self._shapes: dict[str, Shape] = {}
+        self._stack: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return len(self._training) + len(self._measuring)
+        return len(self._looking) + len(self._training) + len(self._measuring)
+
+    @property
+    def looks(self) -> int:
+        """How many looks wait."""
+        return len(self._looking)
 
     def take(self) -> Item:
         """What is to be done next."""
+        if self._looking:
+            return self._looking.popleft()
         return self._training.popleft() if self._training else self._measuring.popleft()
 
     def again(self, item: Item, *, first: bool = False) -> None:
         """Put an item back, at the end or (`first`) at the front of its queue."""
-        queue: deque[Training] | deque[Measuring]
-        queue = self._training if isinstance(item, Training) else self._measuring
+        queue: deque[Any] = self._measuring
+        if isinstance(item, Looking):
+            queue = self._looking
+        elif isinstance(item, Training):
+            queue = self._training
         if first:
-            queue.appendleft(item)  # type: ignore[arg-type]
+            queue.appendleft(item)
         else:
-            queue.append(item)  # type: ignore[arg-type]
+            queue.append(item)
 
-    def train(self, cells: Sequence[Cell], workers: int, tier: str | None) -> None:
-        """Queue the cells as stacks; one that is under way goes on in the tier it began with."""
+    def train(self, cells: Sequence[Cell]) -> None:
+        """Queue cells that have no result yet. Those that train are looked at first."""
+        plain = [cell for cell in cells if not cell.trains or cell.training.steps == 0]
+        tier = self._tier or VmapTier.name
+        self._training.extend(Training(part, tier, 0.0) for part in _chunks(plain, CONSTRUCT_CELLS))
+        for cell in cells:
+            if cell.trains and cell.training.steps:
+                self._unseen.setdefault(pair_of(cell), []).append(cell)
+        self._looking.extend(Looking((members[0],)) for members in self._unseen.values())
+
+    def see(self, seen: Iterable[Seen]) -> None:
+        """Note what a worker saw."""
+        self._shapes.update({found.pair: Shape(**vars(found)) for found in seen})
+
+    def give_up(self, cell: Cell) -> list[Cell]:
+        """All cells of a pair that no worker survives looking at; they wait no more."""
+        return self._unseen.pop(pair_of(cell), [])
+
+    def stack(self) -> None:
+        """Queue what was seen as stacks; a cell under way goes on in the tier it began with."""
+        pairs = [pair for pair in self._unseen if pair in self._shapes]
+        cells = [cell for pair in pairs for cell in self._unseen.pop(pair)]
         metas = self._store.state_metas(cell.key for cell in cells)
         begun_in = {key: str(meta["tier"]) for key, meta in metas.items()}
-        parts: list[Training] = []
-        for stack in group(cells, self._registry, tier):
-            self._shape.update({cell.key: stack.key for cell in stack.cells})
+        parts = list(self._training)
+        for stack in group(cells, self._registry, self._tier, self._shapes):
+            self._stack.update({cell.key: stack.key for cell in stack.cells})
             for name, members in _by_tier(stack, begun_in).items():
                 ordered = tuple(sorted(members, key=lambda cell: (cell.seed, cell.key)))
-                whole = Stack(stack.key, ordered, name, stack.work)
-                pieces = split(whole, workers, STACK_ROWS)
+                whole = replace(stack, cells=ordered, tier=name)
+                pieces = split(whole, self._workers, STACK_ROWS)
                 parts += [Training(p.cells, p.tier, p.work * len(p.cells)) for p in pieces]
-        plain = [cell for cell in cells if not cell.trains or cell.training.steps == 0]
-        parts += [Training(part, tier or "vmap", 0.0) for part in _chunks(plain, CONSTRUCT_CELLS)]
-        self._training.extend(sorted(parts, key=lambda part: -part.work))
+        self._training = deque(sorted(parts, key=lambda part: -part.work))
 
     def measure(self, cells: Iterable[Cell], known: set[str]) -> None:
         """Queue the cells that have something left to find, in chunks of one shape."""
@@ -108,12 +172,13 @@ class Backlog:
                 by_shape.setdefault(self._look(cell), []).append(cell)
         for alike in by_shape.values():
             for part in _chunks(alike, MEASURE_CELLS):
-                keys = [key for cell in part for key in self._demand.of_cell(cell.key)]
-                left = tuple(key for key in keys if key not in known)
-                self._measuring.append(Measuring(part, left))
+                asked = tuple(self._demand.of_cell(cell.key) for cell in part)
+                self._measuring.append(Measuring(part, asked).left(known))
 
     def job(self, item: Item, segment: float) -> bytes:
         """The message that asks a worker for `item`, with all that it needs from the store."""
+        if isinstance(item, Looking):
+            return LookJob(item.cells).encode()
         if isinstance(item, Training):
             states = self._store.states_of(cell.key for cell in item.cells)
             held = {key: state.data for key, state in states.items()}
@@ -125,7 +190,7 @@ class Backlog:
 
     def _look(self, cell: Cell) -> str:
         """What cells must share to be judged as one stack."""
-        shape = self._shape.get(cell.key) or digest(
+        shape = self._stack.get(cell.key) or digest(
             [cell.architecture.identity(), cell.task.identity(), cell.training.dtype]
         )
         asked = [

@@ -110,7 +110,8 @@ def tensors_of(blob: bytes) -> dict[str, Array]:
 
 def _put(array: Array, place: str, owner: str, tensors: dict[str, Array]) -> str:
     """Lay an array among the tensors; the answer says how to read it back."""
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    # In C order: safetensors writes the memory of a strided array as if it had none.
+    array = array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
     kind = array.dtype.str[1:]
     if kind in _COMPLEX:
         parts = [array.real, array.imag]

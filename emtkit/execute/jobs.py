@@ -1,4 +1,4 @@
-"""What a worker is asked to do: train cells for a while, or measure trained ones; as bytes."""
+"""What a worker is asked: look at cells, train them for a while, or measure them; as bytes."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ class TrainJob:
             "states": list(self.states),
         }
         return _join(head, list(self.states.values()))
+
+
+@dataclass(frozen=True)
+class LookJob:
+    """Cells of different pairs of task and architecture, to be looked at: how do they stack?"""
+
+    cells: tuple[Cell, ...]
+
+    def encode(self) -> bytes:
+        """The job as bytes."""
+        return _join({"kind": "look", "cells": [_cell(cell) for cell in self.cells]}, [])
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,7 @@ class MeasureJob:
         return _join({"kind": "measure", "subjects": subjects}, blobs)
 
 
-Job = TrainJob | MeasureJob
+Job = LookJob | TrainJob | MeasureJob
 
 
 def decode(data: bytes) -> Job:
@@ -94,6 +105,8 @@ def decode(data: bytes) -> Job:
     for size in head["sizes"]:
         blobs.append(data[end : end + size])
         end += size
+    if head["kind"] == "look":
+        return LookJob(tuple(_read_cell(plain) for plain in head["cells"]))
     if head["kind"] == "train":
         cells = tuple(_read_cell(plain) for plain in head["cells"])
         states = dict(zip(head["states"], blobs, strict=True))

@@ -33,6 +33,11 @@ class Counts:
         total = self.cells + self.findings
         return 1.0 if not total else (self.cells_done + self.findings_done) / total
 
+    @property
+    def seconds_left(self) -> float | None:
+        """A guess by what is done; None before anything is."""
+        return self.seconds * (1 - self.share) / self.share if self.share > 0 else None
+
 
 class Monitor(ABC):
     """Told of every change; must be quick, and must not raise."""
@@ -65,8 +70,8 @@ class Lines(Monitor):
         if now < self._next and not last:
             return
         self._next = now + self._every
-        left = counts.seconds * (1 - counts.share) / counts.share if counts.share > 0 else 0.0
-        tail = "" if last else f", about {left:.0f} s left"
+        left = counts.seconds_left
+        tail = "" if last or left is None else f", about {left:.0f} s left"
         print(
             f"{counts.cells_done}/{counts.cells} cells ({counts.stored} stored, "
             f"{counts.failed} failed, {counts.lost} lost), "
@@ -109,9 +114,10 @@ class Bars(Monitor):
 
     def update(self, counts: Counts, last: bool) -> None:
         """Move both bars."""
-        left = counts.seconds * (1 - counts.share) / counts.share if counts.share > 0 else 0.0
         rate = counts.trained / counts.seconds if counts.seconds > 0 else 0.0
-        note = f"{rate:.1f}/s, {counts.failed} failed, {counts.seconds:.0f} s, {left:.0f} s left"
+        note = f"{rate:.1f}/s, {counts.failed} failed, {counts.seconds:.0f} s"
+        if not last and counts.seconds_left is not None:
+            note += f", {counts.seconds_left:.0f} s left"
         self._bars.update(self._cells, completed=counts.cells_done, total=counts.cells, note=note)
         self._bars.update(self._findings, completed=counts.findings_done, total=counts.findings)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from emtkit.execute.estimate import duration_text, seconds
 from emtkit.execute.store import Store
 from emtkit.study.plan import Plan
 from emtkit.train.stacks import group
@@ -31,7 +32,14 @@ def overview(plan: Plan, store: Store, workers: int) -> Iterator[str]:
         first = stack.cells[0]
         yield (
             f"  {len(stack.cells)} x {first.architecture.name} on {first.task.name}, "
-            f"{first.training.steps} iterations of {first.training.batch}, tier {stack.tier}"
+            f"{first.training.steps} iterations of {first.training.batch}, tier {stack.tier}, "
+            f"about {duration_text(seconds(stack))}"
+        )
+    if stacks:
+        whole = sum(seconds(stack) for stack in stacks) / min(workers, training)
+        yield (
+            f"estimate: about {duration_text(whole)} of training on {workers} workers "
+            "(from sizes, at nominal rates; nothing was timed)"
         )
     if len(pending) > training:
         yield f"to construct: {len(pending) - training} cells (nothing to train)"

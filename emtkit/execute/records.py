@@ -86,6 +86,20 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a worker saw of a pair of task and architecture: the shape by which cells are stacked.
+
+    Not stored: it says how to pack, not what comes out.
+    """
+
+    pair: str
+    shapes: str
+    parameters: int
+    steps: int
+    tier: str
+
+
+@dataclass(frozen=True)
 class Bundle:
     """Results that belong together: one message from a worker, one transaction of the store."""
 
@@ -93,6 +107,7 @@ class Bundle:
     findings: tuple[FindingResult, ...] = ()
     states: tuple[CellState, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True)

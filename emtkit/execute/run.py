@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emtkit.errors import EmtkitError
-from emtkit.execute.backlog import Backlog, Item, Training
+from emtkit.execute.backlog import Backlog, Item, Looking, Measuring, Training
 from emtkit.execute.coverage import Coverage, coverage
 from emtkit.execute.demand import Demand
 from emtkit.execute.engines.engine import Engine, Outcome
@@ -31,6 +31,9 @@ from emtkit.plugin.registry import Registry
 from emtkit.study.cells import Cell, Row
 
 __all__ = ["Coverage", "Options", "TooManyFailures", "coverage", "run"]
+
+
+LOOK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class _Coordinator:
         self.demand, self.registry, self.store = demand, registry, store
         self.engine, self.monitor, self.options = engine, monitor, options
         self.begun = time.monotonic()
-        self.backlog = Backlog(demand, registry, store)
+        self.backlog = Backlog(demand, registry, store, engine.workers, options.tier)
         self.known = {
             key for key, found in store.findings_of(demand.findings).items() if self._stands(found)
         }
@@ -104,10 +107,10 @@ class _Coordinator:
         self._queue()
         self._tell(last=False)
         while len(self.backlog) or self.flying:
-            while len(self.backlog) and self.engine.idle:
-                self._submit()
+            self._submit()
             for outcome in self.engine.wait(1.0):
                 self._receive(outcome)
+            self._stack_what_was_seen()
             self._tell(last=False)
             self._give_up_if_hopeless()
         self._tell(last=True)
@@ -127,7 +130,7 @@ class _Coordinator:
                 self.stored[key] = known
         pending = [cell for key, cell in self.demand.cells.items() if key not in self.stored]
         self._forget_states_of_other_sources(pending)
-        self.backlog.train(pending, self.engine.workers, self.options.tier)
+        self.backlog.train(pending)
         done = (key for key, known in self.stored.items() if known.status == "done")
         self.backlog.measure((self.demand.cells[key] for key in done), self.known)
 
@@ -142,10 +145,19 @@ class _Coordinator:
         )
 
     def _submit(self) -> None:
-        item = self.backlog.take()
-        self.jobs += 1
-        self.flying[self.jobs] = item
-        self.engine.submit(self.jobs, self.backlog.job(item, self.options.segment))
+        """Give every free worker something to do."""
+        while len(self.backlog) and self.engine.idle:
+            item = self.backlog.take()
+            self.jobs += 1
+            self.flying[self.jobs] = item
+            self.engine.submit(self.jobs, self.backlog.job(item, self.options.segment))
+
+    def _stack_what_was_seen(self) -> None:
+        """At once when all is seen; one pair that hangs does not hold up the others for long."""
+        looking = any(isinstance(item, Looking) for item in self.flying.values())
+        late = time.monotonic() - self.begun > LOOK_SECONDS
+        if late or not (looking or self.backlog.looks):
+            self.backlog.stack()
 
     def _receive(self, outcome: Outcome) -> None:
         item = self.flying.pop(outcome.job)
@@ -156,6 +168,9 @@ class _Coordinator:
                 self._lost(item, outcome.lost)
             return
         bundle = outcome.bundle
+        if isinstance(item, Looking):
+            self.backlog.see(bundle.seen)
+            return
         failed = [cell for cell in bundle.cells if cell.status == "failed"]
         attempts = tuple(self._attempt(cell.key, "failed", cell.error) for cell in failed)
         self.store.commit(
@@ -169,7 +184,7 @@ class _Coordinator:
         if isinstance(item, Training):
             self._trained(item, bundle)
         else:
-            self._answered(item, {finding.key for finding in bundle.findings})
+            self._measured(item, {finding.key for finding in bundle.findings})
 
     def _trained(self, item: Training, bundle: Bundle) -> None:
         """Go on with what has not ended, measure what has."""
@@ -186,21 +201,16 @@ class _Coordinator:
         if silent:
             self._lost(Training(silent, item.tier, item.work), "the worker's answer left it out")
 
-    def _answered(self, item: Item, found: set[str]) -> None:
-        if isinstance(item, Training):
-            return
-        silent = tuple(key for key in item.findings if key not in found)
-        if silent:
-            cells = tuple(
-                cell for cell in item.cells if {*self.demand.of_cell(cell.key)} & {*silent}
-            )
-            self._lost(type(item)(cells, silent), "the worker's answer left it out")
+    def _measured(self, item: Measuring, found: set[str]) -> None:
+        silent = item.left(found)
+        if silent.cells:
+            self._lost(silent, "the worker's answer left it out")
 
     def _lost(self, item: Item, why: str) -> None:
         """Halve what was lost; what cannot be halved is tried again, and then given up as lost."""
         attempts = tuple(self._attempt(cell.key, "lost", why) for cell in item.cells)
         halves = item.halves()
-        name = item.cells[0].key if isinstance(item, Training) else item.findings[0]
+        name = item.findings[0] if isinstance(item, Measuring) else item.cells[0].key
         if not halves:
             self.alone[name] = self.alone.get(name, 0) + 1
         if halves or self.alone[name] <= self.options.retry:
@@ -208,17 +218,20 @@ class _Coordinator:
             for part in halves or (item,):
                 self.backlog.again(part)
             return
+        self.store.commit(Bundle(attempts=attempts))
         (cell,) = item.cells
-        self.bad.add(cell.key)
-        if isinstance(item, Training):
-            result = CellResult(cell.key, identity_of(cell), "lost", tier=item.tier, error=why)
-            findings = self._lost_snapshots(cell, why)
-            self.store.commit(Bundle((result,), findings, attempts=attempts))
-            self.ended["lost"] += 1
-        else:
+        if isinstance(item, Measuring):
+            self.bad.add(cell.key)
             findings = self._lost_findings(cell, set(item.findings), why)
-            self.store.commit(Bundle(findings=findings, attempts=attempts))
+            self.store.commit(Bundle(findings=findings))
             self.known.update(finding.key for finding in findings)
+            return
+        tier = item.tier if isinstance(item, Training) else ""
+        for gone in self.backlog.give_up(cell) if isinstance(item, Looking) else [cell]:
+            self.bad.add(gone.key)
+            result = CellResult(gone.key, identity_of(gone), "lost", tier=tier, error=why)
+            self.store.commit(Bundle((result,), self._lost_snapshots(gone, why)))
+            self.ended["lost"] += 1
 
     def _lost_snapshots(self, cell: Cell, why: str) -> tuple[FindingResult, ...]:
         """Of a cell that was done and only lacked snapshots: the findings that needed them."""

@@ -132,7 +132,7 @@ def merge(first: Path, second: Path) -> Merge:
                 store.commit(Bundle(cells=(_cell_result(other, theirs),)), replace=True)
                 came["cells"] += 1
             elif mine.status == theirs.status == "done":
-                if _differ(store, other, key):
+                if differ(store, other, key):
                     conflicts.append(key)
                 elif set(theirs.snapshots) - set(mine.snapshots):
                     store.commit(Bundle(cells=(_cell_result(other, theirs),)))
@@ -144,7 +144,7 @@ def merge(first: Path, second: Path) -> Merge:
                 store.commit(Bundle(findings=(_finding_result(other, found),)))
                 came["findings"] += 1
             elif known.status == found.status == "done" and (
-                repr(known.scalars) != repr(found.scalars) or _differ(store, other, key)
+                repr(known.scalars) != repr(found.scalars) or differ(store, other, key)
             ):
                 conflicts.append(key)
     return Merge(came["cells"], came["findings"], tuple(conflicts))
@@ -173,6 +173,12 @@ def gc(path: Path, cells: Collection[str], findings: Collection[str]) -> int:
             connection.execute("COMMIT")
             connection.execute("VACUUM")
     return before - path.stat().st_size
+
+
+def differ(one: Store, two: Store, owner: str) -> bool:
+    """Whether a blob that both have of this owner differs."""
+    first, second = one.digests(owner), two.digests(owner)
+    return any(first[at] != second[at] for at in first.keys() & second.keys() if at[0] != "state")
 
 
 # -- faults ----------------------------------------------------------------------------------------
@@ -233,14 +239,19 @@ def _mend(copy: Path) -> None:
     schema, may stand in for a lost one. What the other pages say is not believed before its seal
     and digest are checked.
     """
-    pages = -(-copy.stat().st_size // _schema.PAGE_BYTES)
     fresh = copy.with_name("fresh.sqlite")
     with closing(_plain(fresh)) as connection:
         _schema.create(connection)
-    first = fresh.read_bytes()[: _schema.PAGE_BYTES]
+    empty = fresh.read_bytes()
+    first, size = empty[: _schema.PAGE_BYTES], copy.stat().st_size
+    pages = max(-(-size // _schema.PAGE_BYTES), len(empty) // _schema.PAGE_BYTES)
+    whole = size // _schema.PAGE_BYTES * _schema.PAGE_BYTES
     with copy.open("r+b") as file:
         file.truncate(pages * _schema.PAGE_BYTES)
         file.write(first[:28] + pages.to_bytes(4, "big") + first[32:])
+        if whole < len(empty):  # cut before the tables' first pages: those of empty tables will do
+            file.seek(max(whole, _schema.PAGE_BYTES))
+            file.write(empty[max(whole, _schema.PAGE_BYTES) :])
 
 
 def _copy_rows(table: str, source: sqlite3.Connection, target: sqlite3.Connection) -> None:
@@ -271,12 +282,6 @@ def _plain(path: Path) -> sqlite3.Connection:
 
 
 # -- from one store to another ---------------------------------------------------------------------
-
-
-def _differ(one: Store, two: Store, owner: str) -> bool:
-    """Whether a blob that both have of this owner differs."""
-    first, second = one.digests(owner), two.digests(owner)
-    return any(first[at] != second[at] for at in first.keys() & second.keys() if at[0] != "state")
 
 
 def _cell_result(store: Store, cell: StoredCell) -> CellResult:

@@ -13,10 +13,10 @@ from torch import Tensor
 from emtkit.errors import NotApplicable
 from emtkit.execute._codec import encode
 from emtkit.execute.content import pack
-from emtkit.execute.jobs import MeasureJob, Subjects, TrainJob, decode
+from emtkit.execute.jobs import LookJob, MeasureJob, Subjects, TrainJob, decode
 from emtkit.execute.measure import measure
 from emtkit.execute.provenance import provenance, sources
-from emtkit.execute.records import Bundle, CellResult, CellState, FindingResult, identity_of
+from emtkit.execute.records import Bundle, CellResult, CellState, FindingResult, Seen, identity_of
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.registry import Registry
 from emtkit.study.cells import Cell, Measure
@@ -25,7 +25,7 @@ from emtkit.train.evaluate import judge
 from emtkit.train.rows import RowState
 from emtkit.train.segment import Trainer, final_loss
 from emtkit.train.stacked import flatten, stack
-from emtkit.train.stacks import tier_named
+from emtkit.train.stacks import look, tier_named
 
 
 class Work:
@@ -37,6 +37,9 @@ class Work:
     def do(self, data: bytes) -> Bundle:
         """Do one job. What a plugin raises becomes the failure of its cell, never more."""
         job = decode(data)
+        if isinstance(job, LookJob):
+            shapes = [look(cell, self.registry) for cell in job.cells]
+            return Bundle(seen=tuple(Seen(**vars(shape)) for shape in shapes))
         if isinstance(job, MeasureJob):
             return self._measure(job)
         return self._train(job)

@@ -25,6 +25,19 @@ class Trace:
     extras: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Recognised:
+    """Weights of a network trained elsewhere, under an architecture's own names.
+
+    `parameters` are those of the constructor that the weights tell; `used` are the names that the
+    weights had elsewhere: what is left over was not understood.
+    """
+
+    weights: Mapping[str, Tensor]
+    parameters: Mapping[str, Any]
+    used: frozenset[str]
+
+
 class SequenceModel(nn.Module, ABC):
     """One network that hears `driven` steps and then goes on by itself.
 
@@ -45,6 +58,11 @@ class SequenceModel(nn.Module, ABC):
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """None, or the reason why this architecture does not apply to `task`."""
+        return None
+
+    @classmethod
+    def recognise(cls, weights: Mapping[str, Tensor]) -> Recognised | None:
+        """A state dict written elsewhere as this architecture's own, or None if it is not one."""
         return None
 
     @abstractmethod
@@ -113,6 +131,10 @@ class RecurrentModel(SequenceModel):
     def encodes(cls) -> bool:
         """Whether the driven phase is the subclass's own `encode`, not repeated steps."""
         return cls.encode is not RecurrentModel.encode
+
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor | None:
+        """d step / d state of every row (B H H) in closed form; None where it must be derived."""
+        return None
 
     def simple_form(self) -> SimpleRecurrence | None:
         """The simple recurrence that this network is, if it is one; it then trains faster."""

@@ -54,6 +54,15 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Combination:
+    """One combination that a claim speaks of: its levels, its rows, and those compared with."""
+
+    levels: tuple[tuple[str, Any], ...]
+    rows: list[int]
+    against: list[int]
+
+
+@dataclass(frozen=True)
 class _Case:
     """One combination: the aggregate, that which it is compared with, and their difference."""
 
@@ -108,7 +117,7 @@ def _quantity_text(quantity: Quantity) -> str:
     return f"{quantity.stat} of {quantity.value}{by}{where}"
 
 
-def _cases(evidence: Evidence, expect: Expect) -> Iterator[_Case]:
+def combinations(evidence: Evidence, expect: Expect) -> list[Combination]:
     """Every combination of the axes that are neither fixed nor averaged."""
     rows = evidence.keep(range(len(evidence)), _axis_part(expect))
     axes = evidence.telling(rows, aside=expect.over)
@@ -117,23 +126,35 @@ def _cases(evidence: Evidence, expect: Expect) -> Iterator[_Case]:
     fixed = set(expect.bound.where) if isinstance(expect.bound, Quantity) else set()
     shared = [axis for axis in axes if axis not in fixed]
     partners = evidence.groups(against, shared)
+    found = []
     for levels, members in evidence.groups(rows, axes).items():
         named = tuple(zip(axes, levels, strict=True))
-        found = aggregate(evidence, members, expect, expect.over)
-        fixed_seed = "seed" in expect.where or "seed" not in expect.over
-        deterministic = fixed_seed or all(_constructed(evidence, row) for row in members)
-        if other is None:
-            yield _Case(named, found, None, None, deterministic)
-            continue
         key = tuple(level for axis, level in named if axis in shared)
-        rivals = partners.get(key, [])
-        second = aggregate(evidence, rivals, other, expect.over)
-        deterministic &= fixed_seed or all(_constructed(evidence, row) for row in rivals)
+        found.append(Combination(named, members, partners.get(key, [])))
+    return found
+
+
+def is_deterministic(evidence: Evidence, expect: Expect, one: Combination) -> bool:
+    """Whether seeds say nothing: there is one by choice, or nothing to train in any network."""
+    if "seed" in expect.where or "seed" not in expect.over:
+        return True
+    return all(_constructed(evidence, row) for row in (*one.rows, *one.against))
+
+
+def _cases(evidence: Evidence, expect: Expect) -> Iterator[_Case]:
+    other = expect.other
+    for one in combinations(evidence, expect):
+        found = aggregate(evidence, one.rows, expect, expect.over)
+        deterministic = is_deterministic(evidence, expect, one)
+        if other is None:
+            yield _Case(one.levels, found, None, None, deterministic)
+            continue
+        second = aggregate(evidence, one.against, other, expect.over)
         of_a, of_b = statistic_of(expect), statistic_of(other)
         apart = None
         if of_a is not None and of_b is not None:
             apart = compare(found, second, of_a, of_b)
-        yield _Case(named, found, second, apart, deterministic)
+        yield _Case(one.levels, found, second, apart, deterministic)
 
 
 def _axis_part(quantity: Quantity) -> dict[str, Any]:

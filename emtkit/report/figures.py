@@ -49,6 +49,9 @@ class Drawn:
     notes: tuple[str, ...]
     cells: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        return f"<figure>{inline_svg(self)}</figure>"
+
 
 def draw_figure(evidence: Evidence, spec: Figure) -> Drawn:
     """A figure of a core kind: a panel per combination of facets and per `y`.

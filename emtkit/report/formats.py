@@ -155,6 +155,8 @@ def _below(table: DrawnTable) -> list[str]:
 
 
 def _count(box: Box, table: DrawnTable) -> str:
+    if box.counted:
+        return ""
     found = box.entries[0].found
     unusual = found.n != table.usual or found.n != found.total
     return f"{found.n}/{found.total}" if unusual and found.total else ""

@@ -32,11 +32,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Box:
-    """One cell of the table; a composed one holds several entries. `notes` count from 1."""
+    """One cell of the table; a composed one holds several entries. `notes` count from 1.
+
+    `counted`: the text itself says how many networks of how many, so no count stands beside it.
+    """
 
     entries: tuple[Entry, ...]
     text: str
     notes: tuple[int, ...] = ()
+    counted: bool = False
 
     @property
     def bold(self) -> bool:
@@ -71,6 +75,11 @@ class DrawnTable:
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        from emtkit.report.formats import to_html  # which reads tables
+
+        return to_html(self)
+
 
 def draw_table(evidence: Evidence, spec: Table) -> DrawnTable:
     """The table that `spec` asks for.
@@ -99,6 +108,8 @@ def entry_text(found: Aggregate, value: Value) -> str:
         return "–"
     if isinstance(found.value, str):
         return found.value
+    if value.counts:
+        return f"{round(found.value * found.n)}/{found.n}"
     if value.statistic == "share" and value.format is None:
         return share_text(found.value)
     number = number_text(found.value, value.format)
@@ -132,7 +143,7 @@ def entry_details(entry: Entry) -> str:
 def _interval(found: Aggregate, value: Value) -> str:
     if found.estimate is None or found.estimate.n < 2:
         return ""
-    if value.statistic == "share" and value.format is None:
+    if value.statistic == "share" and (value.format is None or value.counts):
         return f"[{share_text(found.estimate.low)}, {share_text(found.estimate.high)}]"
     return interval_text(found.estimate, value.format)
 
@@ -276,7 +287,8 @@ def _box(entries: Sequence[Entry], spec: Table, notes: dict[str, int]) -> Box:
     text = _composed(spec, texts) if spec.cell else texts[0]
     written = [entry.found.cause or standing_text(entry.found) for entry in entries]
     numbers = sorted({notes.setdefault(note, len(notes) + 1) for note in written if note})
-    return Box(tuple(entries), "–" if set(texts) == {"–"} else text, tuple(numbers))
+    counted = bool(spec.cell) and any(value.counts for value in spec.cell)
+    return Box(tuple(entries), "–" if set(texts) == {"–"} else text, tuple(numbers), counted)
 
 
 def _composed(spec: Table, texts: Sequence[str]) -> str:
@@ -285,7 +297,7 @@ def _composed(spec: Table, texts: Sequence[str]) -> str:
 
 def _remarks(spec: Table, usual: int, entries: Mapping[Place, Entry]) -> tuple[str, ...]:
     remarks = [f"n = {usual} networks per number unless written otherwise"] if usual > 1 else []
-    if any(entry.interval for entry in entries.values()):
+    if spec.values and any(entry.interval for entry in entries.values()):
         remarks.append("brackets: 95 % bootstrap interval over " + ", ".join(spec.over))
     if spec.baseline is not None:
         remarks.append(

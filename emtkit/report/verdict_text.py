@@ -11,11 +11,13 @@ from emtkit.report.numbers import interval_text, number_text, p_text
 def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """One line per verdict: the claim, the word, where, estimate, interval, p and n."""
     for one in verdicts:
-        parts = [f"{one.word:<13} {one.claim.id}", one.where, _numbers(one), one.cause]
+        parts = [f"{one.word:<13} {one.claim.id}", one.where, numbers_text(one), one.cause]
         yield "  ".join(part for part in parts if part)
 
 
-def _numbers(one: Verdict) -> str:
+def numbers_text(one: Verdict) -> str:
+    """What was found: estimate, what it is compared with, interval, p and n."""
+
     def text(value: float | str | None) -> str:
         return number_text(value) if isinstance(value, float) else (value or "")
 

@@ -112,7 +112,8 @@ class Quantity(View):
 class Value(Quantity):
     """A quantity shown in a table: how it is headed, written, and which end of it is better.
 
-    `format` is a Python format specification such as `.3f`. Without `better` nothing is bold.
+    `format` is a Python format specification such as `.3f`; `count` writes a share as `3/20`.
+    Without `better` nothing is bold.
     """
 
     label: str | None = None
@@ -122,9 +123,16 @@ class Value(Quantity):
     @model_validator(mode="after")
     def _says_what(self) -> Value:
         self.check_complete()
-        if self.format is not None:
+        if self.counts and self.statistic != "share":
+            raise ValueError(f"`format: count` belongs to a share, not to `stat: {self.stat}`")
+        if self.format is not None and not self.counts:
             _try_format(self.format)
         return self
+
+    @property
+    def counts(self) -> bool:
+        """Whether the number is a share that is written as members of all."""
+        return self.format == "count"
 
 
 ShortValue = Annotated[Value, BeforeValidator(_spelled_out)]

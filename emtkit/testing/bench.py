@@ -92,12 +92,19 @@ class Company:
 
     def pairings(self, cls: type[SequenceModel]) -> list[Pairing]:
         """The tasks that `cls` accepts with its default parameters."""
-        found: list[Pairing] = []
+        given = default_parameters(cls)
+        fitting = [case for case in self.cases if why_not(cls, case, given) is None]
+        return [Pairing(case, cls, given) for case in fitting]
+
+    def smallest(self, cls: type[SequenceModel], analysis: type[Analysis]) -> Pairing | None:
+        """The first task that `analysis` and `cls` accept, with a small network if they can."""
         for case in self.cases:
-            values_ = default_parameters(cls)
-            if why_not(cls, case, values_) is None:
-                found.append(Pairing(case, cls, values_))
-        return found
+            if refusal(analysis, type(case.task), cls) is not None:
+                continue
+            for given in (small_parameters(cls), default_parameters(cls)):
+                if why_not(cls, case, given) is None:
+                    return Pairing(case, cls, given)
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,18 +158,15 @@ class AnalysisBench:
     @cached_property
     def pairings(self) -> tuple[Pairing, ...]:
         """Up to four networks that it may look at, of different kinds, constructed ones first."""
-        found: dict[type[SequenceModel], Pairing] = {}
-        for cls in self.company.registry.architectures.values():
-            for pair in self.company.pairings(cls):
-                if refusal(self.cls, type(pair.case.task), cls) is None:
-                    found.setdefault(cls, pair)
-        trained = sorted(found.values(), key=lambda pair: pair.cls.trains(pair.parameters))
-        built = [pair for pair in trained if not pair.cls.trains(pair.parameters)][:2]
-        return tuple([*built, *[pair for pair in trained if pair not in built]][:4])
+        models = self.company.registry.architectures.values()
+        every = [pair for cls in models if (pair := self.company.smallest(cls, self.cls))]
+        built = [pair for pair in every if not pair.cls.trains(pair.parameters)]
+        trained = [pair for pair in every if pair.cls.trains(pair.parameters)]
+        return tuple([*built[:2], *trained][:4])
 
     def analysis(self) -> Analysis:
-        """The analysis with its default parameters."""
-        return self.cls(**params.build_arguments(self.cls, default_parameters(self.cls)))
+        """The analysis with its default parameters, samples and the like reduced."""
+        return self.cls(**params.build_arguments(self.cls, small_parameters(self.cls)))
 
     def subject(self, pair: Pairing) -> Subject:
         """The untrained network of `pair`, with a fresh stream."""
@@ -184,6 +188,14 @@ def default_parameters(cls: type) -> dict[str, Any]:
         EmtkitError: the defaults break the plugin's own annotations.
     """
     return resolved(cls, values.required(cls, Random(0)))
+
+
+def small_parameters(cls: type) -> dict[str, Any]:
+    """The defaults of `cls` with every integer above 32 divided by 8, where that is allowed."""
+    given = default_parameters(cls)
+    large = {k: v // 8 for k, v in given.items() if type(v) is int and v > 32}
+    answer = params.resolve(cls, {**given, **large})
+    return given if answer.mistakes else dict(answer.values)
 
 
 def resolved(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,13 +221,19 @@ def build_case(cls: type[Task], given: Mapping[str, Any]) -> Case | None:
     return Case(task, parameters, batch)
 
 
+def try_case(cls: type[Task], given: Mapping[str, Any]) -> Case | None:
+    """`build_case`, or None where the task raises anything: the rule on parameters judges that."""
+    try:
+        return build_case(cls, given)
+    except Exception:
+        return None
+
+
 def every_case(cls: type[Task]) -> Iterator[Case]:
     """The default setting first, then random ones, refused ones left out."""
-    random = Random(0)
-    for given in (values.required(cls, Random(0)), *values.draws(cls, random, DRAWS)):
-        case = build_case(cls, given)
-        if case is not None:
-            yield case
+    default = build_case(cls, values.required(cls, Random(0)))
+    drawn = (try_case(cls, given) for given in values.draws(cls, Random(0), DRAWS))
+    yield from (case for case in (default, *drawn) if case is not None)
 
 
 def quick(cls: type[Task]) -> Iterator[Case]:
@@ -224,7 +242,7 @@ def quick(cls: type[Task]) -> Iterator[Case]:
         for case in every_case(cls):
             if case.size <= LARGE:
                 yield case
-    except Exception:  # a broken neighbour is judged by its own check, not by this one
+    except Exception:  # a broken neighbour is judged by its own check
         return
 
 

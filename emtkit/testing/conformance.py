@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +17,10 @@ from emtkit.plugin.task import Task
 from emtkit.testing.analysis_rules import ANALYSIS_GATES, ANALYSIS_RULES
 from emtkit.testing.bench import AnalysisBench, Company, ModelBench, TaskBench
 from emtkit.testing.common_rules import COMMON_RULES
-from emtkit.testing.model_rules import MODEL_GATES
+from emtkit.testing.model_gates import MODEL_GATES
 from emtkit.testing.stack_rules import MODEL_RULES
-from emtkit.testing.task_rules import TASK_GATES, TASK_RULES
+from emtkit.testing.task_gates import TASK_GATES
+from emtkit.testing.task_rules import TASK_RULES
 from emtkit.testing.verdict import Outcome, Verdict, failed, skipped
 
 B = TypeVar("B")
@@ -41,6 +42,7 @@ class Examination:
 
     plugin: Plugin
     registry: Registry
+    _known: dict[str, Verdict] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -58,19 +60,19 @@ class Examination:
 
     def verdicts(self) -> Iterator[Verdict]:
         """Each rule's verdict, as soon as it is known."""
-        broken = ""
-        for rule in self.rules:
-            outcome = skipped(f"'{broken}' failed") if broken else _held(rule, self.plugin)
-            if rule.gate and outcome.state == "failed":
-                broken = rule.name
-            yield Verdict(
-                f"{self.plugin.kind} {self.plugin.name}",
-                rule.name,
-                outcome.state,
-                outcome.tried,
-                outcome.found,
-                outcome.change,
-            )
+        return (self.verdict(rule.name) for rule in self.rules)
+
+    def verdict(self, name: str) -> Verdict:
+        """The verdict of one rule; the rules after a broken gate are skipped."""
+        if name not in self._known:
+            position = next(at for at, rule in enumerate(self.rules) if rule.name == name)
+            gates = [rule.name for rule in self.rules[:position] if rule.gate]
+            broken = next((gate for gate in gates if self.verdict(gate).state == "failed"), None)
+            rule = self.rules[position]
+            outcome = skipped(f"'{broken}' failed") if broken else _held(rule)
+            told = (outcome.state, outcome.tried, outcome.found, outcome.change)
+            self._known[name] = Verdict(f"{self.plugin.kind} {self.plugin.name}", name, *told)
+        return self._known[name]
 
 
 def check(plugin: Plugin, registry: Registry) -> list[Verdict]:
@@ -130,7 +132,7 @@ def _rule(look: Callable[[B], Outcome], bench: B, gate: bool) -> Rule:
     return Rule(name, (look.__doc__ or "").strip(), gate, lambda: look(bench))
 
 
-def _held(rule: Rule, plugin: Plugin) -> Outcome:
+def _held(rule: Rule) -> Outcome:
     """The outcome; whatever the plugin raises is a failure that points at its own line."""
     try:
         return rule.hold()

@@ -50,7 +50,8 @@ class ProbeRecall(Task):
         horizon: Annotated[int, Field(ge=1)] = 4,
         gain: Annotated[float, Field(gt=0)] = 1.0,
     ) -> None:
-        self.horizon, self.gain = horizon, gain
+        self.horizon: int = horizon
+        self.gain = gain
         self.evaluation_horizon = 2 * horizon
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 
+from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
@@ -15,58 +16,90 @@ from emtkit.plugin.task import Task
 from emtkit.study.cells import Cell, digest
 from emtkit.train.build import build_model, build_task
 from emtkit.train.curriculum import longest
+from emtkit.train.dense import DenseTier
 from emtkit.train.loop import LoopTier
+from emtkit.train.native.machine import unavailable
 from emtkit.train.native.tier import NativeTier
 from emtkit.train.stacked import flatten, stack
 from emtkit.train.tier import Tier
 from emtkit.train.vmap import VmapTier
 
-TIERS: tuple[type[Tier], ...] = (NativeTier, VmapTier, LoopTier)
+TIERS: tuple[type[Tier], ...] = (NativeTier, DenseTier, VmapTier, LoopTier)
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Cells that train as one program. `work` is about how many multiplications one row needs."""
+    """Cells that train as one program, on sequences of at most `length` steps."""
 
     key: str
     cells: tuple[Cell, ...]
     tier: str
-    work: float
+    length: int
+    parameters: int
+
+    @property
+    def work(self) -> float:
+        """About how many multiplications one row needs."""
+        training = self.cells[0].training
+        return float(training.steps * training.batch * self.length * max(self.parameters, 1))
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """What one (task, architecture) pair looks like to the stacker."""
+class Shape:
+    """What one (task, architecture) pair looks like to the stacker; `pair` is its key."""
 
+    pair: str
     shapes: str
     parameters: int
     steps: int
     tier: str
 
 
-def group(cells: Iterable[Cell], registry: Registry, tier: str | None = None) -> list[Stack]:
-    """Cells that train, in stacks, the most work first. `tier` overrides the choice."""
-    shapes: dict[str, _Shape] = {}
+def pair_of(cell: Cell) -> str:
+    """Key of what a cell's shape depends on; one look serves all cells that share it."""
+    curriculum = cell.training.model_dump_json(include={"dtype", "curriculum"}, by_alias=True)
+    return digest([cell.task.identity(), cell.architecture.identity(), curriculum])
+
+
+def look(cell: Cell, registry: Registry) -> Shape:
+    """The shape of a cell's pair; runs the plugins' code.
+
+    What raises gets a shape of its own: training meets the error again, and stores it.
+    """
+    pair = pair_of(cell)
+    try:
+        return _look(pair, cell, registry)
+    except Exception:  # whatever a plugin raises
+        return Shape(pair, pair, 1, 1, LoopTier.name)
+
+
+def group(
+    cells: Iterable[Cell],
+    registry: Registry,
+    tier: str | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+) -> list[Stack]:
+    """Cells that train, in stacks, the most work first. `tier` overrides the choice.
+
+    `shapes` by pair are those that are known already; the others are looked at here.
+    """
+    known = dict(shapes or {})
     found: dict[str, list[Cell]] = {}
+    seen: dict[str, Shape] = {}
     for cell in cells:
         if not cell.trains or cell.training.steps == 0:
             continue
-        curriculum = cell.training.model_dump_json(include={"dtype", "curriculum"}, by_alias=True)
-        pair = digest([cell.task.identity(), cell.architecture.identity(), curriculum])
-        if pair not in shapes:
-            try:
-                shapes[pair] = _look(cell, registry)
-            except Exception:  # the worker meets it again and stores it as this cell's failure
-                shapes[cell.key] = _Shape(cell.key, 1, 1, LoopTier.name)
-                found[cell.key] = [cell]
-                continue
-        found.setdefault(_stack_key(cell, shapes[pair]), []).append(cell)
-        shapes[cell.key] = shapes[pair]
+        pair = pair_of(cell)
+        if pair not in known:
+            known[pair] = look(cell, registry)
+        key = _stack_key(cell, known[pair])
+        found.setdefault(key, []).append(cell)
+        seen[key] = known[pair]
     stacks = []
     for key, members in found.items():
-        shape, training = shapes[members[0].key], members[0].training
-        work = training.steps * training.batch * shape.steps * max(shape.parameters, 1)
-        stacks.append(Stack(key, tuple(members), tier or shape.tier, float(work)))
+        shape = seen[key]
+        used = tier or shape.tier
+        stacks.append(Stack(key, tuple(members), used, shape.steps, shape.parameters))
     return sorted(stacks, key=lambda entry: -entry.work * len(entry.cells))
 
 
@@ -74,18 +107,32 @@ def split(stack: Stack, workers: int, most: int) -> list[Stack]:
     """Parts of about equal size: at least one per worker while rows last, at most `most` rows."""
     parts = max(min(workers, len(stack.cells) // 2), -(-len(stack.cells) // most), 1)
     edges = [round(part * len(stack.cells) / parts) for part in range(parts + 1)]
-    return [
-        Stack(stack.key, stack.cells[low:high], stack.tier, stack.work)
-        for low, high in pairwise(edges)
-    ]
+    return [replace(stack, cells=stack.cells[low:high]) for low, high in pairwise(edges)]
 
 
 def tier_named(name: str) -> Tier:
-    """The tier of that name."""
-    return next(tier() for tier in TIERS if tier.name == name)
+    """The tier of that name.
+
+    Raises:
+        EmtkitError: there is no such tier in this installation.
+    """
+    here = {tier.name: tier for tier in TIERS if tier.name in available()}
+    if name in here:
+        return here[name]()
+    raise EmtkitError(
+        f"the tier '{name}', in which this training is to go on, is not here; "
+        f"{did_you_mean(name, here)}. Choose one with --tier (equal within float tolerance, not "
+        "bit for bit)"
+    )
 
 
-def _stack_key(cell: Cell, shape: _Shape) -> str:
+def available() -> tuple[str, ...]:
+    """Names of the tiers that this installation has."""
+    lacking = {NativeTier.name} if unavailable() else set()
+    return tuple(tier.name for tier in TIERS if tier.name not in lacking)
+
+
+def _stack_key(cell: Cell, shape: Shape) -> str:
     training = cell.training.model_dump(mode="json", by_alias=True)
     shared = ["batch", "optimizer", "dtype", "curriculum", "stop", "solved"]
     return digest(
@@ -99,7 +146,7 @@ def _stack_key(cell: Cell, shape: _Shape) -> str:
     )
 
 
-def _look(cell: Cell, registry: Registry) -> _Shape:
+def _look(pair: str, cell: Cell, registry: Registry) -> Shape:
     task = build_task(registry, cell.task)
     model = build_model(registry, cell, task)
     horizon = longest(cell.training, task)
@@ -109,13 +156,16 @@ def _look(cell: Cell, registry: Registry) -> _Shape:
         "buffers": {name: list(value.shape) for name, value in model.named_buffers()},
         "batch": [list(batch.inputs.shape), list(batch.targets.shape), batch.driven],
     }
-    return _Shape(digest(shapes), flatten(model).numel(), batch.steps, _tier(model, task, cell))
+    tier = _tier(model, task, cell)
+    return Shape(pair, digest(shapes), flatten(model).numel(), batch.steps, tier)
 
 
 def _tier(model: SequenceModel, task: Task, cell: Cell) -> str:
-    """The fastest tier that takes the network: native, vmap where it runs under it, else loop."""
+    """The fastest tier that takes the network: native, dense, vmap where it runs, else loop."""
     if NativeTier.refusal(model, task, cell.training) is None:
         return NativeTier.name
+    if DenseTier.refusal(model) is None:
+        return DenseTier.name
     stacked = stack([model, model], [task, task], ["", ""])
     flat = torch.stack([flatten(model)] * 2)
     streams: Sequence[Stream] = [Stream(None, "shapes", dtype=flat.dtype) for _ in range(2)]

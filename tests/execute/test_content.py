@@ -107,3 +107,14 @@ def test_bytes_of_a_stranger_are_refused_in_words(blob: bytes) -> None:
     for read in (unpack, tensors_of):
         with pytest.raises(StoreError, match=r"cannot be read|no safetensors"):
             read(blob)
+
+
+def test_strided_arrays_keep_their_values() -> None:
+    # Found by the conformance suite: transposed arrays came back with their numbers shuffled.
+    whole = np.arange(6.0).reshape(2, 3)
+    arrays = {"transposed": whole.T, "strided": whole[:, ::2], "complex": (whole * 1j).T}
+    tables = {"columns": pd.DataFrame(whole.T, columns=["a", "b"])}
+    again = unpack(pack(tables, arrays))
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(again.arrays[name], array)
+    np.testing.assert_array_equal(again.tables["columns"].to_numpy(), whole.T)

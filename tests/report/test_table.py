@@ -8,6 +8,7 @@ import pytest
 
 from emtkit.errors import EmtkitError
 from emtkit.report.evidence import Evidence
+from emtkit.report.formats import box_text
 from emtkit.report.table import draw_table
 from emtkit.study.views import Table
 from tests.report.frames import NAN, frame, reasons
@@ -269,3 +270,21 @@ def test_rows_nest_as_their_axes_do_whatever_the_order_of_the_cells():
     )
     drawn = draw_table(Evidence(data), table(rows=["architecture", "task.delay"], values=["a.x"]))
     assert drawn.rows == (("b", 5), ("b", 3), ("a", 5), ("a", 3))
+
+
+def test_a_share_can_be_written_as_members_of_all():
+    status = ["comparable", "indeterminate", "comparable"]
+    data = frame({}, 3, lambda axes, seed: {"a.status": status[seed], "a.x": 0.5})
+    share = {"share": {"of": "a.status", "equals": "comparable"}, "format": "count"}
+    drawn = draw_table(
+        Evidence(data),
+        table(cell=["a.x", share], format="{0}, {1}"),
+    )
+    box = drawn.body[0][0]
+    assert box.text == "0.500, 2/3"
+    assert box_text(box, drawn) == "0.500, 2/3"
+
+
+def test_only_a_share_is_counted():
+    with pytest.raises(ValueError, match="`format: count` belongs to a share"):
+        table(values=[{"value": "a.x", "format": "count"}])

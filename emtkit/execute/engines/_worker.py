@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -69,7 +70,7 @@ class Worker:
     """A process and the job that it does. It is `ready` once it has said so."""
 
     def __init__(self, files: Sequence[str]) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self.pipe, theirs = context.Pipe()
         self.log = WorkerLog()
         self.process = context.Process(
@@ -105,6 +106,19 @@ class Worker:
         tail = self.log.tail()
         said = f"; its last lines:\n{tail}" if tail else ""
         return f"{why or _ended(self.process.exitcode)}{said}"
+
+
+@cache
+def _context() -> Any:
+    """How processes start: forked from a clean one that has loaded torch, where that is known.
+
+    So a worker that dies is replaced in a tenth of a second; elsewhere each loads torch anew.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["emtkit.execute.work"])
+    return context
 
 
 def resident(pid: int) -> int | None:

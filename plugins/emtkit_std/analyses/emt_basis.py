@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
 from emtkit_std import _linearised as linearised
 from emtkit_std import _memories as memories
 from emtkit_std._facts import HistoryLaw
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 def draw_weights(findings: Findings, figure: Figure) -> None:
     """The recurrent weights before and after the change of basis, beside theory's Phi."""
-    raw, changed, exact = figure.subplots(1, 3)
+    if "jacobian" not in findings.arrays:
+        return _without_core(findings, figure)
+    places = figure.subplot_mosaic([["changed", "changed", "exact"], ["changed", "changed", "raw"]])
+    raw, changed, exact = places["raw"], places["changed"], places["exact"]
     _matrix(raw, findings.arrays["jacobian"], "recurrent weights")
     _matrix(changed, findings.arrays["weights_in_basis"], "in the basis of memories")
     edge = len(findings.arrays["phi_theory"]) - 0.5
@@ -29,14 +32,21 @@ def draw_weights(findings: Findings, figure: Figure) -> None:
 
 
 def draw_hidden(findings: Findings, figure: Figure) -> None:
-    """One sequence over time: hidden units, the variables read from them, and the true ones."""
+    """One sequence over time: hidden units, the variables read from them, and the true ones.
+
+    As in the paper's figure, each variable is shown in units of its own size over time.
+    """
+    if "hidden_states" not in findings.arrays:
+        return _without_core(findings, figure)
     before, after, truth = figure.subplots(3, 1, sharex=True)
-    for axes, name, label in (
-        (before, "hidden_states", "hidden unit"),
-        (after, "coordinates", "variable memory"),
-        (truth, "contents", "true variable"),
+    coordinates = findings.arrays["coordinates"]
+    size = np.sqrt(np.mean(coordinates**2, axis=0))
+    for axes, values, label in (
+        (before, findings.arrays["hidden_states"], "units"),
+        (after, coordinates / np.where(size > 0, size, 1.0), "memories"),
+        (truth, findings.arrays["contents"], "truth"),
     ):
-        _matrix(axes, findings.arrays[name].T, "")
+        _matrix(axes, values.T, "")
         axes.set_ylabel(label)
         axes.set_aspect("auto")
     truth.set_xlabel("step after the last input")
@@ -70,6 +80,20 @@ class EmtBasis(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"weights": draw_weights, "hidden": draw_hidden}
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "emt_circuit", "hidden": 16},
+            "phi_error",
+            most=1e-9,
+        ),
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "elman", "hidden": 16},
+            "core_size",
+            most=0,
+        ),
+    )
 
     def __init__(
         self,
@@ -148,9 +172,16 @@ def _empty(sizes: dict[str, int], threshold: float) -> Findings:
     )
 
 
+def _without_core(findings: Findings, figure: Figure) -> None:
+    panel = figure.subplots()
+    panel.set_axis_off()
+    panel.text(0.5, 0.5, findings.reasons["phi_error"], ha="center", va="center", wrap=True)
+
+
 def _matrix(axes: Axes, values: np.ndarray, title: str) -> None:
     limit = float(np.nanmax(np.abs(values), initial=1e-12))
     axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    axes.grid(False)
     axes.set_title(title)
 
 

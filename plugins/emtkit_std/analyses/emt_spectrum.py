@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
 from emtkit_std import _angles as angles
 from emtkit_std import _binding as binding
 from emtkit_std import _linearised as linearised
@@ -28,21 +28,20 @@ def draw_spectrum(findings: Findings, figure: Figure) -> None:
     plane.scatter(
         theory["real"], theory["imag"], s=70, facecolors="none", edgecolors="C1", label="theory"
     )
-    for kept, colour in ((True, "C0"), (False, "lightgrey")):
+    for kept, colour, label in ((True, "C0", "network"), (False, "lightgrey", "below threshold")):
         part = found[found["kept"] == kept]
-        plane.scatter(part["real"], part["imag"], s=10, color=colour)
+        plane.scatter(part["real"], part["imag"], s=10, color=colour, label=label)
     plane.set_aspect("equal")
     plane.set_xlabel("real part")
     plane.set_ylabel("imaginary part")
-    plane.legend(frameon=False, loc="upper left")
     bins = np.linspace(-np.pi, np.pi, 33) - np.pi / 32
-    for table, colour, label in ((theory, "C1", "theory"), (found[found["kept"]], "C0", "network")):
+    for table, colour in ((theory, "C1"), (found[found["kept"]], "C0")):
         # The bin around pi would else be torn in two by the sign of a rounding error.
         angle = np.where(table["angle"] > bins[-1], table["angle"] - 2 * np.pi, table["angle"])
-        counts.hist(angle, bins=list(bins), histtype="step", color=colour, label=label)
+        counts.hist(angle, bins=list(bins), histtype="step", color=colour)
     counts.set_xlabel("angle (radians)")
     counts.set_ylabel("modes per direction")
-    counts.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=3)
 
 
 class EmtSpectrum(Analysis):
@@ -71,6 +70,20 @@ class EmtSpectrum(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"spectrum": draw_spectrum}
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "emt_circuit", "hidden": 16},
+            "angle_error",
+            most=1e-9,
+        ),
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "elman", "hidden": 16},
+            "status",
+            equals="indeterminate",
+        ),
+    )
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Findings, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, Subject, hookimpl
 from emtkit.errors import NotApplicable
 from emtkit_std._facts import PulseCircuit
 from emtkit_std._gradients import Array, decay, gradient_profile
@@ -34,6 +34,15 @@ class GradientLag(Analysis):
 
     name = "gradient_lag"
     drawings = {"gradients": draw_gradients, "rate": draw_rate}
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "emt_circuit", "hidden": 16},
+            "decay_rate",
+            least=-1e-9,
+            most=1e-9,
+        ),
+    )
 
     def __init__(
         self,

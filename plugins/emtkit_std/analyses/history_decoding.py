@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Findings, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, Subject, hookimpl
 from emtkit.errors import NotApplicable
 from emtkit.plugin.analysis import Scalar
 from emtkit_std._decoding import Array, decode_history, overlaps
@@ -24,6 +24,8 @@ JACOBIAN_SEQUENCES = 8
 
 class HistoryDecoding(Analysis):
     """R^2 of x(t-k) from the state by one affine map for all t, and the geometry of the past.
+
+        x(t-k) = A_k h(t) + b_k + error,   r2(k) = 1 - E|error|^2 / Var x,   k = 0 .. lags - 1
 
     `r2` per lag is on unseen sequences; `capacity` sums what is positive of it, `mean_r2` is its
     share of the lags, `decodable` counts lags above one half, `oldest_r2` is that of the last lag.
@@ -43,6 +45,14 @@ class HistoryDecoding(Analysis):
 
     name = "history_decoding"
     drawings = {"decoding": draw_decoding, "overlap": draw_overlap}
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "emt_circuit", "hidden": 16},
+            "capacity",
+            least=4 - 1e-6,
+        ),
+    )
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
 from emtkit.errors import EmtkitError
 from emtkit.plugin.analysis import Drawing
 from emtkit_std._facts import LinearRecurrence
@@ -48,6 +48,15 @@ class MemoryCapacity(Analysis):
     models = RecurrentModel
     requires = (LinearRecurrence,)
     drawings: ClassVar[Mapping[str, Drawing]] = {"memory": draw_memory}
+    controls = (
+        Control(
+            {"use": "k_delay", "delay": 3, "scored": "last"},
+            {"use": "shift_register"},
+            "linear",
+            least=4 - 1e-9,
+            most=4 + 1e-9,
+        ),
+    )
 
     def measure(self, subject: Subject) -> Findings:
         """Both memories; undefined where the recurrence does not forget."""

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
 from emtkit.dynamics.fixed_points import find_fixed_points
-from emtkit.dynamics.linearise import StateMap
+from emtkit.dynamics.linearise import state_map_of
 from emtkit.plugin.analysis import Drawing
 from emtkit_std._facts import Array, LinearRecurrence, PulseCircuit
 from emtkit_std._recurrence import to_array
@@ -52,6 +52,21 @@ class Spectrum(Analysis):
     name = "spectrum"
     models = RecurrentModel
     drawings: ClassVar[Mapping[str, Drawing]] = {"eigenvalues": draw_eigenvalues}
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "emt_circuit", "hidden": 16},
+            "radius",
+            least=1 - 1e-9,
+            most=1 + 1e-9,
+        ),
+        Control(
+            {"use": "k_delay", "delay": 3, "scored": "last"},
+            {"use": "shift_register"},
+            "radius",
+            most=1e-3,
+        ),
+    )
 
     def __init__(self, *, of: Literal["recurrent", "jacobian"] = "recurrent") -> None:
         self.of = of
@@ -95,7 +110,7 @@ def _jacobian(subject: Subject) -> Array:
             state = model.step(state, silence)
         if not bool(torch.isfinite(state).all()):
             raise NotApplicable("without input the state grows beyond all bounds")
-        found = find_fixed_points(StateMap(model.step, silence[0]), state)
+        found = find_fixed_points(state_map_of(model, silence[0]), state)
         if not len(found.points):
             raise NotApplicable("without input the state settles at no fixed point")
         kink = _kink(model, found.points[:1], silence)

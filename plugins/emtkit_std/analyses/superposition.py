@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Batch, Findings, Subject, hookimpl
+from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
 from emtkit.plugin.analysis import Drawing
 from emtkit_std._delay_loss import zero_predictor_loss
 from emtkit_std._facts import Array, DelayLaw, PulseCircuit
@@ -61,6 +61,20 @@ class Superposition(Analysis):
         "projections": draw_projections,
         "directions": draw_directions,
     }
+    controls = (
+        Control(
+            {"use": "k_delay", "delay": 3, "scored": "last"},
+            {"use": "shift_register"},
+            "relative_loss",
+            most=1e-12,
+        ),
+        Control(
+            {"use": "k_delay", "delay": 3, "scored": "last"},
+            {"use": "relu_rnn", "hidden": 2},
+            "relative_loss",
+            least=0.3,
+        ),
+    )
 
     def __init__(self, *, samples: Annotated[int, Field(ge=2)] = 200_000) -> None:
         self.samples = samples

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Findings, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, Subject, hookimpl
 from emtkit.errors import NotApplicable
 from emtkit.plugin.analysis import Scalar
 from emtkit_std._memories import dual_memories, spectral_core
@@ -72,6 +72,8 @@ class _Said:
 class TwmWaves(Analysis):
     """The state as s columns of d values: does content move a column a step, and f write the last?
 
+        h_i(t+1) = h_{i+1}(t)  for i < s,     h_s(t+1) = f(h_1(t), ..., h_s(t))
+
     Columns come from `basis`: `native` (models built of columns), `emt` (Algorithm 1, dual, at the
     fixed point) or `regression` (states on the true history chi; residuals there are partly
     circular, as chi itself is a perfect wave: read them beside `history_r2`).
@@ -96,6 +98,14 @@ class TwmWaves(Analysis):
         "frequency": draw_frequency,
         "basis_change": draw_basis_change,
     }
+    controls = (
+        Control(
+            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
+            {"use": "twm_linear"},
+            "shift_residual",
+            most=1e-9,
+        ),
+    )
 
     def __init__(
         self,

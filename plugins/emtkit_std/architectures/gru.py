@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import Recognised, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._circuit import refuse_real_values
+from emtkit_std._torch_cells import torch_cell
 
 
 class GatedRecurrentUnit(RecurrentModel):
@@ -47,6 +48,16 @@ class GatedRecurrentUnit(RecurrentModel):
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """A saturating network refuses values that may grow."""
         return refuse_real_values(task, "tanh")
+
+    @classmethod
+    def recognise(cls, weights: Mapping[str, Tensor]) -> Recognised | None:
+        """`nn.GRU` of one layer with a linear readout; its two biases of n stay apart."""
+        cell = torch_cell(weights, gates=3)
+        if cell is None or cell.both_biases is None:
+            return None if cell is None else cell.recognised({})
+        split = 2 * cell.hidden
+        b = torch.cat([cell.both_biases[:split], cell.biases[0][split:]])
+        return cell.recognised({"b": b, "b_n": cell.biases[1][split:]})
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """One update of the gated state."""

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import Recognised, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._circuit import refuse_real_values
+from emtkit_std._torch_cells import torch_cell
 
 
 class LongShortTermMemory(RecurrentModel):
@@ -47,6 +48,12 @@ class LongShortTermMemory(RecurrentModel):
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """A saturating network refuses values that may grow."""
         return refuse_real_values(task, "tanh")
+
+    @classmethod
+    def recognise(cls, weights: Mapping[str, Tensor]) -> Recognised | None:
+        """`nn.LSTM` of one layer with a linear readout of h."""
+        cell = torch_cell(weights, gates=4)
+        return None if cell is None else cell.recognised({"b": cell.both_biases})
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """One update of the state h, c."""

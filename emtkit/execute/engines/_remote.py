@@ -1,0 +1,91 @@
+"""What runs on a worker of a cluster: it says what it is, and does jobs; bytes in, bytes out."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import emtkit
+from emtkit.execute._codec import encode
+from emtkit.execute.work import Work
+from emtkit.plugin.registry import Registry
+from emtkit.train.stacks import available
+
+Sources = tuple[tuple[str, bytes], ...]
+"""Loose plugin files as they travel: name and content of each."""
+
+
+def read_sources(files: Sequence[Path]) -> Sources:
+    """Loose plugin files, ready to travel."""
+    return tuple((path.name, path.read_bytes()) for path in files)
+
+
+def describe(sources: Sources) -> dict[str, Any]:
+    """What this process would compute with: versions, tiers, and digests of all code."""
+    found = {f"{p.kind} {p.name}": p.digest for p in _work(sources).registry.all()}
+    return {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "emtkit": f"{emtkit.__version__} ({OWN_DIGEST})",
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+        "machine": platform.machine(),
+        "tiers": sorted(available()),
+        "plugins": found,
+    }
+
+
+def differences(
+    here: Mapping[str, Any], there: Mapping[str, Any], needed: Collection[str] | None
+) -> list[str]:
+    """Why what `there` computes may not be what is computed `here`; empty when it is the same.
+
+    `needed` are the plugins that count ('task k_delay'), all of them where it is None.
+    """
+    names = ("python", "emtkit", "torch", "numpy", "machine")
+    found = [f"{n}: {here[n]} here, {there.get(n)} there" for n in names if here[n] != there.get(n)]
+    lacking = sorted(set(here["tiers"]) - set(there["tiers"]))
+    found += [f"tier {name}: not there" for name in lacking]
+    for name, digest in here["plugins"].items():
+        other = there["plugins"].get(name)
+        if digest != other and (needed is None or name in needed):
+            found.append(f"{name}: " + (f"{digest} here, {other} there" if other else "not there"))
+    return found
+
+
+def do(data: bytes, sources: Sources) -> bytes:
+    """Do one job, with one thread, as every worker does."""
+    torch.set_num_threads(1)
+    return encode(_work(sources).do(data))
+
+
+@cache
+def _work(sources: Sources) -> Work:
+    """A worker's plugins. Loose files are written out, for that is how they are loaded."""
+    folder = Path(tempfile.mkdtemp(prefix="emtkit-plugins-")) if sources else Path()
+    files = []
+    for number, (name, content) in enumerate(sources):
+        path = folder / str(number) / Path(name).name
+        path.parent.mkdir()
+        path.write_bytes(content)
+        files.append(path)
+    return Work(Registry.installed(files))
+
+
+def _own_digest() -> str:
+    root = Path(emtkit.__file__).parent
+    total = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        total.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return total.hexdigest()[:12]
+
+
+OWN_DIGEST = _own_digest()
+"""Of the files of emtkit as they were when this process began: they may be edited while it runs."""

@@ -1,0 +1,289 @@
+"""Networks that were trained elsewhere, looked at by emtkit's analyses."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from emtkit.errors import EmtkitError, NotApplicable, did_you_mean
+from emtkit.plugin import params
+from emtkit.plugin.analysis import Findings, History, Subject, refusal
+from emtkit.plugin.architecture import Recognised, SequenceModel
+from emtkit.plugin.registry import Kind, Registry
+from emtkit.plugin.stream import Stream
+from emtkit.plugin.task import Task
+
+Entry = str | Mapping[str, Any]
+"""A plugin as a study names it: `hds`, or `{"use": "hds", "rule": "T1"}`."""
+
+FLOATS = (torch.float32, torch.float64)
+
+
+@dataclass(frozen=True)
+class Analyzed:
+    """The network as emtkit sees it, what was found by label, and why the rest does not apply."""
+
+    model: SequenceModel
+    findings: Mapping[str, Findings]
+    refused: Mapping[str, str]
+
+
+def analyze(
+    network: nn.Module | Mapping[str, Tensor] | Path | str,
+    *,
+    task: Entry,
+    analyses: Sequence[Entry],
+    as_: Entry | None = None,
+    map: Mapping[str, str] | None = None,
+    drop: Sequence[str] = (),
+    registry: Registry | None = None,
+) -> Analyzed:
+    """Measure a network that was trained elsewhere.
+
+    `network` is a module, a state dict, or a file (.safetensors, or .pt with nothing but tensors).
+    `as_` names the architecture that it is; without it, the architectures are asked which of them
+    recognises the weights. `map` gives for each weight of the architecture the weights elsewhere:
+    `{"W_hh": "rnn.weight_hh_l0", "b": "rnn.bias_ih_l0 + rnn.bias_hh_l0", "W_r": "out.T"}`. Weights
+    that are left over and not zero are an error, unless `drop` names them.
+
+    Raises:
+        EmtkitError: the file cannot be read, no architecture or no plugin fits, or weights are
+            missing, left over or of another shape.
+    """
+    known = registry or Registry.installed()
+    posed = _task(known, task)
+    if isinstance(network, SequenceModel):
+        model, parameters = network.eval(), _parameters_of(network, as_)
+    else:
+        weights = _weights(network)
+        cls, given = _architecture(known, as_, weights)
+        found = _recognised(cls, weights, map)
+        _check_leftovers(cls, weights, found, drop)
+        told = {**found.parameters, **_nonlinearity(cls, network), **given}
+        parameters = _resolved(cls, told)
+        model = _built(cls, posed, parameters, found)
+    findings: dict[str, Findings] = {}
+    refused: dict[str, str] = {}
+    for asked in analyses:
+        label, answer = _measure(known, asked, posed, model, parameters)
+        if isinstance(answer, str):
+            refused[label] = answer
+        else:
+            findings[label] = answer
+    return Analyzed(model, findings, refused)
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a .pt file that holds nothing but tensors.
+
+    Raises:
+        EmtkitError: there is no such file, or it holds something else.
+    """
+    if not path.is_file():
+        raise EmtkitError(f"'{path}' was to be analysed; there is no such file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise EmtkitError(f"{path} is no safetensors file: {error}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise EmtkitError(
+            f"{path} cannot be read as weights alone ({first}); save `model.state_dict()`, best "
+            "with safetensors.torch.save_file"
+        ) from None
+    for key in ("state_dict", "model_state_dict"):
+        if isinstance(held, dict) and isinstance(held.get(key), dict):
+            held = held[key]
+    tensors = isinstance(held, dict) and all(isinstance(v, Tensor) for v in held.values())
+    if not tensors or not held:
+        raise EmtkitError(f"{path} holds no state dict; save `model.state_dict()`")
+    return dict(held)
+
+
+def _weights(network: nn.Module | Mapping[str, Tensor] | Path | str) -> dict[str, Tensor]:
+    if isinstance(network, Path | str):
+        return load_weights(Path(network))
+    state = network.state_dict() if isinstance(network, nn.Module) else network
+    return {name: value.detach().cpu() for name, value in state.items()}
+
+
+def _named(known: Registry, kind: Kind, asked: Entry) -> tuple[Any, dict[str, Any], str]:
+    """Class, parameters and label of an entry."""
+    entry = {"use": asked} if isinstance(asked, str) else dict(asked)
+    name = str(entry.pop("use", ""))
+    label = str(entry.pop("label", name))
+    plugin = known.get(kind, name)
+    if plugin is None:
+        raise EmtkitError(f"unknown {kind} '{name}'; {did_you_mean(name, known.names(kind))}")
+    return plugin.cls, entry, label
+
+
+def _resolved(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    answer = params.resolve(cls, given)
+    if answer.mistakes:
+        raise EmtkitError("\n".join(f"{m.text}; {m.hint}" for m in answer.mistakes))
+    return dict(answer.values)
+
+
+def _task(known: Registry, asked: Entry) -> Task:
+    cls, given, _ = _named(known, "task", asked)
+    try:
+        built: Task = cls(**params.build_arguments(cls, _resolved(cls, given)))
+    except ValueError as error:
+        raise EmtkitError(f"{cls.name} refuses its parameters: {error}") from error
+    return built
+
+
+def _architecture(
+    known: Registry, asked: Entry | None, weights: Mapping[str, Tensor]
+) -> tuple[type[SequenceModel], dict[str, Any]]:
+    if asked is not None:
+        cls, given, _ = _named(known, "architecture", asked)
+        return cls, given
+    fitting = [cls for cls in known.architectures.values() if cls.recognise(weights) is not None]
+    if len(fitting) != 1:
+        names = ", ".join(cls.name for cls in fitting) or "none"
+        raise EmtkitError(
+            f"which network is this? its weights are {_shapes(weights)}; recognised by: {names}. "
+            "Say it with `as` (--as elman), and the names of its weights with `map` (--map)"
+        )
+    return fitting[0], {}
+
+
+def _recognised(
+    cls: type[SequenceModel], weights: Mapping[str, Tensor], names: Mapping[str, str] | None
+) -> Recognised:
+    if names is None:
+        found = cls.recognise(weights)
+        if found is not None:
+            return found
+        names = {name: name for name in weights}
+    parts = {name: _terms(text) for name, text in names.items()}
+    taken = {own: _sum(weights, terms) for own, terms in parts.items()}
+    used = frozenset(_source(weights, term) for terms in parts.values() for term in terms)
+    told: dict[str, Any] = {}
+    declared = {p.name: p.default for p in params.parameters(cls)}
+    if "hidden" in declared and "W_hh" in taken:
+        told["hidden"] = taken["W_hh"].shape[-1]
+    if isinstance(declared.get("bias"), bool):
+        told["bias"] = "b" in taken
+    return Recognised(taken, told, used)
+
+
+def _terms(text: str) -> list[str]:
+    return [part.strip() for part in text.split("+")]
+
+
+def _source(weights: Mapping[str, Tensor], term: str) -> str:
+    name = term if term in weights else term.removesuffix(".T")
+    if name not in weights:
+        raise EmtkitError(f"there is no weight '{term}'; {did_you_mean(name, weights)}")
+    return name
+
+
+def _sum(weights: Mapping[str, Tensor], terms: Sequence[str]) -> Tensor:
+    values = []
+    for term in terms:
+        name = _source(weights, term)
+        values.append(weights[name] if name == term else weights[name].T)
+    if len({value.shape for value in values}) > 1:
+        told = ", ".join(f"{t} {tuple(v.shape)}" for t, v in zip(terms, values, strict=True))
+        raise EmtkitError(f"weights of different shapes cannot be added: {told}")
+    return torch.stack(values).sum(0) if len(values) > 1 else values[0]
+
+
+def _check_leftovers(
+    cls: type[SequenceModel],
+    weights: Mapping[str, Tensor],
+    found: Recognised,
+    drop: Sequence[str],
+) -> None:
+    if unknown := sorted(set(drop) - weights.keys()):
+        raise EmtkitError(f"'{unknown[0]}' was to be dropped; {did_you_mean(unknown[0], weights)}")
+    left = [name for name in weights if name not in found.used and name not in drop]
+    if told := [name for name in left if bool(weights[name].any())]:
+        raise EmtkitError(
+            f"{cls.name} has no place for {', '.join(told)}; without them it would be another "
+            f"network. Leave them out knowingly with `drop` (--drop {told[0]}), or choose another "
+            "architecture with `as` (--as)"
+        )
+
+
+def _nonlinearity(cls: type[SequenceModel], network: object) -> dict[str, str]:
+    """What the weights of `nn.RNN` do not tell, asked of the module where there is one."""
+    if not isinstance(network, nn.Module):
+        return {}
+    if all(parameter.name != "activation" for parameter in params.parameters(cls)):
+        return {}
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.RNN)]
+    return {"activation": str(layers[0].nonlinearity)} if len(layers) == 1 else {}
+
+
+def _built(
+    cls: type[SequenceModel], task: Task, parameters: Mapping[str, Any], found: Recognised
+) -> SequenceModel:
+    if reason := cls.accepts(task, parameters):
+        raise EmtkitError(f"{cls.name} does not apply to {task.name}: {reason}")
+    with torch.random.fork_rng(devices=[]):
+        model = cls(task, **params.build_arguments(cls, parameters))
+    own = model.state_dict()
+    wrong = [
+        f"{name} is missing {tuple(value.shape)}"
+        for name, value in own.items()
+        if name not in found.weights
+    ]
+    for name, value in found.weights.items():
+        if name not in own:
+            wrong.append(f"it has no '{name}'")
+        elif own[name].shape != value.shape:
+            wrong.append(f"{name} is {tuple(value.shape)}, needed {tuple(own[name].shape)}")
+    if wrong:
+        channels = task.channels
+        raise EmtkitError(
+            f"these weights are no {cls.name} for {task.name} ({channels.inputs} inputs, "
+            f"{channels.outputs} outputs): {'; '.join(wrong)}. Its weights are {_shapes(own)}"
+        )
+    dtype = next((v.dtype for v in found.weights.values() if v.dtype in FLOATS), torch.float32)
+    model = model.to(dtype)
+    model.load_state_dict({name: value.to(dtype) for name, value in found.weights.items()})
+    return model.eval()
+
+
+def _measure(
+    known: Registry, asked: Entry, task: Task, model: SequenceModel, parameters: Mapping[str, Any]
+) -> tuple[str, Findings | str]:
+    """Label, and the findings or the reason why there are none."""
+    cls, given, label = _named(known, "analysis", asked)
+    analysis = cls(**params.build_arguments(cls, _resolved(cls, given)))
+    if reason := refusal(cls, type(task), type(model)):
+        return label, reason
+    dtype = next(iter(model.state_dict().values())).dtype
+    stream = Stream(None, f"analysis/{cls.name}", dtype=dtype)
+    still = model.requires_grad_(False)
+    subject = Subject(task, still, parameters, History(np.zeros(0), 0, "foreign"), stream)
+    try:
+        return label, analysis.measure(subject)
+    except NotApplicable as reason_:
+        return label, str(reason_)
+
+
+def _parameters_of(network: SequenceModel, asked: Entry | None) -> dict[str, Any]:
+    """The parameters of a model of emtkit's own; as it cannot tell, `as_` may say them."""
+    given = {} if asked is None or isinstance(asked, str) else dict(asked)
+    given.pop("use", None)
+    return _resolved(type(network), given)
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name} {tuple(value.shape)}" for name, value in weights.items())

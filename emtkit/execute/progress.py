@@ -1,0 +1,103 @@
+"""Where a run stands, told through the store: the run writes it, another terminal reads it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from emtkit.errors import EmtkitError, StoreError
+from emtkit.execute.monitor import Counts, Monitor
+from emtkit.execute.records import Progress
+from emtkit.execute.store import Store
+
+EVERY = 1.0
+"""Seconds between two entries of a run: each is a commit."""
+
+SILENCE = 30.0
+"""Seconds without an entry after which a run counts as dead; a living one writes every second."""
+
+Clock = Callable[[], float]
+
+
+class Recorded(Monitor):
+    """Writes a run's counts into its store, and tells another monitor."""
+
+    def __init__(self, store: Store, study: str, inner: Monitor, clock: Clock = time.time) -> None:
+        self._store, self._study, self._inner, self._clock = store, study, inner, clock
+        self._started = clock()
+        self._run = f"{socket.gethostname()}:{os.getpid()}:{self._started:.3f}"
+        self._written = 0.0
+        self._counts: dict[str, int] = {}
+        self._state = "running"
+
+    def update(self, counts: Counts, last: bool) -> None:
+        """An entry at most once a second, and one at the end."""
+        self._counts = {name: n for name, n in asdict(counts).items() if name != "seconds"}
+        self._state = "done" if last else "running"
+        if last or self._clock() - self._written >= EVERY:
+            self._write()
+        self._inner.update(counts, last)
+
+    def close(self) -> None:
+        """A run that is over without its last word was stopped; the inner monitor stays open."""
+        if self._state == "running":
+            self._state = "stopped"
+            self._write()
+
+    def _write(self) -> None:
+        self._written = self._clock()
+        entry = Progress(
+            self._run, self._study, self._state, self._started, self._written, self._counts
+        )
+        # Progress is no result: a store that cannot be written to says so when one is committed.
+        with suppress(StoreError):
+            self._store.set_progress(entry)
+
+
+def follow(
+    path: Path,
+    study: str,
+    monitor: Monitor,
+    *,
+    clock: Clock = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Progress:
+    """Tell `monitor` of the study's latest run until it ends or falls silent; its last entry.
+
+    Raises:
+        StoreError: there is no store, or it is damaged.
+        EmtkitError: no run of the study was ever heard of; those that were are named.
+    """
+    with Store.open(path) as store:
+        while True:
+            entry = _latest(store, study)
+            over = entry.state != "running"
+            if entry.counts:
+                seconds = entry.updated - entry.started
+                monitor.update(Counts(**entry.counts, seconds=seconds), over)
+            if over or silent(entry, clock()):
+                return entry
+            sleep(EVERY / 2)
+
+
+def silent(entry: Progress, now: float) -> bool:
+    """Whether a run that never said how it ended has not been heard of for too long."""
+    return entry.state == "running" and now - entry.updated > SILENCE
+
+
+def _latest(store: Store, study: str) -> Progress:
+    runs = store.progress()
+    found = [entry for entry in runs if entry.study == study]
+    if found:
+        return found[-1]
+    others = ", ".join(dict.fromkeys(entry.study for entry in reversed(runs)))
+    known = f"it has runs of {others}" if others else "no study was run in it"
+    raise EmtkitError(
+        f"{store.path} knows no run of '{study}'; {known}; start one with `emtkit run`, or name "
+        "the store of the run with --store"
+    )

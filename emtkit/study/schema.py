@@ -1,0 +1,126 @@
+"""The JSON Schema of study files, made from the plugins that are installed; editors use it.
+
+A study that begins with this line is completed and checked while it is written:
+
+    # yaml-language-server: $schema=study.schema.json
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from pydantic import BaseModel
+
+from emtkit.plugin import params
+from emtkit.plugin.registry import Kind, Plugin, Registry
+from emtkit.study.entries import RULE_KEYS
+from emtkit.study.file import GRID_KEYS, Seeds
+from emtkit.study.settings import Evaluation, Training
+from emtkit.study.views import Claim, Figure, Table
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+LABEL: Schema = {**TEXT, "maxLength": 80, "description": "what columns call it [default: `use`]"}
+
+
+def study_schema(registry: Registry) -> Schema:
+    """The schema (draft 2020-12) of a study file that uses the plugins of `registry`."""
+    shared: Schema = {}
+    views: Schema = {}
+    families: dict[str, Schema] = {
+        "tasks": _entries("task", registry, shared),
+        "architectures": _entries("architecture", registry, shared),
+        "analyses": _entries("analysis", registry, shared),
+        "training": _training(shared),
+        "evaluation": _of(Evaluation, shared),
+        "seeds": {"anyOf": [{"type": "integer", "minimum": 1}, _of(Seeds, shared)]},
+        "exclude": {"type": "array", "items": _mapping({key: {} for key in RULE_KEYS}, least=1)},
+    }
+    grid = _mapping({"name": TEXT, **{key: families[key] for key in GRID_KEYS}})
+    whole = _mapping(
+        {
+            "question": TEXT,
+            "plugins": {"type": "array", "items": {**TEXT, "pattern": r"\.py$"}},
+            **{key: families[key] for key in GRID_KEYS},
+            "grids": {"type": "array", "minItems": 1, "items": {**grid, "required": ["name"]}},
+            "tables": {"type": "array", "items": _short(_of(Table, views))},
+            "figures": {"type": "array", "items": _short(_of(Figure, views))},
+            "claims": {"type": "array", "items": _short(_of(Claim, views))},
+        }
+    )
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "emtkit study",
+        **whole,
+        "$defs": {**shared, **_short(views)},
+    }
+
+
+def _entries(kind: Kind, registry: Registry, shared: Schema) -> Schema:
+    """A list of plugins: each a name alone, or a mapping with its own parameters."""
+    plugins = [plugin for plugin in registry.all() if plugin.kind == kind]
+    for plugin in plugins:
+        shared[f"{kind}.{plugin.name}"] = _entry(plugin, shared)
+    names: Schema = {"enum": [plugin.name for plugin in plugins]}
+    refs = [{"$ref": f"#/$defs/{kind}.{plugin.name}"} for plugin in plugins]
+    least = {} if kind == "analysis" else {"minItems": 1}
+    return {"type": "array", **least, "items": {"anyOf": [names, *refs]}}
+
+
+def _entry(plugin: Plugin, shared: Schema) -> Schema:
+    name = f"{plugin.kind}.{plugin.name}"
+    own = _of(params.schema(plugin.cls), shared, prefix=f"{name}.")["properties"]
+    known: Schema = {"use": {"const": plugin.name}, "label": LABEL}
+    if plugin.kind == "analysis":
+        known["at"] = {"enum": ["end", "snapshots"], "default": "end"}
+    else:
+        known |= _axes(own)
+    told = inspect.cleandoc(plugin.cls.__doc__ or "")
+    return {**_mapping({**known, **own}), "required": ["use"], "description": told}
+
+
+def _training(shared: Schema) -> Schema:
+    settings = _of(Training, shared)
+    own = settings["properties"]
+    return {**_mapping({**own, **_axes(own)}), "description": settings["description"]}
+
+
+def _axes(parameters: Schema) -> Schema:
+    """`grid` and `zip`: for each parameter a list of its values."""
+    lists = {
+        name: {"type": "array", "minItems": 1, "items": one} for name, one in parameters.items()
+    }
+    return {
+        "grid": {**_mapping(lists), "description": "every combination of these values"},
+        "zip": {**_mapping(lists), "description": "these values side by side, as one axis"},
+    }
+
+
+def _of(model: type[BaseModel], shared: Schema, prefix: str = "") -> Schema:
+    """The schema of a pydantic model; what it refers to moves into `shared`."""
+    made = model.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
+    for name, inner in made.pop("$defs", {}).items():
+        shared[f"{prefix}{name}"] = inner
+    return made
+
+
+def _mapping(properties: Schema, least: int = 0) -> Schema:
+    closed = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**closed, "minProperties": least} if least else closed
+
+
+def _short(schema: Any) -> Any:
+    """Views take a text for a list of texts, and a column's name for a value."""
+    if isinstance(schema, list):
+        return [_short(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: _short(part) for key, part in schema.items()}
+    if inner.get("type") == "array" and inner.get("items") == TEXT:
+        kept = {key: inner.pop(key) for key in ("default", "title") if key in inner}
+        return {**kept, "anyOf": [TEXT, inner]}
+    if inner == {"$ref": "#/$defs/Value"}:
+        return {"anyOf": [TEXT, inner]}
+    return inner

@@ -1,0 +1,39 @@
+"""`emtkit new`: a plugin file that works, to be changed into one's own."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from emtkit.errors import EmtkitError
+from emtkit.plugin.registry import Kind, Registry
+
+NAME = "template_name"
+CLASS = "TemplateName"
+
+
+def new(kind: Kind, name: str, folder: Path, registry: Registry | None = None) -> Path:
+    """Write `folder`/`name`.py, a plugin that passes `emtkit check`; the answer is its path.
+
+    Raises:
+        EmtkitError: the name is no name, an installed plugin has it, or the file exists.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise EmtkitError(
+            f"'{name}' cannot name a plugin: small letters, digits and `_`, a letter first, and no "
+            "word of Python; for instance 'my_task'"
+        )
+    twin = (registry or Registry.installed()).get(kind, name)
+    if twin is not None:
+        raise EmtkitError(
+            f"the {kind} '{name}' exists already (of {twin.owner}); choose another name"
+        )
+    path = folder / f"{name}.py"
+    if path.exists():
+        raise EmtkitError(f"{path} exists already; it was left alone, choose another name")
+    template = files("emtkit.testing.templates").joinpath(f"{kind}.py").read_text(encoding="utf-8")
+    written = "".join(part.capitalize() for part in name.split("_"))
+    path.write_text(template.replace(NAME, name).replace(CLASS, written), encoding="utf-8")
+    return path

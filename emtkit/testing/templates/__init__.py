@@ -1,0 +1,1 @@
+"""Working plugins to start from; `emtkit new` copies one under the name that is asked for."""

@@ -1,0 +1,64 @@
+"""Task `template_name`: remember the sign of the last pulse."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from emtkit import Batch, Channels, Stream, Task, hookimpl
+
+
+class TemplateName(Task):
+    """Say the sign of the last pulse on every channel.
+
+    u_t = +1, -1 with chance `density` / 2 each, else 0;  y_t = the last u that is not 0 (or 0).
+
+    Shapes: inputs and targets B T `channels`; every step is driven and scored.
+
+    References: none yet (say here where the task comes from).
+    """
+
+    name = "template_name"
+    version = 1  # raise it when equal parameters give other numbers
+
+    # What stands after `*` is what a study file may set; Field says which values are valid.
+    def __init__(
+        self,
+        *,
+        steps: Annotated[int, Field(ge=1)] = 12,
+        width: Annotated[int, Field(ge=1)] = 2,
+        density: Annotated[float, Field(gt=0, le=1)] = 0.3,
+    ) -> None:
+        self.steps, self.width, self.density = steps, width, density
+
+    @property
+    def channels(self) -> Channels:
+        """One output for every input."""
+        return Channels(inputs=self.width, outputs=self.width)
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        """Pulses and what they leave behind; all randomness comes from `stream`."""
+        shape = (batch, self.steps, self.width)
+        inputs = (stream.sparse_uniform(shape, self.density) > 0) * stream.signs(shape)
+        time = torch.arange(self.steps)[:, None].expand(shape)
+        last = torch.where(inputs != 0, time, 0).cummax(1).values
+        targets = inputs.gather(1, last)
+        return Batch(inputs, targets, mask=inputs.new_ones(self.steps), driven=self.steps)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Squared error per sequence and step (B T); emtkit masks and averages."""
+        return (outputs - batch.targets).square().mean(-1)
+
+    def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """`accuracy`: share of outputs within 1/2 of the target; column `test.accuracy`."""
+        right = ((outputs - batch.targets).abs() < 0.5).to(outputs.dtype).mean((0, 2))
+        return {"accuracy": (right * batch.mask).sum() / batch.mask.sum()}
+
+
+@hookimpl
+def emtkit_tasks() -> list[type[Task]]:
+    """What this file offers."""
+    return [TemplateName]

@@ -1,0 +1,87 @@
+"""The weights of torch's own recurrent layers, read into one record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from emtkit import EmtkitError, Recognised
+
+
+@dataclass(frozen=True)
+class TorchCell:
+    """One layer of nn.RNN, nn.GRU or nn.LSTM and the linear layer that reads its output.
+
+    `W_hh` (G H, H), `W_uh` (G H, I), `W_r` (O, H); `biases` are those of input and state, each
+    (G H), or empty.
+    """
+
+    W_hh: Tensor
+    W_uh: Tensor
+    W_r: Tensor
+    biases: tuple[Tensor, ...]
+    used: frozenset[str]
+
+    @property
+    def hidden(self) -> int:
+        """Number of units H."""
+        return int(self.W_hh.shape[1])
+
+    @property
+    def both_biases(self) -> Tensor | None:
+        """The sum of the two biases."""
+        return self.biases[0] + self.biases[1] if self.biases else None
+
+    def recognised(self, others: Mapping[str, Tensor | None]) -> Recognised:
+        """The three matrices under their names, and `others` that are there."""
+        weights = {"W_hh": self.W_hh, "W_uh": self.W_uh, "W_r": self.W_r}
+        weights |= {name: value for name, value in others.items() if value is not None}
+        parameters = {"hidden": self.hidden, "bias": bool(self.biases)}
+        return Recognised(weights, parameters, self.used)
+
+
+def torch_cell(weights: Mapping[str, Tensor], gates: int) -> TorchCell | None:
+    """The cell with that many gates, or None if there is none.
+
+    Raises:
+        EmtkitError: it has several layers or directions, or its readout cannot be told.
+    """
+    found = [re.fullmatch(r"(.*)weight_hh_l0", name) for name in weights]
+    starts = [match.group(1) for match in found if match]
+    if len(starts) != 1:
+        return None
+    (start,) = starts
+    W_hh = weights[f"{start}weight_hh_l0"]
+    if W_hh.ndim != 2 or W_hh.shape[0] != gates * W_hh.shape[1]:
+        return None
+    names = [
+        name for name in weights if re.match(rf"{re.escape(start)}(weight|bias)_[ih]h_l", name)
+    ]
+    more = sorted(name for name in names if not name.endswith("_l0"))
+    if more:
+        raise EmtkitError(
+            f"the recurrent layer '{start}' has more than one layer or direction ({more[0]}, ...); "
+            "emtkit's networks have one state: train a network of one layer, one direction"
+        )
+    readout = _readout(weights, names, int(W_hh.shape[1]))
+    biased = f"{start}bias_hh_l0" in weights
+    biases = (weights[f"{start}bias_ih_l0"], weights[f"{start}bias_hh_l0"]) if biased else ()
+    used = frozenset([*names, readout])
+    return TorchCell(W_hh, weights[f"{start}weight_ih_l0"], weights[readout], biases, used)
+
+
+def _readout(weights: Mapping[str, Tensor], names: list[str], hidden: int) -> str:
+    fitting = [
+        name
+        for name, value in weights.items()
+        if name not in names and value.ndim == 2 and value.shape[1] == hidden
+    ]
+    if len(fitting) != 1:
+        raise EmtkitError(
+            f"{len(fitting)} weights could be the readout (O, {hidden}): {fitting or 'none'}; name "
+            "every weight, for instance `--map W_hh=rnn.weight_hh_l0,W_uh=...,W_r=...`"
+        )
+    return fitting[0]

@@ -1,0 +1,149 @@
+"""Analyses that each break one rule; `BREAKS` says which."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from emtkit import Analysis, Control, Findings, Subject
+from emtkit.testing.probes import ProbeDelay, ProbeNetwork
+
+
+def draw_bar(findings: Findings, figure) -> None:
+    figure.subplots().bar([0], [findings.scalars["size"]])
+
+
+def draw_nothing(findings: Findings, figure) -> None:
+    return
+
+
+PROBES = ({"use": ProbeDelay.name}, {"use": ProbeNetwork.name})
+
+
+class GoodAnalysis(Analysis):
+    """The largest weight, size = max |W|.
+
+    References: none (a test).
+    """
+
+    name = "good_analysis"
+    drawings: ClassVar = {"bar": draw_bar}
+    controls = (Control(*PROBES, "size", least=0.1, most=10.0),)
+
+    def __init__(self, *, power: Annotated[int, Field(ge=1)] = 1) -> None:
+        self.power = power
+
+    def measure(self, subject: Subject) -> Findings:
+        return Findings({"size": self.size(subject) ** self.power})
+
+    def size(self, subject: Subject) -> float:
+        return float(max(value.abs().max() for value in subject.model.state_dict().values()))
+
+
+class RefusesItself(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "refuses_itself"
+
+    def __init__(self) -> None:
+        raise ValueError("not today")
+
+
+class NeedsTheUnknown(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "needs_the_unknown"
+    requires = (complex,)
+
+
+class SilentNan(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "silent_nan"
+
+    def measure(self, subject: Subject) -> Findings:
+        return Findings({"size": float("nan")})
+
+
+class SomePowersRaise(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "some_powers_raise"
+
+    def __init__(self, *, power: Annotated[int, Field(ge=1)] = 1) -> None:
+        self.power = {1: 1}[power]
+
+
+class CountsItsCalls(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "counts_its_calls"
+    controls = ()
+
+    def __init__(self) -> None:
+        self.power = 0
+
+    def measure(self, subject: Subject) -> Findings:
+        self.power += 1
+        return super().measure(subject)
+
+
+class GlobalDraw(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "global_draw"
+
+    def size(self, subject: Subject) -> float:
+        return super().size(subject) + 0.1 * float(torch.rand(()))
+
+
+class ChangesTheNetwork(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "changes_the_network"
+
+    def measure(self, subject: Subject) -> Findings:
+        found = super().measure(subject)
+        for value in subject.model.parameters():
+            value.mul_(0.5)
+        return found
+
+
+class InfiniteArray(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "infinite_array"
+
+    def measure(self, subject: Subject) -> Findings:
+        return Findings(super().measure(subject).scalars, arrays={"far": np.array([np.inf])})
+
+
+class EmptyFigure(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "empty_figure"
+    drawings: ClassVar = {"nothing": draw_nothing}
+
+
+class WrongOnItsControl(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "wrong_on_its_control"
+    controls = (Control(*PROBES, "size", most=1e-6),)
+
+
+BREAKS: dict[type[Analysis], str] = {
+    RefusesItself: "builds with defaults",
+    NeedsTheUnknown: "finds a network",
+    SilentNan: "measures untrained networks",
+    SomePowersRaise: "builds with random parameters",
+    CountsItsCalls: "equal subjects equal findings",
+    GlobalDraw: "no global randomness",
+    ChangesTheNetwork: "leaves the network alone",
+    InfiniteArray: "findings can be stored",
+    EmptyFigure: "drawings draw",
+    WrongOnItsControl: "answers on its controls",
+}

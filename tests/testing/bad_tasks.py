@@ -1,0 +1,266 @@
+"""Tasks that each break one rule; `BREAKS` says which."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from emtkit import Batch, Channels, Stream, Task
+
+
+class GoodTask(Task):
+    """Say every input again, `gain` times as loud: y_t = gain u_t (B T 2).
+
+    References: none (a test).
+    """
+
+    name = "good_task"
+
+    def __init__(self, *, gain: Annotated[float, Field(gt=0)] = 1.0) -> None:
+        self.gain = gain
+
+    @property
+    def channels(self) -> Channels:
+        return Channels(2, 2)
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        inputs = stream.uniform((batch, 4, 2))
+        return Batch(inputs, inputs * self.gain, inputs.new_ones(4), 4)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return (outputs - batch.targets).square().mean(-1)
+
+    def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        close = ((outputs - batch.targets).abs() < 0.1).to(outputs.dtype).mean((0, 2))
+        return {"close": (close * batch.mask).sum() / batch.mask.sum()}
+
+
+class GoodRecall(GoodTask):
+    """Hear two vectors, then say the first for `horizon` steps: y_t = u_1 (B T 2).
+
+    References: none (a test).
+    """
+
+    name = "good_recall"
+    horizons = True
+
+    def __init__(self, *, horizon: Annotated[int, Field(ge=1)] = 3) -> None:
+        self.horizon, self.evaluation_horizon = horizon, 2 * horizon
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        scored = horizon or self.horizon
+        heard = stream.signs((batch, 2, 2))
+        silence = heard.new_zeros(batch, scored, 2)
+        answer = heard[:, :1].expand(batch, scored, 2)
+        mask = torch.cat([heard.new_zeros(2), heard.new_ones(scored)])
+        inputs = torch.cat([heard, silence], 1)
+        return Batch(inputs, torch.cat([torch.zeros_like(heard), answer], 1), mask, 2)
+
+
+class DefaultBreaksItsRange(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "default_breaks_its_range"
+
+    def __init__(self, *, gain: Annotated[float, Field(gt=0)] = 0.0) -> None:
+        self.gain = gain
+
+
+class NoEquation(GoodTask):
+    """Say it again.
+
+    References: none (a test).
+    """
+
+    name = "no_equation"
+
+
+class NoReference(GoodTask):
+    """Say it again, y_t = u_t."""
+
+    name = "no_reference"
+
+
+class RefusesItself(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "refuses_itself"
+
+    def __init__(self, *, gain: float = 1.0) -> None:
+        raise ValueError("no gain is good enough")
+
+
+class OtherChannels(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "other_channels"
+
+    @property
+    def channels(self) -> Channels:
+        return Channels(3, 2)
+
+
+class DetachedLoss(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "detached_loss"
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return super().loss(outputs.detach(), batch)
+
+
+class MeanLoss(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "mean_loss"
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return super().loss(outputs, batch).mean(0)
+
+
+class SomeGainsRaise(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "some_gains_raise"
+
+    def __init__(self, *, gain: Annotated[int, Field(ge=1)] = 1) -> None:
+        self.gain = {1: 0.5, 2: 0.7}[gain]
+
+
+class LoudAfterDriven(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "loud_after_driven"
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        inputs = stream.uniform((batch, 4, 2))
+        return Batch(inputs, inputs, inputs.new_ones(4), 3)
+
+
+class SinglePrecision(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "single_precision"
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        inputs = stream.uniform((batch, 4, 2))
+        return Batch(inputs, inputs.float(), inputs.new_ones(4), 4)
+
+
+class EverySecondDraw(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "every_second_draw"
+
+    def __init__(self) -> None:
+        self.gain, self.drawn = 1.0, 0
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        self.drawn += 1
+        inputs = stream.uniform((batch, 4, 2)) * (1 + self.drawn % 2)
+        return Batch(inputs, inputs, inputs.new_ones(4), 4)
+
+
+class OneDraw(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "one_draw"
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        return super().sample(batch, Stream(0, "always", dtype=stream.dtype))
+
+
+class GlobalDraw(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "global_draw"
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        inputs = stream.uniform((batch, 4, 2))
+        inputs = inputs + torch.rand(batch, 4, 2, dtype=inputs.dtype)
+        return Batch(inputs, inputs, inputs.new_ones(4), 4)
+
+
+class LossOverTheBatch(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "loss_over_the_batch"
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return super().loss(outputs, batch) / batch.targets.square().mean()
+
+
+class MetricPerSequence(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "metric_per_sequence"
+
+    def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return {"size": outputs.mean((1, 2))}
+
+
+class LossThatBranches(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "loss_that_branches"
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        loss = super().loss(outputs, batch)
+        return loss if bool(loss.sum() < 100) else loss / 2
+
+
+class BackwardsHorizon(GoodRecall):
+    """y_t = u_1. References: none."""
+
+    name = "backwards_horizon"
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        drawn = super().sample(batch, stream, horizon)
+        gain = torch.arange(drawn.steps, dtype=drawn.inputs.dtype).flip(0)
+        return Batch(drawn.inputs, drawn.targets * gain[:, None], drawn.mask, drawn.driven)
+
+
+class OneStreamForAllRows(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "one_stream_for_all_rows"
+
+    @staticmethod
+    def sample_rows(tasks, batch, streams, horizon=None):
+        return Task.sample_rows(tasks, batch, [streams[0].fork("")] * len(tasks), horizon)
+
+
+class OtherFact(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "other_fact"
+    offers = (Channels,)
+
+    def facts(self, kind):
+        return "a fact"
+
+
+BREAKS: dict[type[Task], str] = {
+    DefaultBreaksItsRange: "json parameters",
+    NoEquation: "docstring states what holds",
+    NoReference: "docstring cites its source",
+    RefusesItself: "builds with defaults",
+    OtherChannels: "batch shapes",
+    DetachedLoss: "loss per sequence and step",
+    MeanLoss: "loss per sequence and step",
+    SomeGainsRaise: "builds with random parameters",
+    LoudAfterDriven: "silent after driven",
+    SinglePrecision: "dtype follows the stream",
+    EverySecondDraw: "equal streams equal batches",
+    OneDraw: "different seeds differ",
+    GlobalDraw: "no global randomness",
+    LossOverTheBatch: "loss of each sequence alone",
+    MetricPerSequence: "metrics are numbers",
+    LossThatBranches: "loss and metrics stack",
+    BackwardsHorizon: "horizons are prefixes",
+    OneStreamForAllRows: "rows equal single draws",
+    OtherFact: "facts are answered",
+}

@@ -1,0 +1,41 @@
+"""`emtkit new` writes plugins that pass the conformance suite as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emtkit import EmtkitError
+from emtkit.testing import find, new
+
+KINDS = ["task", "architecture", "analysis"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_plugin_keeps_every_rule(kind: str, tmp_path: Path) -> None:
+    path = new(kind, "my_own_plugin", tmp_path)
+    assert path == tmp_path / "my_own_plugin.py"
+    (examined,) = find(path)
+    assert (examined.plugin.kind, examined.plugin.name) == (kind, "my_own_plugin")
+    assert examined.plugin.cls.__name__ == "MyOwnPlugin"
+    assert [str(v) for v in examined.verdicts() if v.state == "failed"] == []
+    if kind == "analysis":
+        assert examined.verdict("answers on its controls").state == "ok"
+        assert examined.verdict("drawings draw").state == "ok"
+
+
+def test_new_refuses_what_would_clash(tmp_path: Path) -> None:
+    new("task", "mine", tmp_path)
+    kept = (tmp_path / "mine.py").read_text()
+    for kind, name, said in (
+        ("task", "mine", "exists already; it was left alone"),
+        ("task", "hds", "exists already"),
+        ("task", "My-Task", "cannot name a plugin"),
+        ("task", "class", "cannot name a plugin"),
+        ("task", "../up", "cannot name a plugin"),
+    ):
+        with pytest.raises(EmtkitError, match=said):
+            new(kind, name, tmp_path)
+    assert (tmp_path / "mine.py").read_text() == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]

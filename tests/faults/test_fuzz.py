@@ -176,8 +176,27 @@ def test_five_thousand_mutants(tmp_path, registry):
 
 
 KEYS = st.sampled_from(
-    "tasks architectures analyses training seeds grid use zip label tables claims figures plugins "
-    "exclude steps lr x name cell".split()
+    [
+        "tasks",
+        "architectures",
+        "analyses",
+        "training",
+        "seeds",
+        "grid",
+        "use",
+        "zip",
+        "label",
+        "tables",
+        "claims",
+        "figures",
+        "plugins",
+        "exclude",
+        "steps",
+        "lr",
+        "x",
+        "name",
+        "cell",
+    ]
 )
 VALUES = st.recursive(
     st.none()
@@ -200,9 +219,8 @@ VALUES = st.recursive(
 @given(extra=st.dictionaries(KEYS, VALUES, max_size=3))
 def test_any_value_at_any_key(extra, tmp_path, registry):
     whole = {"tasks": ["k_delay"], "architectures": ["elman"], "analyses": ["spectrum"], **extra}
-    with no_hang():
-        with contextlib.suppress(EmtkitError):
-            plan_study(whole, registry)
+    with no_hang(), contextlib.suppress(EmtkitError):
+        plan_study(whole, registry)
 
 
 @pytest.mark.parametrize("key", ["tables", "figures"])

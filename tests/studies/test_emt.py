@@ -57,7 +57,9 @@ def test_the_table_in_the_published_form(demo):
 def test_networks_lie_far_nearer_than_chance(demo):
     frame = demo.frame()
     trained = frame[(frame["architecture.hidden"] == 32) & (frame["training.weight_decay"] == 0)]
-    assert (trained["emt_spectrum.angle_error"] < trained["emt_spectrum.null_angle_error"] / 10).all()
+    assert (
+        trained["emt_spectrum.angle_error"] < trained["emt_spectrum.null_angle_error"] / 10
+    ).all()
     assert (trained["test.accuracy"] > 0.94).all()
     assert (trained["emt_basis.sign_agreement"] > 0.99).all()
 

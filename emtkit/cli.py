@@ -8,22 +8,25 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from emtkit import __version__
 from emtkit.cli_authors import AUTHORS_COMMANDS, plugin_names
+from emtkit.cli_engine import Limits, Percent, opened_engine, print_audit
+from emtkit.cli_store import gc, merge, verify
 from emtkit.errors import EmtkitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emtkit.execute.engines.engine import Engine
     from emtkit.execute.monitor import Monitor
+    from emtkit.report.table import DrawnTable
     from emtkit.session import Session
 
 FORMATS = ("terminal", "csv", "markdown", "latex", "html")
+TIERS = ("native", "vmap", "loop")
 CLAIM_REFUSED = 5
 
 study_argument = click.argument("study", type=click.Path(path_type=Path))
@@ -50,12 +53,32 @@ def cli() -> None:
 @only_option
 @seeds_option
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: cores]")
-@click.option("--tier", type=click.Choice(["loop", "vmap"]), help="Train in this tier.")
-@click.option("--retry", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--tier", type=click.Choice(TIERS), help="Train in this tier.")
+@click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True)
+@click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
+@click.option(
+    "--retry",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="More tries for a cell whose worker died.",
+)
 @click.option("--retry-failed", is_flag=True, help="Train failed cells again.")
 @click.option("--max-failures", type=click.IntRange(0), help="Stop after more failures.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds per segment.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Seconds until a worker without an answer counts as lost.",
+)
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0, min_open=True),
+    help="GiB that a worker may take.  [default: an equal share]",
+)
+@click.option("--audit", type=Percent(), help="Train this share again and compare, e.g. 5%.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
 @click.option("--events", type=click.Path(path_type=Path), help="Write a JSON line per change.")
@@ -67,11 +90,15 @@ def run(
     seeds: str | None,
     jobs: int | None,
     tier: str | None,
+    engine: str,
+    scheduler: str | None,
     retry: int,
     retry_failed: bool,
     max_failures: int | None,
     fail_fast: bool,
-    timeout: float | None,
+    timeout: float,
+    memory: float | None,
+    audit: float | None,
     quiet: bool,
     as_json: bool,
     events: Path | None,
@@ -88,14 +115,21 @@ def run(
         max_failures=0 if fail_fast else max_failures,
         tier=tier,
     )
-    with _monitor(quiet or as_json, events) as monitor, _engine(session, jobs, timeout) as engine:
-        found = session.run(engine, monitor, options)
+    limits = Limits(jobs or _cores(), timeout, None if memory is None else int(memory * 2**30))
+    audited = None
+    with (
+        _monitor(quiet or as_json, events) as monitor,
+        opened_engine(session, engine, scheduler, limits) as workers,
+    ):
+        found = session.run(workers, monitor, options)
+        if audit is not None:
+            audited = session.audit(workers, monitor, audit)
     from emtkit.publish import write_report
 
     page = write_report(session)[0]
     verdicts = session.verdicts()
     if as_json:
-        _print_json(session, found, verdicts, page)
+        _print_json(session, found, verdicts, page, audited)
     elif not quiet:
         _print_tables(session, None, "terminal")
         _print_verdicts(verdicts)
@@ -104,6 +138,10 @@ def run(
             f"{found.lost} lost + {found.not_applicable} not applicable"
         )
         click.echo(f"report: {page}")
+        if audited is not None:
+            print_audit(audited)
+    if audited is not None and audited.differing:
+        return 1
     if check_claims and any(verdict.word == "not supported" for verdict in verdicts):
         return CLAIM_REFUSED
     return 0 if found.clean else 1
@@ -115,14 +153,20 @@ def run(
 @only_option
 @seeds_option
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: cores]")
+@click.option("--no-plugins", is_flag=True, help="Do not run the study's own plugin files.")
 def plan(
-    study: Path, store: Path | None, only: str | None, seeds: str | None, jobs: int | None
+    study: Path,
+    store: Path | None,
+    only: str | None,
+    seeds: str | None,
+    jobs: int | None,
+    no_plugins: bool,
 ) -> int:
     """Show what a study asks for and what is already stored; train nothing."""
     from emtkit.execute.overview import overview
     from emtkit.session import open_session
 
-    session = open_session(study, store=store, only=only, seeds=seeds)
+    session = open_session(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
     with session.read() as opened:
         for line in overview(session.plan, opened, jobs or _cores()):
             click.echo(line)
@@ -168,6 +212,39 @@ def table(
     from emtkit.session import open_session
 
     _print_tables(open_session(study, store=store, only=only, seeds=seeds), name, form)
+    return 0
+
+
+@cli.command()
+@click.argument("what", metavar="STUDY_OR_STORE", type=click.Path(path_type=Path))
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@store_option
+@only_option
+@click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
+@click.option("--stat", type=click.Choice(["mean", "median", "best"]), default="mean")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
+def compare(
+    what: Path,
+    first: str,
+    second: str,
+    store: Path | None,
+    only: str | None,
+    values: tuple[str, ...],
+    stat: Literal["mean", "median", "best"],
+    form: str,
+) -> int:
+    """Compare A with B, paired by seed: architectures of a study, its stores, or a store's studies.
+
+    \b
+    emtkit compare study.yaml elman twm_linear
+    emtkit compare study.yaml before.sqlite after.sqlite
+    emtkit compare results/emtkit.sqlite one.yaml two.yaml
+    """
+    from emtkit.report.contrast import contrast
+    from emtkit.versus import sides
+
+    _print_table(contrast(sides(what, first, second, store, only), values, stat), form)
     return 0
 
 
@@ -255,7 +332,11 @@ def list_plugins(family: str | None, as_json: bool) -> int:
     from emtkit.plugin.registry import Registry
 
     found = listing(Registry.installed(), family)
-    click.echo(json.dumps(found, indent=2) if as_json else listing_text(found))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return 0
+    for line in listing_text(found).splitlines():
+        click.secho(line, fg="red" if line.startswith("BROKEN") else None)
     return 0
 
 
@@ -270,16 +351,19 @@ def show(name: str) -> int:
     return 0
 
 
-for authors_command in AUTHORS_COMMANDS:
-    cli.add_command(authors_command)
+for command in (verify, merge, gc, *AUTHORS_COMMANDS):
+    cli.add_command(command)
 
 
 def main() -> None:
     """The entry point: errors become sentences and exit codes, never tracebacks."""
     signal.signal(signal.SIGTERM, _terminated)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, _hung_up)
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("interrupted; what is done is stored, run again to go on", err=True)
         code = 130
     except click.ClickException as error:
         error.show()
@@ -287,9 +371,6 @@ def main() -> None:
     except EmtkitError as error:
         click.echo(str(error), err=True)
         code = error.exit_code
-    except KeyboardInterrupt:
-        click.echo("interrupted; what is done is stored, run again to go on", err=True)
-        code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -301,22 +382,18 @@ def _terminated(number: int, frame: object) -> None:
     raise SystemExit(143)
 
 
+def _hung_up(number: int, frame: object) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):  # the terminal is closed: nobody can be told, and writing would fail
+        os.dup2(nowhere, stream)
+    raise SystemExit(129)
+
+
 def _cores() -> int:
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # a system that does not tell
+    except AttributeError:  # macOS and Windows
         return os.cpu_count() or 1
-
-
-@contextmanager
-def _engine(session: Session, jobs: int | None, timeout: float | None) -> Iterator[Engine]:
-    from emtkit.execute.engines.local import LocalEngine
-
-    engine = LocalEngine(jobs or _cores(), session.plan.study.plugins, timeout)
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 @contextmanager
@@ -337,22 +414,25 @@ def _monitor(quiet: bool, events: Path | None) -> Iterator[Monitor]:
 
 
 def _print_tables(session: Session, name: str | None, form: str) -> None:
+    names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
+    for one in names:
+        _print_table(session.table(one), form)
+
+
+def _print_table(drawn: DrawnTable, form: str) -> None:
     from emtkit.report import formats
     from emtkit.report.latex import to_latex
 
-    names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
     writers = {
         "csv": formats.to_csv,
         "markdown": formats.to_markdown,
         "latex": to_latex,
         "html": formats.to_html,
     }
-    for one in names:
-        drawn = session.table(one)
-        if form == "terminal":
-            _console().print(formats.to_terminal(drawn))
-        else:
-            click.echo(writers[form](drawn))
+    if form == "terminal":
+        _console().print(formats.to_terminal(drawn))
+    else:
+        click.echo(writers[form](drawn))
 
 
 def _print_verdicts(verdicts: list[Any]) -> None:
@@ -362,7 +442,9 @@ def _print_verdicts(verdicts: list[Any]) -> None:
         click.echo(line)
 
 
-def _print_json(session: Session, found: Any, verdicts: list[Any], page: Path) -> None:
+def _print_json(
+    session: Session, found: Any, verdicts: list[Any], page: Path, audited: Any
+) -> None:
     document = {
         "study": session.name,
         "cells": vars(found),
@@ -370,6 +452,7 @@ def _print_json(session: Session, found: Any, verdicts: list[Any], page: Path) -
             {"id": v.claim.id, "where": v.where, "verdict": v.word, "value": v.value, "n": v.n}
             for v in verdicts
         ],
+        "audit": None if audited is None else vars(audited),
         "report": str(page),
         "store": str(session.store),
     }

@@ -181,9 +181,10 @@ def _has_markup(text: str) -> bool:
 def _commands(group: click.Group) -> str:
     lines = [
         "# Commands\n",
-        "Exit codes, the same for all: 0 all good; 1 some cells failed or were lost; 2 a mistake in",
-        "a study or in the command; 3 a plugin's error; 4 the store is locked or damaged; 5 a claim",
-        "is not supported (`--check-claims`); 130 and 143 interrupted, run again to go on.\n",
+        "Exit codes, the same for all: 0 all good; 1 some cells failed or were lost; 2 a mistake",
+        "in a study or in the command; 3 a plugin's error; 4 the store is locked or damaged;",
+        "5 a claim is not supported (`--check-claims`); 129, 130 and 143 interrupted: run again",
+        "to go on.\n",
     ]
     for name, command in sorted(group.commands.items()):
         context = click.Context(
@@ -196,9 +197,7 @@ def _commands(group: click.Group) -> str:
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     bar = "\\|"
-    return "".join(
-        f"| {' | '.join(cell.replace('|', bar) for cell in line)} |\n" for line in lines
-    )
+    return "".join(f"| {' | '.join(cell.replace('|', bar) for cell in line)} |\n" for line in lines)
 
 
 def _toctree(pages: Iterable[str]) -> str:

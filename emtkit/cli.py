@@ -15,15 +15,9 @@ import click
 from emtkit import __version__
 from emtkit.cli_authors import AUTHORS_COMMANDS, plugin_names
 from emtkit.cli_engine import Limits, Percent, opened_engine, print_audit
+from emtkit.cli_options import only_option, seeds_option, store_option, study_argument
 from emtkit.cli_store import gc, merge, verify
-from emtkit.cli_views import (
-    VIEW_COMMANDS,
-    only_option,
-    print_tables,
-    seeds_option,
-    store_option,
-    study_argument,
-)
+from emtkit.cli_views import VIEW_COMMANDS, print_tables
 from emtkit.errors import EmtkitError
 
 if TYPE_CHECKING:

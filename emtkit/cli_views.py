@@ -1,4 +1,4 @@
-"""The commands that show what is stored: tables, figures, reports, files; glue, as in `cli.py`."""
+"""Commands that only look: tables, figures, comparisons, reports, exports, citations."""
 
 from __future__ import annotations
 
@@ -8,22 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from emtkit.cli_options import only_option, seeds_option, store_option, study_argument
+
 if TYPE_CHECKING:
     from emtkit.report.table import DrawnTable
     from emtkit.session import Session
 
 FORMATS = ("terminal", "csv", "markdown", "latex", "html")
-
-study_argument = click.argument("study", type=click.Path(path_type=Path))
-store_option = click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    help="The file that holds all results.  [default: results/emtkit.sqlite]",
-)
-only_option = click.option(
-    "--only", help="A part of the study, e.g. task.delay=3,architecture.hidden=2."
-)
-seeds_option = click.option("--seeds", help="Some of its seeds, e.g. 0-2 or 0,4.")
 
 
 @click.command()
@@ -156,11 +147,8 @@ def cite(study: Path, store: Path | None) -> int:
     return 0
 
 
-VIEW_COMMANDS = (table, compare, figure, report, export, cite)
-
-
 def print_tables(session: Session, name: str | None, form: str) -> None:
-    """Print one table of a study, or (no `name`) all of them."""
+    """Print one table, or all of them, in one of `FORMATS`."""
     names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
     for one in names:
         _print_table(session.table(one), form)
@@ -187,3 +175,6 @@ def _console() -> Any:
 
     # A pipe has no width of its own; a table cut at 80 columns would lose numbers.
     return Console(width=None if sys.stdout.isatty() else 200)
+
+
+VIEW_COMMANDS = (table, compare, figure, report, export, cite)

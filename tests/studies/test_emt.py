@@ -1,4 +1,4 @@
-"""The demo of Episodic Memory Theory, run whole: its claims hold, its table is as published.
+"""The demo of Episodic Memory Theory, run whole: its claims hold, its table is the published one.
 
 About a minute of one core.
 """

@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emtkit.execute.monitor import Monitor
+    from emtkit.report.table import DrawnTable
     from emtkit.session import Session
 
 FORMATS = ("terminal", "csv", "markdown", "latex", "html")
@@ -215,6 +216,39 @@ def table(
 
 
 @cli.command()
+@click.argument("what", metavar="STUDY_OR_STORE", type=click.Path(path_type=Path))
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@store_option
+@only_option
+@click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
+@click.option("--stat", type=click.Choice(["mean", "median", "best"]), default="mean")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
+def compare(
+    what: Path,
+    first: str,
+    second: str,
+    store: Path | None,
+    only: str | None,
+    values: tuple[str, ...],
+    stat: Literal["mean", "median", "best"],
+    form: str,
+) -> int:
+    """Compare A with B, paired by seed: architectures of a study, its stores, or a store's studies.
+
+    \b
+    emtkit compare study.yaml elman twm_linear
+    emtkit compare study.yaml before.sqlite after.sqlite
+    emtkit compare results/emtkit.sqlite one.yaml two.yaml
+    """
+    from emtkit.report.contrast import contrast
+    from emtkit.versus import sides
+
+    _print_table(contrast(sides(what, first, second, store, only), values, stat), form)
+    return 0
+
+
+@cli.command()
 @study_argument
 @click.argument("name")
 @store_option
@@ -298,7 +332,11 @@ def list_plugins(family: str | None, as_json: bool) -> int:
     from emtkit.plugin.registry import Registry
 
     found = listing(Registry.installed(), family)
-    click.echo(json.dumps(found, indent=2) if as_json else listing_text(found))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return 0
+    for line in listing_text(found).splitlines():
+        click.secho(line, fg="red" if line.startswith("BROKEN") else None)
     return 0
 
 
@@ -352,7 +390,10 @@ def _hung_up(number: int, frame: object) -> None:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        return os.cpu_count() or 1
 
 
 @contextmanager
@@ -373,22 +414,25 @@ def _monitor(quiet: bool, events: Path | None) -> Iterator[Monitor]:
 
 
 def _print_tables(session: Session, name: str | None, form: str) -> None:
+    names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
+    for one in names:
+        _print_table(session.table(one), form)
+
+
+def _print_table(drawn: DrawnTable, form: str) -> None:
     from emtkit.report import formats
     from emtkit.report.latex import to_latex
 
-    names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
     writers = {
         "csv": formats.to_csv,
         "markdown": formats.to_markdown,
         "latex": to_latex,
         "html": formats.to_html,
     }
-    for one in names:
-        drawn = session.table(one)
-        if form == "terminal":
-            _console().print(formats.to_terminal(drawn))
-        else:
-            click.echo(writers[form](drawn))
+    if form == "terminal":
+        _console().print(formats.to_terminal(drawn))
+    else:
+        click.echo(writers[form](drawn))
 
 
 def _print_verdicts(verdicts: list[Any]) -> None:

@@ -26,7 +26,7 @@ class Limits:
     memory: int | None
 
 
-class Percent(click.ParamType):
+class Percent(click.ParamType[float]):
     """A share, written `5%` or `0.05`."""
 
     name = "share"

@@ -181,9 +181,6 @@ def differ(one: Store, two: Store, owner: str) -> bool:
     return any(first[at] != second[at] for at in first.keys() & second.keys() if at[0] != "state")
 
 
-# -- faults ----------------------------------------------------------------------------------------
-
-
 def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
     sources = {
         key
@@ -227,9 +224,6 @@ def _remove(fault: Fault, target: sqlite3.Connection) -> None:
     else:
         target.execute(f"DELETE FROM {fault.table} WHERE key = ?", values)
         target.execute(f"{blobs} AND kind != 'state'", values)
-
-
-# -- reading what SQLite refuses as a whole --------------------------------------------------------
 
 
 def _mend(copy: Path) -> None:
@@ -279,9 +273,6 @@ def _plain(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA cell_size_check=ON")
     return connection
-
-
-# -- from one store to another ---------------------------------------------------------------------
 
 
 def _cell_result(store: Store, cell: StoredCell) -> CellResult:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from emtkit.plugin.task import Batch
-from emtkit.train.stacked import Stacked
+from emtkit.train.stacked import Stacked, average, by_step
 from emtkit.train.tier import Step, Tier
 
 
@@ -18,18 +18,19 @@ class LoopTier(Tier):
     rows_share_horizon = False
 
     def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
-        """Errors and gradients by one forward and one backward pass per network."""
+        """Losses and gradients by one forward and one backward pass per network."""
         rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         for row in range(stacked.models):
             one = stacked.take([row])
             leaf = flat[row : row + 1].detach().requires_grad_()
             outputs = _forward(one, leaf, _row(batch, row))
             errors = one.errors(outputs, _row(batch, row))
-            loss = self.losses(errors, masks[row : row + 1])
+            steps = by_step(errors, masks[row : row + 1])
+            loss = average(steps, masks[row : row + 1])
             (gradient,) = torch.autograd.grad(loss.sum(), [leaf], materialize_grads=True)
-            rows.append((loss.detach(), gradient, errors.detach(), outputs.detach()))
-        losses, gradients, errors, outputs = (torch.cat(parts) for parts in zip(*rows, strict=True))
-        return Step(losses, gradients, errors, outputs)
+            rows.append((loss.detach(), gradient, steps.detach(), outputs.detach()))
+        losses, gradients, steps, outputs = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        return Step(losses, gradients, steps, outputs)
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O, without a gradient."""

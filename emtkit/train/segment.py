@@ -248,9 +248,9 @@ def _watched(
 ) -> list[float]:
     """What each row's curriculum looks at, on this iteration's training batch."""
     rule = trainings[0].curriculum
-    if isinstance(rule, LossGated) and step.errors is not None:
+    if isinstance(rule, LossGated):
         first = torch.stack([first_scored(mask, rule.start) for mask in masks])
-        return [float(value) for value in average(step.errors, first).tolist()]
+        return [float(value) for value in average(step.steps, first).tolist()]
     if isinstance(rule, Staged) and step.outputs is not None:
         return [row[rule.metric] for row in stacked.metrics(step.outputs, batch, masks)]
     return [0.0] * len(trainings)

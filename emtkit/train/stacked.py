@@ -65,6 +65,17 @@ class Stacked:
             found.setdefault(key, []).append(row)
         return tuple(Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values())
 
+    @cached_property
+    def squares(self) -> Tensor | None:
+        """Weights M O (float64) where every task's loss is a weighted square, else None."""
+        rows: dict[int, tuple[float, ...]] = {}
+        for group in self.groups:
+            weights = group.task.squares()
+            if weights is None:
+                return None
+            rows.update(dict.fromkeys(group.rows, weights))
+        return torch.tensor([rows[row] for row in range(self.models)], dtype=torch.float64)
+
     def take(self, rows: Sequence[int]) -> Stacked:
         """The stack of only these rows, in this order; a row may come twice."""
         index = torch.tensor(rows)
@@ -168,15 +179,20 @@ def flatten(model: SequenceModel) -> Tensor:
     return torch.cat(parts) if parts else torch.zeros(0)
 
 
-def average(errors: Tensor, masks: Tensor) -> Tensor:
-    """Mean of `errors` (M B T) over sequences and the steps that `masks` (M T) leaves: M.
-
-    Summed over sequences first and then step by step (a running sum), so that masked steps after
-    a row's horizon change no bit of it.
-    """
+def by_step(errors: Tensor, masks: Tensor) -> Tensor:
+    """Mean of `errors` (M B T) over sequences (M T), 0 at the steps that `masks` (M T) drops."""
     kept = torch.where(masks.unsqueeze(1) > 0, errors, torch.zeros_like(errors))
-    by_step = kept.transpose(1, 2).contiguous().sum(2)
-    return by_step.cumsum(1)[:, -1] / (masks.sum(1) * errors.shape[1])
+    return kept.transpose(1, 2).contiguous().mean(2)
+
+
+def average(steps: Tensor, masks: Tensor) -> Tensor:
+    """Mean of `steps` (M T) over those that `masks` (M T) leaves: M.
+
+    A running sum in the order of time, so that what a row scores later changes no bit of what came
+    before.
+    """
+    kept = torch.where(masks > 0, steps, torch.zeros_like(steps))
+    return kept.cumsum(1)[:, -1] / masks.sum(1)
 
 
 def first_scored(mask: Tensor, horizon: int | None) -> Tensor:

@@ -17,6 +17,7 @@ from emtkit.plugin.task import Task
 from emtkit.study.cells import Cell, digest
 from emtkit.train.build import build_model, build_task
 from emtkit.train.curriculum import longest
+from emtkit.train.dense import DenseTier
 from emtkit.train.loop import LoopTier
 from emtkit.train.native.machine import unavailable
 from emtkit.train.native.tier import NativeTier
@@ -24,7 +25,7 @@ from emtkit.train.stacked import flatten, stack
 from emtkit.train.tier import Tier
 from emtkit.train.vmap import VmapTier
 
-TIERS: tuple[type[Tier], ...] = (NativeTier, VmapTier, LoopTier)
+TIERS: tuple[type[Tier], ...] = (NativeTier, DenseTier, VmapTier, LoopTier)
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,11 @@ def _look(pair: str, cell: Cell, registry: Registry) -> Shape:
 
 
 def _tier(model: SequenceModel, task: Task, cell: Cell) -> str:
-    """The fastest tier that takes the network: native, vmap where it runs under it, else loop."""
+    """The fastest tier that takes the network: native, dense, vmap where it runs, else loop."""
     if NativeTier.refusal(model, task, cell.training) is None:
         return NativeTier.name
+    if DenseTier.refusal(model) is None:
+        return DenseTier.name
     stacked = stack([model, model], [task, task], ["", ""])
     flat = torch.stack([flatten(model)] * 2)
     streams: Sequence[Stream] = [Stream(None, "shapes", dtype=flat.dtype) for _ in range(2)]

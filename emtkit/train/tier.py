@@ -9,19 +9,20 @@ from typing import ClassVar
 from torch import Tensor
 
 from emtkit.plugin.task import Batch
-from emtkit.train.stacked import Stacked, average
+from emtkit.train.stacked import Stacked, average, by_step
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one iteration gives: losses M, gradients M P, errors M B T, outputs M B T O.
+    """What one iteration gives: losses M, gradients M P, outputs M B T O.
 
-    A fused tier keeps no errors and outputs; it is not given curricula, which look at them.
+    `steps` (M T) are the mean errors of the scored steps, 0 elsewhere; `losses` their averages. A
+    fused tier keeps no outputs; it is not given staged curricula, which look at them.
     """
 
     losses: Tensor
     gradients: Tensor
-    errors: Tensor | None
+    steps: Tensor
     outputs: Tensor | None
 
 
@@ -46,4 +47,4 @@ class Tier(ABC):
     @staticmethod
     def losses(errors: Tensor, masks: Tensor) -> Tensor:
         """The one way a row's loss is averaged: over its sequences and its scored steps."""
-        return average(errors, masks)
+        return average(by_step(errors, masks), masks)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from emtkit.plugin.task import Batch
-from emtkit.train.stacked import Stacked
+from emtkit.train.stacked import Stacked, average, by_step
 from emtkit.train.tier import Step, Tier
 
 
@@ -22,14 +22,15 @@ class VmapTier(Tier):
     rows_share_horizon = True
 
     def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
-        """Errors and gradients of M networks by one vmapped forward and one backward pass."""
+        """Losses and gradients of M networks by one vmapped forward and one backward pass."""
         leaves = {k: v.detach().requires_grad_() for k, v in stacked.parameters(flat).items()}
         outputs = _forward(stacked, leaves, batch)
         errors = stacked.errors(outputs, batch)
-        total = self.losses(errors, masks)
+        steps = by_step(errors, masks)
+        total = average(steps, masks)
         found = torch.autograd.grad(total.sum(), list(leaves.values()), materialize_grads=True)
         flat_gradient = torch.cat([g.reshape(stacked.models, -1) for g in found], 1)
-        return Step(total.detach(), flat_gradient, errors.detach(), outputs.detach())
+        return Step(total.detach(), flat_gradient, steps.detach(), outputs.detach())
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O, without a gradient."""

@@ -78,3 +78,40 @@ def test_it_says_why_it_cannot(registry, network, training, reason):
     one = cells(registry, network, "last", **training)[0]
     trainer = Trainer(registry, [one], VmapTier())
     assert reason in (NativeTier.refusal(trainer.models[0], trainer.tasks[0], one.training) or "")
+
+
+GATED = {"kind": "loss_gated", "start": 2, "factor": 1.5, "threshold": 0.7}
+
+
+def gated(registry):
+    study = {
+        "seeds": 4,
+        "training": {"steps": 12, "batch": 20, "lr": 2e-2, "curriculum": GATED},
+        "tasks": [{"use": "hds", "rule": "repeat", "history": 3, "dimension": 2, "horizon": 9}],
+        "architectures": [{"use": "elman", "hidden": 7}],
+    }
+    return [row.cell for row in plan_study(study, registry).rows]
+
+
+@needs_native
+def test_a_loss_gated_curriculum_follows_the_same_path(registry):
+    chosen = gated(registry)
+    assert {stack.tier for stack in group(chosen, registry)} == {"native"}
+    native, plain = (Trainer(registry, chosen, tier) for tier in (NativeTier(), VmapTier()))
+    native.run()
+    plain.run()
+    for fast, slow in zip(native.rows, plain.rows, strict=True):
+        assert fast.progress.horizon == slow.progress.horizon
+        torch.testing.assert_close(fast.parameters, slow.parameters, rtol=1e-3, atol=2e-5)
+    assert len({row.progress.horizon for row in native.rows}) > 1
+
+
+@needs_native
+def test_a_row_that_runs_on_past_its_horizon_keeps_its_bits(registry):
+    chosen = gated(registry)
+    together = Trainer(registry, chosen, NativeTier())
+    together.run()
+    for at, cell in enumerate(chosen):
+        alone = Trainer(registry, [cell], NativeTier())
+        alone.run()
+        assert alone.rows[0].encode() == together.rows[at].encode()

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecurrence
 from emtkit.plugin.task import Batch, Task
-from emtkit.study.settings import Training
+from emtkit.study.settings import Staged, Training
 from emtkit.train.native.machine import unavailable
-from emtkit.train.native.network import Network
+from emtkit.train.native.network import Floats, Network
 from emtkit.train.native.step import Step as NativeStep
-from emtkit.train.stacked import Stacked
+from emtkit.train.stacked import Stacked, average
 from emtkit.train.tier import Step, Tier
 from emtkit.train.vmap import VmapTier
 
@@ -24,7 +24,7 @@ class NativeTier(Tier):
     """Losses and gradients of M small networks, sequence blocks in vector registers (float32)."""
 
     name = "native"
-    rows_share_horizon = False
+    rows_share_horizon = True
 
     def __init__(self) -> None:
         self._plain = VmapTier()
@@ -42,8 +42,8 @@ class NativeTier(Tier):
             return f"the loss of {task.name} is no weighted square"
         if training.dtype != "float32":
             return f"it computes in float32, not {training.dtype}"
-        if training.curriculum != "none":
-            return "a curriculum looks at errors step by step"
+        if isinstance(training.curriculum, Staged):
+            return "a staged curriculum looks at outputs"
         return unavailable()
 
     def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
@@ -61,9 +61,10 @@ class NativeTier(Tier):
         )
         found = network.views(gradients)
         parts = [found[slot.name].reshape(len(flat), -1) for slot in stacked.slots]
-        # By step and in this order: what a row scores later changes no bit of what came before.
-        total = torch.from_numpy(losses).cumsum(1)[:, -1]
-        return Step(total, torch.from_numpy(np.concatenate(parts, 1)), None, None)
+        steps = flat.new_zeros(len(flat), batch.steps, dtype=torch.float64)
+        steps[:, first:] = torch.from_numpy(losses) * masks.sum(1, keepdim=True)
+        gradient = torch.from_numpy(np.concatenate(parts, 1))
+        return Step(average(steps, masks), gradient, steps, None)
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O by the author's own module."""
@@ -100,13 +101,11 @@ def _network(stacked: Stacked) -> Network:
     )
 
 
-def _scales(
-    stacked: Stacked, masks: Tensor
-) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+def _scales(stacked: Stacked, masks: Tensor) -> Floats:
     """What each squared error (M, scored, O) weighs in the row's loss."""
-    weights = np.empty((stacked.models, stacked.tasks[0].channels.outputs))
-    for group in stacked.groups:
-        weights[list(group.rows)] = group.task.squares()
-    kept = masks.double().numpy()
-    shares = kept / kept.sum(1, keepdims=True)
-    return np.ascontiguousarray((shares[:, :, None] * weights[:, None, :]).astype(np.float32))
+    weights = stacked.squares
+    if weights is None:
+        raise TypeError(f"the loss of {stacked.tasks[0].name} is no weighted square")
+    shares = masks.double() / masks.double().sum(1, keepdim=True)
+    scales: Floats = (shares.unsqueeze(2) * weights.unsqueeze(1)).float().contiguous().numpy()
+    return scales

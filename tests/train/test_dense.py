@@ -1,0 +1,238 @@
+"""The hand-written passes give what autograd gives, and a row the same bits in any company."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from torch import Tensor, nn
+
+from emtkit import Batch, Channels, RecurrentModel, SimpleRecurrence, Stream, Task
+from emtkit.plugin.registry import Registry
+from emtkit.study.plan import plan_study
+from emtkit.train.dense import DenseTier
+from emtkit.train.segment import Trainer
+from emtkit.train.stacked import first_scored, stack
+from emtkit.train.stacks import group
+from emtkit.train.vmap import VmapTier
+
+
+@dataclass(frozen=True)
+class Case:
+    """Shapes and form of one stack."""
+
+    models: int
+    batch: int
+    steps: int
+    driven: int
+    hidden: int
+    inputs: int
+    outputs: int
+    form: SimpleRecurrence
+    bias: bool
+    readout_bias: bool
+    squared: bool
+
+
+class Weighted(Task):
+    """Squares with one weight per output, said to the tiers or not."""
+
+    name = "weighted_fake"
+
+    def __init__(self, case: Case, *, scale: float = 1.0) -> None:
+        self.case = case
+        self.weights = tuple(scale * (1.0 + 0.5 * o) for o in range(case.outputs))
+
+    @property
+    def channels(self) -> Channels:
+        return Channels(self.case.inputs, self.case.outputs)
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        raise NotImplementedError
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        weights = outputs.new_tensor(self.weights)
+        return ((outputs - batch.targets).square() * weights).sum(-1)
+
+    def squares(self) -> tuple[float, ...] | None:
+        return self.weights if self.case.squared else None
+
+
+class Simple(RecurrentModel):
+    """The recurrence as `SimpleRecurrence` says it, step by step."""
+
+    name = "simple_fake"
+
+    def __init__(self, task: Weighted) -> None:
+        super().__init__()
+        case = task.case
+        self.case, self.hidden = case, case.hidden
+        self.W_r = nn.Parameter(torch.zeros(case.outputs, case.hidden))
+        self.b = nn.Parameter(torch.zeros(case.hidden)) if case.bias else None
+        self.W_hh = nn.Parameter(torch.zeros(case.hidden, case.hidden))
+        self.b_r = nn.Parameter(torch.zeros(case.outputs)) if case.readout_bias else None
+        self.W_uh = nn.Parameter(torch.zeros(case.hidden, case.inputs))
+
+    def _sigma(self, state: Tensor) -> Tensor:
+        kinds = {"linear": lambda x: x, "relu": torch.relu, "tanh": torch.tanh}
+        return kinds[self.case.form.activation](state)
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        drive = self._sigma(state) @ self.W_hh.T + inputs @ self.W_uh.T
+        return drive if self.b is None else drive + self.b
+
+    def read(self, state: Tensor) -> Tensor:
+        seen = self._sigma(state) if self.case.form.reads == "state" else state
+        drive = seen @ self.W_r.T
+        drive = drive if self.b_r is None else drive + self.b_r
+        return torch.relu(drive) if self.case.form.readout == "relu" else drive
+
+    def simple_form(self) -> SimpleRecurrence:
+        return self.case.form
+
+
+@some.composite
+def cases(
+    draw,
+):
+    steps = draw(some.integers(1, 9))
+    form = SimpleRecurrence(
+        draw(some.sampled_from(["linear", "relu", "tanh"])),
+        draw(some.sampled_from(["linear", "relu"])),
+        draw(some.sampled_from(["state", "input"])),
+    )
+    return Case(
+        models=draw(some.integers(2, 6)),
+        batch=draw(some.integers(1, 33)),
+        steps=steps,
+        driven=draw(some.integers(1, steps)),
+        hidden=draw(some.integers(1, 40)),
+        inputs=draw(some.integers(1, 9)),
+        outputs=draw(some.integers(1, 5)),
+        form=form,
+        bias=draw(some.booleans()),
+        readout_bias=draw(some.booleans()),
+        squared=draw(some.booleans()),
+    )
+
+
+def posed(case, dtype, seed):
+    """A stack of that shape with random weights, data and masks, two kinds of task in it."""
+    torch.manual_seed(seed)
+    tasks = [Weighted(case, scale=1.0 + row % 2) for row in range(case.models)]
+    stacked = stack([Simple(task) for task in tasks], tasks, [str(t.weights) for t in tasks])
+    width = sum(slot.stop - slot.start for slot in stacked.slots)
+    flat = torch.randn(case.models, width, dtype=torch.float64) / case.hidden**0.5
+    shape = (case.models, case.batch, case.steps)
+    inputs = torch.randn(*shape, case.inputs, dtype=torch.float64)
+    inputs[:, :, case.driven :] = 0
+    targets = torch.randn(*shape, case.outputs, dtype=torch.float64)
+    masks = (torch.rand(case.models, case.steps) < 0.6).double()
+    masks[torch.arange(case.models), torch.randint(case.steps, (case.models,))] = 1.0
+    batch = Batch(inputs.to(dtype), targets.to(dtype), masks.to(dtype), case.driven)
+    return stacked, flat.to(dtype), batch
+
+
+def relative(found, wanted):
+    return float(((found - wanted).norm(dim=1) / (wanted.norm(dim=1) + 1e-30)).max())
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(case=cases(), seed=some.integers(0, 2**31))
+def test_it_gives_what_autograd_gives_in_float64(case, seed):
+    stacked, flat, batch = posed(case, torch.float64, seed)
+    fast = DenseTier().gradients(stacked, flat, batch, batch.mask)
+    slow = VmapTier().gradients(stacked, flat, batch, batch.mask)
+    torch.testing.assert_close(fast.losses, slow.losses, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(fast.gradients, slow.gradients, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(fast.steps, slow.steps, rtol=1e-11, atol=1e-13)
+    kept = batch.mask[:, None, :, None] > 0
+    torch.testing.assert_close(fast.outputs * kept, slow.outputs * kept, rtol=1e-11, atol=1e-13)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(case=cases(), seed=some.integers(0, 2**31))
+def test_it_gives_what_autograd_gives_in_float32(case, seed):
+    stacked, flat, batch = posed(case, torch.float32, seed)
+    fast = DenseTier().gradients(stacked, flat, batch, batch.mask)
+    slow = VmapTier().gradients(stacked, flat, batch, batch.mask)
+    assert relative(fast.gradients, slow.gradients) < 1e-5
+    torch.testing.assert_close(fast.losses, slow.losses, rtol=1e-5, atol=1e-7)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    case=cases(),
+    seed=some.integers(0, 2**31),
+    data=some.data(),
+    dtype=some.sampled_from([torch.float32, torch.float64]),
+)
+def test_a_row_has_the_same_bits_in_any_company_and_past_its_own_horizon(case, seed, data, dtype):
+    stacked, flat, batch = posed(case, dtype, seed)
+    masks = torch.ones_like(batch.mask)
+    masks[:, : data.draw(some.integers(0, case.steps - 1))] = 0
+    horizons = data.draw(
+        some.lists(some.integers(1, 9), min_size=case.models, max_size=case.models)
+    )
+    masks = torch.stack([first_scored(m, h) for m, h in zip(masks, horizons, strict=True)])
+    tier = DenseTier()
+    together = tier.gradients(stacked, flat, batch, masks)
+    for row in range(case.models):
+        other = data.draw(some.integers(0, case.models - 1))
+        rows = [row, other] if masks[other].sum() <= masks[row].sum() else [row, row]
+        end = max(int(masks[r].nonzero()[-1]) for r in rows) + 1
+        part = Batch(
+            batch.inputs[rows][:, :, :end],
+            batch.targets[rows][:, :, :end],
+            batch.mask[rows][:, :end],
+            min(batch.driven, end),
+        )
+        found = tier.gradients(stacked.take(rows), flat[rows], part, masks[rows][:, :end])
+        assert torch.equal(found.gradients[0], together.gradients[row])
+        assert torch.equal(found.losses[0], together.losses[row])
+
+
+def study(networks, **training):
+    registry = Registry.installed()
+    rows = plan_study(
+        {
+            "seeds": 2,
+            "training": {"steps": 6, "batch": 9, "lr": 1e-2, **training},
+            "tasks": [{"use": "hds", "rule": "repeat", "history": 3,
+                       "dimension": 2, "horizon": 7}],
+            "architectures": networks,
+        },
+        registry,
+    ).rows  # fmt: skip
+    return [row.cell for row in rows], registry
+
+
+@pytest.mark.parametrize(
+    "curriculum",
+    [
+        "none",
+        {"kind": "loss_gated", "start": 2, "factor": 1.5, "threshold": 0.8},
+        {"kind": "staged", "stages": (2, 7), "metric": "accuracy", "above": 0.5},
+    ],
+)
+def test_training_follows_the_same_path_as_vmap(curriculum):
+    cells, registry = study([{"use": "elman", "hidden": 20, "bias": True}], dtype="float64",
+                            curriculum=curriculum)  # fmt: skip
+    assert {found.tier for found in group(cells, registry)} == {"dense"}
+    dense, plain = (Trainer(registry, cells, tier) for tier in (DenseTier(), VmapTier()))
+    dense.run()
+    plain.run()
+    for fast, slow in zip(dense.rows, plain.rows, strict=True):
+        assert getattr(fast.progress, "horizon", None) == getattr(slow.progress, "horizon", None)
+        torch.testing.assert_close(fast.parameters, slow.parameters, rtol=1e-9, atol=1e-11)
+        assert fast.losses == pytest.approx(slow.losses, rel=1e-10)
+
+
+def test_what_is_no_simple_recurrence_is_left_to_vmap():
+    cells, registry = study([{"use": "gru", "hidden": 4}])
+    assert {found.tier for found in group(cells, registry)} == {"vmap"}
+    trainer = Trainer(registry, cells, VmapTier())
+    assert "no simple recurrence" in (DenseTier.refusal(trainer.models[0]) or "")

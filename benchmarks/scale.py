@@ -83,7 +83,7 @@ class Stub(Engine):
     def __init__(self, count: int, seconds: float) -> None:
         self.count, self.seconds = count, seconds
         self.flying: list[tuple[float, int, bytes]] = []
-        self.busy = self.away = 0.0
+        self.busy = self.away = self.away_cpu = 0.0
 
     @property
     def workers(self) -> int:
@@ -94,9 +94,10 @@ class Stub(Engine):
         return self.count - len(self.flying)
 
     def submit(self, job: int, data: bytes) -> None:
-        begun = time.monotonic()
+        begun, cpu = time.monotonic(), time.process_time()
         said = answer(data)
         self.away += time.monotonic() - begun
+        self.away_cpu += time.process_time() - cpu
         self.flying.append((time.monotonic() + self.seconds, job, said))
         self.busy += self.seconds
 
@@ -161,18 +162,24 @@ def utilisation(workers: int = 64, seconds: float = 5.0, stacks: int = 8) -> Non
             if engine.busy >= enough:
                 raise Trained
 
-    with tempfile.TemporaryDirectory() as folder:
-        begun = 0.0
-        with Store.open(Path(folder) / "s.sqlite", writer=True) as store:
-            begun = time.monotonic()
-            with contextlib.suppress(Trained):
-                run(plan.rows, REGISTRY, store, engine, Watch(), Options())
-            now = time.monotonic()
-            # The last wave is under way; what of it is past counts.
-            busy = engine.busy - sum(max(0.0, until - now) for until, _, _ in engine.flying)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(Path(folder) / "s.sqlite", writer=True) as store,
+    ):
+        begun, cpu = time.monotonic(), time.process_time()
+        with contextlib.suppress(Trained):
+            run(plan.rows, REGISTRY, store, engine, Watch(), Options())
+        now, used = time.monotonic(), time.process_time() - cpu - engine.away_cpu
+        # The last wave is under way; what of it is past counts.
+        busy = engine.busy - sum(max(0.0, until - now) for until, _, _ in engine.flying)
     share = busy / ((now - begun - engine.away) * workers)
     said = f"{workers} workers, stacks of {seconds:g} s"
-    print(f"{said}: {100 * share:.1f} % busy over {now - begun:.0f} s")
+    jobs = engine.busy / seconds
+    print(
+        f"{said}: {100 * share:.1f} % busy over {now - begun:.0f} s; the coordinator computed "
+        f"{1000 * used / jobs:.1f} ms per stack, {100 * used / jobs * workers / seconds:.0f} % "
+        "of a core when all are busy"
+    )
 
 
 def main() -> None:

@@ -39,6 +39,7 @@ from emtkit.train.stacks import look
 REGISTRY = Registry.installed()
 WEIGHTS = save({"W_hh": np.zeros((8, 8), np.float32), "W_uh": np.zeros((8, 1), np.float32)})
 HISTORY = pack({}, {"loss": np.zeros(100)})
+LOOK_SECONDS = 0.05
 CONTENT = pack({}, {"eigenvalues": np.zeros(8)})
 
 
@@ -98,8 +99,9 @@ class Stub(Engine):
         said = answer(data)
         self.away += time.monotonic() - begun
         self.away_cpu += time.process_time() - cpu
-        self.flying.append((time.monotonic() + self.seconds, job, said))
-        self.busy += self.seconds
+        takes = LOOK_SECONDS if isinstance(decode(data), LookJob) else self.seconds
+        self.flying.append((time.monotonic() + min(takes, self.seconds), job, said))
+        self.busy += min(takes, self.seconds)
 
     def wait(self, seconds: float) -> list[Outcome]:
         if self.flying:

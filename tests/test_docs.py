@@ -1,124 +1,75 @@
-"""Every snippet of the author's guide is run, in its order, in an empty folder.
-
-A block ```` ```python file=NAME ```` is written to NAME; one without a file is executed. A block
-```` ```console ```` holds commands after `$ ` and lines that they must print, in this order, with
-`...` for what is left out and any number for a number. `exit=N` is the expected exit code, and
-`run` marks what trains (left to the slow suite).
-"""
+"""The pages that the code writes about itself leave nothing out; pictures are there, and small."""
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import re
-import shlex
-import subprocess
-import sys
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
+from emtkit import Registry
 from emtkit.cli import cli
+from emtkit.study.settings import LossGated, Training
+from emtkit.study.views import Expect, Figure, Table
 
-GUIDE = Path(__file__).parents[1] / "plugins" / "README.md"
-FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Snippet:
-    language: str
-    options: dict[str, str]
-    text: str
+DOCS = Path(__file__).parent.parent / "docs"
+LARGEST_PICTURE = 200_000
 
 
-@dataclass(frozen=True)
-class Command:
-    words: list[str]
-    expected: list[str]
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    spec = importlib.util.spec_from_file_location("_docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folder = tmp_path_factory.mktemp("generated")
+    (folder / "left_over.md").write_text("of a plugin that is gone")
+    module.write(folder)
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in folder.rglob("*.md")
+    }
 
 
-def snippets() -> list[Snippet]:
-    found = []
-    for language, options, text in FENCE.findall(GUIDE.read_text(encoding="utf-8")):
-        pairs = [option.partition("=") for option in options.split()]
-        found.append(Snippet(language, {name: value for name, _, value in pairs}, text))
-    return found
+def test_every_plugin_has_a_page_with_its_whole_docstring(pages: dict[str, str]) -> None:
+    for plugin in Registry.installed().all():
+        page = pages[f"plugins/{plugin.kind}-{plugin.name}.md"]
+        assert plugin.summary in page
+        assert "Parameters:" in page
+        assert f"(plugins/{plugin.kind}-{plugin.name}.md)" in pages["plugins.md"]
 
 
-def commands(text: str) -> list[Command]:
-    found: list[Command] = []
-    for line in text.splitlines():
-        if line.startswith("$ "):
-            found.append(Command(shlex.split(line[2:]), []))
-        else:
-            found[-1].expected.append(line)
-    return found
+def test_pages_of_what_is_gone_are_gone(pages: dict[str, str]) -> None:
+    assert "left_over.md" not in pages
 
 
-def spelled(line: str) -> str:
-    return re.sub(r"\d+(\.\d+)?", "#", " ".join(line.split()))
+def test_every_command_and_option_is_told(pages: dict[str, str]) -> None:
+    for name, command in cli.commands.items():
+        assert f"## {name}\n" in pages["cli.md"]
+        for parameter in command.params:
+            assert all(option in pages["cli.md"] for option in parameter.opts if "-" in option)
 
 
-def check_output(command: Command, output: str) -> None:
-    printed = iter([spelled(line) for line in output.splitlines()])
-    for line in command.expected:
-        if line.strip() not in {"...", ""}:
-            assert any(spelled(line) in other for other in printed), f"{line}\n---\n{output}"
+def test_every_key_of_a_study_is_told(pages: dict[str, str]) -> None:
+    told = "".join(text for name, text in pages.items() if name.startswith("parts/"))
+    for model in (Training, LossGated, Table, Figure, Expect):
+        assert f"### {model.__name__}\n" in told
+        for name, field in model.model_fields.items():
+            assert f"| `{field.alias or name}` |" in told
+    # One row in full: type, range and default come from the record itself.
+    assert "| `factor` | number > 1 | `1.2` |" in told
+    assert "| `from` | number ≥ 0 and ≤ 1 | `0.0` |" in told
 
 
-def in_process(words: list[str]) -> tuple[int, str]:
-    result = CliRunner().invoke(cli, words[1:], standalone_mode=False)
-    if result.exception is not None:
-        raise result.exception
-    return result.return_value, result.output
+def test_every_part_is_shown_on_the_page_of_studies(pages: dict[str, str]) -> None:
+    page = (DOCS / "study-file.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\{include\} generated/(parts/[\w-]+\.md)", page))
+    assert shown == {name for name in pages if name.startswith("parts/")}
 
 
-def in_a_process(words: list[str]) -> tuple[int, str]:
-    start = {
-        "emtkit": [sys.executable, "-c", "from emtkit.cli import main; main()"],
-        "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
-    }[words[0]]
-    path = os.pathsep.join(part for part in sys.path if part)
-    ended = subprocess.run(
-        [*start, *words[1:]],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-        timeout=300,
-        check=False,
-    )
-    return ended.returncode, ended.stdout + ended.stderr
-
-
-def follow(train: bool) -> int:
-    """Do what the guide says; the answer is how many commands were run."""
-    done = 0
-    for snippet in snippets():
-        if "file" in snippet.options:
-            Path(snippet.options["file"]).write_text(snippet.text, encoding="utf-8")
-        elif snippet.language == "python":
-            exec(compile(snippet.text, "snippet", "exec"), {})
-        elif snippet.language == "toml":
-            assert tomllib.loads(snippet.text)["project"]["entry-points"]["emtkit"]
-        elif snippet.language == "console" and (train or "run" not in snippet.options):
-            for command in commands(snippet.text):
-                separate = command.words[0] != "emtkit" or "run" in snippet.options
-                code, output = (in_a_process if separate else in_process)(command.words)
-                assert code == int(snippet.options.get("exit", 0)), output
-                check_output(command, output)
-                done += 1
-    return done
-
-
-def test_the_guide_up_to_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert follow(train=False) == 5
-
-
-@pytest.mark.slow
-def test_the_whole_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert follow(train=True) == 13
-    assert (tmp_path / "results" / "pulses" / "report.html").is_file()
+def test_pictures_are_there_and_small() -> None:
+    for page in [*DOCS.glob("*.md"), DOCS.parent / "README.md"]:
+        for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / path).stat().st_size < LARGEST_PICTURE

@@ -27,11 +27,12 @@ class Killer(Monitor):
         self.killed: set[int] = set()
 
     def update(self, counts, last) -> None:
-        busy = [w for w in self.engine._workers if w.job is not None]
-        if not last and busy and len(self.killed) < self.kills:
+        busy = [w.process.pid for w in self.engine._workers if w.job is not None]
+        alive = [pid for pid in busy if pid not in self.killed]
+        if not last and alive and len(self.killed) < self.kills:
             time.sleep(self.chance.uniform(0, 0.05))
-            os.kill(busy[0].process.pid, signal.SIGKILL)
-            self.killed.add(busy[0].process.pid)
+            os.kill(alive[0], signal.SIGKILL)
+            self.killed.add(alive[0])
 
 
 @pytest.fixture(scope="module")

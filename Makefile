@@ -6,7 +6,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: study test test-slow lint format bench docs clean
+.PHONY: study test test-slow coverage lint format bench docs pictures clean
 
 study: $(VENV)/ready
 	$(VENV)/bin/emtkit run studies/superposition.yaml
@@ -17,6 +17,9 @@ test: $(VENV)/ready-dev
 
 test-slow: $(VENV)/ready-dev
 	$(VENV)/bin/python -m pytest -n auto -m slow
+
+coverage: $(VENV)/ready-dev
+	$(VENV)/bin/python -m pytest -n auto --cov --cov-report=term
 
 lint: $(VENV)/ready-dev
 	$(VENV)/bin/ruff check .
@@ -31,8 +34,22 @@ bench: $(VENV)/ready-dev
 	$(PIP) -e ".[fast,bench]"
 	$(VENV)/bin/python -m benchmarks
 
+docs: $(VENV)/ready-docs
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
+
+PICTURES := emt_spectrum emt_weights emt_hidden twm_wavefield twm_attention \
+	superposition_projections superposition_directions
+
+# Trains the small networks of docs/ideas.yaml; what is stored already is not trained again.
+pictures: $(VENV)/ready
+	$(VENV)/bin/emtkit run docs/ideas.yaml
+	for name in $(PICTURES); do \
+	    $(VENV)/bin/emtkit figure docs/ideas.yaml $$name --out docs/images/$$name.svg || exit 1; \
+	done
+
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) dist build docs/generated .coverage*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -43,4 +60,8 @@ $(VENV)/ready: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/ready-dev: $(VENV)/ready
 	$(PIP) -e ".[fast,dask,parquet,dev]"
+	touch $@
+
+$(VENV)/ready-docs: $(VENV)/ready
+	$(PIP) -e ".[fast,docs]"
 	touch $@

@@ -14,28 +14,20 @@ import click
 
 from emtkit import __version__
 from emtkit.cli_authors import AUTHORS_COMMANDS, plugin_names
+from emtkit.cli_engine import Limits, Percent, opened_engine, print_audit
+from emtkit.cli_options import only_option, seeds_option, store_option, study_argument
+from emtkit.cli_store import gc, merge, verify
+from emtkit.cli_views import VIEW_COMMANDS, print_tables
 from emtkit.errors import EmtkitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emtkit.execute.engines.engine import Engine
     from emtkit.execute.monitor import Monitor
     from emtkit.session import Session
 
-FORMATS = ("terminal", "csv", "markdown", "latex", "html")
+TIERS = ("native", "vmap", "loop")
 CLAIM_REFUSED = 5
-
-study_argument = click.argument("study", type=click.Path(path_type=Path))
-store_option = click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    help="The file that holds all results.  [default: results/emtkit.sqlite]",
-)
-only_option = click.option(
-    "--only", help="A part of the study, e.g. task.delay=3,architecture.hidden=2."
-)
-seeds_option = click.option("--seeds", help="Some of its seeds, e.g. 0-2 or 0,4.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,12 +42,32 @@ def cli() -> None:
 @only_option
 @seeds_option
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: cores]")
-@click.option("--tier", type=click.Choice(["loop", "vmap"]), help="Train in this tier.")
-@click.option("--retry", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--tier", type=click.Choice(TIERS), help="Train in this tier.")
+@click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True)
+@click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
+@click.option(
+    "--retry",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="More tries for a cell whose worker died.",
+)
 @click.option("--retry-failed", is_flag=True, help="Train failed cells again.")
 @click.option("--max-failures", type=click.IntRange(0), help="Stop after more failures.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds per segment.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Seconds until a worker without an answer counts as lost.",
+)
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0, min_open=True),
+    help="GiB that a worker may take.  [default: an equal share]",
+)
+@click.option("--audit", type=Percent(), help="Train this share again and compare, e.g. 5%.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
 @click.option("--events", type=click.Path(path_type=Path), help="Write a JSON line per change.")
@@ -67,11 +79,15 @@ def run(
     seeds: str | None,
     jobs: int | None,
     tier: str | None,
+    engine: str,
+    scheduler: str | None,
     retry: int,
     retry_failed: bool,
     max_failures: int | None,
     fail_fast: bool,
-    timeout: float | None,
+    timeout: float,
+    memory: float | None,
+    audit: float | None,
     quiet: bool,
     as_json: bool,
     events: Path | None,
@@ -88,22 +104,33 @@ def run(
         max_failures=0 if fail_fast else max_failures,
         tier=tier,
     )
-    with _monitor(quiet or as_json, events) as monitor, _engine(session, jobs, timeout) as engine:
-        found = session.run(engine, monitor, options)
+    limits = Limits(jobs or _cores(), timeout, None if memory is None else int(memory * 2**30))
+    audited = None
+    with (
+        _monitor(quiet or as_json, events) as monitor,
+        opened_engine(session, engine, scheduler, limits) as workers,
+    ):
+        found = session.run(workers, monitor, options)
+        if audit is not None:
+            audited = session.audit(workers, monitor, audit)
     from emtkit.publish import write_report
 
     page = write_report(session)[0]
     verdicts = session.verdicts()
     if as_json:
-        _print_json(session, found, verdicts, page)
+        _print_json(session, found, verdicts, page, audited)
     elif not quiet:
-        _print_tables(session, None, "terminal")
+        print_tables(session, None, "terminal")
         _print_verdicts(verdicts)
         click.echo(
             f"{found.expected} cells = {found.done} done + {found.failed} failed + "
             f"{found.lost} lost + {found.not_applicable} not applicable"
         )
         click.echo(f"report: {page}")
+        if audited is not None:
+            print_audit(audited)
+    if audited is not None and audited.differing:
+        return 1
     if check_claims and any(verdict.word == "not supported" for verdict in verdicts):
         return CLAIM_REFUSED
     return 0 if found.clean else 1
@@ -115,14 +142,20 @@ def run(
 @only_option
 @seeds_option
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: cores]")
+@click.option("--no-plugins", is_flag=True, help="Do not run the study's own plugin files.")
 def plan(
-    study: Path, store: Path | None, only: str | None, seeds: str | None, jobs: int | None
+    study: Path,
+    store: Path | None,
+    only: str | None,
+    seeds: str | None,
+    jobs: int | None,
+    no_plugins: bool,
 ) -> int:
     """Show what a study asks for and what is already stored; train nothing."""
     from emtkit.execute.overview import overview
     from emtkit.session import open_session
 
-    session = open_session(study, store=store, only=only, seeds=seeds)
+    session = open_session(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
     with session.read() as opened:
         for line in overview(session.plan, opened, jobs or _cores()):
             click.echo(line)
@@ -149,103 +182,6 @@ def watch(study: Path, store: Path | None) -> int:
     return 0 if last.state == "done" and not lacking else 1
 
 
-@cli.command()
-@study_argument
-@click.argument("name", required=False)
-@store_option
-@only_option
-@seeds_option
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
-def table(
-    study: Path,
-    name: str | None,
-    store: Path | None,
-    only: str | None,
-    seeds: str | None,
-    form: str,
-) -> int:
-    """Print one table of a study, or all of them."""
-    from emtkit.session import open_session
-
-    _print_tables(open_session(study, store=store, only=only, seeds=seeds), name, form)
-    return 0
-
-
-@cli.command()
-@study_argument
-@click.argument("name")
-@store_option
-@only_option
-@seeds_option
-@click.option("--out", type=click.Path(path_type=Path), help="A .svg, .png or .pdf file.")
-def figure(
-    study: Path,
-    name: str,
-    store: Path | None,
-    only: str | None,
-    seeds: str | None,
-    out: Path | None,
-) -> int:
-    """Draw one figure of a study from what is stored."""
-    from emtkit.report.figures import save
-    from emtkit.session import open_session
-
-    session = open_session(study, store=store, only=only, seeds=seeds)
-    drawn = session.figure(name)
-    path = out or session.folder / "figures" / f"{name}.svg"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(drawn, path)
-    for note in drawn.notes:
-        click.echo(note, err=True)
-    click.echo(path)
-    return 0
-
-
-@cli.command()
-@study_argument
-@store_option
-@only_option
-@seeds_option
-def report(study: Path, store: Path | None, only: str | None, seeds: str | None) -> int:
-    """Write the report of a study from what is stored."""
-    from emtkit.publish import write_report
-    from emtkit.session import open_session
-
-    click.echo(write_report(open_session(study, store=store, only=only, seeds=seeds))[0])
-    return 0
-
-
-@cli.command()
-@study_argument
-@store_option
-@only_option
-@seeds_option
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder to write to.")
-def export(study: Path, store: Path | None, only: str | None, seeds: str | None, out: Path) -> int:
-    """Write a study's frame, tables, arrays and weights as plain files."""
-    from emtkit.report.export import export as write
-    from emtkit.session import open_session
-
-    session = open_session(study, store=store, only=only, seeds=seeds)
-    with session.read() as opened:
-        files = write(session.plan.rows, opened, out)
-    click.echo(f"{len(files)} files in {out}")
-    return 0
-
-
-@cli.command()
-@study_argument
-@store_option
-def cite(study: Path, store: Path | None) -> int:
-    """Print the references of every plugin that a study uses."""
-    from emtkit.publish import citations
-    from emtkit.session import open_session
-
-    for citation in citations(open_session(study, store=store)):
-        click.echo(f"{citation.plugin}: {citation.text}")
-    return 0
-
-
 @cli.command("list")
 @click.argument("family", type=click.Choice(["tasks", "architectures", "analyses"]), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -255,7 +191,11 @@ def list_plugins(family: str | None, as_json: bool) -> int:
     from emtkit.plugin.registry import Registry
 
     found = listing(Registry.installed(), family)
-    click.echo(json.dumps(found, indent=2) if as_json else listing_text(found))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return 0
+    for line in listing_text(found).splitlines():
+        click.secho(line, fg="red" if line.startswith("BROKEN") else None)
     return 0
 
 
@@ -270,16 +210,19 @@ def show(name: str) -> int:
     return 0
 
 
-for authors_command in AUTHORS_COMMANDS:
-    cli.add_command(authors_command)
+for command in (*VIEW_COMMANDS, verify, merge, gc, *AUTHORS_COMMANDS):
+    cli.add_command(command)
 
 
 def main() -> None:
     """The entry point: errors become sentences and exit codes, never tracebacks."""
     signal.signal(signal.SIGTERM, _terminated)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, _hung_up)
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("interrupted; what is done is stored, run again to go on", err=True)
         code = 130
     except click.ClickException as error:
         error.show()
@@ -287,9 +230,6 @@ def main() -> None:
     except EmtkitError as error:
         click.echo(str(error), err=True)
         code = error.exit_code
-    except KeyboardInterrupt:
-        click.echo("interrupted; what is done is stored, run again to go on", err=True)
-        code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -301,19 +241,18 @@ def _terminated(number: int, frame: object) -> None:
     raise SystemExit(143)
 
 
+def _hung_up(number: int, frame: object) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):  # the terminal is closed: nobody can be told, and writing would fail
+        os.dup2(nowhere, stream)
+    raise SystemExit(129)
+
+
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _engine(session: Session, jobs: int | None, timeout: float | None) -> Iterator[Engine]:
-    from emtkit.execute.engines.local import LocalEngine
-
-    engine = LocalEngine(jobs or _cores(), session.plan.study.plugins, timeout)
     try:
-        yield engine
-    finally:
-        engine.close()
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        return os.cpu_count() or 1
 
 
 @contextmanager
@@ -333,25 +272,6 @@ def _monitor(quiet: bool, events: Path | None) -> Iterator[Monitor]:
         inner.close()
 
 
-def _print_tables(session: Session, name: str | None, form: str) -> None:
-    from emtkit.report import formats
-    from emtkit.report.latex import to_latex
-
-    names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
-    writers = {
-        "csv": formats.to_csv,
-        "markdown": formats.to_markdown,
-        "latex": to_latex,
-        "html": formats.to_html,
-    }
-    for one in names:
-        drawn = session.table(one)
-        if form == "terminal":
-            _console().print(formats.to_terminal(drawn))
-        else:
-            click.echo(writers[form](drawn))
-
-
 def _print_verdicts(verdicts: list[Any]) -> None:
     from emtkit.report.verdict_text import verdict_lines
 
@@ -359,7 +279,9 @@ def _print_verdicts(verdicts: list[Any]) -> None:
         click.echo(line)
 
 
-def _print_json(session: Session, found: Any, verdicts: list[Any], page: Path) -> None:
+def _print_json(
+    session: Session, found: Any, verdicts: list[Any], page: Path, audited: Any
+) -> None:
     document = {
         "study": session.name,
         "cells": vars(found),
@@ -367,14 +289,8 @@ def _print_json(session: Session, found: Any, verdicts: list[Any], page: Path) -
             {"id": v.claim.id, "where": v.where, "verdict": v.word, "value": v.value, "n": v.n}
             for v in verdicts
         ],
+        "audit": None if audited is None else vars(audited),
         "report": str(page),
         "store": str(session.store),
     }
     click.echo(json.dumps(document, indent=2))
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    # A pipe has no width of its own; a table cut at 80 columns would lose numbers.
-    return Console(width=None if sys.stdout.isatty() else 200)

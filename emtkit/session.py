@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from emtkit.execute.audit import Audit
     from emtkit.execute.engines.engine import Engine
     from emtkit.execute.monitor import Monitor
     from emtkit.execute.records import Content
@@ -84,6 +85,13 @@ class Session:
                 return run(self.plan.rows, self.registry, store, engine, recorded, options)
             finally:
                 recorded.close()
+
+    def audit(self, engine: Engine, monitor: Monitor, share: float) -> Audit:
+        """Train a share of the stored networks again, and compare every byte."""
+        from emtkit.execute.audit import audit
+
+        with self.read() as store:
+            return audit(self.plan.rows, self.registry, store, engine, monitor, share)
 
     def read(self) -> Store:
         """The store, for reading; an empty one where none was written yet."""
@@ -223,13 +231,16 @@ def open_session(
     store: Path | None = None,
     only: str | None = None,
     seeds: str | None = None,
+    plugins: bool = True,
 ) -> Session:
     """Plan a study, given as a file or as a dict, beside its store.
+
+    Without `plugins` the study's own plugin files are not run, and what they hold is unknown.
 
     Raises:
         StudyError: every mistake of the study, together.
     """
-    plan = plan_study(source)
+    plan = plan_study(source, None if plugins else Registry.installed())
     if only or seeds:
         plan = select(plan, only, seeds)
     shown = plan.study.name if isinstance(source, Mapping) else str(source)

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from emtkit.plugin.architecture import RecurrentModel
+
 Step = Callable[[Tensor, Tensor], Tensor]
 """`step(state B H, inputs B I) -> state B H`, each row on its own."""
 
-StepJacobian = Callable[[Tensor, Tensor], Tensor]
-"""`jacobian(state B H, inputs B I) -> B H H`, entry [b, i, j] = d step_i / d state_j."""
+StepJacobian = Callable[[Tensor, Tensor], Tensor | None]
+"""`jacobian(state B H, inputs B I) -> B H H`, entry [b, i, j] = d step_i / d state_j, or None."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,17 @@ class StateMap:
 
     def jacobians(self, states: Tensor) -> Tensor:
         """d step / d state at every row: `states` B H -> B H H."""
-        if self.jacobian is not None:
-            return self.jacobian(states, self._rows(states))
-        return state_jacobians(self.step, states, self._rows(states))
+        inputs = self._rows(states)
+        exact = None if self.jacobian is None else self.jacobian(states, inputs)
+        return state_jacobians(self.step, states, inputs) if exact is None else exact
 
     def _rows(self, states: Tensor) -> Tensor:
         return self.inputs.expand(len(states), -1)
+
+
+def state_map_of(model: RecurrentModel, inputs: Tensor) -> StateMap:
+    """The map h -> step(h, inputs) of a network in float64, with its own Jacobian if it has one."""
+    return StateMap(model.step, inputs, model.jacobian)
 
 
 def state_jacobians(step: Step, states: Tensor, inputs: Tensor) -> Tensor:

@@ -120,9 +120,6 @@ def seal(parts: Sequence[object]) -> bytes:
     return hashlib.sha256(repr(tuple(parts)).encode("utf-8", "backslashreplace")).digest()[:16]
 
 
-# -- messages --------------------------------------------------------------------------------------
-
-
 def _flat(record: object, blobs: list[bytes]) -> dict[str, Any]:
     """A record as plain values; bytes move to `blobs` and leave their number behind."""
 
@@ -171,9 +168,6 @@ def _cut(data: bytes, start: int, sizes: Sequence[int]) -> list[bytes]:
         blobs.append(data[start : start + size])
         start += size
     return blobs
-
-
-# -- scalars ---------------------------------------------------------------------------------------
 
 
 def plain(name: str, value: object) -> Any:

@@ -219,9 +219,9 @@ class Backlog:
 def _by_tier(stack: Stack, begun_in: Mapping[str, str]) -> dict[str, list[Cell]]:
     found: dict[str, list[Cell]] = {}
     for cell in stack.cells:
-        name = begun_in.get(cell.key, stack.tier)
-        tier_named(name)
-        found.setdefault(name, []).append(cell)
+        found.setdefault(begun_in.get(cell.key, stack.tier), []).append(cell)
+    for name in found:
+        tier_named(name)  # raises here, before anything is trained
     return found
 
 

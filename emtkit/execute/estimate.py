@@ -28,6 +28,7 @@ class Cost:
 
 NOMINAL = {
     "native": Cost(call=1e-5, step=1e-7, product=2e-10),
+    "dense": Cost(call=6e-5, step=1e-7, product=1.8e-10),
     "vmap": Cost(call=2e-4, step=2e-7, product=1.8e-10),
     "loop": Cost(call=2e-4, step=2e-7, product=1.8e-10, stacked=False),
 }

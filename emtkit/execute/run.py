@@ -108,8 +108,9 @@ class _Coordinator:
         self._tell(last=False)
         while len(self.backlog) or self.flying:
             self._submit()
-            for outcome in self.engine.wait(1.0):
-                self._receive(outcome)
+            outcomes = self.engine.wait(1.0)
+            self._submit()  # whoever is free now need not wait for the disk
+            self._receive(outcomes)
             self._stack_what_was_seen()
             self._tell(last=False)
             self._give_up_if_hopeless()
@@ -159,29 +160,33 @@ class _Coordinator:
         if late or not (looking or self.backlog.looks):
             self.backlog.stack()
 
-    def _receive(self, outcome: Outcome) -> None:
-        item = self.flying.pop(outcome.job)
-        if outcome.bundle is None:
-            if outcome.innocent:
-                self.backlog.again(item, first=True)
-            else:
-                self._lost(item, outcome.lost)
-            return
-        bundle = outcome.bundle
-        if isinstance(item, Looking):
-            self.backlog.see(bundle.seen)
-            return
-        failed = [cell for cell in bundle.cells if cell.status == "failed"]
+    def _receive(self, outcomes: Sequence[Outcome]) -> None:
+        """Store all that came in, in one transaction, and do what follows from it."""
+        bundles = [outcome.bundle for outcome in outcomes if outcome.bundle is not None]
+        cells = tuple(cell for bundle in bundles for cell in bundle.cells)
+        findings = tuple(finding for bundle in bundles for finding in bundle.findings)
+        states = tuple(state for bundle in bundles for state in bundle.states)
+        failed = [cell for cell in cells if cell.status == "failed"]
         attempts = tuple(self._attempt(cell.key, "failed", cell.error) for cell in failed)
-        self.store.commit(
-            Bundle(bundle.cells, bundle.findings, bundle.states, (*bundle.attempts, *attempts))
-        )
+        if cells or findings or states:
+            self.store.commit(Bundle(cells, findings, states, attempts))
         self.bad.update(cell.key for cell in failed)
-        self.bad.update(found.cell for found in bundle.findings if found.status == "failed")
-        self.known.update(finding.key for finding in bundle.findings)
-        for cell in bundle.cells:
+        self.bad.update(found.cell for found in findings if found.status == "failed")
+        self.known.update(finding.key for finding in findings)
+        for cell in cells:
             self.ended[cell.status] += 1
-        if isinstance(item, Training):
+        for outcome in outcomes:
+            self._follow(self.flying.pop(outcome.job), outcome)
+
+    def _follow(self, item: Item, outcome: Outcome) -> None:
+        bundle = outcome.bundle
+        if bundle is None and outcome.innocent:
+            self.backlog.again(item, first=True)
+        elif bundle is None:
+            self._lost(item, outcome.lost)
+        elif isinstance(item, Looking):
+            self.backlog.see(bundle.seen)
+        elif isinstance(item, Training):
             self._trained(item, bundle)
         else:
             self._measured(item, {finding.key for finding in bundle.findings})

@@ -90,8 +90,6 @@ class Store:
     ) -> None:
         self.close()
 
-    # -- writing -----------------------------------------------------------------------------------
-
     def commit(self, bundle: Bundle, *, replace: bool = False) -> None:
         """Store results, all or none of them.
 
@@ -122,8 +120,6 @@ class Store:
         """Say where a run stands; at most once a second, since each is a commit."""
         with self._transaction() as rows:
             rows.put_progress(progress)
-
-    # -- reading -----------------------------------------------------------------------------------
 
     def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Keys of all cells and of all findings, in the order in which they were stored."""
@@ -257,8 +253,6 @@ class Store:
             Progress(run, study, state, started, updated, from_json(counts))
             for run, study, state, started, updated, counts in rows
         )
-
-    # -- rows --------------------------------------------------------------------------------------
 
     @contextmanager
     def _transaction(self) -> Iterator[Writer]:

@@ -132,7 +132,7 @@ def merge(first: Path, second: Path) -> Merge:
                 store.commit(Bundle(cells=(_cell_result(other, theirs),)), replace=True)
                 came["cells"] += 1
             elif mine.status == theirs.status == "done":
-                if _differ(store, other, key):
+                if differ(store, other, key):
                     conflicts.append(key)
                 elif set(theirs.snapshots) - set(mine.snapshots):
                     store.commit(Bundle(cells=(_cell_result(other, theirs),)))
@@ -144,7 +144,7 @@ def merge(first: Path, second: Path) -> Merge:
                 store.commit(Bundle(findings=(_finding_result(other, found),)))
                 came["findings"] += 1
             elif known.status == found.status == "done" and (
-                repr(known.scalars) != repr(found.scalars) or _differ(store, other, key)
+                repr(known.scalars) != repr(found.scalars) or differ(store, other, key)
             ):
                 conflicts.append(key)
     return Merge(came["cells"], came["findings"], tuple(conflicts))
@@ -175,7 +175,10 @@ def gc(path: Path, cells: Collection[str], findings: Collection[str]) -> int:
     return before - path.stat().st_size
 
 
-# -- faults ----------------------------------------------------------------------------------------
+def differ(one: Store, two: Store, owner: str) -> bool:
+    """Whether a blob that both have of this owner differs."""
+    first, second = one.digests(owner), two.digests(owner)
+    return any(first[at] != second[at] for at in first.keys() & second.keys() if at[0] != "state")
 
 
 def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
@@ -221,9 +224,6 @@ def _remove(fault: Fault, target: sqlite3.Connection) -> None:
     else:
         target.execute(f"DELETE FROM {fault.table} WHERE key = ?", values)
         target.execute(f"{blobs} AND kind != 'state'", values)
-
-
-# -- reading what SQLite refuses as a whole --------------------------------------------------------
 
 
 def _mend(copy: Path) -> None:
@@ -273,15 +273,6 @@ def _plain(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA cell_size_check=ON")
     return connection
-
-
-# -- from one store to another ---------------------------------------------------------------------
-
-
-def _differ(one: Store, two: Store, owner: str) -> bool:
-    """Whether a blob that both have of this owner differs."""
-    first, second = one.digests(owner), two.digests(owner)
-    return any(first[at] != second[at] for at in first.keys() & second.keys() if at[0] != "state")
 
 
 def _cell_result(store: Store, cell: StoredCell) -> CellResult:

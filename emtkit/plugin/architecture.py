@@ -132,6 +132,10 @@ class RecurrentModel(SequenceModel):
         """Whether the driven phase is the subclass's own `encode`, not repeated steps."""
         return cls.encode is not RecurrentModel.encode
 
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor | None:
+        """d step / d state of every row (B H H) in closed form; None where it must be derived."""
+        return None
+
     def simple_form(self) -> SimpleRecurrence | None:
         """The simple recurrence that this network is, if it is one; it then trains faster."""
         return None

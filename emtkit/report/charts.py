@@ -63,7 +63,7 @@ def label_ticks(axes: Axes, which: str, levels: Sequence[float], log: bool) -> N
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     if len(levels) <= 12:
-        axis.set_ticks(list(levels), _roomy(levels, log))
+        axis.set_ticks(list(levels), _roomy(levels, log, _need(axes, which, levels)))
         axis.set_ticks([], minor=True)
 
 
@@ -112,14 +112,26 @@ def draw_box(axes: Axes, panel: Panel) -> Shown:
     return shown_of(found)
 
 
-def _roomy(levels: Sequence[float], log: bool) -> list[str]:
-    """The levels as text, empty where it would run into its neighbour; the ends come first."""
+def _need(axes: Axes, which: str, levels: Sequence[float]) -> float:
+    """The part of an axis that a label of these needs, roughly: its letters, or its line."""
+    box, dpi = axes.get_window_extent(), axes.figure.dpi
+    if which == "y":
+        return float(0.16 * dpi / box.height)
+    letters = max(len(f"{level:g}") for level in levels) + 1
+    return float(0.085 * letters * dpi / box.width)
+
+
+def _roomy(levels: Sequence[float], log: bool, share: float) -> list[str]:
+    """The levels as text, empty where it would run into its neighbour; the ends come first.
+
+    `share` is the part of the axis that a label needs.
+    """
     at = np.log(levels) if log else np.array(levels, float)
     span = float(np.ptp(at)) or 1.0
     order = sorted(range(len(at)), key=lambda i: (0 < i < len(at) - 1, -i))
     kept: list[int] = []
     for place in order:
-        if all(abs(at[place] - at[other]) > 0.07 * span for other in kept):
+        if all(abs(at[place] - at[other]) > share * span for other in kept):
             kept.append(place)
     return [f"{level:g}" if place in kept else "" for place, level in enumerate(levels)]
 

@@ -68,7 +68,8 @@ def draw_figure(evidence: Evidence, spec: Figure) -> Drawn:
     mapped = spec.use in _MAPS
     with style():
         canvas = Canvas(figsize=_size(spec, across, down), layout="constrained")
-        share: Literal["row", "all", False] = False if mapped else ("row" if spec.y[1:] else "all")
+        apart = mapped or _values_across(spec, len(panels))
+        share: Literal["row", "all", False] = False if apart else ("row" if spec.y[1:] else "all")
         axes = canvas.subplots(down, across, squeeze=False, sharey=share)
         used = list(axes.flat[: len(panels)])
         for spare in axes.flat[len(panels) :]:
@@ -77,7 +78,11 @@ def draw_figure(evidence: Evidence, spec: Figure) -> Drawn:
             canvas.suptitle(spec.title, x=0.01, ha="left", fontweight="bold")
         shown = _draw_maps(canvas, used, panels) if mapped else _draw_charts(canvas, used, panels)
         for place, one in enumerate(used):
-            _outer_labels_only(one, place, across, len(panels))
+            if _values_across(spec, len(panels)):
+                one.set_title(one.get_ylabel(), loc="left")
+                one.set_ylabel("")
+            else:
+                _outer_labels_only(one, place, across, len(panels))
         _settle(canvas)
     causes = Counter(cause for one in shown for cause in one.causes)
     values = sum(one.values for one in shown)
@@ -150,6 +155,7 @@ def inline_svg(drawn: Drawn) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = text.replace(INK, "currentColor").replace(GRID, "var(--grid, #d8dadd)")
+    text = text.replace("stroke: #ffffff", "stroke: var(--card, #ffffff)")
     text = re.sub(r'\b(?:d|x|y)="[^"]*"', _shorter, text)
     text = re.sub(r'\bid="', f'id="{drawn.name}-', text)
     text = re.sub(r"url\(#", f"url(#{drawn.name}-", text)
@@ -203,15 +209,20 @@ def _panels(evidence: Evidence, spec: Figure, rows: Sequence[int]) -> list[Panel
     return panels
 
 
+def _values_across(spec: Figure, count: int) -> bool:
+    """Whether panels side by side show different values, each on a scale of its own."""
+    return spec.use in _CHARTS and 1 < len(spec.y) == count
+
+
 def _across(spec: Figure, count: int) -> int:
     ys = len(spec.y) if spec.use in _CHARTS else 1
-    if ys > 1 and count // ys <= 4:
+    if ys > 1 and not _values_across(spec, count) and count // ys <= 4:
         return count // ys
     return 2 if count == 4 else min(count, 3)
 
 
 def _size(spec: Figure, across: int, down: int) -> tuple[float, float]:
-    width = 5.6 if across == 1 else 3.6 * across
+    width = 6.4 if across == 1 else 3.6 * across
     return width + (1.2 if spec.hue else 0), (3.6 if across == 1 else 3.0) * down
 
 

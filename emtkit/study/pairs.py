@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emtkit.errors import EmtkitError, PluginError
+from emtkit.errors import EmtkitError, NotApplicable, PluginError
 from emtkit.plugin import params
 from emtkit.plugin.analysis import Analysis, refusal
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel
@@ -54,8 +54,11 @@ class Pairs:
         model = _architecture(architecture)
         parameters: Mapping[str, object] = architecture.choice.parameters
         try:
-            reason = model.accepts(built, parameters)
             trains = model.trains(parameters)
+            try:
+                reason = model.accepts(built, parameters)
+            except NotApplicable as error:  # a fact that the task offers, but not with these values
+                reason = str(error)
         except Exception as error:  # a plugin's bug is told as such, with its owner
             raise _broke(architecture, "answer `accepts` and `trains`", error) from error
         if reason is None and issubclass(model, RecurrentModel) and model.encodes():

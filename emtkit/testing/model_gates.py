@@ -8,6 +8,7 @@ from random import Random
 import torch
 from torch import Tensor
 
+from emtkit.errors import NotApplicable
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, Trace
 from emtkit.plugin.task import Batch
 from emtkit.testing import values
@@ -26,7 +27,7 @@ CLOSE = 1e-8
 
 
 def accepts_says_why(bench: ModelBench) -> Outcome:
-    """`accepts` answers None or a sentence for every task, and never raises."""
+    """`accepts` answers None or a sentence for every task; it raises NotApplicable at most."""
     tried = f"asked `accepts` about {len(bench.company.cases)} settings of the installed tasks"
     for case in bench.company.cases:
         for given in values.draws(bench.cls, Random(3), 4):
@@ -34,6 +35,8 @@ def accepts_says_why(bench: ModelBench) -> Outcome:
             setting = f"{spoken(bench.cls.name, parameters)} on {case}"
             try:
                 reason = bench.cls.accepts(case.task, parameters)
+            except NotApplicable as error:
+                reason = str(error)
             except Exception as error:
                 found = f"{setting} raised {type(error).__name__}: {error}"
                 return failed(tried, found, "ask `task.offers` before `task.facts`")

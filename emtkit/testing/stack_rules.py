@@ -1,4 +1,4 @@
-"""The rule that stacks cells: networks on tasks that differ in every parameter train as alone."""
+"""The rules that need more than a network: stacks of cells that train as alone, and Jacobians."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from random import Random
 import torch
 from torch import Tensor
 
+from emtkit.dynamics.linearise import state_jacobians
+from emtkit.plugin.architecture import RecurrentModel
 from emtkit.plugin.task import Batch
 from emtkit.study.cells import Cell, Choice, digest
 from emtkit.study.settings import Training
 from emtkit.testing import model_rules as rules
 from emtkit.testing import values
 from emtkit.testing.bench import Case, ModelBench, Pairing, try_case, why_not
+from emtkit.testing.model_gates import SEQUENCES
 from emtkit.testing.verdict import Outcome, failed, ok, skipped
 from emtkit.train.loop import LoopTier
 from emtkit.train.segment import Trainer
@@ -40,6 +43,27 @@ def stacked_equals_alone(bench: ModelBench) -> Outcome:
     return ok("stacked cells that differ in every task parameter, and ran each alone")
 
 
+def jacobian_is_the_derivative(bench: ModelBench) -> Outcome:
+    """A recurrent model's own `jacobian` is the derivative of its step."""
+    if not issubclass(bench.cls, RecurrentModel):
+        return skipped("no recurrent model")
+    if bench.cls.jacobian is RecurrentModel.jacobian:
+        return skipped("it leaves the Jacobian to differentiation")
+    tried = "compared `jacobian` with the derivative of `step` at random states"
+    for pair in bench.pairings:
+        model = pair.network()
+        assert isinstance(model, RecurrentModel)
+        heard = pair.heard(SEQUENCES).inputs[:, 0]
+        # fixed numbers away from zero, where an activation may have a kink
+        state = torch.linspace(-1.3, 1.1, heard.shape[0] * model.hidden, dtype=heard.dtype)
+        state = state.reshape(heard.shape[0], -1)
+        own = model.jacobian(state, heard)
+        derived = state_jacobians(model.step, state, heard)
+        if own is not None and not torch.allclose(own, derived, rtol=1e-9, atol=1e-12):
+            return failed(tried, f"{pair} has another derivative", "correct it, or leave it out")
+    return ok(tried)
+
+
 MODEL_RULES: tuple[Callable[[ModelBench], Outcome], ...] = (
     rules.builds_with_random_parameters,
     rules.different_seeds_differ,
@@ -47,6 +71,7 @@ MODEL_RULES: tuple[Callable[[ModelBench], Outcome], ...] = (
     rules.goes_on_alike,
     rules.each_sequence_alone,
     rules.trace_equals_steps,
+    jacobian_is_the_derivative,
     rules.gradient_reaches_every_parameter,
     rules.loop_equals_vmap,
     stacked_equals_alone,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -126,6 +127,7 @@ def tier_named(name: str) -> Tier:
     )
 
 
+@cache
 def available() -> tuple[str, ...]:
     """Names of the tiers that this installation has."""
     lacking = {NativeTier.name} if unavailable() else set()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from emtkit.errors import EmtkitError
 from emtkit.plugin.task import Task
-from emtkit_std._facts import HistoryLaw, PulseCircuit
+from emtkit_std._facts import Activation, HistoryLaw, PulseCircuit
 
 Basis = Literal["orthonormal", "gaussian"]
 
@@ -70,14 +70,17 @@ def refuse(task: Task, hidden: int) -> str | None:
     return None
 
 
-def refuse_real_values(task: Task, activation: str) -> str | None:
-    """Why a saturating network cannot carry the values of `task`, or None."""
-    if activation != "linear" and HistoryLaw in task.offers and task.facts(HistoryLaw).real_values:
-        return (
-            f"'{task.name}' has real values here, which may grow without bound; a network with "
-            f"{activation} units saturates (linear and constructed networks apply)"
-        )
-    return None
+def refuse_real_values(task: Task, activation: Activation) -> str | None:
+    """Why a network that is not linear does not carry the values of `task`, or None."""
+    if activation == "linear" or HistoryLaw not in task.offers:
+        return None
+    if not task.facts(HistoryLaw).real_values:
+        return None
+    limit = "saturates" if activation == "tanh" else "loses what is negative"
+    return (
+        f"'{task.name}' has real values here, which may grow without bound; a network with "
+        f"{activation} units {limit} (linear and constructed networks apply)"
+    )
 
 
 def build(law: HistoryLaw, basis: Tensor) -> Circuit:

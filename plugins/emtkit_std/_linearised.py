@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emtkit import Batch, NotApplicable, RecurrentModel, Subject
 from emtkit.dynamics.fixed_points import find_fixed_points
-from emtkit.dynamics.linearise import StateMap, row_jacobians
+from emtkit.dynamics.linearise import StateMap, row_jacobians, state_map_of
 from emtkit_std import _memories as memories
 from emtkit_std._facts import HistoryLaw
 
@@ -86,7 +86,7 @@ def run(
 
 def silent_map(subject: Subject, model: RecurrentModel) -> StateMap:
     """h -> step(h, 0)."""
-    return StateMap(model.step, torch.zeros(subject.task.channels.inputs, dtype=torch.float64))
+    return state_map_of(model, torch.zeros(subject.task.channels.inputs, dtype=torch.float64))
 
 
 def linearise(subject: Subject, sequences: int = 16) -> Linearised:

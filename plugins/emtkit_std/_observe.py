@@ -17,7 +17,7 @@ from torch.func import jacrev, vmap
 
 from emtkit import Batch, RecurrentModel, SequenceModel, Subject
 from emtkit.dynamics.fixed_points import find_fixed_points
-from emtkit.dynamics.linearise import StateMap, state_jacobians
+from emtkit.dynamics.linearise import state_jacobians, state_map_of
 from emtkit.errors import NotApplicable
 from emtkit_std._facts import DelayLaw, HistoryLaw
 
@@ -138,7 +138,7 @@ def local_map(model: SequenceModel, inputs: int, near: Array | None = None) -> L
     exact = precise(model)
     assert isinstance(exact, RecurrentModel)
     silence = torch.zeros(inputs, dtype=torch.float64)
-    state_map = StateMap(exact.step, silence)
+    state_map = state_map_of(exact, silence)
     origin = np.zeros(exact.hidden)
     start = torch.from_numpy(np.stack([origin, origin if near is None else near]))
     with torch.no_grad():

@@ -26,7 +26,7 @@ def draw_projections(findings: Findings, figure: Figure) -> None:
         own = rows[(rows["feature_out"] == output) & (rows["feature_in"] == rows["source"])]
         colours = np.where(own["lag"] == own["delay"], "tab:red", "tab:gray")
         panel.bar(own["lag"], own["value"], color=list(colours))
-        panel.axhline(0.0, color="black", linewidth=0.8)
+        panel.axhline(0.0, color=panel.title.get_color(), linewidth=0.8)
         panel.set_xlabel("age s")
         panel.set_title(f"output {output}, regime {findings.scalars['regime']}")
     panels[0].set_ylabel("projection on the readout")
@@ -45,25 +45,71 @@ def draw_directions(findings: Findings, figure: Figure) -> None:
         panel.text(0.5, 0.5, "no plane of directions to draw", ha="center", va="center")
         panel.set_axis_off()
         return
-    plane = _plane(directions)
-    points, normal = directions @ plane, readout[:, 0] @ plane
-    reach = 1.1 * max(float(np.abs(points).max()), 1e-12)
+    points, normal = directions @ _plane(directions), readout[:, 0] @ _plane(directions)
+    reach = 1.2 * max(float(np.abs(points).max()), 1e-12)
     length = float(np.linalg.norm(normal))
     if length > 0:
-        normal = normal / length
-        _shade_silent(panel, normal, reach)
-        panel.annotate(
-            "", xy=tuple(0.9 * reach * normal), xytext=(0, 0), arrowprops={"color": "tab:red"}
-        )
-        panel.text(*(0.95 * reach * normal), "readout", color="tab:red")
+        _draw_readout(panel, points, normal / length, reach)
+    _draw_ages(panel, points, reach)
+    panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    units = directions.shape[1] == 2
+    names = ("unit 1", "unit 2") if units else ("leading direction", "second direction")
+    panel.set(xlabel=names[0], ylabel=names[1])
+    panel.set_title(f"ages 0 to {len(points) - 1}, regime {findings.scalars['regime']}")
+
+
+def _draw_ages(panel: Axes, points: Array, reach: float) -> None:
+    """A ray per age, paler the older; numbered where it is long enough to be told apart."""
+    ink = panel.title.get_color()
+    numbered: list[Array] = []
     for age, point in enumerate(points):
-        shade = str(0.75 * age / max(len(points) - 1, 1))
-        panel.plot([0.0, point[0]], [0.0, point[1]], color=shade)
-        panel.text(point[0], point[1], str(age), color=shade)
-    panel.set_xlim(-reach, reach)
-    panel.set_ylim(-reach, reach)
-    panel.set_aspect("equal")
-    panel.set_title(f"directions by age, regime {findings.scalars['regime']}")
+        alpha = 1.0 - 0.7 * age / max(len(points) - 1, 1)
+        panel.plot([0.0, point[0]], [0.0, point[1]], color=ink, alpha=alpha, linewidth=1.4)
+        size = float(np.linalg.norm(point))
+        if size < 0.07 * reach:
+            continue
+        panel.plot(*point, marker="o", markersize=3.5, color=ink, alpha=alpha)
+        if any(np.linalg.norm(point - other) < 0.08 * reach for other in numbered):
+            continue
+        numbered.append(point)
+        aside = 0.7 * point + 0.7 * np.array([-point[1], point[0]])
+        panel.annotate(
+            str(age),
+            xy=tuple(point),
+            xytext=tuple(9.0 * aside / size),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            alpha=max(alpha, 0.6),
+        )
+
+
+def _draw_readout(panel: Axes, points: Array, normal: Array, reach: float) -> None:
+    """The readout as an arrow, and the half-plane behind it that a ReLU silences."""
+    across = np.array([-normal[1], normal[0]])
+    side = across * 4.0 * reach
+    back = -4.0 * reach * normal
+    corners = np.stack([side, side + back, back - side, -side])
+    panel.fill(corners[:, 0], corners[:, 1], color="tab:blue", alpha=0.1, linewidth=0)
+    tip = 0.85 * reach * normal / np.abs(normal).max()
+    arrow = {"arrowstyle": "-|>", "color": "tab:red", "linewidth": 2.0, "shrinkA": 0, "shrinkB": 0}
+    panel.annotate("", xy=tuple(tip), xytext=(0, 0), arrowprops=arrow)
+    words = {"fontsize": "small", "ha": "center", "va": "center"}
+    beside = _emptier(points, [tip + 0.2 * reach * across, tip - 0.2 * reach * across], reach)
+    panel.text(*beside, "readout", color="tab:red", **words)
+    silent = [reach * (0.6 * turn * across - 0.45 * normal) for turn in (1, -1)]
+    silent.append(-0.8 * reach * normal)
+    panel.text(
+        *_emptier(points, silent, reach), "silent", color="tab:blue", style="italic", **words
+    )
+
+
+def _emptier(points: Array, places: list[Array], reach: float) -> Array:
+    """The place that is farthest from every ray, kept inside the axes."""
+    inside = [np.clip(place, -0.8 * reach, 0.8 * reach) for place in places]
+    rays = np.concatenate([share * points for share in np.linspace(0.1, 1.1, 11)])
+    gaps = [np.linalg.norm(rays - place, axis=1).min() for place in inside]
+    return inside[int(np.argmax(gaps))]
 
 
 def _plane(directions: Array) -> Array:
@@ -71,10 +117,3 @@ def _plane(directions: Array) -> Array:
     if directions.shape[1] == 2:
         return np.eye(2)
     return np.linalg.svd(directions, full_matrices=True)[2][:2].T
-
-
-def _shade_silent(panel: Axes, normal: Array, reach: float) -> None:
-    along = np.array([-normal[1], normal[0]]) * 4.0 * reach
-    back = -4.0 * reach * normal
-    corners = np.stack([along, along + back, back - along, -along])
-    panel.fill(corners[:, 0], corners[:, 1], color="tab:blue", alpha=0.1, linewidth=0)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emtkit.errors import EmtkitError
+from emtkit.errors import EmtkitError, NotApplicable
 from emtkit.plugin.task import Task
 from emtkit_std._facts import Activation, Array, DelayLaw
 
@@ -65,9 +65,13 @@ def tied_readout(W_hh: Tensor, W_uh: Tensor, own: Tensor, activation: Activation
 
 def tie_refusal(task: Task) -> str | None:
     """Why a readout cannot be tied to the delayed direction on `task`, or None."""
-    if DelayLaw in task.offers:
-        return None
-    return f"a tied readout repeats a delayed direction, but task '{task.name}' has no DelayLaw"
+    if DelayLaw not in task.offers:
+        return f"a tied readout repeats a delayed direction, but task '{task.name}' has no DelayLaw"
+    try:
+        task.facts(DelayLaw)
+    except NotApplicable as error:
+        return f"a tied readout repeats a delayed direction: {error}"
+    return None
 
 
 def is_one_product_cheaper(driven: int, inputs: int, hidden: int) -> bool:
@@ -101,6 +105,13 @@ def activated(values: Tensor, activation: Activation) -> Tensor:
     if activation == "linear":
         return values
     return torch.relu(values) if activation == "relu" else torch.tanh(values)
+
+
+def slope(values: Tensor, activation: Activation) -> Tensor:
+    """The derivative of the named activation, element by element; 0 at the kink of relu."""
+    if activation == "linear":
+        return torch.ones_like(values)
+    return (values > 0).to(values) if activation == "relu" else 1.0 - torch.tanh(values).square()
 
 
 def to_array(weights: Tensor) -> Array:

@@ -62,9 +62,6 @@ def filled(path: Path) -> Path:
     return path
 
 
-# -- what goes in comes out ------------------------------------------------------------------------
-
-
 def test_a_cell_comes_back_with_every_bit(path: Path) -> None:
     loss = np.array([1.0, 0.1, np.nan, np.inf], dtype=np.float32)
     given = cell(
@@ -151,9 +148,6 @@ def test_reading_rows_needs_neither_torch_nor_pandas(filled: Path) -> None:
     subprocess.run([sys.executable, "-c", read], check=True)
 
 
-# -- a done cell keeps its bytes -------------------------------------------------------------------
-
-
 def test_a_bundle_is_stored_whole_or_not_at_all(path: Path) -> None:
     bad: Any = {"radius": object()}
     with Store.open(path, writer=True) as store:
@@ -191,8 +185,6 @@ def test_replacing_a_network_drops_what_was_found_of_it(path: Path) -> None:
         assert store.content("f0").arrays == {}
 
 
-# -- one writer ------------------------------------------------------------------------------------
-
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -226,8 +218,6 @@ def test_a_second_writer_of_the_same_process_is_refused(path: Path) -> None:
     with Store.open(path, writer=True), pytest.raises(StoreError, match=f"process {os.getpid()}"):
         Store.open(path, writer=True)
 
-
-# -- kill -9 ---------------------------------------------------------------------------------------
 
 WRITE = """
 import sys
@@ -307,9 +297,6 @@ def test_a_full_disk_loses_only_the_commit_that_met_it(filled: Path) -> None:
         store._connection.execute("PRAGMA max_page_count=1000000")
         store.commit(big)
         assert store.status_of(["big", "other"]) == {"big": "done", "other": "done"}
-
-
-# -- what is damaged is refused, and left as it is -------------------------------------------------
 
 
 def refused(path: Path, words: str) -> None:
@@ -409,9 +396,6 @@ def test_a_bit_flipped_in_the_weights_is_noticed(filled: Path) -> None:
         with pytest.raises(StoreError, match="weights of c5 is not as it was written"):
             store.weights("c5")
         assert store.weights("c6") == weights(6, hidden=50)
-
-
-# -- where nothing can be written ------------------------------------------------------------------
 
 
 def test_a_read_only_store_is_read_but_not_written(filled: Path) -> None:

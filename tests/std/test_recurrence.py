@@ -6,13 +6,17 @@ import torch
 from torch.func import functional_call, stack_module_state, vmap
 
 from emtkit import RecurrentModel, Stream
+from emtkit.dynamics.linearise import state_jacobians
 from emtkit_std._facts import LinearRecurrence, PulseCircuit
 from emtkit_std._projections import pulse_responses
 from emtkit_std._pulses import circuit_response
 from emtkit_std._recurrence import linear_states, recurrent_weights
 from emtkit_std.architectures.elman import Elman
+from emtkit_std.architectures.irnn import IdentityRnn
 from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.relu_rnn import ReluRnn
+from emtkit_std.architectures.wave_rnn import WaveRnn
+from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 
 TASK = KDelay(delay=2, features=2, density=0.5)
@@ -65,6 +69,50 @@ def test_a_stack_equals_its_rows_and_gradients_reach_every_parameter(cls, parame
         torch.testing.assert_close(together[row], alone, atol=1e-12, rtol=0)
     together.square().sum().backward()
     assert all(bool(value.grad.abs().sum() > 0) for value in weights.values())
+
+
+@pytest.mark.parametrize(("cls", "parameters"), NETWORKS)
+def test_the_jacobian_in_closed_form_is_the_derivative_of_the_step(cls, parameters):
+    torch.manual_seed(3)
+    model = build(cls, parameters)
+    state = torch.randn(4, model.hidden, dtype=torch.float64)
+    inputs = torch.randn(4, 2, dtype=torch.float64)
+    torch.testing.assert_close(
+        model.jacobian(state, inputs),
+        state_jacobians(model.step, state, inputs),
+        atol=1e-14,
+        rtol=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("cls", "parameters"),
+    [
+        (Elman, {"activation": "tanh"}),
+        (Elman, {"activation": "relu"}),
+        (ReluRnn, {"activation": "relu", "tied": False}),
+        (IdentityRnn, {"activation": "tanh"}),
+        (WaveRnn, {"activation": "tanh"}),
+    ],
+)
+def test_values_that_may_grow_are_for_linear_networks(cls, parameters):
+    growing = HistoryDependentSystem(rule="fibonacci", history=2, dimension=1)
+    signs = HistoryDependentSystem(rule="repeat", history=2, dimension=1)
+    assert "may grow without bound" in str(cls.accepts(growing, parameters))
+    assert cls.accepts(signs, parameters) is None
+    assert cls.accepts(TASK, parameters) is None
+
+
+@pytest.mark.parametrize("cls", [IdentityRnn, WaveRnn])
+def test_with_linear_units_they_carry_any_value(cls):
+    growing = HistoryDependentSystem(rule="fibonacci", history=2, dimension=1)
+    assert cls.accepts(growing, {"activation": "linear"}) is None
+
+
+def test_a_readout_cannot_be_tied_to_a_sum_of_the_past():
+    growing = HistoryDependentSystem(rule="fibonacci", history=2, dimension=1)
+    assert "no delayed copies" in str(LinearRnn.accepts(growing, {"tied": True}))
+    assert LinearRnn.accepts(growing, {"tied": False}) is None
 
 
 @pytest.mark.parametrize(("cls", "activation"), [(LinearRnn, "linear"), (ReluRnn, "relu")])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from emtkit.errors import EmtkitError, StudyError
+from emtkit.errors import EmtkitError, NotApplicable, StudyError
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.task import Task
 from emtkit.study.axes import Axis
@@ -219,6 +219,19 @@ def test_pairs_that_do_not_apply_are_rows_with_a_reason():
     assert said["radius", "echo", "attend"][0].startswith("radius looks at a RecurrentModel")
     assert said["delays", "recall", "attend"][0].startswith("delays needs Law")
     assert ("delays", "echo", "attend") not in said
+
+
+def test_a_fact_that_is_not_there_for_these_values_is_a_reason():
+    class Wanting(Plain):
+        name = "wanting"
+
+        @classmethod
+        def accepts(cls, task: Task, parameters: Any) -> str | None:
+            raise NotApplicable("the law of echo is not that of a copy")
+
+    registry = Registry([*REGISTRY.all(), *Registry.of(Wanting).all()])
+    plan = plan_study({"tasks": ["echo"], "architectures": ["wanting"]}, registry)
+    assert [row.cell.reason for row in plan.rows] == ["the law of echo is not that of a copy"]
 
 
 def test_each_distinct_pair_is_asked_once():

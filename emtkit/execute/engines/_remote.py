@@ -33,7 +33,7 @@ def describe(sources: Sources) -> dict[str, Any]:
     found = {f"{p.kind} {p.name}": p.digest for p in _work(sources).registry.all()}
     return {
         "python": ".".join(platform.python_version_tuple()[:2]),
-        "emtkit": f"{emtkit.__version__} ({_own_digest()})",
+        "emtkit": f"{emtkit.__version__} ({OWN_DIGEST})",
         "torch": version("torch"),
         "numpy": version("numpy"),
         "machine": platform.machine(),
@@ -79,10 +79,13 @@ def _work(sources: Sources) -> Work:
     return Work(Registry.installed(files))
 
 
-@cache
 def _own_digest() -> str:
     root = Path(emtkit.__file__).parent
     total = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         total.update(str(path.relative_to(root)).encode() + path.read_bytes())
     return total.hexdigest()[:12]
+
+
+OWN_DIGEST = _own_digest()
+"""Of the files of emtkit as they were when this process began: they may be edited while it runs."""

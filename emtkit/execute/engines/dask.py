@@ -20,7 +20,7 @@ import distributed
 from emtkit.errors import EmtkitError, StoreError
 from emtkit.execute._codec import decode
 from emtkit.execute.engines import _cluster, _remote
-from emtkit.execute.engines.engine import Engine, Outcome
+from emtkit.execute.engines.engine import TIMEOUT, Engine, Outcome
 
 LOOK_SECONDS = 0.5
 FETCH_SECONDS = 60.0
@@ -62,7 +62,7 @@ class DaskEngine(Engine):
         *,
         workers: int = 1,
         files: Sequence[Path] = (),
-        timeout: float | None = None,
+        timeout: float | None = TIMEOUT,
         memory: int | None = None,
         needed: Collection[str] | None = None,
         patience: float = 60.0,
@@ -213,8 +213,10 @@ class DaskEngine(Engine):
                     self._refuse(worker, found)
                 else:
                     self._free.add(worker)
-            elif future.status == "error":
-                self._refuse(worker, [f"emtkit does not run there: {future.exception()}"])
+            elif future.status == "error" and not isinstance(
+                error := future.exception(timeout=FETCH_SECONDS), distributed.KilledWorker
+            ):
+                self._refuse(worker, [f"emtkit does not run there: {error}"])
 
     def _refuse(self, worker: str, why: list[str]) -> None:
         self.refused[worker] = why

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from emtkit.execute.records import Bundle
 
+TIMEOUT = 3600.0
+"""Seconds after which a job that gives no answer is lost, where nobody says otherwise."""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -16,7 +16,7 @@ from typing import Any
 from emtkit.errors import EmtkitError, StoreError
 from emtkit.execute._codec import decode
 from emtkit.execute.engines._worker import READY, Worker, resident
-from emtkit.execute.engines.engine import Engine, Outcome
+from emtkit.execute.engines.engine import TIMEOUT, Engine, Outcome
 
 START_SECONDS = 120.0
 STILLBORN = 3
@@ -32,28 +32,31 @@ class LocalEngine(Engine):
         self,
         workers: int,
         files: Sequence[Path] = (),
-        timeout: float | None = None,
+        timeout: float | None = TIMEOUT,
         memory: int | None = None,
     ) -> None:
         self._files = [str(path) for path in files]
         self._timeout = timeout
         self._memory = memory or _machine_memory() * 9 // 10 // workers
         self._stillborn = 0
-        self._workers = [Worker(self._files) for _ in range(workers)]
+        self._count = workers
+        self._workers: list[Worker] = []
 
     @property
     def workers(self) -> int:
-        """How many processes there are."""
-        return len(self._workers)
+        """How many processes there are, or will be."""
+        return self._count
 
     @property
     def idle(self) -> int:
-        """How many of them wait for a job."""
+        """How many of them wait for a job; they start when this is asked for the first time."""
+        self._start()
         return sum(worker.ready and worker.job is None for worker in self._workers)
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The process ids of the workers."""
+        self._start()
         return tuple(worker.process.pid or 0 for worker in self._workers)
 
     def submit(self, job: int, data: bytes) -> None:
@@ -85,8 +88,14 @@ class LocalEngine(Engine):
 
     def close(self) -> None:
         """Kill all workers."""
+        self._count = 0
         while self._workers:
             self._workers.pop().end()
+
+    def _start(self) -> None:
+        """A study that is finished already starts none."""
+        while len(self._workers) < self._count:
+            self._workers.append(Worker(self._files))
 
     def _hear(self, at: int) -> list[Outcome]:
         """What a worker said: that it is ready, an answer, or nothing more."""

@@ -29,12 +29,16 @@
     if (typeof a === "number" && typeof b === "number") return a - b;
     return String(a).localeCompare(String(b), undefined, { numeric: true });
   };
+  const closeDetails = (table) => {
+    table.querySelectorAll("tr.detail").forEach((row) => row.remove());
+    table.querySelectorAll("[aria-expanded]").forEach((button) => button.setAttribute("aria-expanded", "false"));
+  };
   const sortBy = (table, column, head) => {
     const rising = head.getAttribute("aria-sort") !== "ascending";
     table.querySelectorAll("thead th").forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", rising ? "ascending" : "descending");
     const body = table.tBodies[0];
-    body.querySelectorAll("tr.detail").forEach((row) => row.remove());
+    closeDetails(table);
     const rows = Array.from(body.rows, (row) => [keyOf(row, column), row]);
     rows.sort(([a], [b]) => (a === "" || b === "" ? compare(a, b) : rising ? compare(a, b) : compare(b, a)));
     body.append(...rows.map(([, row]) => row));
@@ -53,8 +57,8 @@
   const filterRows = (table, words, chosen, said) => {
     const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
-    for (const row of Array.from(table.tBodies[0].rows)) {
-      if (row.classList.contains("detail")) { row.remove(); continue; }
+    closeDetails(table);
+    for (const row of table.tBodies[0].rows) {
       const text = row.textContent.toLowerCase();
       const fits = wanted.every((word) => text.includes(word)) && (!chosen || chosen.has(row.id));
       row.hidden = !fits;

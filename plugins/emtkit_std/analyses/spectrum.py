@@ -14,7 +14,7 @@ from torch import Tensor
 
 from emtkit import Analysis, Control, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
 from emtkit.dynamics.fixed_points import find_fixed_points
-from emtkit.dynamics.linearise import StateMap
+from emtkit.dynamics.linearise import state_map_of
 from emtkit.plugin.analysis import Drawing
 from emtkit_std._facts import Array, LinearRecurrence, PulseCircuit
 from emtkit_std._recurrence import to_array
@@ -110,7 +110,7 @@ def _jacobian(subject: Subject) -> Array:
             state = model.step(state, silence)
         if not bool(torch.isfinite(state).all()):
             raise NotApplicable("without input the state grows beyond all bounds")
-        found = find_fixed_points(StateMap(model.step, silence[0]), state)
+        found = find_fixed_points(state_map_of(model, silence[0]), state)
         if not len(found.points):
             raise NotApplicable("without input the state settles at no fixed point")
         kink = _kink(model, found.points[:1], silence)

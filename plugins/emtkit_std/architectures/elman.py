@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
+from emtkit_std._circuit import refuse_real_values
 from emtkit_std._facts import PulseCircuit
-from emtkit_std._recurrence import activated, to_array
+from emtkit_std._recurrence import activated, slope, to_array
 from emtkit_std._torch_cells import torch_cell
 
 F = TypeVar("F")
@@ -59,10 +60,18 @@ class Elman(RecurrentModel):
         cell = torch_cell(weights, gates=1)
         return None if cell is None else cell.recognised({"b": cell.both_biases})
 
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """Values that may grow are for linear networks."""
+        return refuse_real_values(task, parameters["activation"])
+
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """sigma(W_hh h + W_uh u + b) (B H)."""
-        drive = state @ self.W_hh.T + inputs @ self.W_uh.T
-        return activated(drive if self.b is None else drive + self.b, self.activation)
+        return activated(self._drive(state, inputs), self.activation)
+
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """diag(sigma') W_hh (B H H)."""
+        return slope(self._drive(state, inputs), self.activation).unsqueeze(-1) * self.W_hh
 
     def read(self, state: Tensor) -> Tensor:
         """W_r h for states (... H) -> (... O)."""
@@ -87,6 +96,10 @@ class Elman(RecurrentModel):
             reads="activation",
         )
         return cast(F, circuit)
+
+    def _drive(self, state: Tensor, inputs: Tensor) -> Tensor:
+        drive = state @ self.W_hh.T + inputs @ self.W_uh.T
+        return drive if self.b is None else drive + self.b
 
 
 def _uniform(rows: int, columns: int, hidden: int) -> Tensor:

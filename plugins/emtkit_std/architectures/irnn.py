@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, Task, hookimpl
+from emtkit_std._circuit import refuse_real_values
 from emtkit_std._facts import PulseCircuit
+from emtkit_std._recurrence import activated, slope
 
 F = TypeVar("F")
 
@@ -45,12 +48,18 @@ class IdentityRnn(RecurrentModel):
         self.W_r = nn.Parameter(_uniform((outputs, hidden), hidden))
         self.b_r = nn.Parameter(_uniform((outputs,), hidden))
 
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """Values that may grow are for linear networks."""
+        return refuse_real_values(task, parameters["activation"])
+
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """The next state (B H) from the last one and one step of input (B I)."""
-        total = state @ self.W_hh.T + inputs @ self.W_uh.T + self.b
-        if self.activation == "relu":
-            return torch.relu(total)
-        return torch.tanh(total) if self.activation == "tanh" else total
+        return activated(self._drive(state, inputs), self.activation)
+
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """diag(sigma') W_hh (B H H)."""
+        return slope(self._drive(state, inputs), self.activation).unsqueeze(-1) * self.W_hh
 
     def read(self, state: Tensor) -> Tensor:
         """Outputs (... O) of states (... H)."""
@@ -74,6 +83,9 @@ class IdentityRnn(RecurrentModel):
             readout="linear",
             reads="activation",
         )
+
+    def _drive(self, state: Tensor, inputs: Tensor) -> Tensor:
+        return state @ self.W_hh.T + inputs @ self.W_uh.T + self.b
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:

@@ -71,6 +71,10 @@ class LinearRnn(RecurrentModel):
         """W_hh h + W_uh u (B H)."""
         return state @ self.W_hh.T + inputs @ self.W_uh.T
 
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """W_hh (B H H)."""
+        return self.W_hh.expand(len(state), -1, -1)
+
     def read(self, state: Tensor) -> Tensor:
         """The readout of states (... H) -> (... O)."""
         drive = state @ self._W_r().T

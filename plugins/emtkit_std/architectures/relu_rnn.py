@@ -11,12 +11,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
+from emtkit_std._circuit import refuse_real_values
 from emtkit_std._facts import PulseCircuit
 from emtkit_std._recurrence import (
     activated,
     outer_weights,
     own_items,
     recurrent_weights,
+    slope,
     tie_refusal,
     tied_readout,
     to_array,
@@ -64,12 +66,17 @@ class ReluRnn(RecurrentModel):
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
-        """A tied readout needs a delay law."""
-        return tie_refusal(task) if parameters["tied"] else None
+        """A tied readout needs a delay law; values that may grow are for linear networks."""
+        tied = tie_refusal(task) if parameters["tied"] else None
+        return tied or refuse_real_values(task, parameters["activation"])
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """W_hh sigma(h) + W_uh u (B H)."""
         return activated(state, self.activation) @ self.W_hh.T + inputs @ self.W_uh.T
+
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """W_hh diag(sigma') (B H H)."""
+        return self.W_hh * slope(state, self.activation).unsqueeze(1)
 
     def read(self, state: Tensor) -> Tensor:
         """The readout of states (... H) -> (... O)."""

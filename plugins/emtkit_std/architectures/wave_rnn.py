@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, Task, hookimpl
+from emtkit_std._circuit import refuse_real_values
 from emtkit_std._facts import PulseCircuit
 from emtkit_std._wavefield import NativeColumns
 
@@ -61,6 +63,11 @@ class WaveRnn(RecurrentModel):
         self.b = nn.Parameter(bias)
         self.W_r = nn.Parameter(_uniform((outputs, self.hidden), self.hidden))
         self.b_r = nn.Parameter(_uniform((outputs,), self.hidden))
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """Values that may grow are for linear networks."""
+        return refuse_real_values(task, parameters["activation"])
 
     @property
     def source(self) -> int:

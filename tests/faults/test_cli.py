@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def test_a_run_that_is_told_to_stop_can_go_on(inside, number, code):
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=_as_on_a_terminal,
         env={**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
     )
     os.close(theirs)
@@ -165,13 +166,22 @@ def test_a_run_that_is_told_to_stop_can_go_on(inside, number, code):
         os.close(ours)
     else:
         process.send_signal(number)
+        alarm = threading.Timer(30, process.kill)  # a run that stays ends the wait, and fails
+        alarm.start()
         said = _rest(ours)
+        alarm.cancel()
         assert "what is done is stored, run again to go on" in said
         assert "Traceback" not in said
     assert process.wait(20) == code
     assert gone(below)
     with Store.open(Path("results/emtkit.sqlite"), writer=True) as store:
         assert store.keys() == ((), ())
+
+
+def _as_on_a_terminal():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # Whoever runs the tests in the background has told them to ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _rest(terminal: int) -> str:

@@ -275,6 +275,15 @@ class OtherFact(GoodModel):
         return "a fact"
 
 
+class JacobianOfAnother(GoodModel):
+    """h_t = 0. References: none."""
+
+    name = "jacobian_of_another"
+
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
+        return self.W_hh.expand(state.shape[0], -1, -1)
+
+
 BREAKS: dict[type[SequenceModel], str] = {
     AcceptsRaises: "accepts says why",
     AcceptsNothing: "finds a task",
@@ -297,4 +306,5 @@ BREAKS: dict[type[SequenceModel], str] = {
     StaysOnTheCpu: "moves to another device",
     HiddenNumber: "saved equals loaded",
     OtherFact: "facts are answered",
+    JacobianOfAnother: "jacobian is the derivative",
 }

@@ -49,7 +49,7 @@ pictures: $(VENV)/ready
 	done
 
 clean:
-	rm -rf $(VENV) dist build docs/generated
+	rm -rf $(VENV) dist build docs/generated .coverage*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -39,6 +39,7 @@ from emtkit.train.stacks import look
 REGISTRY = Registry.installed()
 WEIGHTS = save({"W_hh": np.zeros((8, 8), np.float32), "W_uh": np.zeros((8, 1), np.float32)})
 HISTORY = pack({}, {"loss": np.zeros(100)})
+LOOK_SECONDS = 0.05
 CONTENT = pack({}, {"eigenvalues": np.zeros(8)})
 
 
@@ -83,7 +84,7 @@ class Stub(Engine):
     def __init__(self, count: int, seconds: float) -> None:
         self.count, self.seconds = count, seconds
         self.flying: list[tuple[float, int, bytes]] = []
-        self.busy = self.away = 0.0
+        self.busy = self.away = self.away_cpu = 0.0
 
     @property
     def workers(self) -> int:
@@ -94,11 +95,13 @@ class Stub(Engine):
         return self.count - len(self.flying)
 
     def submit(self, job: int, data: bytes) -> None:
-        begun = time.monotonic()
+        begun, cpu = time.monotonic(), time.process_time()
         said = answer(data)
         self.away += time.monotonic() - begun
-        self.flying.append((time.monotonic() + self.seconds, job, said))
-        self.busy += self.seconds
+        self.away_cpu += time.process_time() - cpu
+        takes = LOOK_SECONDS if isinstance(decode(data), LookJob) else self.seconds
+        self.flying.append((time.monotonic() + min(takes, self.seconds), job, said))
+        self.busy += min(takes, self.seconds)
 
     def wait(self, seconds: float) -> list[Outcome]:
         if self.flying:
@@ -161,18 +164,24 @@ def utilisation(workers: int = 64, seconds: float = 5.0, stacks: int = 8) -> Non
             if engine.busy >= enough:
                 raise Trained
 
-    with tempfile.TemporaryDirectory() as folder:
-        begun = 0.0
-        with Store.open(Path(folder) / "s.sqlite", writer=True) as store:
-            begun = time.monotonic()
-            with contextlib.suppress(Trained):
-                run(plan.rows, REGISTRY, store, engine, Watch(), Options())
-            now = time.monotonic()
-            # The last wave is under way; what of it is past counts.
-            busy = engine.busy - sum(max(0.0, until - now) for until, _, _ in engine.flying)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(Path(folder) / "s.sqlite", writer=True) as store,
+    ):
+        begun, cpu = time.monotonic(), time.process_time()
+        with contextlib.suppress(Trained):
+            run(plan.rows, REGISTRY, store, engine, Watch(), Options())
+        now, used = time.monotonic(), time.process_time() - cpu - engine.away_cpu
+        # The last wave is under way; what of it is past counts.
+        busy = engine.busy - sum(max(0.0, until - now) for until, _, _ in engine.flying)
     share = busy / ((now - begun - engine.away) * workers)
     said = f"{workers} workers, stacks of {seconds:g} s"
-    print(f"{said}: {100 * share:.1f} % busy over {now - begun:.0f} s")
+    jobs = engine.busy / seconds
+    print(
+        f"{said}: {100 * share:.1f} % busy over {now - begun:.0f} s; the coordinator computed "
+        f"{1000 * used / jobs:.1f} ms per stack, {100 * used / jobs * workers / seconds:.0f} % "
+        "of a core when all are busy"
+    )
 
 
 def main() -> None:

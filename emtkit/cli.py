@@ -8,37 +8,26 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from emtkit import __version__
 from emtkit.cli_authors import AUTHORS_COMMANDS, plugin_names
 from emtkit.cli_engine import Limits, Percent, opened_engine, print_audit
+from emtkit.cli_options import only_option, seeds_option, store_option, study_argument
 from emtkit.cli_store import gc, merge, verify
+from emtkit.cli_views import VIEW_COMMANDS, print_tables
 from emtkit.errors import EmtkitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emtkit.execute.monitor import Monitor
-    from emtkit.report.table import DrawnTable
     from emtkit.session import Session
 
-FORMATS = ("terminal", "csv", "markdown", "latex", "html")
 TIERS = ("native", "vmap", "loop")
 CLAIM_REFUSED = 5
-
-study_argument = click.argument("study", type=click.Path(path_type=Path))
-store_option = click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    help="The file that holds all results.  [default: results/emtkit.sqlite]",
-)
-only_option = click.option(
-    "--only", help="A part of the study, e.g. task.delay=3,architecture.hidden=2."
-)
-seeds_option = click.option("--seeds", help="Some of its seeds, e.g. 0-2 or 0,4.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -131,7 +120,7 @@ def run(
     if as_json:
         _print_json(session, found, verdicts, page, audited)
     elif not quiet:
-        _print_tables(session, None, "terminal")
+        print_tables(session, None, "terminal")
         _print_verdicts(verdicts)
         click.echo(
             f"{found.expected} cells = {found.done} done + {found.failed} failed + "
@@ -193,136 +182,6 @@ def watch(study: Path, store: Path | None) -> int:
     return 0 if last.state == "done" and not lacking else 1
 
 
-@cli.command()
-@study_argument
-@click.argument("name", required=False)
-@store_option
-@only_option
-@seeds_option
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
-def table(
-    study: Path,
-    name: str | None,
-    store: Path | None,
-    only: str | None,
-    seeds: str | None,
-    form: str,
-) -> int:
-    """Print one table of a study, or all of them."""
-    from emtkit.session import open_session
-
-    _print_tables(open_session(study, store=store, only=only, seeds=seeds), name, form)
-    return 0
-
-
-@cli.command()
-@click.argument("what", metavar="STUDY_OR_STORE", type=click.Path(path_type=Path))
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
-@store_option
-@only_option
-@click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
-@click.option("--stat", type=click.Choice(["mean", "median", "best"]), default="mean")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
-def compare(
-    what: Path,
-    first: str,
-    second: str,
-    store: Path | None,
-    only: str | None,
-    values: tuple[str, ...],
-    stat: Literal["mean", "median", "best"],
-    form: str,
-) -> int:
-    """Compare A with B, paired by seed: architectures of a study, its stores, or a store's studies.
-
-    \b
-    emtkit compare study.yaml elman twm_linear
-    emtkit compare study.yaml before.sqlite after.sqlite
-    emtkit compare results/emtkit.sqlite one.yaml two.yaml
-    """
-    from emtkit.report.contrast import contrast
-    from emtkit.versus import sides
-
-    _print_table(contrast(sides(what, first, second, store, only), values, stat), form)
-    return 0
-
-
-@cli.command()
-@study_argument
-@click.argument("name")
-@store_option
-@only_option
-@seeds_option
-@click.option("--out", type=click.Path(path_type=Path), help="A .svg, .png or .pdf file.")
-def figure(
-    study: Path,
-    name: str,
-    store: Path | None,
-    only: str | None,
-    seeds: str | None,
-    out: Path | None,
-) -> int:
-    """Draw one figure of a study from what is stored."""
-    from emtkit.report.figures import save
-    from emtkit.session import open_session
-
-    session = open_session(study, store=store, only=only, seeds=seeds)
-    drawn = session.figure(name)
-    path = out or session.folder / "figures" / f"{name}.svg"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(drawn, path)
-    for note in drawn.notes:
-        click.echo(note, err=True)
-    click.echo(path)
-    return 0
-
-
-@cli.command()
-@study_argument
-@store_option
-@only_option
-@seeds_option
-def report(study: Path, store: Path | None, only: str | None, seeds: str | None) -> int:
-    """Write the report of a study from what is stored."""
-    from emtkit.publish import write_report
-    from emtkit.session import open_session
-
-    click.echo(write_report(open_session(study, store=store, only=only, seeds=seeds))[0])
-    return 0
-
-
-@cli.command()
-@study_argument
-@store_option
-@only_option
-@seeds_option
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder to write to.")
-def export(study: Path, store: Path | None, only: str | None, seeds: str | None, out: Path) -> int:
-    """Write a study's frame, tables, arrays and weights as plain files."""
-    from emtkit.report.export import export as write
-    from emtkit.session import open_session
-
-    session = open_session(study, store=store, only=only, seeds=seeds)
-    with session.read() as opened:
-        files = write(session.plan.rows, opened, out)
-    click.echo(f"{len(files)} files in {out}")
-    return 0
-
-
-@cli.command()
-@study_argument
-@store_option
-def cite(study: Path, store: Path | None) -> int:
-    """Print the references of every plugin that a study uses."""
-    from emtkit.publish import citations
-    from emtkit.session import open_session
-
-    for citation in citations(open_session(study, store=store)):
-        click.echo(f"{citation.plugin}: {citation.text}")
-    return 0
-
-
 @cli.command("list")
 @click.argument("family", type=click.Choice(["tasks", "architectures", "analyses"]), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -351,7 +210,7 @@ def show(name: str) -> int:
     return 0
 
 
-for command in (verify, merge, gc, *AUTHORS_COMMANDS):
+for command in (*VIEW_COMMANDS, verify, merge, gc, *AUTHORS_COMMANDS):
     cli.add_command(command)
 
 
@@ -413,28 +272,6 @@ def _monitor(quiet: bool, events: Path | None) -> Iterator[Monitor]:
         inner.close()
 
 
-def _print_tables(session: Session, name: str | None, form: str) -> None:
-    names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
-    for one in names:
-        _print_table(session.table(one), form)
-
-
-def _print_table(drawn: DrawnTable, form: str) -> None:
-    from emtkit.report import formats
-    from emtkit.report.latex import to_latex
-
-    writers = {
-        "csv": formats.to_csv,
-        "markdown": formats.to_markdown,
-        "latex": to_latex,
-        "html": formats.to_html,
-    }
-    if form == "terminal":
-        _console().print(formats.to_terminal(drawn))
-    else:
-        click.echo(writers[form](drawn))
-
-
 def _print_verdicts(verdicts: list[Any]) -> None:
     from emtkit.report.verdict_text import verdict_lines
 
@@ -457,10 +294,3 @@ def _print_json(
         "store": str(session.store),
     }
     click.echo(json.dumps(document, indent=2))
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    # A pipe has no width of its own; a table cut at 80 columns would lose numbers.
-    return Console(width=None if sys.stdout.isatty() else 200)

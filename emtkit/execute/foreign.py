@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +95,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise EmtkitError(f"{path} is no safetensors file: {error}") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # whatever the file holds, it is no weights
         first = str(error).strip().split("\n")[0]
         raise EmtkitError(
             f"{path} cannot be read as weights alone ({first}); save `model.state_dict()`, best "

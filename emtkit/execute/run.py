@@ -108,7 +108,9 @@ class _Coordinator:
         self._tell(last=False)
         while len(self.backlog) or self.flying:
             self._submit()
-            self._receive(self.engine.wait(1.0))
+            outcomes = self.engine.wait(1.0)
+            self._submit()  # whoever is free now need not wait for the disk
+            self._receive(outcomes)
             self._stack_what_was_seen()
             self._tell(last=False)
             self._give_up_if_hopeless()

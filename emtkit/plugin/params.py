@@ -7,12 +7,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from emtkit.errors import PluginError, did_you_mean
 
+_BOUNDS = {
+    "ge": "at least",
+    "gt": "above",
+    "le": "at most",
+    "lt": "below",
+    "min_length": "length from",
+}
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
@@ -65,7 +73,7 @@ def schema(plugin: type) -> type[BaseModel]:
 
 def parameters(plugin: type) -> tuple[Parameter, ...]:
     """Every parameter of `plugin`, in the order of its signature."""
-    hints = inspect.get_annotations(plugin.__init__)  # type: ignore[misc]
+    hints = get_type_hints(plugin.__init__, include_extras=True)  # type: ignore[misc]
     return tuple(
         Parameter(
             name,
@@ -134,10 +142,29 @@ def _is_branch(part: str | int) -> bool:
     )
 
 
-def _spelled(annotation: object) -> str:
-    if isinstance(annotation, str):
-        return annotation
-    return getattr(annotation, "__name__", str(annotation))
+def _spelled(annotation: Any) -> str:
+    """A type as a reader says it: `int, at least 1`, `tanh | relu`, `int | null`."""
+    kind = get_origin(annotation)
+    if kind is Annotated:
+        base, *marks = get_args(annotation)
+        bounds = [
+            f"{words} {getattr(limit, name)}"
+            for mark in marks
+            for limit in getattr(mark, "metadata", [mark])
+            for name, words in _BOUNDS.items()
+            if getattr(limit, name, None) is not None
+        ]
+        return ", ".join([_spelled(base), *bounds])
+    if kind is Literal:
+        return " | ".join(str(choice) for choice in get_args(annotation))
+    if kind in (Union, UnionType):
+        return " | ".join(_spelled(part) for part in get_args(annotation))
+    if kind is not None:
+        inner = [_spelled(part) for part in get_args(annotation) if part is not Ellipsis]
+        return f"list of {', '.join(dict.fromkeys(inner))}"
+    if annotation is type(None):
+        return "null"
+    return str(getattr(annotation, "__name__", annotation))
 
 
 def _json(value: object) -> Json:

@@ -39,60 +39,58 @@ def rate(training: Training, iteration: int) -> float:
     return training.lr
 
 
-def clip(gradients: Tensor, trainings: Sequence[Training]) -> Tensor:
-    """Scale each row (P) of `gradients` so that its norm is at most the row's `clip`; in place."""
-    limits = [math.inf if t.clip is None else t.clip for t in trainings]
-    if all(math.isinf(limit) for limit in limits):
-        return gradients
-    norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
-    scale = (_column(limits, gradients) / (norms + 1e-6)).clamp(max=1.0)
-    return gradients.mul_(scale)
-
-
-def update(
-    parameters: Tensor,
-    gradients: Tensor,
-    moments: Moments,
-    trainings: Sequence[Training],
-    iterations: Sequence[int],
-) -> None:
-    """One step of every row, in place.
+class Optimiser:
+    """The optimiser of a stack; what does not change with the iteration is worked out once.
 
     `adam`: coupled L2 (the decay is added to the clipped gradient); `adamw`: decoupled; `sgd`:
     plain, with coupled L2. All rows of a stack share the optimiser. Source: Kingma and Ba 2015,
     algorithm 1; Loshchilov and Hutter 2019, algorithm 2.
     """
-    optimizer = trainings[0].optimizer
-    rates = _rates(trainings, iterations)
-    decays = [training.weight_decay for training in trainings]
-    if any(decays):
-        if optimizer == "adamw":
-            shrink = [1 - a * b for a, b in zip(rates, decays, strict=True)]
-            parameters.mul_(_column(shrink, parameters))
-        else:
-            gradients = gradients + parameters * _column(decays, parameters)
-    if optimizer == "sgd":
-        parameters.sub_(gradients * _column(rates, parameters))
-        return
-    moments.first.lerp_(gradients, 1 - FIRST_DECAY)
-    moments.second.mul_(SECOND_DECAY).addcmul_(gradients, gradients, value=1 - SECOND_DECAY)
-    size = [a / (1 - FIRST_DECAY ** (i + 1)) for a, i in zip(rates, iterations, strict=True)]
-    root = [math.sqrt(1 - SECOND_DECAY ** (i + 1)) for i in iterations]
-    spread = moments.second.sqrt().div_(_column(root, parameters)).add_(EPSILON)
-    parameters.sub_((moments.first / spread).mul_(_column(size, parameters)))
 
+    def __init__(self, trainings: Sequence[Training], like: Tensor) -> None:
+        self._name = trainings[0].optimizer
+        self._like = like
+        # Rows of equal schedule share the arithmetic of their rate.
+        fields = {"steps", "lr", "schedule"}
+        schedules = [t.model_dump_json(include=fields, by_alias=True) for t in trainings]
+        self._plans = {name: t for name, t in zip(schedules, trainings, strict=True)}
+        self._schedules = schedules
+        limits = [math.inf if t.clip is None else t.clip for t in trainings]
+        self._limits = None if all(map(math.isinf, limits)) else self._columns([limits])[0]
+        decays = [t.weight_decay for t in trainings]
+        self._decays = decays if any(decays) else None
 
-def _rates(trainings: Sequence[Training], iterations: Sequence[int]) -> list[float]:
-    """`rate` of every row; rows that share their training and iteration share the answer."""
-    known: dict[tuple[int, int], float] = {}
-    found = []
-    for training, iteration in zip(trainings, iterations, strict=True):
-        key = (id(training), iteration)
-        if key not in known:
-            known[key] = rate(training, iteration)
-        found.append(known[key])
-    return found
+    def step(
+        self, parameters: Tensor, gradients: Tensor, moments: Moments, iterations: Sequence[int]
+    ) -> None:
+        """Clip (`gradients` too, in place) and update every row, after `iterations` steps each."""
+        if self._limits is not None:
+            norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+            gradients.mul_((self._limits / (norms + 1e-6)).clamp(max=1.0))
+        pairs = list(zip(self._schedules, iterations, strict=True))
+        known = {pair: self._numbers(*pair) for pair in set(pairs)}
+        rates, sizes, roots = zip(*(known[pair] for pair in pairs), strict=True)
+        rate_column, size, root = self._columns([rates, sizes, roots])
+        if self._decays is not None:
+            if self._name == "adamw":
+                shrink = [1 - a * b for a, b in zip(rates, self._decays, strict=True)]
+                parameters.mul_(self._columns([shrink])[0])
+            else:
+                gradients = gradients + parameters * self._columns([self._decays])[0]
+        if self._name == "sgd":
+            parameters.sub_(gradients * rate_column)
+            return
+        moments.first.lerp_(gradients, 1 - FIRST_DECAY)
+        moments.second.mul_(SECOND_DECAY).addcmul_(gradients, gradients, value=1 - SECOND_DECAY)
+        spread = moments.second.sqrt().div_(root).add_(EPSILON)
+        parameters.sub_((moments.first / spread).mul_(size))
 
+    def _numbers(self, schedule: str, iteration: int) -> tuple[float, float, float]:
+        """Rate, its share of the first moment, and the root of the second moment's share."""
+        now = rate(self._plans[schedule], iteration)
+        size = now / (1 - FIRST_DECAY ** (iteration + 1))
+        return now, size, math.sqrt(1 - SECOND_DECAY ** (iteration + 1))
 
-def _column(values: Sequence[float], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)
+    def _columns(self, rows: Sequence[Sequence[float]]) -> Tensor:
+        """Columns (n, M, 1) from n lists of M numbers."""
+        return torch.tensor(rows, dtype=self._like.dtype, device=self._like.device).unsqueeze(2)

@@ -22,6 +22,7 @@ from emtkit.study.settings import Check, LossGated, Staged, Training
 from emtkit.train import curriculum, optimise
 from emtkit.train.build import build_model, build_task
 from emtkit.train.evaluate import check
+from emtkit.train.memory import keep_freed_memory
 from emtkit.train.rows import End, RowState
 from emtkit.train.stacked import Stacked, average, first_scored, flatten, stack
 from emtkit.train.tier import Step, Tier
@@ -51,6 +52,7 @@ class Trainer:
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Train until every row has ended, or `until()` says that the segment is over."""
+        keep_freed_memory()
         while live := [i for i, row in enumerate(self.rows) if row.end is None]:
             # A lone row gets itself for company: a stack of one takes another path through the
             # matrix library and would get other bits.
@@ -62,8 +64,7 @@ class Trainer:
         """Train the rows `live` until one of them ends; True when the segment is over."""
         part = _Part(self, live, company)
         while True:
-            part.iterate()
-            ended = any(self.rows[row].end is not None for row in live)
+            ended = part.iterate()
             # Asked after an iteration: a segment too short for one must still go forward.
             over = until()
             if ended or over:
@@ -86,34 +87,73 @@ class _Part:
             torch.stack([row.first for row in self.rows]),
             torch.stack([row.second for row in self.rows]),
         )
+        self.optimiser = optimise.Optimiser(self.trainings, self.flat)
         self.iterations = [row.iteration for row in self.rows]
+        self.losses: list[Tensor] = []
+        self.quiet = self._quiet()
 
-    def iterate(self) -> None:
-        """One iteration of every row."""
+    def iterate(self) -> bool:
+        """One iteration of every row; True when a row has ended.
+
+        Between iterations at which something is due, rows only note their losses: what is done
+        row by row in Python would cost as much as the training of a small network.
+        """
         found = self._measure()
         healthy = found.losses.isfinite() & found.gradients.isfinite().all(1)
-        gradients = torch.where(healthy.unsqueeze(1), found.gradients, 0.0)
-        optimise.clip(gradients, self.trainings)
-        optimise.update(self.flat, gradients, self.moments, self.trainings, self.iterations)
-        losses, fine = found.losses.tolist(), healthy.tolist()
+        fine, gradients = bool(healthy.all()), found.gradients
+        if not fine:
+            gradients = torch.where(healthy.unsqueeze(1), gradients, 0.0)
+        self.optimiser.step(self.flat, gradients, self.moments, self.iterations)
         self.iterations = [iteration + 1 for iteration in self.iterations]
+        self.losses.append(found.losses)
+        if self.trainings[0].curriculum != "none":
+            self._advance(found.watched)
+        if fine and len(self.losses) < self.quiet:
+            return False
+        self._settle(healthy.tolist())
+        return any(row.end is not None for row in self.rows)
+
+    def _advance(self, watched: list[float]) -> None:
         for at, row in enumerate(self.rows[: len(self.live)]):
-            training = self.trainings[at]
-            row.losses[row.iteration] = losses[at]
-            row.iteration += 1
-            if not fine[at]:
-                row.end = "diverged"
-            elif row.iteration == training.steps:
-                row.end = "done"
             if row.progress is not None:
-                task = self.stacked.tasks[at]
-                row.progress = curriculum.advance(row.progress, training, task, found.watched[at])
-            if row.iteration in training.snapshots:
+                training, task = self.trainings[at], self.stacked.tasks[at]
+                row.progress = curriculum.advance(row.progress, training, task, watched[at])
+
+    def _settle(self, healthy: list[bool]) -> None:
+        """Bring the rows up to date, and do what is due at this iteration."""
+        self._note()
+        for at, row in enumerate(self.rows[: len(self.live)]):
+            if not healthy[at]:
+                row.end = "diverged"
+            elif row.iteration == self.trainings[at].steps:
+                row.end = "done"
+            if row.iteration in self.trainings[at].snapshots:
                 row.snapshots[row.iteration] = self.flat[at].clone()
         self._look()
+        self.quiet = self._quiet()
+
+    def _note(self) -> None:
+        """Write the losses of the last iterations into the rows."""
+        if self.losses:
+            losses = torch.stack(self.losses, 1).double().numpy()
+            for row, made in zip(self.rows[: len(self.live)], losses, strict=False):
+                row.losses[row.iteration : row.iteration + len(made)] = made
+                row.iteration += len(made)
+        self.losses = []
+
+    def _quiet(self) -> int:
+        """How many iterations it is until something is due for some row."""
+        due = []
+        for row, training in zip(self.rows, self.trainings, strict=True):
+            moments = [training.steps, *training.snapshots]
+            if training.stop is not None or training.solved is not None:
+                moments.append((row.iteration // training.check + 1) * training.check)
+            due.append(min((m - row.iteration for m in moments if m > row.iteration), default=1))
+        return min(due)
 
     def store(self) -> None:
-        """Write weights and moments back into the rows."""
+        """Write losses, weights and moments back into the rows."""
+        self._note()
         for at, row in enumerate(self.rows[: len(self.live)]):
             row.parameters = self.flat[at].clone()
             row.first = self.moments.first[at].clone()
@@ -123,7 +163,9 @@ class _Part:
         """Losses and gradients of all rows, in one program where that leaves their bits alone."""
         horizons = [None if r.progress is None else int(r.progress.horizon) for r in self.rows]
         everyone = list(range(len(self.rows)))
-        if len(set(horizons)) == 1 or self.tier.rows_share_horizon:
+        if len(set(horizons)) == 1:
+            return self._measure_rows(everyone, horizons)
+        if self.tier.rows_share_horizon:
             found = self._measure_rows(everyone, horizons)
             longest = max((h for h in horizons if h is not None), default=None)
             # A row that runs on past its horizon may overflow there, which says nothing of it.
@@ -159,7 +201,10 @@ class _Part:
         ]
         longest = max((h for h in horizons if h is not None), default=None)
         batch = stacked.draw(self.trainings[0].batch, streams, longest)
-        masks = torch.stack([first_scored(m, h) for m, h in zip(batch.mask, horizons, strict=True)])
+        masks = batch.mask
+        if len(set(horizons)) > 1:
+            pairs = zip(batch.mask, horizons, strict=True)
+            masks = torch.stack([first_scored(mask, horizon) for mask, horizon in pairs])
         step = self.tier.gradients(stacked, flat, batch, masks)
         trainings = [self.trainings[row] for row in rows]
         return _Measured(

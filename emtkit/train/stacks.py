@@ -153,11 +153,13 @@ def _look(pair: str, cell: Cell, registry: Registry) -> Shape:
     model = build_model(registry, cell, task)
     horizon = longest(cell.training, task)
     batch = task.sample(1, Stream(None, "shapes"), horizon)
-    shapes = {
+    shapes: dict[str, object] = {
         "parameters": {name: list(value.shape) for name, value in model.named_parameters()},
         "buffers": {name: list(value.shape) for name, value in model.named_buffers()},
         "batch": [list(batch.inputs.shape), list(batch.targets.shape), batch.driven],
     }
+    scored = batch.mask.nonzero().flatten().tolist()
+    shapes["scored once"] = scored if len(scored) == 1 else None  # these take a shorter path
     tier = _tier(model, task, cell)
     return Shape(pair, digest(shapes), flatten(model).numel(), batch.steps, tier)
 

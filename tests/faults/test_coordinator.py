@@ -94,7 +94,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_stored(victims, undisturbed,
     assert code == 4
     assert "nothing of this commit was stored, all before it is safe" in said
     before = contents(path, study())
-    assert 0 < len(before) < len(undisturbed.contents)
+    assert before.items() < undisturbed.contents.items()
     assert not verify(path).faults
     finish(path, study())
     assert contents(path, study()) == undisturbed.contents

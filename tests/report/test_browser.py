@@ -160,6 +160,8 @@ def test_print_shows_everything_and_no_controls(reader):
     assert not reader.page.locator(f"{TABLE} .tools").is_visible()
     assert reader.page.locator("details:not([open])").count() == 0
     assert min(reader.colour()) == 255
+    reader.page.set_viewport_size({"width": 720, "height": 1000})
+    assert reader.page.evaluate("document.documentElement.scrollWidth") <= 720
 
 
 def test_a_narrow_screen_scrolls_tables_and_not_the_page(reader):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -182,3 +183,36 @@ def test_reading_results_needs_no_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_several_values_without_facets_stand_side_by_side_on_scales_of_their_own(evidence):
+    spec = figure(
+        "line",
+        x="task.density",
+        y=["a.x", "a.loss"],
+        hue="architecture",
+        where={"task.delay": 3},
+        labels={"a.loss": "loss (nats)"},
+    )
+    first, second = draw_figure(evidence, spec).canvas.axes
+    assert first.get_position().y0 == second.get_position().y0
+    assert [one.get_title(loc="left") for one in (first, second)] == ["a.x", "loss (nats)"]
+    assert first.get_ylim() != second.get_ylim()
+
+
+def test_tick_labels_keep_clear_of_each_other():
+    densities = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 1.0]
+    data = frame({"task.density": densities}, 2, lambda axes, seed: {"a.x": 1.0, "a.y": 2.0})
+    spec = figure("line", x="task.density", y=["a.x", "a.y", "a.x"])
+    drawn = draw_figure(Evidence(data), spec)
+    for axes in drawn.canvas.axes:
+        boxes = [one.get_window_extent() for one in axes.get_xticklabels() if one.get_text()]
+        boxes.sort(key=lambda box: box.x0)
+        assert len(boxes) >= 3
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_white_edges_of_markers_follow_the_page(evidence):
+    text = inline_svg(draw_figure(evidence, LINE))
+    assert "stroke: #ffffff" not in text
+    assert "stroke: var(--card, #ffffff)" in text

@@ -109,7 +109,7 @@ MISTAKES = {
     "wrong type": (
         "tasks: [echo]\narchitectures: [{use: plain, hidden: true}]",
         "s.yaml:2:38 architectures[0].hidden: plain.hidden = true: Input should be a valid integer",
-        "'hidden' is Annotated[int, Field(ge=1)]",
+        "'hidden' is int, at least 1",
     ),
     "number in quotes": (
         "tasks: [{use: echo, delay: '3'}]\narchitectures: [plain]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -236,3 +236,21 @@ def test_what_is_no_simple_recurrence_is_left_to_vmap():
     assert {found.tier for found in group(cells, registry)} == {"vmap"}
     trainer = Trainer(registry, cells, VmapTier())
     assert "no simple recurrence" in (DenseTier.refusal(trainer.models[0]) or "")
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(case=cases(), last=some.integers(0, 8), seed=some.integers(0, 2**31))
+def test_a_linear_network_scored_once_needs_only_its_impulse_response(case, last, seed):
+    form = SimpleRecurrence("linear", case.form.readout)
+    case = replace(case, form=form, bias=False, squared=True, batch=case.batch + 2 * case.inputs)
+    stacked, flat, batch = posed(case, torch.float64, seed)
+    masks = torch.zeros_like(batch.mask)
+    masks[:, min(last, case.steps - 1)] = 1.0
+    fast = DenseTier().gradients(stacked, flat, batch, masks)
+    slow = VmapTier().gradients(stacked, flat, batch, masks)
+    torch.testing.assert_close(fast.losses, slow.losses, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(fast.gradients, slow.gradients, rtol=1e-10, atol=1e-12)
+    rows = [case.models - 1, 0]
+    part = Batch(batch.inputs[rows], batch.targets[rows], batch.mask[rows], batch.driven)
+    found = DenseTier().gradients(stacked.take(rows), flat[rows], part, masks[rows])
+    assert torch.equal(found.gradients, fast.gradients[rows])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from emtkit import Registry
+from emtkit import Batch, Registry, Stream
 from emtkit.study.plan import plan_study
-from emtkit.train.native.machine import unavailable
-from emtkit.train.native.tier import NativeTier
+from emtkit.train.native.machine import features, unavailable
+from emtkit.train.native.tier import LARGEST_HIDDEN, LARGEST_HIDDEN_HALF, NativeTier
 from emtkit.train.segment import Trainer
 from emtkit.train.stacks import group
 from emtkit.train.vmap import VmapTier
@@ -68,7 +68,6 @@ def test_a_row_has_the_same_bits_alone_and_in_any_stack(registry):
 @pytest.mark.parametrize(
     ("network", "training", "reason"),
     [
-        ({"use": "elman", "hidden": 17}, {}, "more than 16"),
         ({"use": "gru", "hidden": 4}, {}, "no simple recurrence"),
         ({"use": "linear_rnn", "tied": True}, {}, "no simple recurrence"),
         ({"use": "elman", "hidden": 4}, {"dtype": "float64"}, "float32"),
@@ -115,3 +114,29 @@ def test_a_row_that_runs_on_past_its_horizon_keeps_its_bits(registry):
         alone = Trainer(registry, [cell], NativeTier())
         alone.run()
         assert alone.rows[0].encode() == together.rows[at].encode()
+
+
+@needs_native
+def test_it_takes_as_many_units_as_it_is_fast_for(registry):
+    most = LARGEST_HIDDEN if "avx512f" in features() else LARGEST_HIDDEN_HALF
+    for hidden, taken in ((most, True), (most + 1, False)):
+        one = cells(registry, {"use": "elman", "hidden": hidden}, "last")[0]
+        trainer = Trainer(registry, [one], VmapTier())
+        reason = NativeTier.refusal(trainer.models[0], trainer.tasks[0], one.training)
+        assert (reason is None) is taken, reason
+
+
+@needs_native
+def test_gradients_of_the_largest_network_are_single_precision(registry):
+    chosen = cells(registry, {"use": "elman", "hidden": LARGEST_HIDDEN}, "all")[:2]
+    stacks = Trainer(registry, chosen, VmapTier())
+    flat = torch.stack([row.parameters for row in stacks.rows])
+    streams = [Stream(seed, "train") for seed in range(2)]
+    batch = stacks.stacked.draw(33, streams, None)
+    doubled = Batch(
+        batch.inputs.double(), batch.targets.double(), batch.mask.double(), batch.driven
+    )
+    fast = NativeTier().gradients(stacks.stacked, flat, batch, batch.mask)
+    exact = VmapTier().gradients(stacks.stacked, flat.double(), doubled, doubled.mask)
+    error = (fast.gradients - exact.gradients).norm(dim=1) / exact.gradients.norm(dim=1)
+    assert float(error.max()) < 5e-6

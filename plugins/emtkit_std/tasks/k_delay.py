@@ -130,7 +130,8 @@ def _amplify(drawn: Tensor, amplitude: str) -> Tensor:
 
 def _delayed(inputs: Tensor, delay: int) -> Tensor:
     """Inputs (... T I) moved `delay` steps later, with zeros before."""
-    targets = torch.zeros_like(inputs)
+    targets = torch.empty_like(inputs)
+    targets[..., :delay, :] = 0.0
     targets[..., delay:, :] = inputs[..., : inputs.shape[-2] - delay, :]
     return targets
 

@@ -1,0 +1,1 @@
+"""How fast stacks train, against what one would write otherwise; `python -m benchmarks`."""

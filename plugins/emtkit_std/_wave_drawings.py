@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DIVERGING = "RdBu_r"
 SEQUENTIAL = "viridis"
 MOST_PANELS = 8
+MOST_ACROSS = 3
 MOST_STEPS = 32
 FAINTEST = -40.0
 
@@ -27,6 +28,8 @@ def draw_wavefield(findings: Findings, figure: Figure) -> None:
     for dimension, axes in enumerate(panels):
         _image(axes, field[:, :, dimension].T)
         axes.set(xlabel="step", title=f"dimension {dimension + 1}")
+    columns = range(0, field.shape[1], max(1, field.shape[1] // 8))
+    panels[0].set_yticks(columns, [str(column + 1) for column in columns])
     panels[0].set_ylabel("column (newest on top)")
 
 
@@ -107,6 +110,7 @@ def draw_attention(findings: Findings, figure: Figure) -> None:
     table = findings.tables["profile"]
     wide = table.pivot_table(index="head", columns="lag", values="weight")
     image = axes.imshow(wide.to_numpy(), aspect="auto", cmap=SEQUENTIAL, vmin=0.0, vmax=1.0)
+    axes.grid(False)
     axes.set(xlabel="lag (0: the newest)", ylabel="head")
     axes.set_xticks(range(wide.shape[1]), [str(lag) for lag in wide.columns])
     axes.set_yticks(range(wide.shape[0]), [str(head) for head in wide.index])
@@ -143,19 +147,28 @@ def draw_overlap(findings: Findings, figure: Figure) -> None:
     """Overlap of the subspaces that items of two ages occupy: 0 orthogonal, 1 the same."""
     table = findings.tables["directions"]
     steps = sorted(table["step"].unique()) if "step" in table else [None]
-    panels = figure.subplots(1, len(steps), sharey=True, squeeze=False)[0]
-    for axes, step in zip(panels, steps, strict=True):
+    across = min(len(steps), MOST_ACROSS)
+    down = -(-len(steps) // across)
+    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    for axes in panels.flat[len(steps) :]:
+        axes.set_axis_off()
+    for axes, step in zip(panels.flat, steps, strict=False):
         part = table if step is None else table[table["step"] == step]
         wide = part.pivot_table(index="lag_a", columns="lag_b", values="overlap")
         image = axes.imshow(wide.to_numpy(), cmap=SEQUENTIAL, vmin=0.0, vmax=1.0)
-        axes.set(xlabel="lag", title="" if step is None else f"step {step}")
+        axes.grid(False)
+        axes.set(title="" if step is None else f"step {step}")
         axes.set_xticks(range(wide.shape[1]), [str(lag) for lag in wide.columns])
         axes.set_yticks(range(wide.shape[0]), [str(lag) for lag in wide.index])
-    panels[0].set_ylabel("lag")
-    figure.colorbar(image, ax=list(panels), label="overlap")
+    for axes in panels[-1]:
+        axes.set_xlabel("lag")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("lag")
+    figure.colorbar(image, ax=list(panels.flat), label="overlap")
 
 
 def _image(axes: Axes, values: np.ndarray) -> None:
     """A heatmap with zero in the middle of the colours and row 0 at the bottom."""
     reach = float(np.nanmax(np.abs(values))) or 1.0
     axes.imshow(values, origin="lower", aspect="auto", cmap=DIVERGING, vmin=-reach, vmax=reach)
+    axes.grid(False)

@@ -16,7 +16,7 @@ test: $(VENV)/ready-dev
 	$(VENV)/bin/python -m pytest -n auto
 
 test-slow: $(VENV)/ready-dev
-	$(VENV)/bin/python -m pytest -n auto -m slow
+	$(VENV)/bin/python -m pytest -n auto --dist loadscope -m slow
 
 coverage: $(VENV)/ready-dev
 	$(VENV)/bin/python -m pytest -n auto --cov --cov-report=term

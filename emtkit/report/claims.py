@@ -141,6 +141,11 @@ def is_deterministic(evidence: Evidence, expect: Expect, one: Combination) -> bo
     return all(_constructed(evidence, row) for row in (*one.rows, *one.against))
 
 
+def is_fixed(evidence: Evidence, one: Combination) -> bool:
+    """Whether a combination is compared with a single network that has nothing to train."""
+    return len(one.against) == 1 and _constructed(evidence, one.against[0])
+
+
 def _cases(evidence: Evidence, expect: Expect) -> Iterator[_Case]:
     other = expect.other
     for one in combinations(evidence, expect):
@@ -153,7 +158,7 @@ def _cases(evidence: Evidence, expect: Expect) -> Iterator[_Case]:
         of_a, of_b = statistic_of(expect), statistic_of(other)
         apart = None
         if of_a is not None and of_b is not None:
-            apart = compare(found, second, of_a, of_b)
+            apart = compare(found, second, of_a, of_b, fixed=is_fixed(evidence, one))
         yield _Case(one.levels, found, second, apart, deterministic)
 
 

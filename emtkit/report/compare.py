@@ -35,11 +35,16 @@ class Comparison:
         return apart and (self.p is None or self.p < ALPHA)
 
 
-def compare(a: Aggregate, b: Aggregate, of_a: Statistic, of_b: Statistic) -> Comparison:
-    """A minus B over the members of `over` that both have."""
+def compare(
+    a: Aggregate, b: Aggregate, of_a: Statistic, of_b: Statistic, *, fixed: bool = False
+) -> Comparison:
+    """A minus B over the members of `over` that both have.
+
+    `fixed`: B is one constructed network, in which no seed has a part; it goes with all of A's.
+    """
     if a.sample is None or b.sample is None:
         return Comparison(None, cause=a.cause or b.cause or "text has no difference")
-    first, second = paired(a, b)
+    first, second = (a.sample, b.sample.take([0] * len(a.sample))) if fixed else paired(a, b)
     if not len(first):
         return Comparison(None, cause="no seeds in common")
     for sample, statistic in ((first, of_a), (second, of_b)):

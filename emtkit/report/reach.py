@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from emtkit.errors import EmtkitError
-from emtkit.report.claims import combinations, is_deterministic
+from emtkit.report.claims import combinations, is_deterministic, is_fixed
 from emtkit.report.evidence import Evidence
 from emtkit.report.statistics import EXACT_UP_TO, holm, least_p
 from emtkit.study.views import Claim, EachShare, Expect
@@ -43,14 +43,13 @@ def _pairs(evidence: Evidence, expect: Expect) -> list[int]:
 
     Where seeds say nothing, one number decides without a p.
     """
-    return [
-        len(
-            evidence.groups(one.rows, expect.over).keys()
-            & evidence.groups(one.against, expect.over).keys()
-        )
-        for one in combinations(evidence, expect)
-        if not is_deterministic(evidence, expect, one)
-    ]
+    found = []
+    for one in combinations(evidence, expect):
+        if not is_deterministic(evidence, expect, one):
+            own = evidence.groups(one.rows, expect.over).keys()
+            others = evidence.groups(one.against, expect.over).keys()
+            found.append(len(own if is_fixed(evidence, one) else own & others))
+    return found
 
 
 def _spare(expect: Expect, count: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from emtkit.report.claims import expectation_text, judge, judge_claim
@@ -273,3 +274,21 @@ def test_constructed_networks_are_compared_without_chance():
     assert only(data, **SPARSE_BELOW_DENSE).word == "inconclusive"
     constructed = data.assign(**{"training.steps": NAN})
     assert only(constructed, **SPARSE_BELOW_DENSE).word == "supported"
+
+
+@pytest.mark.parametrize(("optimum", "word"), [(1.0, "supported"), (2.0, "not supported")])
+def test_trained_networks_are_compared_with_one_constructed_network(optimum, word):
+    trained = frame({"architecture": ["ssm"]}, 16, lambda axes, seed: {"a.x": 1.0 + 0.001 * seed})
+    exact = frame({"architecture": ["optimal"]}, 1, lambda axes, seed: {"a.x": optimum})
+    exact = exact.assign(**{"training.steps": NAN, "cell": "optimal"})
+    both = pd.concat([trained, exact], ignore_index=True)
+    found = only(
+        both,
+        value="a.x",
+        stat="best",
+        direction="min",
+        where={"architecture": "ssm"},
+        equals={"where": {"architecture": "optimal"}},
+        tolerance=0.01,
+    )
+    assert (found.word, found.n) == (word, 16)

@@ -15,9 +15,10 @@ from emtkit.study.cells import Cell, Choice, digest
 from emtkit.study.settings import Training
 from emtkit.testing import model_rules as rules
 from emtkit.testing import values
-from emtkit.testing.bench import Case, ModelBench, Pairing, try_case, why_not
-from emtkit.testing.model_gates import SEQUENCES
+from emtkit.testing.bench import DRAWS, Case, ModelBench, Pairing, resolved, try_case, why_not
+from emtkit.testing.model_gates import SEQUENCES, close
 from emtkit.testing.verdict import Outcome, failed, ok, skipped
+from emtkit.train.dense import DenseTier
 from emtkit.train.loop import LoopTier
 from emtkit.train.segment import Trainer
 from emtkit.train.stacked import flatten, stack
@@ -64,6 +65,28 @@ def jacobian_is_the_derivative(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
+def simple_form_equals_plain(bench: ModelBench) -> Outcome:
+    """What a model says of its form trains it as its own `step` and `read` do, in float64."""
+    tried = "compared gradients by `simple_form` with those of the module itself"
+    looked = False
+    for pair in _settings(bench):
+        if DenseTier.refusal(pair.network()) is not None or not bench.cls.trains(pair.parameters):
+            continue
+        looked = True
+        models = [pair.network(seed) for seed in range(2)]
+        stacked = stack(models, [pair.case.task] * 2, [""] * 2)
+        flat = torch.stack([flatten(model) for model in models])
+        one = pair.heard(4)
+        inputs, targets = (torch.stack([value] * 2) for value in (one.inputs, one.targets))
+        batch = Batch(inputs, targets, torch.stack([one.mask] * 2), one.driven)
+        change = "correct `simple_form`, or leave it out"
+        fast = DenseTier().gradients(stacked, flat, batch, batch.mask)
+        plain = LoopTier().gradients(stacked, flat, batch, batch.mask)
+        if not close(fast.gradients, plain.gradients) or not close(fast.losses, plain.losses):
+            return failed(tried, f"{pair} trains as another network", change)
+    return ok(tried) if looked else skipped("it does not say that it is a simple recurrence")
+
+
 MODEL_RULES: tuple[Callable[[ModelBench], Outcome], ...] = (
     rules.builds_with_random_parameters,
     rules.different_seeds_differ,
@@ -74,11 +97,32 @@ MODEL_RULES: tuple[Callable[[ModelBench], Outcome], ...] = (
     jacobian_is_the_derivative,
     rules.gradient_reaches_every_parameter,
     rules.loop_equals_vmap,
+    simple_form_equals_plain,
     stacked_equals_alone,
     rules.moves_to_another_device,
     rules.saved_equals_loaded,
     rules.facts_are_answered,
 )
+
+
+def _settings(bench: ModelBench) -> list[Pairing]:
+    """The default network on every task that it accepts, and other settings of it on the first."""
+    found = list(bench.pairings)
+    case = bench.main.case
+    for given in values.draws(bench.cls, Random(5), DRAWS):
+        pair = Pairing(case, bench.cls, resolved(bench.cls, given))
+        if why_not(bench.cls, case, pair.parameters) is None and _builds(pair):
+            found.append(pair)
+    return found
+
+
+def _builds(pair: Pairing) -> bool:
+    """Whether the setting can be built; that it must is another rule."""
+    try:
+        pair.network()
+    except Exception:  # whatever a plugin raises
+        return False
+    return True
 
 
 def _variants(bench: ModelBench, pair: Pairing) -> list[Case]:

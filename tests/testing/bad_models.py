@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, Task, Trace
+from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, Trace
 
 
 class GoodModel(RecurrentModel):
@@ -284,6 +284,15 @@ class JacobianOfAnother(GoodModel):
         return self.W_hh.expand(state.shape[0], -1, -1)
 
 
+class FormOfAnother(GoodModel):
+    """h_t = 0. References: none."""
+
+    name = "form_of_another"
+
+    def simple_form(self) -> SimpleRecurrence:
+        return SimpleRecurrence("relu")
+
+
 BREAKS: dict[type[SequenceModel], str] = {
     AcceptsRaises: "accepts says why",
     AcceptsNothing: "finds a task",
@@ -302,6 +311,7 @@ BREAKS: dict[type[SequenceModel], str] = {
     OwnTrace: "trace equals steps",
     IdleParameter: "gradient reaches every parameter",
     OtherUnderVmap: "loop equals vmap",
+    FormOfAnother: "simple form equals plain",
     TaskAsNumber: "stacked equals alone",
     StaysOnTheCpu: "moves to another device",
     HiddenNumber: "saved equals loaded",

@@ -190,6 +190,12 @@ def test_a_cluster_of_this_machine_with_poison_and_a_hang(tmp_path):
     at = DaskEngine(workers=2, files=FILES, timeout=5, say=lambda text: None)
     found = go(ill + healthy, path, at, retry=0)
     assert (found.done, found.failed, found.lost) == (3, 1, 2)
+    with Store.open(path) as store:
+        kill, hang = (store.cells_of([r.cell.key])[r.cell.key].error for r in ill[:2])
+    assert "died, or was ended" in kill
+    assert "about to kill" in kill  # its last line, read by another worker of the machine
+    assert "no answer within 5 s" in hang
+    assert "about to hang" in hang
     finish(whole, healthy)
     assert contents(path, healthy) == contents(whole, healthy)
 

@@ -15,6 +15,7 @@ import torch
 
 import emtkit
 from emtkit.execute._codec import encode
+from emtkit.execute.engines import _last_lines
 from emtkit.execute.work import Work
 from emtkit.plugin.registry import Registry
 from emtkit.train.stacks import available
@@ -60,10 +61,11 @@ def differences(
     return found
 
 
-def do(data: bytes, sources: Sources) -> bytes:
-    """Do one job, with one thread, as every worker does."""
+def do(data: bytes, sources: Sources, name: str) -> bytes:
+    """Do one job, with one thread, as every worker does; `name` is that of its last lines."""
     torch.set_num_threads(1)
-    return encode(_work(sources).do(data))
+    with _last_lines.kept(name):
+        return encode(_work(sources).do(data))
 
 
 @cache

@@ -20,6 +20,7 @@ import distributed
 from emtkit.errors import EmtkitError, StoreError
 from emtkit.execute._codec import decode
 from emtkit.execute.engines import _cluster, _remote
+from emtkit.execute.engines._mourning import Mourning
 from emtkit.execute.engines.engine import TIMEOUT, Engine, Outcome
 
 LOOK_SECONDS = 0.5
@@ -81,6 +82,7 @@ class DaskEngine(Engine):
         self._scope: Any = dask.config.set(_CONFIG)
         self._cluster = None if address else _cluster.local(workers, memory)
         self._client = _cluster.connect(address or self._cluster, patience)
+        self._mourning = Mourning(self._client)
         try:
             _cluster.warn_of_blame(self._client, say)
             self._gather_workers()
@@ -105,6 +107,7 @@ class DaskEngine(Engine):
             _remote.do,
             data,
             self._sources,
+            self._mourning.name(job),
             workers=[worker],
             allow_other_workers=False,
             pure=False,
@@ -123,7 +126,7 @@ class DaskEngine(Engine):
         while True:
             free = len(self._free)
             outcomes = self._drain(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
-            outcomes += self._look_around()
+            outcomes += self._look_around() + self._mourning.over(self._free)
             if outcomes or len(self._free) > free or time.monotonic() >= until:
                 return outcomes
 
@@ -141,30 +144,34 @@ class DaskEngine(Engine):
             job = self._answers.get(timeout=seconds)
             while True:
                 if job in self._flying:
-                    outcomes.append(self._outcome(self._flying.pop(job)))
+                    outcomes += self._outcome(self._flying.pop(job))
                 job = self._answers.get_nowait()
         except Empty:
             return outcomes
 
-    def _outcome(self, flight: _Flight) -> Outcome:
+    def _outcome(self, flight: _Flight) -> list[Outcome]:
         """How a finished job ended. Its worker is free again if it is still there."""
         future = flight.future
         if future.status == "cancelled":  # the scheduler went away, and with it all it knew
-            return Outcome(flight.job, None, "the connection to the scheduler broke", innocent=True)
+            why = "the connection to the scheduler broke"
+            return [Outcome(flight.job, None, why, innocent=True)]
         try:
             bundle = decode(future.result(timeout=FETCH_SECONDS))
         except distributed.KilledWorker:
-            return self._lost(flight, "died, or was ended, while it worked")
+            return self._mourn(flight, "died, or was ended, while it worked")
         except (StoreError, OSError, TimeoutError) as error:
-            return self._lost(flight, f"gave an answer that could not be fetched: {error}")
+            return self._mourn(flight, f"gave an answer that could not be fetched: {error}")
         except Exception as error:  # raised there outside of any cell: memory, an import, a bug
             self._free.add(flight.worker)
-            return self._lost(flight, f"could not do the job: {type(error).__name__}: {error}")
+            why = f"could not do the job: {type(error).__name__}: {error}"
+            return [Outcome(flight.job, None, f"the worker {flight.worker} {why}")]
         self._free.add(flight.worker)
-        return Outcome(flight.job, bundle)
+        return [Outcome(flight.job, bundle)]
 
-    def _lost(self, flight: _Flight, why: str) -> Outcome:
-        return Outcome(flight.job, None, f"the worker {flight.worker} {why}")
+    def _mourn(self, flight: _Flight, why: str) -> list[Outcome]:
+        """Nothing is told of a lost job yet: first its last lines are looked for."""
+        self._mourning.add(flight.job, flight.worker, why)
+        return []
 
     def _look_around(self) -> list[Outcome]:
         """See who came and who left, now and then."""
@@ -185,7 +192,8 @@ class DaskEngine(Engine):
             self._asked.clear()
             return []
         self._meet(threads)
-        outcomes = self._miss(threads) + self._interrupt()
+        outcomes = self._miss(threads)
+        self._interrupt()
         self._give_up_if_alone()
         return outcomes
 
@@ -193,6 +201,7 @@ class DaskEngine(Engine):
         """Ask every new worker what it is; accept those that compute what this process would."""
         known = {*self._free, *self._asked, *self.refused}
         known |= {flight.worker for flight in self._flying.values()}
+        known |= self._mourning.readers
         for worker, count in threads.items():
             if worker in known:
                 continue
@@ -232,12 +241,11 @@ class DaskEngine(Engine):
             if flight.worker not in threads and not flight.future.done():
                 del self._flying[job]
                 flight.future.cancel(force=True)
-                outcomes.append(self._lost(flight, "left the cluster while it worked"))
+                outcomes += self._mourn(flight, "left the cluster while it worked")
         return outcomes
 
-    def _interrupt(self) -> list[Outcome]:
+    def _interrupt(self) -> None:
         """End workers that took too long; only a new process is sure to be free."""
-        outcomes = []
         for job, flight in list(self._flying.items()):
             if self._timeout is None or time.monotonic() - flight.begun <= self._timeout:
                 continue
@@ -247,9 +255,7 @@ class DaskEngine(Engine):
                 self._client.restart_workers([flight.worker], timeout=30, raise_for_error=False)
             except (ValueError, OSError, TimeoutError) as error:
                 self._refuse(flight.worker, [f"it hangs and cannot be restarted: {error}"])
-            why = f"gave no answer within {self._timeout:g} s (--timeout)"
-            outcomes.append(self._lost(flight, why))
-        return outcomes
+            self._mourn(flight, f"gave no answer within {self._timeout:g} s (--timeout)")
 
     def _give_up_if_alone(self) -> None:
         if self._free or self._flying:

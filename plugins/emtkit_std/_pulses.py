@@ -88,8 +88,9 @@ def expected_loss(
 ) -> Expected:
     """What theory expects: exact for linear networks and for constant amplitude, else a series."""
     if circuit is None:
-        reason = "closed forms need the weights as a PulseCircuit, which this architecture lacks"
-        return Expected(float("nan"), reason, None, reason)
+        return unexpected(
+            "closed forms need the weights as a PulseCircuit, which this architecture lacks"
+        )
     zero = zero_predictor_loss(law, scored)
     if _is_linear(circuit) and circuit.readout == "linear" and not circuit.b_h.any():
         terms = finite_terms(pulses.projections, law, scored, circuit.b_y).scaled(1.0 / zero)
@@ -104,6 +105,11 @@ def expected_loss(
         return Expected(float("nan"), refusal, None, terms_reason)
     loss = relu_second_order(pulses.projections, law, scored) / zero
     return Expected(loss, "", None, terms_reason)
+
+
+def unexpected(reason: str) -> Expected:
+    """No closed form applies, and why."""
+    return Expected(float("nan"), reason, None, reason)
 
 
 def _is_linear(circuit: PulseCircuit) -> bool:

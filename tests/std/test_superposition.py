@@ -11,8 +11,10 @@ from emtkit_std._facts import PulseCircuit
 from emtkit_std._pulses import circuit_pulses, circuit_response, measured_pulses
 from emtkit_std.analyses.superposition import Superposition
 from emtkit_std.architectures.elman import Elman
+from emtkit_std.architectures.emt_circuit import EmtCircuit
 from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.relu_rnn import ReluRnn
+from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 from tests.std.known_nets import look, net_a1, relu_chain, set_weights
 
@@ -160,6 +162,25 @@ def test_fresh_data_do_not_depend_on_the_network():
     ]
     losses = [look(MEASURE, task, model).scalars["relative_loss"] for model in silent]
     assert losses[0] == losses[1]
+
+
+def test_an_item_that_is_answered_again_is_no_interference():
+    task = HistoryDependentSystem(rule="repeat", history=4, dimension=3, horizon=20)
+    exact = EmtCircuit(task, start="input").double()
+    found = look(Superposition(samples=64), task, exact)
+    assert found.scalars["relative_loss"] < 1e-12
+    assert found.scalars["visible_interference"] < 1e-12
+    assert found.scalars["tail"] < 1e-12
+    assert found.scalars["represented"] == 3
+    # the same pulses are there again 4, 8, ... steps later, and the table shows them
+    rows = found.tables["projections"]
+    own = rows[(rows["feature_in"] == 0) & (rows["feature_out"] == 0)]["value"].to_numpy()
+    np.testing.assert_allclose(own[[4, 8, 12]], 1.0, atol=1e-9)
+    assert "input at every step" in found.reasons["expected_loss"]
+    leaky = EmtCircuit(task, start="input").double()
+    leaky.W_hh.add_(torch.full_like(leaky.W_hh, 0.02))
+    worse = look(Superposition(samples=64), task, leaky).scalars
+    assert worse["visible_interference"] > 1e-4
 
 
 @pytest.mark.parametrize("drawing", ["projections", "directions"])

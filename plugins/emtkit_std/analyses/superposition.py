@@ -28,6 +28,7 @@ from emtkit_std._pulses import (
     circuit_pulses,
     expected_loss,
     measured_pulses,
+    unexpected,
 )
 
 # Numbers in one chunk of fresh data; another value is another evaluation set, hence version.
@@ -43,6 +44,8 @@ class Superposition(Analysis):
       `relative_loss_error`; `expected_loss` from theory, and for linear networks its four terms.
     - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
       `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75.
+      On a task that runs on after its input (hds) they take the ages that the first scored step
+      has heard, for an older one may be an answer again; there `expected_loss` is undefined.
     - `travelled_angle` k |arg| of the largest eigenvalue of W_h, degrees, unfolded;
       `travelled_angle_folded` where the problem has the mirror symmetry.
     - `feature_angle_mean` (successive directions up to the delay), `input_norm` ||w_0||,
@@ -56,6 +59,7 @@ class Superposition(Analysis):
     """
 
     name = "superposition"
+    version = 2
     requires = (DelayLaw,)
     drawings: ClassVar[Mapping[str, Drawing]] = {
         "projections": draw_projections,
@@ -92,8 +96,12 @@ class Superposition(Analysis):
             pulses = circuit_pulses(circuit, lags)
         values = _Values()
         _fresh(subject, law, probe, scored, self.samples, values)
-        _expected(expected_loss(circuit, pulses, law, scored), values)
-        _order(pulses, law, values)
+        ages = _ages(probe.driven, scored, lags)
+        if len(ages) == lags:
+            _expected(expected_loss(circuit, pulses, law, scored), values)
+        else:
+            _expected(unexpected("the closed forms have input at every step; here it ends"), values)
+        _order(pulses, ages, law, values)
         _angles(circuit, pulses, law, values)
         return Findings(
             scalars=values.scalars,
@@ -105,6 +113,14 @@ class Superposition(Analysis):
             },
             reasons=values.reasons,
         )
+
+
+def _ages(driven: int, scored: Scored, lags: int) -> range:
+    """Ages of the input that an answer may hold: all, or those at the first scored step."""
+    if driven == len(scored):
+        return range(lags)
+    first = int(scored.argmax())
+    return range(max(first - driven + 1, 0), first + 1)
 
 
 class _Values:
@@ -159,8 +175,10 @@ def _expected(expected: Expected, values: _Values) -> None:
         values.add(name, value, expected.terms_reason)
 
 
-def _order(pulses: Pulses, law: DelayLaw, values: _Values) -> None:
-    order = order_parameters(pulses.projections, law)
+def _order(pulses: Pulses, ages: range, law: DelayLaw, values: _Values) -> None:
+    heard = np.zeros_like(pulses.projections)
+    heard[..., ages] = pulses.projections[..., ages]
+    order = order_parameters(heard, law)
     values.add("hidden_share", order.hidden_share, order.reason)
     values.add("visible_interference", order.visible_interference, order.reason)
     values.add("tail", order.tail, order.reason)

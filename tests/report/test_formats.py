@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -107,6 +109,26 @@ def test_latex_is_well_formed_whatever_the_names(drawn):
     assert r"\toprule" in text
     assert r"\cmidrule(lr){3-4} \cmidrule(lr){5-6}" in text
     assert not re.search(r"\\\\\s*\[", text)  # would be read as the option of the line break
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(drawn, tmp_path):
+    packages = "".join(rf"\usepackage{{{name}}}" for name in ("booktabs", "amsmath", "amssymb"))
+    page = (
+        rf"\documentclass{{article}}{packages}\begin{{document}}{to_latex(drawn)}\end{{document}}"
+    )
+    (tmp_path / "page.tex").write_text(page, encoding="utf-8")
+    ended = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout[-2000:]
+    assert (tmp_path / "page.pdf").is_file()
 
 
 def test_the_latex_check_can_fail(drawn):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from emtkit.execute.monitor import Monitor
     from emtkit.session import Session
 
-TIERS = ("native", "vmap", "loop")
+TIERS = ("cuda", "native", "dense", "vmap", "loop")
 CLAIM_REFUSED = 5
 
 

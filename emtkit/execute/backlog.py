@@ -19,7 +19,6 @@ from emtkit.study.cells import Cell, Judgement, Measure, digest
 from emtkit.train.stacks import Shape, Stack, group, pair_of, split, tier_named
 from emtkit.train.vmap import VmapTier
 
-STACK_ROWS = 64
 MEASURE_CELLS = 8
 CONSTRUCT_CELLS = 32
 
@@ -160,7 +159,7 @@ class Backlog:
             for name, members in _by_tier(stack, begun_in).items():
                 ordered = tuple(sorted(members, key=lambda cell: (cell.seed, cell.key)))
                 whole = replace(stack, cells=ordered, tier=name)
-                pieces = split(whole, self._workers, STACK_ROWS)
+                pieces = split(whole, self._workers)
                 parts += [Training(p.cells, p.tier, p.work * len(p.cells)) for p in pieces]
         self._training = deque(sorted(parts, key=lambda part: -part.work))
 

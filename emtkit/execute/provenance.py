@@ -16,8 +16,8 @@ from emtkit.study.cells import Cell
 
 
 @cache
-def provenance() -> dict[str, Any]:
-    """Versions of what computes, the machine, and the commit when emtkit runs from a checkout."""
+def provenance(device: str = "cpu") -> dict[str, Any]:
+    """Versions of what computes, machine and device, and the commit when it is a checkout."""
     return {
         "emtkit": emtkit.__version__,
         "python": platform.python_version(),
@@ -26,7 +26,7 @@ def provenance() -> dict[str, Any]:
         "machine": platform.machine(),
         "processor": _processor(),
         "system": platform.system(),
-        "device": "cpu",
+        "device": device,
         "commit": _commit(),
     }
 

@@ -21,6 +21,7 @@ from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.registry import Registry
 from emtkit.study.cells import Cell, Measure
 from emtkit.train.build import build_model, build_task
+from emtkit.train.device import label
 from emtkit.train.evaluate import judge
 from emtkit.train.rows import RowState
 from emtkit.train.segment import Trainer, final_loss
@@ -130,7 +131,7 @@ class Work:
             seconds=seconds,
             digest=sources(self.registry, cell),
             error=text if diverged else "",
-            provenance=provenance(),
+            provenance=provenance(label(trainer.tier.device)),
         )
 
     def _construct(self, cell: Cell) -> CellResult:

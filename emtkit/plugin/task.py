@@ -62,6 +62,11 @@ class Batch:
         """Number of steps T."""
         return int(self.inputs.shape[-2])
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        inputs, targets, mask = (x.to(device) for x in (self.inputs, self.targets, self.mask))
+        return Batch(inputs, targets, mask, self.driven)
+
 
 class Task(ABC):
     """One kind of sequences to remember; an instance is one setting of its parameters.

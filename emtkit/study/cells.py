@@ -91,10 +91,10 @@ def cell_key(
 ) -> str:
     """Key of a cell: everything that decides its weights, and nothing else.
 
-    Snapshots are left out (they only look), and so is the training of a constructed network,
-    its dtype aside.
+    Left out are snapshots (they only look), the device (it decides the last digits, as the tier
+    does), and the training of a constructed network, its dtype aside.
     """
-    settings = training.model_dump(mode="json", by_alias=True, exclude={"snapshots"})
+    settings = training.model_dump(mode="json", by_alias=True, exclude={"snapshots", "device"})
     kept = settings if trains else {"dtype": settings["dtype"]}
     return digest(["cell", TRAINING_VERSION, task.identity(), architecture.identity(), kept, seed])
 

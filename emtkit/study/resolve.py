@@ -90,6 +90,10 @@ def settings(
 def regimes(axes: Axes, path: Trail, problems: Problems) -> tuple[Regime, ...]:
     """Every setting of training that the axes of one grid span."""
     found: list[Regime] = []
+    if "device" in axes.grid or "device" in axes.zip:
+        text = "`device` is no axis: networks that differ in it alone have one key"
+        problems.say(axes.paths["device"], text, "give one `device`, or compare with `--tier`")
+        return ()
     for point in expand(axes):
         source = {key: _source(axes, point, key) for key in point.values}
 

@@ -73,7 +73,9 @@ class Training(Settings):
     """How one network is trained; what may differ between rows of a stack is no shape.
 
     `clip` bounds the norm of the whole gradient; null leaves it alone. `stop` ends a row's
-    training, `solved` only records the first iteration at which it held.
+    training, `solved` only records the first iteration at which it held. `device` is where
+    simple recurrences train (`auto`: on CUDA where there is any), all else on the processor; it is
+    no part of a network's key, and the tier that is stored with a result says where it was trained.
     """
 
     steps: Annotated[int, Field(ge=0)] = 1000
@@ -86,6 +88,7 @@ class Training(Settings):
         "constant"
     )
     dtype: Literal["float32", "float64"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     stop: Check | None = None
     solved: Check | None = None
     check: Count = 25

@@ -8,3 +8,5 @@ measured. MKL reads the variable before its first product.
 import os
 
 os.environ.setdefault("MKL_CBWR", "AUTO")
+# The same for products on CUDA: memory of a fixed size, so that a stack repeats its own bits.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -11,7 +11,7 @@ from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecu
 from emtkit.plugin.task import Batch
 from emtkit.train.passes import Network, Workspace, backward, forward
 from emtkit.train.stacked import Stacked, average, by_step
-from emtkit.train.tier import Step, Tier
+from emtkit.train.tier import Span, Step, Tier
 from emtkit.train.vmap import VmapTier
 
 UNBIASED = ("W_uh", "W_hh", "W_r")
@@ -25,7 +25,7 @@ class DenseTier(Tier):
 
     def __init__(self) -> None:
         self._plain = VmapTier()
-        self._work = Workspace()
+        self.work = Workspace()
 
     @staticmethod
     def refusal(model: SequenceModel) -> str | None:
@@ -33,18 +33,20 @@ class DenseTier(Tier):
         form = model.simple_form() if isinstance(model, RecurrentModel) else None
         return f"{model.name} is no simple recurrence" if form is None else None
 
-    def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
+    def gradients(
+        self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
+    ) -> Step:
         """Losses, gradients and outputs, which are 0 outside the scored steps."""
         network = _network(stacked, flat)
-        scored = masks.any(0).nonzero()
-        first, end = int(scored[0]), int(scored[-1]) + 1
+        span = span or Span.of(masks)
+        first, end = span.first, span.end
         weights = stacked.squares
         # Tasks with horizons are left out: what a row's neighbours score must not choose its path.
-        once = len(scored) == 1 and not stacked.tasks[0].horizons
+        once = end == first + 1 and not stacked.tasks[0].horizons
         if weights is not None and once and _is_pulse_cheaper(network, batch):
-            return self._by_pulses(stacked, flat, batch, masks, weights)
-        inputs = self._work.take("inputs", _time_first(batch.inputs, 0, min(batch.driven, end)))
-        run = forward(network, inputs, first, end, self._work)
+            return self._by_pulses(stacked, flat, batch, masks, weights, first)
+        inputs = self.work.take("inputs", _time_first(batch.inputs, 0, min(batch.driven, end)))
+        run = forward(network, inputs, first, end, self.work)
         if weights is None:
             judged = _differentiated(run.outputs, stacked, batch, masks, first)
         else:
@@ -57,7 +59,13 @@ class DenseTier(Tier):
         return Step(average(steps, masks), _flat(stacked, found), steps, outputs)
 
     def _by_pulses(
-        self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, squares: Tensor
+        self,
+        stacked: Stacked,
+        flat: Tensor,
+        batch: Batch,
+        masks: Tensor,
+        squares: Tensor,
+        last: int,
     ) -> Step:
         """A linear recurrence without bias, scored at one step, `last`.
 
@@ -65,13 +73,13 @@ class DenseTier(Tier):
         unit pulses in place of B sequences, and dL/dK runs back through it.
         """
         network = _network(stacked, flat)
-        last = int(masks.any(0).nonzero()[0])
         weights, channels = network.weights, batch.inputs.shape[3]
         heard = min(batch.driven, last + 1)
         inputs = batch.inputs[:, :, :heard].flatten(2)
-        pulses = torch.eye(channels).to(flat).expand(1, stacked.models, -1, -1)
+        pulses = torch.eye(channels, dtype=flat.dtype, device=flat.device)
+        pulses = pulses.expand(1, stacked.models, -1, -1)
         passing = Network(SimpleRecurrence("linear"), {k: weights[k] for k in UNBIASED})
-        run = forward(passing, pulses, last + 1 - heard, last + 1, self._work)
+        run = forward(passing, pulses, last + 1 - heard, last + 1, self.work)
         kernel = run.outputs.flip(0).movedim(0, 1).flatten(1, 2)
         outputs = torch.bmm(inputs, kernel).unsqueeze(0)
         if "b_r" in weights:
@@ -93,6 +101,18 @@ class DenseTier(Tier):
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O by the author's own module."""
         return self._plain.outputs(stacked, flat, batch)
+
+
+class CudaTier(DenseTier):
+    """The dense tier on a CUDA device, where whole iterations are graphs; see `capture`.
+
+    Matrix products may take another path there in another stack, so that a row keeps its bits in
+    the same stack alone; horizons are rounded up because each length is a graph of its own.
+    """
+
+    name = "cuda"
+    device = torch.device("cuda")
+    horizon_step = 8
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def check(
     horizon: int | None,
 ) -> list[dict[str, float]]:
     """`loss` and every metric of each row, over `horizon` scored steps of its own stream."""
-    batch = stacked.draw(sequences, streams, horizon)
+    batch = stacked.draw(sequences, streams, horizon).to(stacked.device)
     outputs = tier.outputs(stacked, flat, batch)
     masks = first_scored(batch.mask, horizon)
     losses = tier.losses(stacked.errors(outputs, batch), masks).tolist()

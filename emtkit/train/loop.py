@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from emtkit.plugin.task import Batch
 from emtkit.train.stacked import Stacked, average, by_step
-from emtkit.train.tier import Step, Tier
+from emtkit.train.tier import Span, Step, Tier
 
 
 class LoopTier(Tier):
@@ -17,7 +17,9 @@ class LoopTier(Tier):
     name = "loop"
     rows_share_horizon = False
 
-    def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
+    def gradients(
+        self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
+    ) -> Step:
         """Losses and gradients by one forward and one backward pass per network."""
         rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         for row in range(stacked.models):

@@ -49,41 +49,58 @@ class Optimiser:
 
     def __init__(self, trainings: Sequence[Training], like: Tensor) -> None:
         self._name = trainings[0].optimizer
-        self._like = like
+        self._dtype, self._device = like.dtype, like.device
         # Rows of equal schedule share the arithmetic of their rate.
         fields = {"steps", "lr", "schedule"}
         schedules = [t.model_dump_json(include=fields, by_alias=True) for t in trainings]
         self._plans = {name: t for name, t in zip(schedules, trainings, strict=True)}
         self._schedules = schedules
         limits = [math.inf if t.clip is None else t.clip for t in trainings]
-        self._limits = None if all(map(math.isinf, limits)) else self._columns([limits])[0]
-        decays = [t.weight_decay for t in trainings]
-        self._decays = decays if any(decays) else None
+        self._limits = None if all(map(math.isinf, limits)) else self._column(limits)
+        self._decays = [t.weight_decay for t in trainings]
+        self._decay = self._column(self._decays) if any(self._decays) else None
 
-    def step(
-        self, parameters: Tensor, gradients: Tensor, moments: Moments, iterations: Sequence[int]
-    ) -> None:
-        """Clip (`gradients` too, in place) and update every row, after `iterations` steps each."""
-        if self._limits is not None:
-            norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
-            gradients.mul_((self._limits / (norms + 1e-6)).clamp(max=1.0))
+    def schedule(self, iterations: Sequence[int]) -> Tensor:
+        """What each row's step after `iterations` steps multiplies by: 4 columns (4 M 1).
+
+        Worked out on the processor in double precision, for `step` on any device.
+        """
         pairs = list(zip(self._schedules, iterations, strict=True))
         known = {pair: self._numbers(*pair) for pair in set(pairs)}
         rates, sizes, roots = zip(*(known[pair] for pair in pairs), strict=True)
-        rate_column, size, root = self._columns([rates, sizes, roots])
-        if self._decays is not None:
+        shrinks = [1 - rate * decay for rate, decay in zip(rates, self._decays, strict=True)]
+        return torch.tensor([rates, sizes, roots, shrinks], dtype=self._dtype).unsqueeze(2)
+
+    def step(
+        self,
+        parameters: Tensor,
+        gradients: Tensor,
+        moments: Moments,
+        schedule: Tensor,
+        alive: Tensor,
+    ) -> None:
+        """Clip (`gradients` too, in place) and update the rows that are `alive` (M 1).
+
+        Nothing here looks at a number, so that a device is never waited for.
+        """
+        rate, size, root, shrink = schedule
+        if self._limits is not None:
+            norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+            gradients.mul_((self._limits / (norms + 1e-6)).clamp(max=1.0))
+        if self._decay is not None:
             if self._name == "adamw":
-                shrink = [1 - a * b for a, b in zip(rates, self._decays, strict=True)]
-                parameters.mul_(self._columns([shrink])[0])
+                parameters.mul_(shrink.masked_fill(~alive, 1.0))
             else:
-                gradients = gradients + parameters * self._columns([self._decays])[0]
+                gradients = gradients + parameters * self._decay
         if self._name == "sgd":
-            parameters.sub_(gradients * rate_column)
-            return
-        moments.first.lerp_(gradients, 1 - FIRST_DECAY)
-        moments.second.mul_(SECOND_DECAY).addcmul_(gradients, gradients, value=1 - SECOND_DECAY)
-        spread = moments.second.sqrt().div_(root).add_(EPSILON)
-        parameters.sub_((moments.first / spread).mul_(size))
+            change = gradients * rate
+        else:
+            moments.first.lerp_(gradients, 1 - FIRST_DECAY)
+            moments.second.mul_(SECOND_DECAY)
+            moments.second.addcmul_(gradients, gradients, value=1 - SECOND_DECAY)
+            spread = moments.second.sqrt().div_(root).add_(EPSILON)
+            change = (moments.first / spread).mul_(size)
+        parameters.sub_(change.masked_fill_(~alive, 0.0))
 
     def _numbers(self, schedule: str, iteration: int) -> tuple[float, float, float]:
         """Rate, its share of the first moment, and the root of the second moment's share."""
@@ -91,6 +108,6 @@ class Optimiser:
         size = now / (1 - FIRST_DECAY ** (iteration + 1))
         return now, size, math.sqrt(1 - SECOND_DECAY ** (iteration + 1))
 
-    def _columns(self, rows: Sequence[Sequence[float]]) -> Tensor:
-        """Columns (n, M, 1) from n lists of M numbers."""
-        return torch.tensor(rows, dtype=self._like.dtype, device=self._like.device).unsqueeze(2)
+    def _column(self, numbers: Sequence[float]) -> Tensor:
+        """A column (M 1), where the parameters are."""
+        return torch.tensor(numbers, dtype=self._dtype).unsqueeze(1).to(self._device)

@@ -59,9 +59,13 @@ class Workspace:
         """A contiguous buffer with whatever was in it before."""
         size = math.prod(shape)
         held = self.held.get(name)
-        if held is None or held.numel() < size or held.dtype != like.dtype:
+        if held is not None and (held.dtype, held.device) != (like.dtype, like.device):
+            held = None
+        if held is None or held.numel() < size:
+            # At least twice what there was: a horizon that grows step by step costs few buffers.
+            size = size if held is None else max(size, 2 * held.numel())
             held = self.held[name] = like.new_empty(size)
-        return held[:size].view(shape)
+        return held[: math.prod(shape)].view(shape)
 
     def take(self, name: str, values: Tensor) -> Tensor:
         """A contiguous copy of `values`."""
@@ -134,13 +138,13 @@ def _product(rows: Tensor, matrix: Tensor, bias: Tensor | None, out: Tensor) -> 
 
 
 def _activate(values: Tensor, activation: str, out: Tensor) -> None:
-    """out = sigma(values); they may be one tensor."""
-    if activation == "tanh":
-        np.tanh(values.numpy(), out=out.numpy())  # six times as fast as torch's
-    elif activation == "relu":
+    """out = sigma(values); they may be one tensor, and are where sigma changes nothing."""
+    if activation == "relu":
         torch.clamp(values, min=0, out=out)
-    elif out.data_ptr() != values.data_ptr():
-        out.copy_(values)
+    elif activation == "tanh" and out.is_cpu:
+        np.tanh(values.numpy(), out=out.numpy())  # six times as fast as torch's
+    elif activation == "tanh":
+        torch.tanh(values, out=out)
 
 
 def _deactivate(delta: Tensor, activation: str, states: Tensor) -> None:

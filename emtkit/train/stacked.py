@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -14,6 +14,8 @@ from emtkit.errors import PluginError
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Stacked:
     tasks: tuple[Task, ...]
     task_keys: tuple[str, ...]
     buffers: dict[str, Tensor]
+    device: torch.device = CPU
 
     @property
     def models(self) -> int:
@@ -74,17 +77,24 @@ class Stacked:
             if weights is None:
                 return None
             rows.update(dict.fromkeys(group.rows, weights))
-        return torch.tensor([rows[row] for row in range(self.models)], dtype=torch.float64)
+        found = [rows[row] for row in range(self.models)]
+        return torch.tensor(found, dtype=torch.float64, device=self.device)
 
     def take(self, rows: Sequence[int]) -> Stacked:
         """The stack of only these rows, in this order; a row may come twice."""
-        index = torch.tensor(rows)
+        index = torch.tensor(rows, device=self.device)
         return Stacked(
             self.template,
             tuple(self.tasks[row] for row in rows),
             tuple(self.task_keys[row] for row in rows),
             {name: value[index] for name, value in self.buffers.items()},
+            self.device,
         )
+
+    def to(self, device: torch.device) -> Stacked:
+        """The same stack on another device."""
+        buffers = {name: value.to(device) for name, value in self.buffers.items()}
+        return replace(self, buffers=buffers, device=device)
 
     def parameters(self, flat: Tensor) -> dict[str, Tensor]:
         """Views of the rows `flat` (M P) under the module's own names and shapes."""
@@ -147,21 +157,22 @@ class Stacked:
 
     def _alike(self, masks: Tensor) -> list[Group]:
         found: dict[tuple[str, bytes], list[int]] = {}
+        windows = masks.cpu().numpy()
         for row, key in enumerate(self.task_keys):
-            found.setdefault((key, masks[row].numpy().tobytes()), []).append(row)
+            found.setdefault((key, windows[row].tobytes()), []).append(row)
         return [Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values()]
 
     def _pick(self, group: Group, *tensors: Tensor) -> tuple[Tensor, ...]:
         if len(group.rows) == self.models:
             return tensors
-        index = torch.tensor(group.rows)
+        index = torch.tensor(group.rows, device=self.device)
         return tuple(tensor[index] for tensor in tensors)
 
     def _join(self, parts: Sequence[Tensor]) -> Tensor:
         if len(parts) == 1:
             return parts[0]
         order = torch.tensor([row for group in self.groups for row in group.rows])
-        return torch.cat(list(parts))[torch.argsort(order)]
+        return torch.cat(list(parts))[torch.argsort(order).to(self.device)]
 
 
 def stack(models: Sequence[SequenceModel], tasks: Sequence[Task], keys: Sequence[str]) -> Stacked:

@@ -10,14 +10,15 @@ from itertools import pairwise
 import torch
 
 from emtkit.errors import EmtkitError, did_you_mean
-from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.architecture import RecurrentModel, SequenceModel
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Task
 from emtkit.study.cells import Cell, digest
 from emtkit.train.build import build_model, build_task
 from emtkit.train.curriculum import longest
-from emtkit.train.dense import DenseTier
+from emtkit.train.dense import CudaTier, DenseTier
+from emtkit.train.device import has_cuda, rows_of_cuda
 from emtkit.train.loop import LoopTier
 from emtkit.train.native.machine import unavailable
 from emtkit.train.native.tier import NativeTier
@@ -25,18 +26,25 @@ from emtkit.train.stacked import flatten, stack
 from emtkit.train.tier import Tier
 from emtkit.train.vmap import VmapTier
 
-TIERS: tuple[type[Tier], ...] = (NativeTier, DenseTier, VmapTier, LoopTier)
+TIERS: tuple[type[Tier], ...] = (CudaTier, NativeTier, DenseTier, VmapTier, LoopTier)
+
+STACK_ROWS = 64
+"""Most rows of one program on the processor, whose caches larger ones overflow."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Cells that train as one program, on sequences of at most `length` steps."""
+    """Cells that train as one program, on sequences of at most `length` steps.
+
+    `most` is how many rows one program may have.
+    """
 
     key: str
     cells: tuple[Cell, ...]
     tier: str
     length: int
     parameters: int
+    most: int = STACK_ROWS
 
     @property
     def work(self) -> float:
@@ -47,19 +55,24 @@ class Stack:
 
 @dataclass(frozen=True)
 class Shape:
-    """What one (task, architecture) pair looks like to the stacker; `pair` is its key."""
+    """What one (task, architecture) pair looks like to the stacker; `pair` is its key.
+
+    `rows_of_cuda` is how many rows the CUDA device of who looked holds, 0 where there is none.
+    """
 
     pair: str
     shapes: str
     parameters: int
     steps: int
     tier: str
+    rows_of_cuda: int = 0
 
 
 def pair_of(cell: Cell) -> str:
     """Key of what a cell's shape depends on; one look serves all cells that share it."""
-    curriculum = cell.training.model_dump_json(include={"dtype", "curriculum"}, by_alias=True)
-    return digest([cell.task.identity(), cell.architecture.identity(), curriculum])
+    include = {"batch", "dtype", "device", "curriculum"}
+    training = cell.training.model_dump_json(include=include, by_alias=True)
+    return digest([cell.task.identity(), cell.architecture.identity(), training])
 
 
 def look(cell: Cell, registry: Registry) -> Shape:
@@ -100,13 +113,18 @@ def group(
     for key, members in found.items():
         shape = seen[key]
         used = tier or shape.tier
-        stacks.append(Stack(key, tuple(members), used, shape.steps, shape.parameters))
+        on_cuda = used == CudaTier.name and shape.rows_of_cuda
+        most = shape.rows_of_cuda if on_cuda else STACK_ROWS
+        stacks.append(Stack(key, tuple(members), used, shape.steps, shape.parameters, most))
     return sorted(stacks, key=lambda entry: -entry.work * len(entry.cells))
 
 
-def split(stack: Stack, workers: int, most: int) -> list[Stack]:
-    """Parts of about equal size: at least one per worker while rows last, at most `most` rows."""
-    parts = max(min(workers, len(stack.cells) // 2), -(-len(stack.cells) // most), 1)
+def split(stack: Stack, workers: int) -> list[Stack]:
+    """Parts of about equal size, none larger than the stack allows: at least one per worker while
+    rows last; on CUDA as few as possible, since all workers would share one device.
+    """
+    wanted = 1 if stack.tier == CudaTier.name else min(workers, len(stack.cells) // 2)
+    parts = max(wanted, -(-len(stack.cells) // stack.most), 1)
     edges = [round(part * len(stack.cells) / parts) for part in range(parts + 1)]
     return [replace(stack, cells=stack.cells[low:high]) for low, high in pairwise(edges)]
 
@@ -120,6 +138,12 @@ def tier_named(name: str) -> Tier:
     here = {tier.name: tier for tier in TIERS if tier.name in available()}
     if name in here:
         return here[name]()
+    if name == CudaTier.name:
+        raise EmtkitError(
+            "this training is to run on CUDA (`device: cuda`, `--tier cuda`, or it began there), "
+            "and torch finds no CUDA device here. Choose a tier of the processor with --tier "
+            "(equal within float tolerance, not bit for bit)"
+        )
     raise EmtkitError(
         f"the tier '{name}', in which this training is to go on, is not here; "
         f"{did_you_mean(name, here)}. Choose one with --tier (equal within float tolerance, not "
@@ -131,6 +155,8 @@ def tier_named(name: str) -> Tier:
 def available() -> tuple[str, ...]:
     """Names of the tiers that this installation has."""
     lacking = {NativeTier.name} if unavailable() else set()
+    if not has_cuda():
+        lacking.add(CudaTier.name)
     return tuple(tier.name for tier in TIERS if tier.name not in lacking)
 
 
@@ -161,11 +187,21 @@ def _look(pair: str, cell: Cell, registry: Registry) -> Shape:
     scored = batch.mask.nonzero().flatten().tolist()
     shapes["scored once"] = scored if len(scored) == 1 else None  # these take a shorter path
     tier = _tier(model, task, cell)
-    return Shape(pair, digest(shapes), flatten(model).numel(), batch.steps, tier)
+    rows = 0
+    if tier == CudaTier.name and has_cuda() and isinstance(model, RecurrentModel):
+        rows = rows_of_cuda(model, batch, cell.training.batch)
+    return Shape(pair, digest(shapes), flatten(model).numel(), batch.steps, tier, rows)
 
 
 def _tier(model: SequenceModel, task: Task, cell: Cell) -> str:
-    """The fastest tier that takes the network: native, dense, vmap where it runs, else loop."""
+    """The fastest tier that takes the network: on CUDA, native, dense, vmap where it runs, loop.
+
+    A study that insists on CUDA gets that tier here, and the error where it is to be used.
+    """
+    device = cell.training.device
+    on_cuda = device == "cuda" or (device == "auto" and has_cuda())
+    if on_cuda and DenseTier.refusal(model) is None:
+        return CudaTier.name
     if NativeTier.refusal(model, task, cell.training) is None:
         return NativeTier.name
     if DenseTier.refusal(model) is None:

@@ -6,10 +6,25 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from emtkit.plugin.task import Batch
-from emtkit.train.stacked import Stacked, average, by_step
+from emtkit.train.stacked import CPU, Stacked, average, by_step
+
+
+@dataclass(frozen=True)
+class Span:
+    """The steps from `first` to before `end`: no row is scored outside of them."""
+
+    first: int
+    end: int
+
+    @classmethod
+    def of(cls, masks: Tensor) -> Span:
+        """Of masks M T; this looks at them, so that a device would be waited for."""
+        scored = masks.any(0).nonzero().flatten().tolist()
+        return cls(scored[0], scored[-1] + 1) if scored else cls(0, masks.shape[1])
 
 
 @dataclass(frozen=True)
@@ -31,14 +46,23 @@ class Tier(ABC):
     any stack of two rows or more.
 
     `rows_share_horizon`: whether a row that runs on past its own horizon keeps its bits.
+    `device`: where the tensors are that it is given. `horizon_step`: rows are drawn to a multiple
+    of so many scored steps, where a tier wants few lengths.
     """
 
     name: ClassVar[str]
     rows_share_horizon: ClassVar[bool]
+    device: ClassVar[torch.device] = CPU
+    horizon_step: ClassVar[int] = 1
 
     @abstractmethod
-    def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
-        """Loss of each row on the steps that `masks` (M T) leaves, and its gradient."""
+    def gradients(
+        self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
+    ) -> Step:
+        """Loss of each row on the steps that `masks` (M T) leaves, and its gradient.
+
+        `span` is that of `masks`, where the caller knows it; then no number is looked at.
+        """
 
     @abstractmethod
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:

@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 
 from emtkit.plugin.task import Batch
 from emtkit.train.stacked import Stacked, average, by_step
-from emtkit.train.tier import Step, Tier
+from emtkit.train.tier import Span, Step, Tier
 
 
 class VmapTier(Tier):
@@ -21,7 +21,9 @@ class VmapTier(Tier):
     name = "vmap"
     rows_share_horizon = True
 
-    def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
+    def gradients(
+        self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
+    ) -> Step:
         """Losses and gradients of M networks by one vmapped forward and one backward pass."""
         leaves = {k: v.detach().requires_grad_() for k, v in stacked.parameters(flat).items()}
         outputs = _forward(stacked, leaves, batch)

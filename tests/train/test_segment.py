@@ -21,14 +21,6 @@ GATED = {"kind": "loss_gated", "start": 2, "max": 9, "factor": 1.3, "threshold":
 STAGED = {"kind": "staged", "stages": (2, 5, 8), "metric": "accuracy", "above": 0.55}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def train(cells, tier=None, **how):
     trainer = Trainer(REGISTRY, cells, tier or VmapTier())
     trainer.run(**how)

@@ -13,7 +13,7 @@ from emtkit.train.native.machine import features, unavailable
 from emtkit.train.native.network import Floats, Network
 from emtkit.train.native.step import Step as NativeStep
 from emtkit.train.stacked import Stacked, average
-from emtkit.train.tier import Step, Tier
+from emtkit.train.tier import Span, Step, Tier
 from emtkit.train.vmap import VmapTier
 
 LARGEST_HIDDEN = 64
@@ -53,7 +53,9 @@ class NativeTier(Tier):
             return f"{model.hidden} hidden units are more than {largest}"
         return None
 
-    def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
+    def gradients(
+        self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
+    ) -> Step:
         """Losses and gradients by one call of the compiled kernel."""
         network = _network(stacked)
         scored = masks.any(0).numpy()

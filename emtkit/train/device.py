@@ -1,0 +1,44 @@
+"""The CUDA device, where there is one: its name, and how many rows fit into its memory."""
+
+from __future__ import annotations
+
+import torch
+
+from emtkit.plugin.architecture import RecurrentModel
+from emtkit.plugin.task import Batch
+from emtkit.train.stacked import flatten
+
+SHARE = 0.5
+"""Of the free memory, what one program takes: another worker may train on the same device."""
+
+COPIES = 4
+"""Times the counted bytes: buffers that grow, what products leave behind, several lengths."""
+
+
+def has_cuda() -> bool:
+    """Whether there is a CUDA device that torch can use."""
+    return torch.cuda.is_available()
+
+
+def label(device: torch.device) -> str:
+    """What provenance calls the device."""
+    if device.type != "cuda":
+        return device.type
+    return f"cuda ({torch.cuda.get_device_name(device)})"
+
+
+def rows_of_cuda(model: RecurrentModel, batch: Batch, sequences: int) -> int:
+    """Rows of `model` that one program holds there, on `sequences` times the one in `batch`."""
+    free, _ = torch.cuda.mem_get_info()
+    return max(2, int(SHARE * free) // bytes_of_row(model, batch, sequences))
+
+
+def bytes_of_row(model: RecurrentModel, batch: Batch, sequences: int) -> int:
+    """Memory that training one row takes: states, shown and passed on, data, weights and moments.
+
+    `batch` is one of a single sequence, at the longest horizon.
+    """
+    states = 2 * model.hidden
+    data = 3 * (batch.inputs.shape[-1] + batch.targets.shape[-1])
+    numbers = sequences * batch.steps * (states + data) + 8 * flatten(model).numel()
+    return COPIES * numbers * batch.inputs.element_size()

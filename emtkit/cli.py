@@ -187,10 +187,10 @@ def watch(study: Path, store: Path | None) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_plugins(family: str | None, as_json: bool) -> int:
     """List the plugins that are installed, and those that are broken."""
-    from emtkit.plugin.describe import listing, listing_text
-    from emtkit.plugin.registry import Registry
+    from emtkit.plugin.catalogue import listing_text
+    from emtkit.plugin.index import installed
 
-    found = listing(Registry.installed(), family)
+    found = installed().listing(family)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return 0
@@ -203,10 +203,9 @@ def list_plugins(family: str | None, as_json: bool) -> int:
 @click.argument("name", shell_complete=plugin_names)
 def show(name: str) -> int:
     """Show one plugin: what it is, its equations, its parameters, its references."""
-    from emtkit.plugin.describe import description
-    from emtkit.plugin.registry import Registry
+    from emtkit.plugin.index import installed
 
-    click.echo(description(Registry.installed(), name))
+    click.echo(installed().page(name))
     return 0
 
 

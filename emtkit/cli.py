@@ -110,6 +110,10 @@ def run(
             click.echo(known.progress, err=True)
         return _tell(known, None, quiet, as_json, check_claims)
 
+    if engine == "local" and study.is_file() and _cores() > 1:
+        from emtkit.execute.engines import _nursery
+
+        _nursery.begin()
     from emtkit.execute.run import Options
     from emtkit.session import open_session
 

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from emtkit.cli import cli
 from emtkit.errors import EmtkitError
-from emtkit.plugin.describe import FAMILIES, description
+from emtkit.plugin.catalogue import FAMILIES
+from emtkit.plugin.describe import page
 from emtkit.plugin.params import parameters
 from emtkit.plugin.registry import Plugin, Registry
 from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
@@ -154,12 +155,12 @@ def _plugins(registry: Registry) -> dict[str, str]:
         overview += [_table(("name", "what it is"), rows)]
         overview += [_toctree(f"plugins/{kind}-{plugin.name}" for plugin in found)]
         for plugin in found:
-            pages[f"plugins/{kind}-{plugin.name}.md"] = _plugin(plugin, family, registry)
+            pages[f"plugins/{kind}-{plugin.name}.md"] = _plugin(plugin, family)
     return {**pages, "plugins.md": "\n".join(overview)}
 
 
-def _plugin(plugin: Plugin, family: str, registry: Registry) -> str:
-    told = description(registry, plugin.name)
+def _plugin(plugin: Plugin, family: str) -> str:
+    told = page(plugin)
     given = {p.name: p.default for p in parameters(plugin.cls) if not p.required}
     entry = json.dumps({"use": plugin.name, **given}).replace('"', "")
     return "\n".join(

@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,13 +17,17 @@ from emtkit.cli_authors import AUTHORS_COMMANDS, plugin_names
 from emtkit.cli_engine import Limits, Percent, opened_engine, print_audit
 from emtkit.cli_options import only_option, seeds_option, store_option, study_argument
 from emtkit.cli_store import gc, merge, verify
-from emtkit.cli_views import VIEW_COMMANDS, print_tables
+from emtkit.cli_views import VIEW_COMMANDS, printed_tables
 from emtkit.errors import EmtkitError
+from emtkit.places import STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from emtkit.execute.audit import Audit
+    from emtkit.execute.coverage import Coverage
     from emtkit.execute.monitor import Monitor
+    from emtkit.receipt import Answer
     from emtkit.session import Session
 
 TIERS = ("cuda", "native", "dense", "vmap", "loop")
@@ -94,10 +98,26 @@ def run(
     check_claims: bool,
 ) -> int:
     """Train and measure what a study asks for, and write its report."""
+    from emtkit.receipt import Asked, Begun
+
+    path = store or STORE
+    asked = Asked(str(study), str(path), only, seeds, tier, engine, scheduler)
+    begun, silent = Begun.now(asked), quiet or as_json
+    special = retry_failed or audit is not None or events is not None
+    known = None if special else begun.answer(shown=not silent)
+    if known is not None:
+        if not silent:
+            click.echo(known.progress, err=True)
+        return _tell(known, None, quiet, as_json, check_claims)
+
+    if engine == "local" and study.is_file() and _cores() > 1:
+        from emtkit.execute.engines import _nursery
+
+        _nursery.begin()
     from emtkit.execute.run import Options
     from emtkit.session import open_session
 
-    session = open_session(study, store=store, only=only, seeds=seeds)
+    session = open_session(study, store=path, only=only, seeds=seeds)
     options = Options(
         retry=retry,
         retry_failed=retry_failed,
@@ -107,33 +127,19 @@ def run(
     limits = Limits(jobs or _cores(), timeout, None if memory is None else int(memory * 2**30))
     audited = None
     with (
-        _monitor(quiet or as_json, events) as monitor,
+        _monitor(silent, events) as monitor,
         opened_engine(session, engine, scheduler, limits) as workers,
     ):
         found = session.run(workers, monitor, options)
         if audit is not None:
             audited = session.audit(workers, monitor, audit)
+    ground = begun.ground()
     from emtkit.publish import write_report
 
-    page = write_report(session)[0]
-    verdicts = session.verdicts()
-    if as_json:
-        _print_json(session, found, verdicts, page, audited)
-    elif not quiet:
-        print_tables(session, None, "terminal")
-        _print_verdicts(verdicts)
-        click.echo(
-            f"{found.expected} cells = {found.done} done + {found.failed} failed + "
-            f"{found.lost} lost + {found.not_applicable} not applicable"
-        )
-        click.echo(f"report: {page}")
-        if audited is not None:
-            print_audit(audited)
-    if audited is not None and audited.differing:
-        return 1
-    if check_claims and any(verdict.word == "not supported" for verdict in verdicts):
-        return CLAIM_REFUSED
-    return 0 if found.clean else 1
+    files = write_report(session)
+    answer = _answer(session, found, files[0])
+    begun.keep(answer, ground, session.plan.study.plugins, files)
+    return _tell(answer, audited, quiet, as_json, check_claims)
 
 
 @cli.command()
@@ -170,7 +176,6 @@ def plan(
 def watch(study: Path, store: Path | None) -> int:
     """Show how a run of a study gets on, from another terminal, until it ends."""
     from emtkit.execute.progress import follow
-    from emtkit.places import STORE
 
     with _monitor(False, None) as monitor:
         last = follow(store or STORE, study.stem, monitor)
@@ -187,10 +192,10 @@ def watch(study: Path, store: Path | None) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_plugins(family: str | None, as_json: bool) -> int:
     """List the plugins that are installed, and those that are broken."""
-    from emtkit.plugin.describe import listing, listing_text
-    from emtkit.plugin.registry import Registry
+    from emtkit.plugin.catalogue import listing_text
+    from emtkit.plugin.index import installed
 
-    found = listing(Registry.installed(), family)
+    found = installed().listing(family)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return 0
@@ -203,10 +208,9 @@ def list_plugins(family: str | None, as_json: bool) -> int:
 @click.argument("name", shell_complete=plugin_names)
 def show(name: str) -> int:
     """Show one plugin: what it is, its equations, its parameters, its references."""
-    from emtkit.plugin.describe import description
-    from emtkit.plugin.registry import Registry
+    from emtkit.plugin.index import installed
 
-    click.echo(description(Registry.installed(), name))
+    click.echo(installed().page(name))
     return 0
 
 
@@ -272,16 +276,11 @@ def _monitor(quiet: bool, events: Path | None) -> Iterator[Monitor]:
         inner.close()
 
 
-def _print_verdicts(verdicts: list[Any]) -> None:
+def _answer(session: Session, found: Coverage, page: Path) -> Answer:
+    from emtkit.receipt import Answer, look
     from emtkit.report.verdict_text import verdict_lines
 
-    for line in verdict_lines(verdicts):
-        click.echo(line)
-
-
-def _print_json(
-    session: Session, found: Any, verdicts: list[Any], page: Path, audited: Any
-) -> None:
+    verdicts = session.verdicts()
     document = {
         "study": session.name,
         "cells": vars(found),
@@ -289,8 +288,28 @@ def _print_json(
             {"id": v.claim.id, "where": v.where, "verdict": v.word, "value": v.value, "n": v.n}
             for v in verdicts
         ],
-        "audit": None if audited is None else vars(audited),
+        "audit": None,
         "report": str(page),
         "store": str(session.store),
     }
-    click.echo(json.dumps(document, indent=2))
+    return Answer(document, list(verdict_lines(verdicts)), printed_tables(session), look())
+
+
+def _tell(
+    answer: Answer, audited: Audit | None, quiet: bool, as_json: bool, check_claims: bool
+) -> int:
+    """Print what was asked for, and turn the answer into an exit code."""
+    if as_json:
+        document = {**answer.document, "audit": None if audited is None else vars(audited)}
+        click.echo(json.dumps(document, indent=2))
+    elif not quiet:
+        sys.stdout.write(answer.tables)
+        for line in (*answer.verdicts, answer.coverage, f"report: {answer.document['report']}"):
+            click.echo(line)
+        if audited is not None:
+            print_audit(audited)
+    if audited is not None and audited.differing:
+        return 1
+    if check_claims and answer.refused:
+        return CLAIM_REFUSED
+    return 0 if answer.clean else 1

@@ -20,9 +20,9 @@ def plugin_names(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Installed plugins, and plugin files in the current folder, for the shell."""
-    from emtkit.plugin.registry import Registry
+    from emtkit.plugin.index import installed
 
-    names = {plugin.name: plugin.summary for plugin in Registry.installed().all()}
+    names = {plugin.name: plugin.summary for plugin in installed().plugins}
     names |= {path.name: "a file" for path in Path().glob("*.py")}
     return [
         CompletionItem(name, help=told)

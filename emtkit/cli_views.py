@@ -35,7 +35,10 @@ def table(
     """Print one table of a study, or all of them."""
     from emtkit.session import open_session
 
-    print_tables(open_session(study, store=store, only=only, seeds=seeds), name, form)
+    session = open_session(study, store=store, only=only, seeds=seeds)
+    names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
+    for one in names:
+        _print_table(session.table(one), form)
     return 0
 
 
@@ -147,11 +150,15 @@ def cite(study: Path, store: Path | None) -> int:
     return 0
 
 
-def print_tables(session: Session, name: str | None, form: str) -> None:
-    """Print one table, or all of them, in one of `FORMATS`."""
-    names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
-    for one in names:
-        _print_table(session.table(one), form)
+def printed_tables(session: Session) -> str:
+    """All tables of a study as this terminal shows them."""
+    from emtkit.report.formats import to_terminal
+
+    console = _console()
+    with console.capture() as captured:
+        for spec in session.plan.study.tables.values():
+            console.print(to_terminal(session.table(spec.name)))
+    return str(captured.get())
 
 
 def _print_table(drawn: DrawnTable, form: str) -> None:

@@ -34,12 +34,18 @@ class Recorded(Monitor):
         self._written = 0.0
         self._counts: dict[str, int] = {}
         self._state = "running"
+        self._finished = _finished(store, study)
 
     def update(self, counts: Counts, last: bool) -> None:
-        """An entry at most once a second, and one at the end."""
+        """An entry at most once a second, and one at the end.
+
+        None where all was stored before and the study's last entry says so: a run that finds
+        nothing to do leaves the store as it is, to the byte.
+        """
         self._counts = {name: n for name, n in asdict(counts).items() if name != "seconds"}
         self._state = "done" if last else "running"
-        if last or self._clock() - self._written >= EVERY:
+        due = last or self._clock() - self._written >= EVERY
+        if due and not self._is_known(counts):
             self._write()
         self._inner.update(counts, last)
 
@@ -48,6 +54,11 @@ class Recorded(Monitor):
         if self._state == "running":
             self._state = "stopped"
             self._write()
+
+    def _is_known(self, counts: Counts) -> bool:
+        """Whether all was done before this run, and its study's last entry told so."""
+        done = (counts.stored, counts.findings_done)
+        return done == (counts.cells, counts.findings) == self._finished
 
     def _write(self) -> None:
         self._written = self._clock()
@@ -88,6 +99,15 @@ def follow(
 def silent(entry: Progress, now: float) -> bool:
     """Whether a run that never said how it ended has not been heard of for too long."""
     return entry.state == "running" and now - entry.updated > SILENCE
+
+
+def _finished(store: Store, study: str) -> tuple[int, int] | None:
+    """How many cells and findings the study had when its last run was done; else None."""
+    entries = [entry for entry in store.progress() if entry.study == study]
+    if not entries or entries[-1].state != "done":
+        return None
+    counts = entries[-1].counts
+    return counts.get("cells", -1), counts.get("findings", -1)
 
 
 def _latest(store: Store, study: str) -> Progress:

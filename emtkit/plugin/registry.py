@@ -22,6 +22,7 @@ from emtkit.errors import PluginError
 from emtkit.plugin import hookspecs, params
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.catalogue import Broken
 from emtkit.plugin.task import Task
 
 Kind = Literal["task", "architecture", "analysis"]
@@ -50,15 +51,6 @@ class Plugin:
     def summary(self) -> str:
         """The first line of the docstring."""
         return (self.cls.__doc__ or "").strip().split("\n")[0]
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A module that could not be loaded, and why; it never breaks anything else."""
-
-    module: str
-    owner: str
-    reason: str
 
 
 class Registry:

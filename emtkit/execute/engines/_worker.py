@@ -12,16 +12,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
 from emtkit.execute._codec import encode
+from emtkit.execute.engines import _nursery
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 READY = b"ready"
 LOG_BYTES = 16 * 2**20
 LAST_LINES = 20
@@ -70,13 +69,13 @@ class Worker:
     """A process and the job that it does. It is `ready` once it has said so."""
 
     def __init__(self, files: Sequence[str]) -> None:
-        context = _context()
+        context = _nursery.context()
         self.pipe, theirs = context.Pipe()
         self.log = WorkerLog()
         self.process = context.Process(
             target=_serve, args=(theirs, self.log, list(files)), daemon=True
         )
-        with _one_thread(), _deaf_to_interrupts():
+        with _nursery.upbringing():
             self.process.start()
         theirs.close()
         self.ready = False
@@ -108,19 +107,6 @@ class Worker:
         return f"{why or _ended(self.process.exitcode)}{said}"
 
 
-@cache
-def _context() -> Any:
-    """How processes start: forked from a clean one that has loaded torch, where that is known.
-
-    So a worker that dies is replaced in a tenth of a second; elsewhere each loads torch anew.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["emtkit.execute.work"])
-    return context
-
-
 def resident(pid: int) -> int | None:
     """Bytes of memory that a process holds, or None where the system does not say."""
     try:
@@ -136,31 +122,6 @@ def _ended(code: int | None) -> str:
     name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
     hint = " (the system does so when memory runs out)" if name == "SIGKILL" else ""
     return f"the worker process was ended by {name}{hint}"
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Children read these once, when their libraries load."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """A child inherits the mask: the coordinator alone decides what Ctrl-C means."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(pipe: Connection, log: _ReceivedLog, files: list[str]) -> None:

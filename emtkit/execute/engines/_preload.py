@@ -1,0 +1,43 @@
+"""What the nursery loads before it forks workers; importing this module is the loading.
+
+Python's fork server looks at its parent only once it serves. Loading takes seconds, and a command
+that has ended meanwhile (a mistake in the study, Ctrl-C) must leave no process behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+from emtkit.execute.engines._nursery import COORDINATOR
+
+LOOK_SECONDS = 0.05
+
+
+def _load() -> None:
+    import emtkit.execute.work  # noqa: F401
+    from emtkit.plugin.registry import Registry
+
+    # Two owners of a name, say: the coordinator finds it too, and tells.
+    with contextlib.suppress(Exception):
+        Registry.installed()
+
+
+def _load_while_needed(coordinator: int) -> None:
+    def look(number: int, frame: object) -> None:
+        if os.getppid() != coordinator:
+            os._exit(1)
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.siginterrupt(signal.SIGALRM, False)
+    signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
+    try:
+        _load()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+if COORDINATOR in os.environ:
+    _load_while_needed(int(os.environ.pop(COORDINATOR)))

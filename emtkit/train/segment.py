@@ -8,35 +8,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
-from emtkit.plugin.task import Batch, Task
+from emtkit.plugin.task import Task
 from emtkit.study.cells import Cell, digest
-from emtkit.study.settings import Check, LossGated, Staged, Training
+from emtkit.study.settings import Check
 from emtkit.train import curriculum, optimise
 from emtkit.train.build import build_model, build_task
 from emtkit.train.evaluate import check
 from emtkit.train.memory import keep_freed_memory
 from emtkit.train.rows import End, RowState
-from emtkit.train.stacked import Stacked, average, first_scored, flatten, stack
-from emtkit.train.tier import Step, Tier
+from emtkit.train.slopes import Slope
+from emtkit.train.stacked import flatten, stack
+from emtkit.train.tier import Tier, Trained
 
 LAST_SHARE = 0.1
 """`train.loss` is the mean over this last share of the iterations made."""
 
 
 class Trainer:
-    """One stack in training. `rows` are the states, in the order of `cells`."""
+    """One stack in training. `rows` are the states, in the order of `cells`.
+
+    `iterations` counts those that this trainer has made.
+    """
 
     def __init__(self, registry: Registry, cells: Sequence[Cell], tier: Tier) -> None:
         self.cells = tuple(cells)
         self.tier = tier
+        self.iterations = 0
         self.tasks: list[Task] = [build_task(registry, cell.task) for cell in cells]
         self.models = [build_model(registry, c, t) for c, t in zip(cells, self.tasks, strict=True)]
         keys = [digest(cell.task.identity()) for cell in cells]
@@ -64,10 +70,10 @@ class Trainer:
         """Train the rows `live` until one of them ends; True when the segment is over."""
         part = _Part(self, live, company)
         while True:
-            ended = part.iterate()
+            self.iterations += part.iterate()
             # Asked after an iteration: a segment too short for one must still go forward.
             over = until()
-            if ended or over:
+            if part.ended or over:
                 part.store()
                 return over
 
@@ -87,31 +93,50 @@ class _Part:
             torch.stack([row.first for row in self.rows]),
             torch.stack([row.second for row in self.rows]),
         )
-        self.optimiser = optimise.Optimiser(self.trainings, self.flat)
+        self.optimiser = self.tier.optimiser(self.trainings, self.flat)
         self.iterations = [row.iteration for row in self.rows]
-        self.losses: list[Tensor] = []
+        self.slope = Slope(self.tier, self.stacked, self.cells)
+        streams = self.slope.streams(self.iterations, self.flat.dtype)
+        self.program = self.tier.program(
+            self.stacked, self.trainings, streams, self.flat, self.moments
+        )
+        self.losses: list[NDArray[Any]] = []
         self.quiet = self._quiet()
 
-    def iterate(self) -> bool:
-        """One iteration of every row; True when a row has ended.
+    def iterate(self) -> int:
+        """One iteration of every row, or as many as a program makes; gives how many.
 
         Between iterations at which something is due, rows only note their losses: what is done
         row by row in Python would cost as much as the training of a small network.
         """
-        found = self._measure()
+        if self.program is None:
+            trained = self._iterate_once()
+        else:
+            trained = self.program.run(min(self.quiet, self.program.most))
+        made = len(trained.losses)
+        self.iterations = [iteration + made for iteration in self.iterations]
+        self.losses.append(trained.losses)
+        self.quiet -= made
+        if not (self.quiet and all(trained.healthy)):
+            self._settle(trained.healthy)
+        return made
+
+    @property
+    def ended(self) -> bool:
+        """Whether some row has come to its end."""
+        return any(row.end is not None for row in self.rows)
+
+    def _iterate_once(self) -> Trained:
+        horizons = [None if r.progress is None else int(r.progress.horizon) for r in self.rows]
+        found = self.slope.at(self.flat, self.iterations, horizons)
         healthy = found.losses.isfinite() & found.gradients.isfinite().all(1)
         fine, gradients = bool(healthy.all()), found.gradients
         if not fine:
             gradients = torch.where(healthy.unsqueeze(1), gradients, 0.0)
         self.optimiser.step(self.flat, gradients, self.moments, self.iterations)
-        self.iterations = [iteration + 1 for iteration in self.iterations]
-        self.losses.append(found.losses)
         if self.trainings[0].curriculum != "none":
             self._advance(found.watched)
-        if fine and len(self.losses) < self.quiet:
-            return False
-        self._settle(healthy.tolist())
-        return any(row.end is not None for row in self.rows)
+        return Trained(found.losses.double().unsqueeze(0).numpy(), healthy.tolist())
 
     def _advance(self, watched: list[float]) -> None:
         for at, row in enumerate(self.rows[: len(self.live)]):
@@ -122,6 +147,7 @@ class _Part:
     def _settle(self, healthy: list[bool]) -> None:
         """Bring the rows up to date, and do what is due at this iteration."""
         self._note()
+        self._gather()
         for at, row in enumerate(self.rows[: len(self.live)]):
             if not healthy[at]:
                 row.end = "diverged"
@@ -135,11 +161,16 @@ class _Part:
     def _note(self) -> None:
         """Write the losses of the last iterations into the rows."""
         if self.losses:
-            losses = torch.stack(self.losses, 1).double().numpy()
+            losses = np.concatenate(self.losses).T
             for row, made in zip(self.rows[: len(self.live)], losses, strict=False):
                 row.losses[row.iteration : row.iteration + len(made)] = made
                 row.iteration += len(made)
         self.losses = []
+
+    def _gather(self) -> None:
+        """Take the weights over from the program, if one trains them."""
+        if self.program is not None:
+            self.flat, self.moments = self.program.state()
 
     def _quiet(self) -> int:
         """How many iterations it is until something is due for some row."""
@@ -154,62 +185,11 @@ class _Part:
     def store(self) -> None:
         """Write losses, weights and moments back into the rows."""
         self._note()
+        self._gather()
         for at, row in enumerate(self.rows[: len(self.live)]):
             row.parameters = self.flat[at].clone()
             row.first = self.moments.first[at].clone()
             row.second = self.moments.second[at].clone()
-
-    def _measure(self) -> _Measured:
-        """Losses and gradients of all rows, in one program where that leaves their bits alone."""
-        horizons = [None if r.progress is None else int(r.progress.horizon) for r in self.rows]
-        everyone = list(range(len(self.rows)))
-        if len(set(horizons)) == 1:
-            return self._measure_rows(everyone, horizons)
-        if self.tier.rows_share_horizon:
-            found = self._measure_rows(everyone, horizons)
-            longest = max((h for h in horizons if h is not None), default=None)
-            # A row that runs on past its horizon may overflow there, which says nothing of it.
-            again = [
-                row
-                for row, finite in enumerate(found.gradients.isfinite().all(1).tolist())
-                if not finite and horizons[row] != longest
-            ]
-        else:
-            found = _Measured(
-                self.flat.new_zeros(len(self.rows)),
-                torch.zeros_like(self.flat),
-                [0.0] * len(self.rows),
-            )
-            again = everyone
-        for horizon in sorted({horizons[row] or 0 for row in again}):
-            rows = [row for row in again if (horizons[row] or 0) == horizon]
-            company = rows if len(rows) > 1 else rows * 2
-            part = self._measure_rows(company, [horizons[row] for row in company])
-            for at, row in enumerate(rows):
-                found.losses[row] = part.losses[at]
-                found.gradients[row] = part.gradients[at]
-                found.watched[row] = part.watched[at]
-        return found
-
-    def _measure_rows(self, rows: list[int], horizons: list[int | None]) -> _Measured:
-        everyone = len(rows) == len(self.rows) and rows == list(range(len(rows)))
-        stacked = self.stacked if everyone else self.stacked.take(rows)
-        flat = self.flat if everyone else self.flat[torch.tensor(rows)]
-        streams = [
-            Stream(self.cells[row].seed, "train", self.iterations[row], dtype=flat.dtype)
-            for row in rows
-        ]
-        longest = max((h for h in horizons if h is not None), default=None)
-        batch = stacked.draw(self.trainings[0].batch, streams, longest)
-        masks = batch.mask
-        if len(set(horizons)) > 1:
-            pairs = zip(batch.mask, horizons, strict=True)
-            masks = torch.stack([first_scored(mask, horizon) for mask, horizon in pairs])
-        step = self.tier.gradients(stacked, flat, batch, masks)
-        trainings = [self.trainings[row] for row in rows]
-        return _Measured(
-            step.losses, step.gradients, _watched(stacked, trainings, step, batch, masks)
-        )
 
     def _look(self) -> None:
         """The checks of `stop` and `solved`, on the stream "check" of each row."""
@@ -247,15 +227,6 @@ class _Part:
         return curriculum.longest(self.trainings[row], self.stacked.tasks[row])
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """Of some rows: losses, gradients, and what their curriculum watches."""
-
-    losses: Tensor
-    gradients: Tensor
-    watched: list[float]
-
-
 def final_loss(row: RowState) -> float:
     """Mean training loss over the last tenth of the iterations made; NaN when there were none."""
     made = row.losses[: row.iteration]
@@ -286,16 +257,3 @@ def _holds(condition: Check, metrics: dict[str, float]) -> bool:
     if condition.below is not None:
         return value < condition.below
     return condition.above is not None and value > condition.above
-
-
-def _watched(
-    stacked: Stacked, trainings: Sequence[Training], step: Step, batch: Batch, masks: Tensor
-) -> list[float]:
-    """What each row's curriculum looks at, on this iteration's training batch."""
-    rule = trainings[0].curriculum
-    if isinstance(rule, LossGated):
-        first = torch.stack([first_scored(mask, rule.start) for mask in masks])
-        return [float(value) for value in average(step.steps, first).tolist()]
-    if isinstance(rule, Staged) and step.outputs is not None:
-        return [row[rule.metric] for row in stacked.metrics(step.outputs, batch, masks)]
-    return [0.0] * len(trainings)

@@ -1,10 +1,9 @@
-"""The programs that are timed: each a function of the number of iterations to do."""
+"""The programs that are timed: each does some iterations, and says how many."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -14,16 +13,18 @@ from emtkit import Registry
 from emtkit.train.segment import Trainer
 from emtkit.train.stacks import tier_named
 
-Program = Callable[[int], None]
+Program = Callable[[int], int]
+"""Does as many iterations as it is asked for, or a few more; gives their number."""
 
 
 def emtkit_training(case: Case, models: int, tier: str, registry: Registry) -> Program:
     """emtkit's own loop: data drawn anew, forward, backward, clip, Adam, for a whole stack."""
     trainer = Trainer(registry, cells(case, models, registry), tier_named(tier))
 
-    def run(iterations: int) -> None:
-        made = count(1)
-        trainer.run(lambda: next(made) >= iterations)
+    def run(iterations: int) -> int:
+        begun = trainer.iterations
+        trainer.run(lambda: trainer.iterations - begun >= iterations)
+        return trainer.iterations - begun
 
     return run
 
@@ -49,12 +50,13 @@ def torch_training(case: Case) -> Program:
     first = case.driven % case.steps
     targets = torch.randn(case.batch, case.steps - first, case.channels)
 
-    def run(iterations: int) -> None:
+    def run(iterations: int) -> int:
         for _ in range(iterations):
             optimiser.zero_grad()
             (model(inputs)[:, first:] - targets).square().mean().backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
+        return iterations
 
     return run
 
@@ -66,12 +68,13 @@ def products_alone(case: Case, models: int) -> Program:
     weights = torch.randn(models, case.hidden, case.hidden) / case.hidden**0.5
     gradient = torch.zeros_like(weights)
 
-    def run(iterations: int) -> None:
+    def run(iterations: int) -> int:
         for _ in range(iterations):
             for t in range(1, case.steps):
                 torch.bmm(states[t - 1], weights, out=after)
                 torch.bmm(states[t], weights, out=after)
                 gradient.baddbmm_(states[t].transpose(1, 2), states[t - 1])
+        return iterations
 
     return run
 
@@ -81,9 +84,10 @@ def square_product(size: int = 1024) -> Program:
     left, right = torch.randn(size, size), torch.randn(size, size)
     out = torch.empty(size, size)
 
-    def run(iterations: int) -> None:
+    def run(iterations: int) -> int:
         for _ in range(iterations):
             torch.mm(left, right, out=out)
+        return iterations
 
     return run
 
@@ -136,9 +140,10 @@ def jax_training(case: Case, models: int) -> Program | None:
     zeros = {k: jnp.zeros_like(x) for k, x in weights.items()}
     held = [weights, zeros, zeros]
 
-    def run(iterations: int) -> None:
+    def run(iterations: int) -> int:
         for i in range(1, iterations + 1):
             held[:] = step(*held, float(i))
         jax.block_until_ready(held[0])
+        return iterations
 
     return run

@@ -17,17 +17,18 @@ def interleaved(
     times: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(rounds):
         for name, program in programs.items():
-            times[name].append(_timed(program, counts[name]) / counts[name])
+            times[name].append(_timed(program, counts[name]))
     return {name: statistics.median(found) for name, found in times.items()}
 
 
 def _count(program: Program, seconds: float) -> int:
     """Iterations that take about `seconds`; the first ones compile and warm up."""
     program(2)
-    return max(2, round(seconds / max(_timed(program, 2) / 2, 1e-7)))
+    return max(2, round(seconds / max(_timed(program, 2), 1e-7)))
 
 
 def _timed(program: Program, iterations: int) -> float:
+    """Seconds of one of `iterations` or a few more."""
     start = time.process_time()
-    program(iterations)
-    return time.process_time() - start
+    made = program(iterations)
+    return (time.process_time() - start) / made

@@ -26,7 +26,7 @@ _HOMES = {
     "emtkit.plugin.hookspecs": ["hookimpl"],
     "emtkit.plugin.registry": ["Registry"],
     "emtkit.plugin.stream": ["Stream"],
-    "emtkit.plugin.task": ["Batch", "Channels", "Task"],
+    "emtkit.plugin.task": ["Batch", "Channels", "Recipe", "Task"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -62,7 +62,7 @@ _LOW, _HALF = np.uint64(LOW), np.uint64(32)
 
 
 @_compiled
-def _fill(counter: Counters, out: Words) -> None:
+def fill(counter: Counters, out: Words) -> None:
     """One draw -> `out` (4 blocks), in 64-bit lanes, so that the products are whole."""
     keys = np.empty((ROUNDS, 2), dtype=np.uint64)
     for r in range(ROUNDS):
@@ -83,10 +83,21 @@ def _fill(counter: Counters, out: Words) -> None:
 
 
 @_compiled
+def scale(drawn: Words, limit: float, below_one: Any, target: Floats) -> None:
+    """One row of `Generator.scaled`, from its words."""
+    factor = 1.0 / limit
+    for n in range(target.size):
+        word = np.float64(drawn[n])
+        value = target.dtype.type(word * factor)
+        value = below_one if value > below_one else value
+        target[n] = value if word < limit else target.dtype.type(0.0)
+
+
+@_compiled
 def _words(counters: Counters, out: Words) -> None:
     """The loop of `Generator.words`."""
     for draw in range(counters.shape[0]):
-        _fill(counters[draw], out[draw])
+        fill(counters[draw], out[draw])
 
 
 @_compiled
@@ -104,10 +115,5 @@ def _scaled(
     for m in by_draw:
         if rows[m] != current:
             current = rows[m]
-            _fill(counters[current], drawn)
-        target, limit, factor = out[m], limits[m], 1.0 / limits[m]
-        for n in range(target.size):
-            word = np.float64(drawn[n])
-            value = out.dtype.type(word * factor)
-            value = below_one if value > below_one else value
-            target[n] = value if word < limit else out.dtype.type(0.0)
+            fill(counters[current], drawn)
+        scale(drawn, limits[m], below_one, out[m])

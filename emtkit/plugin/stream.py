@@ -97,6 +97,11 @@ class Stream:
         """What computes the bits: the one given, else the machine's default."""
         return self._generator if self._generator is not None else default_generator()
 
+    @property
+    def counter(self) -> tuple[int, int, int, int]:
+        """Where the next draw begins: the two key words, the iteration, the block."""
+        return (*self._words, self.iteration, self.position)
+
     def fork(self, name: str) -> Stream:
         """An independent stream, at its start: purpose + '/' + name, the rest alike.
 
@@ -162,9 +167,9 @@ class Stream:
 
     def _take(self, count: int) -> _Counter:
         """The counter of the next draw, of `count` words; the position moves past it."""
-        first = self.position
+        counter = self.counter
         self.position += -(-count // 4)
-        return (*self._words, self.iteration, first)
+        return counter
 
 
 def uniform_rows(streams: Sequence[Stream], shape: Shape) -> Tensor:

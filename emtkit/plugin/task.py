@@ -68,6 +68,35 @@ class Batch:
         return Batch(inputs, targets, mask, self.driven)
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """A batch in few numbers, for a task whose batch is one sparse draw and its own past.
+
+    Inputs are `stream.sparse_uniform((B, T, I), density)`, the first draw of the stream; the
+    targets at t are the inputs at t - delay, and 0 before the first. Every step is driven; `mask`
+    (T) is 1 on the scored ones. What trains small networks draws by it, and stores no batch.
+    """
+
+    mask: tuple[float, ...]
+    density: float
+    delay: int
+
+    def __post_init__(self) -> None:
+        if not (0 < self.density <= 1 and 0 <= self.delay < len(self.mask)):
+            raise PluginError(
+                f"a recipe was made with density {self.density} and delay {self.delay} for "
+                f"{len(self.mask)} steps; the density is above 0 and at most 1, the delay from 0 "
+                "to the last step"
+            )
+
+    def batch(self, sequences: int, channels: Channels, stream: Stream) -> Batch:
+        """What it says: the very batch of the task's `sample`."""
+        inputs = stream.sparse_uniform((sequences, len(self.mask), channels.inputs), self.density)
+        targets = torch.zeros_like(inputs)
+        targets[:, self.delay :] = inputs[:, : len(self.mask) - self.delay]
+        return Batch(inputs, targets, inputs.new_tensor(self.mask), len(self.mask))
+
+
 class Task(ABC):
     """One kind of sequences to remember; an instance is one setting of its parameters.
 
@@ -119,6 +148,10 @@ class Task(ABC):
 
     def squares(self) -> tuple[float, ...] | None:
         """Weights w (O) when `loss` is sum_o w_o (y_o - target_o)²; it then trains faster."""
+        return None
+
+    def recipe(self) -> Recipe | None:
+        """How `sample` draws, when it draws by a recipe; small networks then train faster."""
         return None
 
     def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:

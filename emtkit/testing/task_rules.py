@@ -197,6 +197,22 @@ def rows_equal_single_draws(bench: TaskBench) -> Outcome:
     return ok("drew rows of settings of equal shape at once and one by one")
 
 
+def recipe_gives_the_batch(bench: TaskBench) -> Outcome:
+    """What `recipe` says is the very batch of `sample`."""
+    tried, found = "drew by the recipe and by `sample`", False
+    for case in bench.cases:
+        recipe = case.task.recipe()
+        if recipe is None:
+            continue
+        found = True
+        if case.task.horizons or not _equal(
+            _draw(case), recipe.batch(SEQUENCES, case.task.channels, stream(0))
+        ):
+            change = "say the density, delay and mask that `sample` uses, or return None"
+            return failed(tried, f"the batches of {case} differ", change)
+    return ok(tried) if found else skipped("the task has no recipe")
+
+
 def facts_are_answered(bench: TaskBench) -> Outcome:
     """Every offered fact is answered by a record of that type, or does not apply, with a reason."""
     tried = "asked for every fact of `offers`: " + (
@@ -226,6 +242,7 @@ TASK_RULES: tuple[Callable[[TaskBench], Outcome], ...] = (
     loss_and_metrics_stack,
     horizons_are_prefixes,
     rows_equal_single_draws,
+    recipe_gives_the_batch,
     facts_are_answered,
 )
 

@@ -7,6 +7,7 @@ neighbours, so that it has the same bits in any stack.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,8 +40,50 @@ def rate(training: Training, iteration: int) -> float:
     return training.lr
 
 
-class Optimiser:
-    """The optimiser of a stack; what does not change with the iteration is worked out once.
+class Schedules:
+    """The learning rates of a stack; rows of equal schedule share the arithmetic."""
+
+    def __init__(self, trainings: Sequence[Training]) -> None:
+        fields = {"steps", "lr", "schedule"}
+        self.names = [t.model_dump_json(include=fields, by_alias=True) for t in trainings]
+        self._plans = {name: t for name, t in zip(self.names, trainings, strict=True)}
+
+    def pairs(self, iterations: Sequence[int]) -> list[tuple[str, int]]:
+        """What the rate of each row follows from; `iterations` (M) are done."""
+        return list(zip(self.names, iterations, strict=True))
+
+    def rate(self, name: str, iteration: int) -> float:
+        """The rate of a pair."""
+        return rate(self._plans[name], iteration)
+
+
+class Optimiser(ABC):
+    """What updates the rows of a stack, each by its own rate, decay and clip."""
+
+    @abstractmethod
+    def schedule(self, iterations: Sequence[int]) -> Tensor:
+        """What the step after `iterations` steps of each row is made with: columns (n M 1).
+
+        Worked out on the processor in double precision, for `step` on any device.
+        """
+
+    @abstractmethod
+    def step(
+        self,
+        parameters: Tensor,
+        gradients: Tensor,
+        moments: Moments,
+        schedule: Tensor,
+        alive: Tensor,
+    ) -> None:
+        """Clip (`gradients` too, in place) and update the rows that are `alive` (M 1).
+
+        Nothing here looks at a number, so that a device is never waited for.
+        """
+
+
+class TensorOptimiser(Optimiser):
+    """Every rule, by tensor operations; what does not change with the iteration is kept.
 
     `adam`: coupled L2 (the decay is added to the clipped gradient); `adamw`: decoupled; `sgd`:
     plain, with coupled L2. All rows of a stack share the optimiser. Source: Kingma and Ba 2015,
@@ -50,22 +93,15 @@ class Optimiser:
     def __init__(self, trainings: Sequence[Training], like: Tensor) -> None:
         self._name = trainings[0].optimizer
         self._dtype, self._device = like.dtype, like.device
-        # Rows of equal schedule share the arithmetic of their rate.
-        fields = {"steps", "lr", "schedule"}
-        schedules = [t.model_dump_json(include=fields, by_alias=True) for t in trainings]
-        self._plans = {name: t for name, t in zip(schedules, trainings, strict=True)}
-        self._schedules = schedules
+        self._schedules = Schedules(trainings)
         limits = [math.inf if t.clip is None else t.clip for t in trainings]
         self._limits = None if all(map(math.isinf, limits)) else self._column(limits)
         self._decays = [t.weight_decay for t in trainings]
         self._decay = self._column(self._decays) if any(self._decays) else None
 
     def schedule(self, iterations: Sequence[int]) -> Tensor:
-        """What each row's step after `iterations` steps multiplies by: 4 columns (4 M 1).
-
-        Worked out on the processor in double precision, for `step` on any device.
-        """
-        pairs = list(zip(self._schedules, iterations, strict=True))
+        """Rates, step sizes, roots of the second moment's share, and what is kept of a weight."""
+        pairs = self._schedules.pairs(iterations)
         known = {pair: self._numbers(*pair) for pair in set(pairs)}
         rates, sizes, roots = zip(*(known[pair] for pair in pairs), strict=True)
         shrinks = [1 - rate * decay for rate, decay in zip(rates, self._decays, strict=True)]
@@ -79,10 +115,7 @@ class Optimiser:
         schedule: Tensor,
         alive: Tensor,
     ) -> None:
-        """Clip (`gradients` too, in place) and update the rows that are `alive` (M 1).
-
-        Nothing here looks at a number, so that a device is never waited for.
-        """
+        """See `Optimiser.step`."""
         rate, size, root, shrink = schedule
         if self._limits is not None:
             norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
@@ -104,7 +137,7 @@ class Optimiser:
 
     def _numbers(self, schedule: str, iteration: int) -> tuple[float, float, float]:
         """Rate, its share of the first moment, and the root of the second moment's share."""
-        now = rate(self._plans[schedule], iteration)
+        now = self._schedules.rate(schedule, iteration)
         size = now / (1 - FIRST_DECAY ** (iteration + 1))
         return now, size, math.sqrt(1 - SECOND_DECAY ** (iteration + 1))
 

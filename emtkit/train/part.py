@@ -19,7 +19,7 @@ from emtkit.study.settings import Check, LossGated, Staged, Training
 from emtkit.train import curriculum
 from emtkit.train.capture import Programs
 from emtkit.train.evaluate import check
-from emtkit.train.optimise import Optimiser
+from emtkit.train.optimise import Moments
 from emtkit.train.program import WINDOW, Program, Standing
 from emtkit.train.rows import RowState
 from emtkit.train.stacked import Stacked, average, first_scored
@@ -42,7 +42,7 @@ class Part:
         self.trainings = [cell.training for cell in cells]
         self.stacked = stacked.to(tier.device)
         self.standing = Standing.of(rows, tier.device)
-        self.optimiser = Optimiser(self.trainings, self.standing.flat)
+        self.optimiser = tier.optimiser(self.trainings, self.standing.flat)
         self.programs = Programs(
             tier,
             self.stacked,
@@ -51,11 +51,48 @@ class Part:
             shows_outputs=isinstance(self.trainings[0].curriculum, Staged),
         )
         self.iterations = [row.iteration for row in rows]
+        now = self.standing
+        self.fused = tier.fused(
+            self.stacked,
+            self.trainings,
+            self._streams(range(len(rows))),
+            now.flat,
+            Moments(now.first, now.second),
+        )
         self.made = 0
         self.quiet = self._quiet()
 
-    def iterate(self) -> bool:
-        """One iteration of every row; True when a row is seen to have ended."""
+    def iterate(self) -> int:
+        """One iteration of every row, or as many as the tier makes by itself; gives how many."""
+        if self.fused is None:
+            self._iterate_once()
+            made, lively = 1, True
+        else:
+            trained = self.fused.run(min(self.quiet - self.made, self.fused.most))
+            self.standing.note_many(self.made, trained)
+            made, lively = len(trained.losses), bool(trained.healthy.all())
+        self.iterations = [iteration + made for iteration in self.iterations]
+        self.made += made
+        if self.made >= self.quiet or not lively:
+            self._settle()
+        return made
+
+    @property
+    def ended(self) -> bool:
+        """Whether some row is seen to have come to its end."""
+        return any(row.end is not None for row in self.rows)
+
+    def store(self) -> None:
+        """Write losses, weights and moments back into the rows."""
+        self._note()
+        self._gather()
+        now = self.standing
+        parameters, first, second = now.flat.cpu(), now.first.cpu(), now.second.cpu()
+        for at, row in enumerate(self.rows[: self.live]):
+            row.parameters = parameters[at].clone()
+            row.first, row.second = first[at].clone(), second[at].clone()
+
+    def _iterate_once(self) -> None:
         horizons = [None if r.progress is None else int(r.progress.horizon) for r in self.rows]
         drawn = self._drawn(horizons)
         program = self._loaded(horizons, drawn)
@@ -65,21 +102,6 @@ class Part:
             watched = self._measured(program, horizons, drawn)
             program.update()
             self._advance(watched)
-        self.iterations = [iteration + 1 for iteration in self.iterations]
-        self.made += 1
-        if self.made < self.quiet:
-            return False
-        self._settle()
-        return any(row.end is not None for row in self.rows)
-
-    def store(self) -> None:
-        """Write losses, weights and moments back into the rows."""
-        self._note()
-        now = self.standing
-        parameters, first, second = now.flat.cpu(), now.first.cpu(), now.second.cpu()
-        for at, row in enumerate(self.rows[: self.live]):
-            row.parameters = parameters[at].clone()
-            row.first, row.second = first[at].clone(), second[at].clone()
 
     def _drawn(self, horizons: list[int | None]) -> int | None:
         """How many scored steps are drawn: the longest horizon, rounded up to the tier's step."""
@@ -105,17 +127,27 @@ class Part:
         drawn: int | None,
     ) -> tuple[Batch, Tensor]:
         """Data of `rows`, the rows of `stacked`; masks (M T) end with each row's own horizon."""
-        streams = [
-            Stream(
-                self.cells[row].seed, "train", self.iterations[row], dtype=self.standing.flat.dtype
-            )
-            for row in rows
-        ]
-        batch = stacked.draw(self.trainings[0].batch, streams, drawn)
+        batch = stacked.draw(self.trainings[0].batch, self._streams(rows), drawn)
         if set(horizons) == {drawn}:
             return batch, batch.mask
         pairs = zip(batch.mask, horizons, strict=True)
         return batch, torch.stack([first_scored(mask, horizon) for mask, horizon in pairs])
+
+    def _streams(self, rows: Sequence[int]) -> list[Stream]:
+        """What each of `rows` draws its next training batch from."""
+        dtype = self.standing.flat.dtype
+        return [
+            Stream(self.cells[row].seed, "train", self.iterations[row], dtype=dtype) for row in rows
+        ]
+
+    def _gather(self) -> None:
+        """Take the weights over from where they are trained in whole iterations."""
+        if self.fused is not None:
+            now = self.standing
+            flat, moments = self.fused.state()
+            now.flat.copy_(flat)
+            now.first.copy_(moments.first)
+            now.second.copy_(moments.second)
 
     def _measured(
         self, program: Program, horizons: list[int | None], drawn: int | None
@@ -188,6 +220,7 @@ class Part:
     def _settle(self) -> None:
         """Bring the rows up to date, and do what is due at this iteration."""
         self._note()
+        self._gather()
         for at, row in enumerate(self.rows[: self.live]):
             if row.end is None and row.iteration == self.trainings[at].steps:
                 row.end = "done"

@@ -23,7 +23,7 @@ from emtkit.plugin.task import Batch
 from emtkit.train.optimise import Moments, Optimiser
 from emtkit.train.rows import RowState
 from emtkit.train.stacked import Stacked
-from emtkit.train.tier import Span, Step, Tier
+from emtkit.train.tier import Span, Step, Tier, Trained
 
 WINDOW = 100
 """Iterations whose notes are kept; they are read at least as often."""
@@ -63,6 +63,13 @@ class Standing:
         self.losses.index_copy_(0, self.noted, losses.double().unsqueeze(0))
         self.lived.index_copy_(0, self.noted, self.alive.T)
         self.noted.add_(1)
+
+    def note_many(self, begun: int, made: Trained) -> None:
+        """Keep what some iterations gave at once, after `begun` that are noted already."""
+        place = slice(begun, begun + len(made.losses))
+        self.losses[place] = torch.from_numpy(made.losses)
+        self.lived[place] = True
+        self.lived[place.stop - 1] = torch.from_numpy(made.healthy)
 
     def read(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The notes of the last `count` iterations (M count); they begin anew."""

@@ -29,11 +29,15 @@ LAST_SHARE = 0.1
 
 
 class Trainer:
-    """One stack in training. `rows` are the states, in the order of `cells`."""
+    """One stack in training. `rows` are the states, in the order of `cells`.
+
+    `iterations` counts those that this trainer has made.
+    """
 
     def __init__(self, registry: Registry, cells: Sequence[Cell], tier: Tier) -> None:
         self.cells = tuple(cells)
         self.tier = tier
+        self.iterations = 0
         self.tasks: list[Task] = [build_task(registry, cell.task) for cell in cells]
         self.models = [build_model(registry, c, t) for c, t in zip(cells, self.tasks, strict=True)]
         keys = [digest(cell.task.identity()) for cell in cells]
@@ -62,10 +66,10 @@ class Trainer:
         rows, cells = [self.rows[i] for i in company], [self.cells[i] for i in company]
         part = Part(self.tier, self.stacked.take(company), rows, cells, len(live))
         while True:
-            ended = part.iterate()
+            self.iterations += part.iterate()
             # Asked after an iteration: a segment too short for one must still go forward.
             over = until()
-            if ended or over:
+            if part.ended or over:
                 part.store()
                 return over
 

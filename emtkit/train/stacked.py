@@ -13,7 +13,7 @@ from torch.func import vmap
 from emtkit.errors import PluginError
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.stream import Stream
-from emtkit.plugin.task import Batch, Task
+from emtkit.plugin.task import Batch, Recipe, Task
 
 CPU = torch.device("cpu")
 
@@ -79,6 +79,19 @@ class Stacked:
             rows.update(dict.fromkeys(group.rows, weights))
         found = [rows[row] for row in range(self.models)]
         return torch.tensor(found, dtype=torch.float64, device=self.device)
+
+    @cached_property
+    def recipes(self) -> tuple[Recipe, ...] | None:
+        """How each row draws, where every task has a recipe and all batches one length."""
+        rows: dict[int, Recipe] = {}
+        for group in self.groups:
+            recipe = group.task.recipe()
+            if recipe is None:
+                return None
+            rows.update(dict.fromkeys(group.rows, recipe))
+        if len({len(recipe.mask) for recipe in rows.values()}) > 1:
+            return None
+        return tuple(rows[row] for row in range(self.models))
 
     def take(self, rows: Sequence[int]) -> Stacked:
         """The stack of only these rows, in this order; a row may come twice."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch
+from emtkit.study.settings import Training
+from emtkit.train.optimise import Moments, Optimiser, TensorOptimiser
 from emtkit.train.stacked import CPU, Stacked, average, by_step
 
 
@@ -41,6 +47,32 @@ class Step:
     outputs: Tensor | None
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What some iterations gave: losses (n M), and which rows were finite in the last one (M)."""
+
+    losses: NDArray[Any]
+    healthy: NDArray[np.bool_]
+
+
+class Fused(ABC):
+    """Rows that train by themselves, where nothing is to be done between iterations.
+
+    Bit for bit what drawing, `Tier.gradients` and `Optimiser.step` give one after the other.
+    `most`: the most iterations to ask for at once.
+    """
+
+    most: int
+
+    @abstractmethod
+    def run(self, count: int) -> Trained:
+        """Up to `count` iterations of every row; fewer where a row is no longer finite."""
+
+    @abstractmethod
+    def state(self) -> tuple[Tensor, Moments]:
+        """Copies of the parameters (M P) and the moments as they are now."""
+
+
 class Tier(ABC):
     """All tiers give the same numbers within float tolerance; each gives a row the same bits in
     any stack of two rows or more.
@@ -63,6 +95,21 @@ class Tier(ABC):
 
         `span` is that of `masks`, where the caller knows it; then no number is looked at.
         """
+
+    def optimiser(self, trainings: Sequence[Training], like: Tensor) -> Optimiser:
+        """What updates a stack of this tier."""
+        return TensorOptimiser(trainings, like)
+
+    def fused(
+        self,
+        stacked: Stacked,
+        trainings: Sequence[Training],
+        streams: Sequence[Stream],
+        flat: Tensor,
+        moments: Moments,
+    ) -> Fused | None:
+        """Whole iterations of these rows, each from its next stream on, where the tier has them."""
+        return None
 
     @abstractmethod
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from emtkit import EmtkitError, Stream
+from emtkit import EmtkitError, PluginError, Recipe, Stream
 from emtkit.plugin.params import resolve
 from emtkit_std._facts import DelayLaw
 from emtkit_std.tasks.k_delay import KDelay
@@ -118,3 +118,15 @@ def test_defaults():
         "steps": None,
         "scored": "recall",
     }
+
+
+@pytest.mark.parametrize("delay", [0, 3])
+def test_the_recipe_draws_what_is_sampled(delay):
+    task = KDelay(delay=delay, features=2, density=0.3, scored="all")
+    batch, again = task.sample(6, stream()), task.recipe().batch(6, task.channels, stream())
+    assert torch.equal(batch.inputs, again.inputs)
+    assert torch.equal(batch.targets, again.targets)
+    assert torch.equal(batch.mask, again.mask)
+    assert KDelay(amplitude="signed").recipe() is None
+    with pytest.raises(PluginError, match="density 0 and delay 4 for 3 steps"):
+        Recipe((1.0,) * 3, 0, 4)

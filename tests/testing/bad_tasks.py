@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, Stream, Task
+from emtkit import Batch, Channels, Recipe, Stream, Task
 
 
 class GoodTask(Task):
@@ -233,6 +233,15 @@ class OneStreamForAllRows(GoodTask):
         return Task.sample_rows(tasks, batch, [streams[0].fork("")] * len(tasks), horizon)
 
 
+class OtherRecipe(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "other_recipe"
+
+    def recipe(self):
+        return Recipe((1.0,) * 4, 0.5, 0)
+
+
 class OtherFact(GoodTask):
     """y_t = u_t. References: none."""
 
@@ -262,5 +271,6 @@ BREAKS: dict[type[Task], str] = {
     LossThatBranches: "loss and metrics stack",
     BackwardsHorizon: "horizons are prefixes",
     OneStreamForAllRows: "rows equal single draws",
+    OtherRecipe: "recipe gives the batch",
     OtherFact: "facts are answered",
 }

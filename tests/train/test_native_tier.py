@@ -9,6 +9,7 @@ from emtkit import Batch, Registry, Stream
 from emtkit.study.plan import plan_study
 from emtkit.train.native.machine import features, unavailable
 from emtkit.train.native.tier import LARGEST_HIDDEN, LARGEST_HIDDEN_HALF, NativeTier
+from emtkit.train.rows import RowState
 from emtkit.train.segment import Trainer
 from emtkit.train.stacks import group
 from emtkit.train.vmap import VmapTier
@@ -63,6 +64,93 @@ def test_a_row_has_the_same_bits_alone_and_in_any_stack(registry):
         alone = Trainer(registry, [chosen[at]], NativeTier())
         alone.run()
         assert alone.rows[0].encode() == together.rows[at].encode()
+
+
+class Apart(NativeTier):
+    """The same tier, with drawing, gradients and updates one after the other."""
+
+    def fused(self, stacked, trainings, streams, flat, moments):
+        return None
+
+
+def differing(registry, network, tasks, **training):
+    """Networks that differ in all that rows of a stack may differ in."""
+    varied = {**training.get("grid", {}), **training.get("zip", {})}
+    same = {"steps": 9, "batch": 40, "lr": 2e-2, "snapshots": [0, 4]}
+    study = {
+        "seeds": 2,
+        "training": {**{k: v for k, v in same.items() if k not in varied}, **training},
+        "tasks": [{"use": "k_delay", "steps": 8, "features": 2, "importance": 0.8, **tasks}],
+        "architectures": [network],
+    }
+    return [row.cell for row in plan_study(study, registry).rows]
+
+
+@needs_native
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("scored", ["last", "all"])
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"grid": {"clip": [None, 0.01], "weight_decay": [0.0, 0.3]}},
+        {"optimizer": "adamw", "zip": {"lr": [1e-2, 1e-3], "weight_decay": [0.1, 0.0]}},
+        {"grid": {"steps": [5, 9]}, "schedule": {"kind": "cosine", "from": 0.5}},
+        {"optimizer": "sgd", "solved": {"metric": "loss", "below": 0.9}, "check": 2},
+    ],
+    ids=["adam", "adamw", "schedules", "sgd"],
+)
+def test_whole_iterations_are_bit_for_bit_their_parts(registry, network, scored, training):
+    tasks = {"grid": {"density": [1.0, 0.3], "delay": [0, 3]}, "scored": scored}
+    chosen = differing(registry, network, tasks, **training)
+    whole, parts = (Trainer(registry, chosen, tier) for tier in (NativeTier(), Apart()))
+    whole.run()
+    parts.run()
+    assert [row.encode() for row in whole.rows] == [row.encode() for row in parts.rows]
+
+
+@needs_native
+def test_a_neighbour_without_a_recipe_changes_no_bit(registry):
+    chosen = differing(registry, NETWORKS[2], {"grid": {"amplitude": ["uniform", "signed"]}})
+    mixed = Trainer(registry, chosen, NativeTier())
+    assert mixed.stacked.recipes is None
+    mixed.run()
+    plain = [at for at, cell in enumerate(chosen) if cell.task.parameters["amplitude"] != "signed"]
+    alone = Trainer(registry, [chosen[at] for at in plain], NativeTier())
+    assert alone.stacked.recipes is not None
+    alone.run()
+    assert [r.encode() for r in alone.rows] == [mixed.rows[at].encode() for at in plain]
+
+
+@needs_native
+def test_whole_iterations_may_be_cut_anywhere(registry, monkeypatch):
+    chosen = differing(registry, NETWORKS[4], {"grid": {"density": [1.0, 0.3]}})
+    whole = Trainer(registry, chosen, NativeTier())
+    whole.run()
+    monkeypatch.setattr("emtkit.train.native.fused._MOST", 1)
+    cut, made = Trainer(registry, chosen, NativeTier()), []
+    while any(row.end is None for row in cut.rows):
+        cut.run(lambda: True)
+        made.append(cut.iterations)
+        states = [RowState.decode(row.encode()) for row in cut.rows]
+        for at, state in enumerate(states):
+            cut.load(at, state)
+    assert made == list(range(1, 10))
+    assert [row.encode() for row in cut.rows] == [row.encode() for row in whole.rows]
+
+
+@needs_native
+def test_a_row_that_diverges_inside_whole_iterations_ends_alone(registry):
+    calm, wild = differing(
+        registry, NETWORKS[1], {}, zip={"lr": [1e-3, 1e30], "clip": [1.0, None]}
+    )[::2]
+    rows = {}
+    for tier in (NativeTier(), Apart()):
+        trainer = Trainer(registry, [calm, wild], tier)
+        trainer.run()
+        assert [row.end for row in trainer.rows] == ["done", "diverged"]
+        rows[type(tier)] = trainer.rows
+    assert rows[NativeTier][0].encode() == rows[Apart][0].encode()
+    assert rows[NativeTier][1].iteration == rows[Apart][1].iteration < 9
 
 
 @pytest.mark.parametrize(

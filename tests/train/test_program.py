@@ -21,7 +21,7 @@ from emtkit.train import part, passes, stacks
 from emtkit.train.capture import Captured, Graphs, Programs
 from emtkit.train.dense import CudaTier, DenseTier
 from emtkit.train.device import bytes_of_row
-from emtkit.train.optimise import Optimiser
+from emtkit.train.optimise import TensorOptimiser
 from emtkit.train.program import WINDOW, Program, Standing
 from emtkit.train.rows import RowState
 from emtkit.train.segment import Trainer
@@ -139,7 +139,7 @@ def program_of(stacked, flat, batch, masks, cls=Program, tier=None, **training):
     rows = [RowState(a, b, c, np.zeros(1), None)
             for a, b, c in zip(flat, zeros, zeros, strict=True)]  # fmt: skip
     standing = Standing.of(rows, flat.device)
-    optimiser = Optimiser([Training(lr=1e-2, **training)] * len(flat), flat)
+    optimiser = TensorOptimiser([Training(lr=1e-2, **training)] * len(flat), flat)
     more = (Taped(),) if cls is Captured else ()
     program = cls(tier or DenseTier(), stacked, optimiser, standing, Span.of(masks), *more)
     program.load(batch, masks, optimiser.schedule([0] * len(flat)))
@@ -158,7 +158,7 @@ def test_an_iteration_asks_for_no_number(case, seed, optimizer):
     )
     fields = (getattr(standing, name).to(away) for name in standing.__dataclass_fields__)
     trainings = [Training(optimizer=optimizer, weight_decay=0.1)] * len(flat)
-    optimiser = Optimiser(trainings, flat.to(away))
+    optimiser = TensorOptimiser(trainings, flat.to(away))
     moved = stacked.to(away)
     program = Program(DenseTier(), moved, optimiser, Standing(*fields), span)
     program.load(batch, batch.mask, optimiser.schedule([3] * len(flat)))

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from emtkit.train.native.plan import Plan
 from emtkit.train.native.vectors import BYTES, LANES, Code
 
 
-def pack(
-    code: Code,
-    plan: Plan,
-    source: Any,
-    first: Any,
-    steps: Any,
-    channels: int,
-    target: Any,
-    columns: int,
-) -> None:
-    """Sequences of `source` (B, steps, channels) from `first` on -> lanes of `target`.
+@dataclass(frozen=True)
+class Sequences:
+    """Where sequences (steps, channels) begin, and the bytes from one to the next."""
+
+    address: Any
+    apart: Any
+    steps: Any
+    channels: int
+
+
+def pack(code: Code, plan: Plan, source: Sequences, first: Any, target: Any, columns: int) -> None:
+    """Sequences of `source` from `first` on -> lanes of `target`.
 
     Row (t, c) goes to vector row t * columns + c. Squares of 16 sequences by 16 numbers are
     turned in registers; the last square of a sequence overlaps the one before.
     """
     builder = code.builder
-    size = builder.mul(steps, code.whole(channels))
-    row_bytes = builder.mul(size, code.whole(4))
+    size = builder.mul(source.steps, code.whole(source.channels))
+    row_bytes = source.apart
     ahead = builder.mul(row_bytes, code.whole(LANES * plan.width))  # the next block of sequences
 
     def place(n: Any) -> Any:
-        wide = code.whole(channels)
+        wide = code.whole(source.channels)
         start = code.at(target, builder.udiv(n, wide), columns * plan.row)
         return code.at(start, builder.urem(n, wide), plan.row)
 
     def group(g: Any) -> None:
         lane = code.at(first, g, LANES)
-        rows = builder.add(source, builder.mul(lane, row_bytes))
+        rows = builder.add(source.address, builder.mul(lane, row_bytes))
 
         def square(n: Any) -> None:
             start = builder.mul(n, code.whole(LANES))

@@ -13,6 +13,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from emtkit.plugin._philox_numba import fill, scale
 from emtkit.train.native.kernels import emit_gradients
 from emtkit.train.native.plan import Arguments, Plan
 
@@ -60,17 +61,87 @@ def gradient_kernel(plan: Plan, digest: int) -> Any:
     return gradients
 
 
+@cache
+def training_kernel(plan: Plan, digest: int) -> Any:
+    """Whole iterations of one plan: draw, gradient, clip, Adam; arguments as in `fused`.
+
+    Row after row in the order of `turn`, so that rows of one draw meet its words in the cache.
+    `fresh` says of each turn whether its words (2), only its numbers (1) or nothing is new. Ends
+    early, after an iteration in which a row's loss or gradient was not finite. Gives the number of
+    iterations done.
+    """
+    hidden, inputs, outputs, ones = plan.hidden, plan.inputs, plan.outputs, plan.ones
+    sigma, early, rho = plan.sigma, int(plan.early), plan.rho
+    width, rows, tile = plan.width, plan.rows, plan.tile
+
+    @compiled
+    def train(
+        sizes, places, counters, turn, fresh, limits, below_one, words, drawn, sources, delays,
+        scales, counted, back, transposed, absent, order, weights, first, second, gradient, costs,
+        rates, corrections1, corrections2, decay, decoupled, clip, beta1, beta2, epsilon, losses,
+        healthy,
+    ):  # fmt: skip
+        padded, steps, scored, apart, numbers = sizes
+        counter = np.empty(4, dtype=np.uint64)
+        everyone = np.ones(len(turn), dtype=np.bool_)
+        for n in range(losses.shape[0]):
+            for place in range(len(turn)):
+                m = turn[place]
+                if fresh[place] == 2:
+                    counter[:] = counters[m]
+                    counter[2] += np.uint64(n)
+                    fill(counter, words)
+                if fresh[place]:
+                    scale(words, limits[m], below_one, drawn[:numbers])
+                for k in range(len(back)):
+                    transposed[k] = weights[m, back[k]]
+                call = (
+                    1, padded, steps, steps, scored, weights[m].ctypes.data,
+                    transposed.ctypes.data, apart, 0, sources.ctypes.data, sources[1:].ctypes.data,
+                    delays[m:].ctypes.data, scales[m].ctypes.data, places[0], places[1],
+                    places[2], places[3], places[4], places[5], places[6], places[7],
+                    gradient[m].ctypes.data, costs.ctypes.data,
+                )  # fmt: skip
+                _gradients(  # type: ignore[call-arg]  # numba gives the context
+                    hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, call
+                )
+                for k in absent:
+                    gradient[m, k] = 0.0
+                loss = 0.0
+                for k in range(scored):
+                    if counted[m, k]:
+                        loss += costs[k]
+                losses[n, m] = loss
+                healthy[m] = np.isfinite(loss)
+                for k in order:
+                    healthy[m] &= np.isfinite(gradient[m, k])
+                if not healthy[m]:
+                    gradient[m] = 0.0
+            clip_and_adam(
+                weights, gradient, first, second, order, rates[n], decay, decoupled, clip, beta1,
+                beta2, epsilon, corrections1[n], corrections2[n], everyone,
+            )  # fmt: skip
+            if not healthy.all():
+                return n + 1
+        return losses.shape[0] + 0 * digest
+
+    return train
+
+
 @compiled
 def clip_and_adam(
-    parameters, gradient, first, second, rate, decay, decoupled, clip, beta1, beta2, epsilon,
-    correction1, correction2, active,
+    parameters, gradient, first, second, order, rate, decay, decoupled, clip, beta1, beta2,
+    epsilon, correction1, correction2, active,
 ):  # fmt: skip
-    """Clip each row of `gradient` (M P) to its norm, then Adam, in place; see `step`."""
+    """Clip each row of `gradient` (M P) to its norm, then Adam, in place; see `adam`.
+
+    The squares of the norm are added in the `order` given, which places that stay 0 may leave out.
+    """
     for m in range(parameters.shape[0]):
         if not active[m]:
             continue
         square = 0.0
-        for n in range(parameters.shape[1]):
+        for n in order:
             square += np.float64(gradient[m, n]) * np.float64(gradient[m, n])
         shrink = np.float32(min(1.0, clip[m] / (np.sqrt(square) + 1e-6)))
         if np.isnan(square):

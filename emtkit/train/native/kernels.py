@@ -17,7 +17,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from emtkit.train.native.blocks import outer, pack
+from emtkit.train.native.blocks import Sequences, outer, pack
 from emtkit.train.native.plan import Arguments, Plan
 from emtkit.train.native.vectors import BYTES, LANES, Code
 
@@ -51,9 +51,11 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
 
         def block(n: Any) -> None:
             first = builder.mul(n, code.whole(LANES * plan.width))
-            pack(code, plan, inputs, first, a.driven, plan.inputs, a.states, plan.columns)
+            heard = Sequences(inputs, a.heard, a.driven, plan.inputs)
+            pack(code, plan, heard, first, a.states, plan.columns)
             with builder.if_then(builder.icmp_signed("!=", targets, code.whole(0))):
-                pack(code, plan, targets, first, a.scored, plan.outputs, a.staged, plan.outputs)
+                asked = Sequences(targets, a.wanted, a.scored, plan.outputs)
+                pack(code, plan, asked, first, a.staged, plan.outputs)
             forward(code, plan, a, weights)
             mask = code.at(a.mask, first, 4)
             compare(code, plan, a, weights, scales, mask, wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,7 @@ class Network:
         """P, the length of a flat row."""
         return self.hidden * self.columns + self.outputs * (self.ones + self.hidden)
 
-    def views(self, flat: Floats) -> dict[str, Floats]:
+    def views(self, flat: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The named weights (M, ...) of flat rows (M P): views, not copies."""
         models = len(flat)
         split = self.hidden * self.columns
@@ -103,6 +103,17 @@ class Network:
         for name, view in views.items():
             view[...] = named[name]
         return out
+
+    def order(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Places in a flat row of the weights `names`, one after the other, each row by row."""
+        views = self.views(np.arange(self.parameters)[None])
+        return np.concatenate([views[name].ravel() for name in names])
+
+    @property
+    def back(self) -> NDArray[np.int64]:
+        """Places in a flat row of S = [W_r' | W_hh'] (H O+H), row by row."""
+        views = self.views(np.arange(self.parameters)[None])
+        return np.concatenate([views["W_r"][0].T, views["W_hh"][0].T], axis=1).ravel()
 
     def clear_absent(self, flat: Floats) -> None:
         """Set the place of a bias that does not exist to 0, in every flat row."""

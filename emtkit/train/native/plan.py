@@ -64,6 +64,8 @@ class Arguments:
     scored: Any
     weights: Any  # M P: A, then R
     transposed: Any  # M H (O + H): S
+    heard: Any  # bytes from one sequence of inputs to the next
+    wanted: Any  # the same of targets
     inputs: Any  # M addresses of (B s I)
     targets: Any  # M addresses of (B K O), or 0 where the target is the input `delays` ago
     delays: Any  # M

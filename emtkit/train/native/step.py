@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from emtkit.train.native import machine
 from emtkit.train.native.network import Floats, Network
 from emtkit.train.native.state import AdamState, Delays, Doubles, Rates
+
+if TYPE_CHECKING:
+    from emtkit.train.native.plan import Plan
 
 _LANES = 16
 _SIGMA = {"linear": 0, "relu": 1, "tanh": 2}
@@ -46,10 +50,9 @@ class Step:
             )
         self.width = width_of(network.hidden, batch)
         block = _LANES * self.width
-        self._padded = -(-batch // block) * block
+        self.padded = -(-batch // block) * block
         self._scratch = _scratch(self, block)
-        self._places = tuple(part.ctypes.data for part in self._scratch)
-        self._kernel, self._adam = self._compiled()
+        self.places = tuple(part.ctypes.data for part in self._scratch)
 
     def gradients(
         self,
@@ -65,42 +68,47 @@ class Step:
 
         losses[m, t] = sum over o of scales[m, t, o] * mean over B of (y - target)^2, at the flat
         `weights` (M P). `inputs`
-        (U B driven I), `targets` (V B scored O), `scales` (M scored O), all float32; row m uses
+        (U B driven I), `targets` (V B scored O), `scales` (M scored O), all float32; inputs may go
+        on after the driven steps, and targets begin before the scored ones. Row m uses
         inputs[input_rows[m]] and targets[target_rows[m]] (default: m), so rows may share data.
         With `Delays` the target of row m at t is its own input at t - steps[m], 0 before the first.
         """
         network, models = self.network, len(weights)
         _check("weights", weights, (models, network.parameters))
-        _check("inputs", inputs, (len(inputs), self.batch, self.driven, network.inputs))
+        _check_sequences("inputs", inputs, (self.batch, self.driven, network.inputs))
         _check("scales", scales, (models, self.scored, network.outputs))
         inputs = self._pad(inputs)
         sources = _addresses("input_rows", inputs, input_rows, models)
         if isinstance(targets, Delays):
             delays = self._checked(targets, models)
-            wanted = np.zeros(models, dtype=np.int64)
+            wanted, apart = np.zeros(models, dtype=np.int64), 0
         else:
-            _check("targets", targets, (len(targets), self.batch, self.scored, network.outputs))
+            _check_sequences("targets", targets, (self.batch, self.scored, network.outputs))
             targets = self._pad(targets)
-            delays = np.zeros(models, dtype=np.int64)
+            delays, apart = np.zeros(models, dtype=np.int64), targets.strides[1]
             wanted = _addresses("target_rows", targets, target_rows, models)
+            wanted += (targets.shape[2] - self.scored) * targets.strides[2]
         per_sequence = scales / np.float32(self.batch)
         transposed = self._transposed(weights)
         gradient = np.empty_like(weights)
         losses = np.empty((models, self.scored))
-        self._kernel(
+        kernel, _ = self._compiled
+        kernel(
             (
                 models,
-                self._padded,
+                self.padded,
                 self.steps,
                 self.driven,
                 self.scored,
                 weights.ctypes.data,
                 transposed.ctypes.data,
+                inputs.strides[1],
+                apart,
                 sources.ctypes.data,
                 wanted.ctypes.data,
                 delays.ctypes.data,
                 per_sequence.ctypes.data,
-                *self._places,
+                *self.places,
                 gradient.ctypes.data,
                 losses.ctypes.data,
             )
@@ -135,11 +143,13 @@ class Step:
         active = np.full(len(losses), True) if active is None else active
         state.taken += active
         taken = np.maximum(state.taken, 1)
-        self._adam(
+        _, adam = self._compiled
+        adam(
             state.weights,
             gradient,
             state.first,
             state.second,
+            np.arange(gradient.shape[1]),
             rates.rate,
             rates.decay,
             rates.decoupled,
@@ -153,13 +163,20 @@ class Step:
         )
         return losses
 
+    @cached_property
     def _compiled(self) -> tuple[Any, Any]:
         """The kernel and the optimiser; here numba is imported."""
         from emtkit.train.native.compile import clip_and_adam, gradient_kernel
+
+        return gradient_kernel(self.plan, machine.digest()), clip_and_adam
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the kernel is compiled for."""
         from emtkit.train.native.plan import Plan
 
         network, tiles = self.network, machine.tiles()
-        plan = Plan(
+        return Plan(
             hidden=network.hidden,
             inputs=network.inputs,
             outputs=network.outputs,
@@ -171,7 +188,6 @@ class Step:
             rows=tiles.rows[self.width],
             tile=tiles.square,
         )
-        return gradient_kernel(plan, machine.digest()), clip_and_adam
 
     def _checked(self, targets: Delays, models: int) -> NDArray[np.int64]:
         """The delays of the rows (M)."""
@@ -189,15 +205,13 @@ class Step:
 
     def _transposed(self, weights: Floats) -> Floats:
         """S = [W_r' | W_hh'] (M H O+H)."""
-        views = self.network.views(weights)
-        parts = [views["W_r"].transpose(0, 2, 1), views["W_hh"].transpose(0, 2, 1)]
-        return np.ascontiguousarray(np.concatenate(parts, axis=2))
+        return np.take(weights, self.network.back, axis=1)
 
     def _pad(self, data: Floats) -> Floats:
         """Sequences of zeros up to whole blocks; the mask keeps them out of loss and gradient."""
-        if self._padded == self.batch:
+        if self.padded == self.batch:
             return data
-        padded = np.zeros((len(data), self._padded, *data.shape[2:]), dtype=np.float32)
+        padded = np.zeros((len(data), self.padded, *data.shape[2:]), dtype=np.float32)
         padded[:, : self.batch] = data
         return padded
 
@@ -215,7 +229,7 @@ def _scratch(step: Step, block: int) -> list[Floats]:
     """Mask, states, ... silence of `kernels.Arguments`: zero, with the rows of ones set."""
     network, steps = step.network, step.steps
     reads, back = network.ones + network.hidden, network.outputs + network.hidden
-    mask = _aligned(step._padded)
+    mask = _aligned(step.padded)
     mask[: step.batch] = 1.0
     states = _aligned((steps + 1) * network.columns * block)
     rows = states.reshape(steps + 1, network.columns, block)
@@ -243,6 +257,13 @@ def _check(name: str, array: Floats, shape: tuple[int, ...]) -> None:
             f"{'' if array.flags.c_contiguous else ', not contiguous'};"
             f" a contiguous float32 array of shape {shape} is needed"
         )
+
+
+def _check_sequences(name: str, array: Floats, shape: tuple[int, int, int]) -> None:
+    """Rows of sequences (B T C), which may have more steps than are used."""
+    batch, steps, channels = shape
+    longer = array.ndim == 4 and array.shape[2] > steps
+    _check(name, array, (len(array), batch, array.shape[2] if longer else steps, channels))
 
 
 def _addresses(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecurrence
+from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
 from emtkit.study.settings import Staged, Training
+from emtkit.train.native.adam import Adam
+from emtkit.train.native.fused import FusedTraining
 from emtkit.train.native.machine import features, unavailable
 from emtkit.train.native.network import Floats, Network
 from emtkit.train.native.step import Step as NativeStep
-from emtkit.train.stacked import Stacked, average
-from emtkit.train.tier import Span, Step, Tier
+from emtkit.train.optimise import Moments, Optimiser
+from emtkit.train.stacked import Stacked
+from emtkit.train.tier import Fused, Span, Step, Tier
 from emtkit.train.vmap import VmapTier
 
 LARGEST_HIDDEN = 64
@@ -58,35 +64,75 @@ class NativeTier(Tier):
     ) -> Step:
         """Losses and gradients by one call of the compiled kernel."""
         network = _network(stacked)
-        scored = masks.any(0).numpy()
-        first = int(scored.argmax())
-        step = self._step(network, batch, batch.steps - first)
-        weights = network.flat({k: v.numpy() for k, v in stacked.parameters(flat).items()})
+        first = _first(masks)
+        step = self._step(network, batch.inputs.shape[1], batch.steps, batch.driven, first)
+        order = network.order([slot.name for slot in stacked.slots])
+        weights = np.zeros((len(flat), network.parameters), dtype=np.float32)
+        weights[:, order] = flat.numpy()
         losses, gradients = step.gradients(
             weights,
-            batch.inputs[:, :, : batch.driven].contiguous().numpy(),
-            batch.targets[:, :, first:].contiguous().numpy(),
+            batch.inputs.contiguous().numpy(),
+            batch.targets.contiguous().numpy(),
             _scales(stacked, masks[:, first:]),
         )
-        found = network.views(gradients)
-        parts = [found[slot.name].reshape(len(flat), -1) for slot in stacked.slots]
+        counted = np.where(masks[:, first:].numpy() > 0, losses, 0.0)
         steps = flat.new_zeros(len(flat), batch.steps, dtype=torch.float64)
         steps[:, first:] = torch.from_numpy(losses) * masks.sum(1, keepdim=True)
-        gradient = torch.from_numpy(np.concatenate(parts, 1))
-        return Step(average(steps, masks), gradient, steps, None)
+        gradient = torch.from_numpy(np.take(gradients, order, axis=1))
+        return Step(torch.from_numpy(counted.cumsum(1)[:, -1]), gradient, steps, None)
+
+    def optimiser(self, trainings: Sequence[Training], like: Tensor) -> Optimiser:
+        """The compiled one, where it has the rule that is asked for."""
+        if Adam.takes(trainings[0]):
+            return Adam(trainings)
+        return super().optimiser(trainings, like)
+
+    def fused(
+        self,
+        stacked: Stacked,
+        trainings: Sequence[Training],
+        streams: Sequence[Stream],
+        flat: Tensor,
+        moments: Moments,
+    ) -> Fused | None:
+        """Where all draw by a recipe, rows of any rate, decay, clip and iteration."""
+        recipes, network = stacked.recipes, _network(stacked)
+        if recipes is None or network.inputs != network.outputs:
+            return None
+        if not Adam.takes(trainings[0]) or trainings[0].curriculum != "none":
+            return None
+        masks = torch.tensor([recipe.mask for recipe in recipes])
+        first, steps = _first(masks), masks.shape[1]
+        return FusedTraining(
+            self._step(network, trainings[0].batch, steps, steps, first),
+            [slot.name for slot in stacked.slots],
+            recipes,
+            _scales(stacked, masks[:, first:]),
+            trainings,
+            streams,
+            flat,
+            moments,
+        )
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O by the author's own module."""
         return self._plain.outputs(stacked, flat, batch)
 
-    def _step(self, network: Network, batch: Batch, scored: int) -> NativeStep:
-        key = (batch.inputs.shape[1], batch.steps, batch.driven, scored)
+    def _step(
+        self, network: Network, sequences: int, steps: int, driven: int, first: int
+    ) -> NativeStep:
+        """Training steps that score the steps from `first` on."""
+        key = (sequences, steps, driven, first)
         if key not in self._steps:
-            sequences, steps, driven, _ = key
             self._steps[key] = NativeStep(
-                network, batch=sequences, steps=steps, driven=driven, scored=scored
+                network, batch=sequences, steps=steps, driven=driven, scored=steps - first
             )
         return self._steps[key]
+
+
+def _first(masks: Tensor) -> int:
+    """The first step that any row scores."""
+    return int(masks.any(0).numpy().argmax())
 
 
 def _network(stacked: Stacked) -> Network:

@@ -104,7 +104,7 @@ class HistoryDependentSystem(Task):
     def sample_rows(
         tasks: Sequence[Task], batch: int, streams: Sequence[Stream], horizon: int | None = None
     ) -> Batch:
-        """The batches of M tasks in two gathers, where all continue signs by selection."""
+        """The batches of M tasks by one selection for each rule, where all continue signs."""
         rows = [task for task in tasks if isinstance(task, HistoryDependentSystem)]
         simple = all(not row.real and row.selection is not None for row in rows)
         if not simple or len(rows) < len(tasks):
@@ -112,11 +112,17 @@ class HistoryDependentSystem(Task):
         first = rows[0]
         start = signs_rows(streams, (batch, first.history, first.dimension))
         scored = first.horizon if horizon is None else horizon
-        plans = [_unrolled(row.selection, scored) for row in rows if row.selection is not None]
-        index = torch.stack([plan[0] for plan in plans])[:, None].expand(-1, batch, -1)
-        sign = torch.stack([plan[1] for plan in plans])[:, None].to(start.dtype)
-        targets = start.flatten(2).gather(2, index) * sign
-        return _batch(start, targets.unflatten(2, (scored, first.dimension)))
+        alike: dict[selections.Selection, list[int]] = {}
+        for place, row in enumerate(rows):
+            if row.selection is not None:
+                alike.setdefault(row.selection, []).append(place)
+        parts = [_selected(start[places], rule, scored) for rule, places in alike.items()]
+        if len(parts) == 1:
+            return _heard(start, parts[0], first.history)
+        targets = torch.empty_like(torch.cat(parts))
+        for part, places in zip(parts, alike.values(), strict=True):
+            targets[places] = part
+        return _heard(start, targets, first.history)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean over the dimensions of the squared error (B T)."""
@@ -255,11 +261,29 @@ def _operator(
 
 def _batch(start: Tensor, targets: Tensor) -> Batch:
     """Inputs then silence; zero targets while listening, which the mask leaves out."""
-    history, horizon = start.shape[-2], targets.shape[-2]
-    inputs = torch.cat([start, torch.zeros_like(targets)], -2)
-    mask = torch.cat([start.new_zeros(history), start.new_ones(horizon)])
-    mask = mask.expand(*start.shape[:-3], -1)
-    return Batch(inputs, torch.cat([torch.zeros_like(start), targets], -2), mask, history)
+    return _heard(start, torch.cat([torch.zeros_like(start), targets], -2), start.shape[-2])
+
+
+def _heard(start: Tensor, targets: Tensor, history: int) -> Batch:
+    """The batch of targets (... B T d) of which the first `history` are zero."""
+    inputs = torch.zeros_like(targets)
+    inputs[..., :history, :] = start
+    mask = start.new_ones(targets.shape[-2])
+    mask[:history] = 0.0
+    return Batch(inputs, targets, mask.expand(*start.shape[:-3], -1), history)
+
+
+def _selected(start: Tensor, rule: selections.Selection, horizon: int) -> Tensor:
+    """Targets (M B T d) of histories (M B s d) that one rule continues; zero while listening."""
+    models, batch, history, dimension = start.shape
+    index, sign = _unrolled(rule, horizon)
+    size = history * dimension
+    whole = torch.cat([index.new_zeros(size), index])
+    targets = start.reshape(models * batch, size).index_select(1, whole)
+    targets[:, :size] = 0.0
+    if bool((sign < 0).any()):
+        targets[:, size:] *= sign.to(start.dtype)
+    return targets.view(models, batch, history + horizon, dimension)
 
 
 @lru_cache(maxsize=256)

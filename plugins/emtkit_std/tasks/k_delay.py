@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, Stream, Task, hookimpl
+from emtkit import Batch, Channels, Recipe, Stream, Task, hookimpl
 from emtkit.errors import EmtkitError, PluginError
 from emtkit.plugin.stream import sparse_uniform_rows
 from emtkit_std._delay_loss import AMPLITUDES, delay_law
@@ -106,6 +106,12 @@ class KDelay(Task):
         total = float(sum(self.law.importance))
         return tuple(weight * (scale / (energy * total)) for weight in self.law.importance)
 
+    def recipe(self) -> Recipe | None:
+        """The draw and the delay, where amplitudes are what is drawn."""
+        if self.amplitude != "uniform":
+            return None
+        return Recipe(self._scored(), self.density, self.delay)
+
     def facts(self, kind: type[F]) -> F:
         """The delay law."""
         if kind is DelayLaw:
@@ -113,10 +119,11 @@ class KDelay(Task):
         raise PluginError(f"k_delay offers DelayLaw, not {kind.__name__}")
 
     def _mask(self, inputs: Tensor) -> Tensor:
+        return inputs.new_tensor(self._scored())
+
+    def _scored(self) -> tuple[float, ...]:
         first = {"recall": self.delay, "all": 0, "last": self.steps - 1}[self.scored]
-        mask = inputs.new_zeros(self.steps)
-        mask[first:] = 1.0
-        return mask
+        return (0.0,) * first + (1.0,) * (self.steps - first)
 
 
 def _amplify(drawn: Tensor, amplitude: str) -> Tensor:

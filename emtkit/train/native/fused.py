@@ -1,0 +1,142 @@
+"""Whole iterations of a stack in one compiled call: draw, losses, gradients, clip and Adam.
+
+For tasks that draw by a recipe. The weights stay in the kernel's order from event to event, and
+no batch is ever stored: a row's inputs are made when its turn comes, and are still in the cache
+when the kernel reads them. Every number is that of drawing, `Step.gradients` and `Adam.step`
+one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from emtkit.plugin.stream import Stream
+from emtkit.plugin.task import Recipe
+from emtkit.study.settings import Training
+from emtkit.train.native import machine
+from emtkit.train.native.adam import Adam
+from emtkit.train.native.network import Floats
+from emtkit.train.native.step import Step
+from emtkit.train.optimise import Moments
+from emtkit.train.tier import Fused, Trained
+
+_WORD = 2.0**32
+_BELOW_ONE = np.nextafter(np.float32(1.0), np.float32(0.0))
+_MOST = 1 << 28
+"""Multiplications in one call, at most: a small part of a second."""
+
+
+class FusedTraining(Fused):
+    """M rows of one network, each with its recipe, its stream and its optimiser's numbers."""
+
+    def __init__(
+        self,
+        step: Step,
+        names: Sequence[str],
+        recipes: Sequence[Recipe],
+        scales: Floats,
+        trainings: Sequence[Training],
+        streams: Sequence[Stream],
+        parameters: Tensor,
+        moments: Moments,
+    ) -> None:
+        """`step` scores the last steps, `scales` (M scored O); `streams` begin the next draw."""
+        network, models = step.network, len(recipes)
+        self._step, self._adam = step, Adam(trainings)
+        self._order = network.order(names)
+        self._absent = np.setdiff1d(np.arange(network.parameters), self._order)
+        self._weights, self._first, self._second = (
+            self._ordered(tensor) for tensor in (parameters, moments.first, moments.second)
+        )
+        self._counters = np.array([stream.counter for stream in streams], dtype=np.uint64)
+        self._limits = np.array([recipe.density * _WORD for recipe in recipes])
+        self._delays = np.array([recipe.delay for recipe in recipes], dtype=np.int64)
+        masks = np.array([recipe.mask for recipe in recipes])
+        self._counted = np.ascontiguousarray(masks[:, step.steps - step.scored :] > 0)
+        self._scales = scales / np.float32(step.batch)
+        size = step.steps * network.inputs
+        self._apart, self._numbers = 4 * size, step.batch * size
+        self._drawn = np.zeros(step.padded * size, dtype=np.float32)
+        self._words = np.empty(-(-self._numbers // 4) * 4, dtype=np.uint32)
+        self._sources = np.array([self._drawn.ctypes.data, 0], dtype=np.int64)
+        work = models * step.padded * step.steps * network.parameters
+        self.most = max(1, _MOST // work)
+
+    def run(self, count: int) -> Trained:
+        """See `Fused.run`."""
+        from emtkit.train.native.compile import training_kernel
+
+        step, adam, models = self._step, self._adam, len(self._weights)
+        network = step.network
+        turn, fresh = self._turns()
+        rates, corrections1, corrections2 = adam.numbers(self._counters[:, 2].tolist(), count)
+        losses, healthy = np.empty((count, models)), np.full(models, True)
+        done = training_kernel(step.plan, machine.digest())(
+            (step.padded, step.steps, step.scored, self._apart, self._numbers),
+            step.places,
+            self._counters,
+            turn,
+            fresh,
+            self._limits,
+            _BELOW_ONE,
+            self._words,
+            self._drawn,
+            self._sources,
+            self._delays,
+            self._scales,
+            self._counted,
+            network.back,
+            np.empty(len(network.back), dtype=np.float32),
+            self._absent,
+            self._order,
+            self._weights,
+            self._first,
+            self._second,
+            np.empty_like(self._weights),
+            np.empty(step.scored),
+            rates,
+            corrections1,
+            corrections2,
+            adam.decay,
+            adam.decoupled,
+            adam.clip,
+            *adam.decays,
+            adam.epsilon,
+            losses,
+            healthy,
+        )
+        self._counters[:, 2] += np.uint64(done)
+        return Trained(losses[:done], healthy)
+
+    def state(self) -> tuple[Tensor, Moments]:
+        """See `Fused.state`."""
+        rows = (self._weights, self._first, self._second)
+        weights, first, second = (
+            torch.from_numpy(np.take(part, self._order, axis=1)) for part in rows
+        )
+        return weights, Moments(first, second)
+
+    def _ordered(self, tensor: Tensor) -> Floats:
+        """Rows of the module's order (M P) in the kernel's."""
+        rows = np.zeros((len(tensor), self._step.network.parameters), dtype=np.float32)
+        rows[:, self._order] = tensor.numpy()
+        return rows
+
+    def _turns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows in the order in which they share draws, and what each cannot take over.
+
+        2: the words of the one before, 1: its numbers, 0: nothing.
+        """
+        keys = [(*c, limit) for c, limit in zip(self._counters.tolist(), self._limits, strict=True)]
+        turn = sorted(range(len(keys)), key=keys.__getitem__)
+        fresh = [2]
+        for before, row in pairwise(turn):
+            same = keys[before] == keys[row]
+            fresh.append(0 if same else 1 if keys[before][:4] == keys[row][:4] else 2)
+        return np.array(turn, dtype=np.int64), np.array(fresh, dtype=np.int64)

@@ -148,7 +148,7 @@ def test_a_scheduler_that_starts_again(cluster, tmp_path):
         done = False
 
         def update(self, counts, last) -> None:
-            if counts.seconds > 1.5 and not self.done:
+            if at._flying and not self.done:
                 cluster.scheduler.kill()
                 cluster.scheduler.wait()
                 cluster.start_scheduler()
@@ -157,8 +157,8 @@ def test_a_scheduler_that_starts_again(cluster, tmp_path):
                 cluster.start_worker()
                 self.done = True
 
-    monitor = Restart()
-    found = go(rows, path, engine(cluster), monitor, segment=0.1)
+    monitor, at = Restart(), engine(cluster)
+    found = go(rows, path, at, monitor, segment=0.1)
     assert monitor.done
     assert (found.done, found.lost) == (len(rows), 0)
     finish(whole, rows)
@@ -167,12 +167,16 @@ def test_a_scheduler_that_starts_again(cluster, tmp_path):
 
 @pytest.mark.slow
 def test_a_coordinator_killed_over_tcp(cluster, victims, tmp_path):
-    rows, path, whole = study(), tmp_path / "s.sqlite", tmp_path / "whole.sqlite"
+    rows, path, whole = study(4, 1000), tmp_path / "s.sqlite", tmp_path / "whole.sqlite"
     for _ in range(3):
-        pid = victims.start(path, "dask", address=cluster.address)
-        time.sleep(3)
+        before = path.stat().st_size if path.exists() else 0
+        pid = victims.start(path, "dask", steps=1000, segment=0.1, address=cluster.address)
+        until = time.monotonic() + 60
+        while not path.exists() or path.stat().st_size <= before:  # until it has stored something
+            assert time.monotonic() < until
+            time.sleep(0.02)
         os.kill(pid, signal.SIGKILL)
-        victims.hear("ended")
+        assert victims.hear("ended") == signal.SIGKILL
     found = go(rows, path, engine(cluster))
     assert found.done == len(rows)
     finish(whole, rows)

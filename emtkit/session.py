@@ -117,11 +117,14 @@ class Session:
             return results(self.plan.rows, store).frame
 
     def table(self, name: str) -> DrawnTable:
-        """The table of that name."""
+        """The table of that name; drawn once, as the evidence is read once."""
         from emtkit.report.table import draw_table
 
         specs = {spec.name: spec for spec in self.plan.study.tables.values()}
-        return draw_table(self.evidence, specs[_known(name, specs, "table", self.name)])
+        spec = specs[_known(name, specs, "table", self.name)]
+        if name not in self._tables:
+            self._tables[name] = draw_table(self.evidence, spec)
+        return self._tables[name]
 
     def figure(self, name: str) -> Drawn:
         """The figure of that name, drawn from stored findings."""
@@ -139,9 +142,7 @@ class Session:
 
     def verdicts(self) -> list[Verdict]:
         """A verdict on every claim of the study."""
-        from emtkit.report.claims import judge
-
-        return judge(self.evidence, tuple(self.plan.study.claims.values()))
+        return list(self._verdicts)
 
     def report(self) -> Path:
         """Write the report page with its tables and figures, as `emtkit report` does."""
@@ -183,6 +184,16 @@ class Session:
     def tables_of(self, cell: str, analysis: str) -> Mapping[str, pd.DataFrame]:
         """The tables that an analysis (by its label) stored for a cell."""
         return self._content(self._cell(cell), analysis).tables
+
+    @cached_property
+    def _tables(self) -> dict[str, DrawnTable]:
+        return {}
+
+    @cached_property
+    def _verdicts(self) -> list[Verdict]:
+        from emtkit.report.claims import judge
+
+        return judge(self.evidence, tuple(self.plan.study.claims.values()))
 
     def _content(self, cell: str, label: str) -> Content:
         labels = {

@@ -67,6 +67,7 @@ def coverage(evidence: Evidence) -> Coverage:
 def failures(evidence: Evidence) -> list[Failure]:
     """Every traceback once, the most frequent first."""
     found: dict[tuple[str, str], list[int]] = {}
+    labels = evidence.labels()
     for row in range(len(evidence)):
         status = str(evidence.column("status")[row])
         if status in ("failed", "lost"):
@@ -75,7 +76,7 @@ def failures(evidence: Evidence) -> list[Failure]:
             continue
         if status != "done":
             continue
-        for label in evidence.labels():
+        for label in labels:
             cause = evidence.label_cause(row, label)
             if cause.standing in ("failed", "lost"):
                 found.setdefault((f"{label} {cause.standing}", cause.reason), []).append(row)

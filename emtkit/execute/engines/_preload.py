@@ -1,7 +1,8 @@
 """What the nursery loads before it forks workers; importing this module is the loading.
 
 Python's fork server looks at its parent only once it serves. Loading takes seconds, and a command
-that has ended meanwhile (a mistake in the study, Ctrl-C) must leave no process behind.
+that has ended meanwhile (a mistake in the study, Ctrl-C) must leave no process behind. Nothing that
+is loaded may touch an accelerator: a process forked later could not use it.
 """
 
 from __future__ import annotations

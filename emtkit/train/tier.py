@@ -71,6 +71,10 @@ class Tier(ABC):
     def gradients(self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor) -> Step:
         """Loss of each row on the steps that `masks` (M T) leaves, and its gradient."""
 
+    def takes_one(self, training: Training) -> bool:
+        """Whether a row alone gets the bits that it gets in a stack; else it needs company."""
+        return False
+
     def optimiser(self, trainings: Sequence[Training], like: Tensor) -> Optimiser:
         """What updates a stack of this tier."""
         return TensorOptimiser(trainings, like)

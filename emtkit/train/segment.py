@@ -57,7 +57,8 @@ class Trainer:
         while live := [i for i, row in enumerate(self.rows) if row.end is None]:
             # A lone row gets itself for company: a stack of one takes another path through the
             # matrix library and would get other bits.
-            company = live if len(live) > 1 else live * 2
+            alone = len(live) == 1 and not self.tier.takes_one(self.cells[live[0]].training)
+            company = live * 2 if alone else live
             if self._run_live(live, company, until):
                 return
 

@@ -96,6 +96,10 @@ class Tier(ABC):
         `span` is that of `masks`, where the caller knows it; then no number is looked at.
         """
 
+    def takes_one(self, training: Training) -> bool:
+        """Whether a row alone gets the bits that it gets in a stack; else it needs company."""
+        return False
+
     def optimiser(self, trainings: Sequence[Training], like: Tensor) -> Optimiser:
         """What updates a stack of this tier."""
         return TensorOptimiser(trainings, like)

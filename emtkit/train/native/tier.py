@@ -81,6 +81,10 @@ class NativeTier(Tier):
         gradient = torch.from_numpy(np.take(gradients, order, axis=1))
         return Step(torch.from_numpy(counted.cumsum(1)[:, -1]), gradient, steps, None)
 
+    def takes_one(self, training: Training) -> bool:
+        """With its own optimiser it goes row by row from end to end."""
+        return Adam.takes(training)
+
     def optimiser(self, trainings: Sequence[Training], like: Tensor) -> Optimiser:
         """The compiled one, where it has the rule that is asked for."""
         if Adam.takes(trainings[0]):

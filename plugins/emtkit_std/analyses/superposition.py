@@ -163,7 +163,7 @@ def _losses(subject: Subject, weights: torch.Tensor, batch: Batch) -> torch.Tens
     with torch.no_grad():
         trace = subject.model.trace(batch.inputs[:, : batch.driven].to(like), batch.steps)
     scored = batch.mask.reshape(-1) > 0
-    errors = (trace.outputs.cpu() - batch.targets)[:, scored].double()
+    errors = (trace.outputs.cpu()[:, scored] - batch.targets[:, scored]).double()
     return (torch.square(errors) @ weights).mean(1)
 
 

@@ -1,4 +1,4 @@
-"""The dense tier: simple recurrences of any size without autograd; see `passes`."""
+"""The dense tier: recurrences without autograd, by `passes` or by a kernel of their author."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import torch
 from torch import Tensor
 
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecurrence
+from emtkit.plugin.kernel import StackedKernel
 from emtkit.plugin.task import Batch
 from emtkit.train.passes import Network, Workspace, backward, forward
 from emtkit.train.stacked import Stacked, average, by_step
 from emtkit.train.tier import Span, Step, Tier
+from emtkit.train.unrolled import by_kernel
 from emtkit.train.vmap import VmapTier
 
 UNBIASED = ("W_uh", "W_hh", "W_r")
 
 
 class DenseTier(Tier):
-    """Losses and gradients of M simple recurrences without autograd; any loss, any dtype."""
+    """Losses and gradients of M recurrences without autograd; any loss, any dtype."""
 
     name = "dense"
     rows_share_horizon = True
@@ -30,15 +32,19 @@ class DenseTier(Tier):
     @staticmethod
     def refusal(model: SequenceModel) -> str | None:
         """None, or why this tier cannot train `model`."""
-        form = model.simple_form() if isinstance(model, RecurrentModel) else None
-        return f"{model.name} is no simple recurrence" if form is None else None
+        if isinstance(model, RecurrentModel) and (model.simple_form() or model.kernel()):
+            return None
+        return f"{model.name} is no simple recurrence, and its author gives no kernel"
 
     def gradients(
         self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
     ) -> Step:
         """Losses, gradients and outputs, which are 0 outside the scored steps."""
-        network = _network(stacked, flat)
         span = span or Span.of(masks)
+        kernel = _kernel(stacked.template)
+        if kernel is not None:
+            return by_kernel(kernel, stacked, flat, batch, masks, span)
+        network = _network(stacked, flat)
         first, end = span.first, span.end
         weights = stacked.squares
         # Tasks with horizons are left out: what a row's neighbours score must not choose its path.
@@ -114,6 +120,12 @@ class CudaTier(DenseTier):
     device = torch.device("cuda")
     horizon_step = 8
 
+    @staticmethod
+    def refusal(model: SequenceModel) -> str | None:
+        """None, or why this tier cannot train `model`."""
+        form = model.simple_form() if isinstance(model, RecurrentModel) else None
+        return f"{model.name} is no simple recurrence" if form is None else None
+
 
 @dataclass(frozen=True)
 class _Judged:
@@ -121,6 +133,13 @@ class _Judged:
 
     errors: Tensor
     slopes: Tensor
+
+
+def _kernel(model: SequenceModel) -> StackedKernel | None:
+    """The author's kernel, where the core has no passes of its own."""
+    if not isinstance(model, RecurrentModel) or model.simple_form() is not None:
+        return None
+    return model.kernel()
 
 
 def _network(stacked: Stacked, flat: Tensor) -> Network:

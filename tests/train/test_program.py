@@ -285,7 +285,7 @@ def test_a_device_that_is_asked_for_and_not_there_is_named(monkeypatch):
     with pytest.raises(stacks.EmtkitError, match="no CUDA device"):
         stacks.tier_named(stack.tier)
     gated, _ = cells_of("gru", device="cuda")
-    assert {found.tier for found in stacks.group(gated, registry)} == {"vmap"}
+    assert {found.tier for found in stacks.group(gated, registry)} == {"dense"}
 
 
 @pytest.mark.parametrize(("device", "tier"), [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "x")])

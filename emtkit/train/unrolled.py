@@ -9,6 +9,7 @@ from torch.func import functional_call, vmap
 from emtkit.plugin.architecture import RecurrentModel
 from emtkit.plugin.kernel import StackedKernel
 from emtkit.plugin.task import Batch
+from emtkit.train.judge import in_place, judged, time_first
 from emtkit.train.stacked import Stacked, average, by_step
 from emtkit.train.tier import Span, Step
 
@@ -27,27 +28,28 @@ class _Readout(nn.Module):
 def by_kernel(
     kernel: StackedKernel, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span
 ) -> Step:
-    """Losses, gradients and outputs (0 before the first scored step) by the author's `kernel`."""
+    """Losses, gradients and outputs (0 outside the scored steps) by the author's `kernel`."""
     weights = stacked.parameters(flat)
-    inputs = batch.inputs[:, :, : batch.driven].movedim(2, 0).contiguous()
-    run = kernel.forward(weights, inputs, batch.steps)
+    inputs = time_first(batch.inputs, 0, min(batch.driven, span.end)).contiguous()
+    run = kernel.forward(weights, inputs, span.end)
     states = run.states[span.first :].detach().requires_grad_()
     leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
-    outputs = _padded(_read(stacked, leaves, states), span.first)
-    steps = by_step(stacked.errors(outputs, batch), masks)
-    total = average(steps, masks)
+    outputs = _read(stacked, leaves, states)
+    wrong = judged(outputs.detach(), stacked, batch, masks, span.first)
     wanted = [states, *leaves.values()]
-    slopes, *shares = torch.autograd.grad(total.sum(), wanted, materialize_grads=True)
+    slopes, *shares = torch.autograd.grad(outputs, wanted, wrong.slopes, materialize_grads=True)
     found = kernel.backward(weights, inputs, run, slopes)
     gradients = [
         (share + found[name] if name in found else share).flatten(1)
         for name, share in zip(leaves, shares, strict=True)
     ]
-    return Step(total.detach(), torch.cat(gradients, 1), steps.detach(), outputs.detach())
+    steps = by_step(in_place(wrong.errors, batch.steps, span.first), masks)
+    placed = in_place(outputs.detach(), batch.steps, span.first)
+    return Step(average(steps, masks), torch.cat(gradients, 1), steps, placed)
 
 
 def _read(stacked: Stacked, weights: dict[str, Tensor], states: Tensor) -> Tensor:
-    """Outputs M B K O of states K M B H.
+    """Outputs K M B O of states K M B H.
 
     Step by step: one product over all of them would take its path by their number, and a row's bits
     would depend on the horizon of its neighbours.
@@ -63,10 +65,4 @@ def _read(stacked: Stacked, weights: dict[str, Tensor], states: Tensor) -> Tenso
         return found
 
     every = vmap(read)
-    return torch.stack([every(weights, stacked.buffers, at) for at in states.unbind(0)], 2)
-
-
-def _padded(outputs: Tensor, first: int) -> Tensor:
-    """Zeros for the steps before `first`."""
-    before = outputs.new_zeros((*outputs.shape[:2], first, outputs.shape[3]))
-    return torch.cat([before, outputs], 2)
+    return torch.stack([every(weights, stacked.buffers, at) for at in states.unbind(0)])

@@ -23,35 +23,32 @@ class GruKernel(StackedKernel):
     """h' = n + z (h - n), n = tanh(x_n + r m), m = W_n h + b_n; kept are r, z, m, n."""
 
     def forward(self, weights: Mapping[str, Tensor], inputs: Tensor, steps: int) -> Unrolled:
-        """States T M B H, and the gates of every step (T 4 M B H)."""
+        """States T M B H; r and z of every step (T M B 2H), m and n (T M B H)."""
         recur, write, rest = _turned(weights)
         heard, (models, batch), size = len(inputs), inputs.shape[1:3], recur.shape[1]
+        recur, into = recur[..., : 2 * size].contiguous(), recur[..., 2 * size :].contiguous()
         bias = weights.get("b_n")
-        inner_bias = rest.new_zeros(()) if bias is None else bias.unsqueeze(1)
-        states = inputs.new_empty(steps, models, batch, size)
-        gates = inputs.new_empty(steps, 4, models, batch, size)
-        recurrent = inputs.new_empty(models, batch, 3 * size)
+        inner_bias = rest.new_zeros(1, 1, size) if bias is None else bias.unsqueeze(1)
+        states, inner, proposed = inputs.new_empty(3, steps, models, batch, size)
+        gates = inputs.new_empty(steps, models, batch, 2 * size)
         state = torch.zeros_like(states[0])
         for t in range(steps):
-            reset, keep, inner, proposed = gates[t]
-            torch.bmm(state, recur, out=recurrent)
             drive = torch.baddbmm(rest, inputs[t], write) if t < heard else rest
-            for gate, rows in ((reset, slice(size)), (keep, slice(size, 2 * size))):
-                torch.add(recurrent[..., rows], drive[..., rows], out=gate)
-            _sigmoid(gates[t, :2])
-            torch.add(recurrent[..., 2 * size :], inner_bias, out=inner)
-            torch.addcmul(drive[..., 2 * size :], reset, inner, out=proposed)
-            _tanh(proposed)
-            torch.sub(state, proposed, out=states[t])
-            torch.addcmul(proposed, keep, states[t], out=states[t])
+            torch.baddbmm(drive[..., : 2 * size], state, recur, out=gates[t])
+            reset, keep = _sigmoid(gates[t]).split(size, 2)
+            torch.baddbmm(inner_bias, state, into, out=inner[t])
+            torch.addcmul(drive[..., 2 * size :], reset, inner[t], out=proposed[t])
+            _tanh(proposed[t])
+            torch.sub(state, proposed[t], out=states[t])
+            torch.addcmul(proposed[t], keep, states[t], out=states[t])
             state = states[t]
-        return Unrolled(states, (gates,))
+        return Unrolled(states, (gates, inner, proposed))
 
     def backward(
         self, weights: Mapping[str, Tensor], inputs: Tensor, run: Unrolled, slopes: Tensor
     ) -> dict[str, Tensor]:
         """From the last step to the first."""
-        (gates,) = run.kept
+        gates, inners, proposals = run.kept
         steps, models, batch, size = run.states.shape
         found = {k: torch.zeros_like(v) for k, v in weights.items() if k != "W_r"}
         toward, spare = torch.zeros_like(run.states[0]), torch.empty_like(run.states[0])
@@ -59,7 +56,8 @@ class GruKernel(StackedKernel):
         drive = inputs.new_empty(models, batch, 3 * size)
         of_reset, of_keep, last = (drive[..., n * size : (n + 1) * size] for n in range(3))
         for t in reversed(range(steps)):
-            reset, keep, inner, proposed = gates[t]
+            inner, proposed = inners[t], proposals[t]
+            reset, keep = gates[t].split(size, 2)
             before = run.states[t - 1] if t else origin
             if t >= steps - len(slopes):
                 toward.add_(slopes[t - steps + len(slopes)])
@@ -96,10 +94,13 @@ class LstmKernel(StackedKernel):
             torch.baddbmm(rest, hidden, recur, out=gates[t])
             if t < heard:
                 gates[t].baddbmm_(inputs[t], write)
-            _sigmoid(gates[t, ..., : 2 * size])
-            _tanh(gates[t, ..., 2 * size : 3 * size])
-            _sigmoid(gates[t, ..., 3 * size :])
-            enter, keep, proposed, leave = gates[t].split(size, 2)
+            enter_keep, proposed, leave = gates[t].split([2 * size, size, size], 2)
+            enter_keep.mul_(0.5)
+            leave.mul_(0.5)
+            _tanh(gates[t])  # of all at once: sigmoid(a) = (1 + tanh(a / 2)) / 2
+            enter_keep.mul_(0.5).add_(0.5)
+            leave.mul_(0.5).add_(0.5)
+            enter, keep = enter_keep.split(size, 2)
             following = states[t, ..., size:]
             torch.mul(enter, proposed, out=following).addcmul_(keep, carried)
             _tanh(squashed[t].copy_(following))

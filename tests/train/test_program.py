@@ -361,6 +361,20 @@ def test_cuda_trains_as_the_processor_does(network, curriculum):
 
 
 @needs_cuda
+def test_batches_made_on_cuda_are_those_of_the_processor():
+    cells, registry = cells_of()
+    stacked = Trainer(registry, cells, DenseTier()).stacked
+    there, here = (
+        stacked.draw(9, [Stream(cell.seed, "train", 4, device=device) for cell in cells], 7)
+        for device in (CudaTier.device, DenseTier.device)
+    )
+    assert there.inputs.is_cuda
+    assert torch.equal(there.inputs.cpu(), here.inputs)
+    assert torch.equal(there.targets.cpu(), here.targets)
+    assert torch.equal(there.mask.cpu(), here.mask)
+
+
+@needs_cuda
 def test_cuda_gives_a_stack_the_same_bits_twice():
     cells, registry = cells_of(curriculum=GATED, steps=60)
     assert trained(cells, registry, CudaTier()) == trained(cells, registry, CudaTier())

@@ -51,6 +51,7 @@ class HistoryDependentSystem(Task):
     name = "hds"
     offers = (HistoryLaw, DelayLaw)
     horizons = True
+    draws_anywhere = True
 
     def __init__(
         self,
@@ -112,10 +113,9 @@ class HistoryDependentSystem(Task):
         first = rows[0]
         start = signs_rows(streams, (batch, first.history, first.dimension))
         scored = first.horizon if horizon is None else horizon
-        plans = [_unrolled(row.selection, scored) for row in rows if row.selection is not None]
-        index = torch.stack([plan[0] for plan in plans])[:, None].expand(-1, batch, -1)
-        sign = torch.stack([plan[1] for plan in plans])[:, None].to(start.dtype)
-        targets = start.flatten(2).gather(2, index) * sign
+        rules = tuple(row.selection for row in rows if row.selection is not None)
+        index, sign = _unrolled_rows(rules, scored, start.device)
+        targets = start.flatten(2).gather(2, index.expand(-1, batch, -1)) * sign.to(start.dtype)
         return _batch(start, targets.unflatten(2, (scored, first.dimension)))
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -191,9 +191,9 @@ class HistoryDependentSystem(Task):
         """Targets B horizon d of histories B s d; exact for selections."""
         if self.selection is not None:
             index, sign = _unrolled(self.selection, horizon)
-            targets = start.flatten(1)[:, index] * sign.to(start.dtype)
+            targets = start.flatten(1)[:, index.to(start.device)] * sign.to(start)
             return targets.unflatten(1, (horizon, self.dimension))
-        f = torch.from_numpy(self.operator.T.copy()).to(start.dtype)
+        f = torch.from_numpy(self.operator.T.copy()).to(start)
         window, terms = start.flatten(1), []
         for _ in range(horizon):
             terms.append(window @ f)
@@ -272,6 +272,16 @@ def _unrolled(selection: selections.Selection, horizon: int) -> tuple[Tensor, Te
         read = source + step * selection.dimension
         index, sign = np.append(index, index[read]), np.append(sign, sign[read] * flips)
     return torch.from_numpy(index[size:].copy()), torch.from_numpy(sign[size:].copy())
+
+
+@lru_cache(maxsize=32)
+def _unrolled_rows(
+    rules: tuple[selections.Selection, ...], horizon: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """`_unrolled` of every rule of a stack (M 1 horizon d), on the device of its histories."""
+    plans = [_unrolled(rule, horizon) for rule in rules]
+    index, sign = (torch.stack(parts)[:, None] for parts in zip(*plans, strict=True))
+    return index.to(device), sign.to(device)
 
 
 @hookimpl

@@ -141,7 +141,7 @@ class RecurrentModel(SequenceModel):
         """The simple recurrence that this network is, if it is one; it then trains faster."""
         return None
 
-    def kernel(self) -> StackedKernel | None:
+    def stacked_kernel(self) -> StackedKernel | None:
         """Its passes through time for M networks, written by hand; it then trains faster.
 
         For networks that start from zero and run through their inputs.

@@ -31,7 +31,7 @@ class DenseTier(Tier):
     @staticmethod
     def refusal(model: SequenceModel) -> str | None:
         """None, or why this tier cannot train `model`."""
-        if isinstance(model, RecurrentModel) and (model.simple_form() or model.kernel()):
+        if isinstance(model, RecurrentModel) and (model.simple_form() or model.stacked_kernel()):
             return None
         return f"{model.name} is no simple recurrence, and its author gives no kernel"
 
@@ -126,7 +126,7 @@ def _kernel(model: SequenceModel) -> StackedKernel | None:
     """The author's kernel, where the core has no passes of its own."""
     if not isinstance(model, RecurrentModel) or model.simple_form() is not None:
         return None
-    return model.kernel()
+    return model.stacked_kernel()
 
 
 def _network(stacked: Stacked, flat: Tensor) -> Network:

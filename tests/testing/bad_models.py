@@ -307,7 +307,7 @@ class KernelOfAnother(GoodModel):
 
     name = "kernel_of_another"
 
-    def kernel(self) -> StackedKernel:
+    def stacked_kernel(self) -> StackedKernel:
         return LeakyKernel()
 
 

@@ -77,7 +77,7 @@ class GatedRecurrentUnit(RecurrentModel):
         """W_r h."""
         return state @ self.W_r.T
 
-    def kernel(self) -> StackedKernel:
+    def stacked_kernel(self) -> StackedKernel:
         """Its passes through time by hand."""
         return GruKernel()
 

@@ -70,7 +70,7 @@ class LongShortTermMemory(RecurrentModel):
         """W_r h, from the first half of the state."""
         return state[..., : self.units] @ self.W_r.T
 
-    def kernel(self) -> StackedKernel:
+    def stacked_kernel(self) -> StackedKernel:
         """Its passes through time by hand."""
         return LstmKernel()
 

@@ -24,6 +24,7 @@ _HOMES = {
         "Trace",
     ],
     "emtkit.plugin.hookspecs": ["hookimpl"],
+    "emtkit.plugin.kernel": ["StackedKernel", "Unrolled"],
     "emtkit.plugin.registry": ["Registry"],
     "emtkit.plugin.stream": ["Stream"],
     "emtkit.plugin.task": ["Batch", "Channels", "Recipe", "Task"],

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from emtkit.errors import PluginError
+from emtkit.plugin.kernel import StackedKernel
 from emtkit.plugin.task import Task
 
 F = TypeVar("F")
@@ -138,6 +139,13 @@ class RecurrentModel(SequenceModel):
 
     def simple_form(self) -> SimpleRecurrence | None:
         """The simple recurrence that this network is, if it is one; it then trains faster."""
+        return None
+
+    def stacked_kernel(self) -> StackedKernel | None:
+        """Its passes through time for M networks, written by hand; it then trains faster.
+
+        For networks that start from zero and run through their inputs.
+        """
         return None
 
     def trace(self, inputs: Tensor, steps: int) -> Trace:

@@ -24,6 +24,7 @@ from emtkit.plugin._philox import Generator, Words, default_generator
 Shape = int | Sequence[int]
 _Counter = tuple[int, int, int, int]  # two key words, iteration, first block
 
+CPU = torch.device("cpu")
 NO_SEED = 0xFFFFFFFF
 _WORD = 2.0**32
 _DTYPES: dict[torch.dtype, np.dtype[Any]] = {
@@ -51,8 +52,8 @@ class Stream:
     each draw starts on a block. `uniform`, `normal` and `sparse_uniform` need one word for a
     number, `integers` two, `signs` one for 32.
 
-    Floats are of `dtype` (float32 or float64), integers int64, all on the CPU. Wrong arguments
-    raise ValueError.
+    Floats are of `dtype` (float32 or float64), integers int64. All is drawn on the CPU and then put
+    on `device`. Wrong arguments raise ValueError.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Stream:
         *,
         dtype: torch.dtype = torch.float32,
         generator: Generator | None = None,
+        device: torch.device = CPU,
     ) -> None:
         if seed is not None and not 0 <= seed < NO_SEED:
             raise ValueError(
@@ -78,7 +80,7 @@ class Stream:
                 f"a stream was asked for {dtype}; it draws torch.float32 or torch.float64"
             )
         self.seed, self.purpose, self.iteration = seed, purpose, iteration
-        self.dtype = dtype
+        self.dtype, self.device = dtype, device
         self.position = 0  # the next block
         self._generator = generator
         self._words = (NO_SEED if seed is None else seed, _hashed(purpose))
@@ -113,6 +115,7 @@ class Stream:
             self.iteration,
             dtype=self.dtype,
             generator=self._generator,
+            device=self.device,
         )
 
     def bits(self, count: int) -> Words:
@@ -155,7 +158,7 @@ class Stream:
         low, top, half = words[:, 0], words[:, 1], np.uint64(32)
         # high <= 2**32, so neither product nor sum overflows 64 bits
         drawn = (top * np.uint64(high) + (low * np.uint64(high) >> half)) >> half
-        return torch.from_numpy(drawn.astype(np.int64)).reshape(sizes)
+        return _placed(drawn.astype(np.int64), self).reshape(sizes)
 
     def normal(self, shape: Shape) -> Tensor:
         """Standard normal: the inverse distribution at (word + 1/2) / 2**32, in float64."""
@@ -163,7 +166,7 @@ class Stream:
 
         sizes = _sizes(shape)
         drawn = ndtri((self.bits(_size(sizes)) + 0.5) / _WORD)
-        return torch.from_numpy(drawn.astype(_DTYPES[self.dtype])).reshape(sizes)
+        return _placed(drawn.astype(_DTYPES[self.dtype]), self).reshape(sizes)
 
     def _take(self, count: int) -> _Counter:
         """The counter of the next draw, of `count` words; the position moves past it."""
@@ -202,7 +205,7 @@ def sparse_uniform_rows(
     drawn = streams[0].generator.scaled(
         np.array(draws, dtype=np.uint64), rows, limits * _WORD, size, _DTYPES[streams[0].dtype]
     )
-    return torch.from_numpy(drawn).reshape(len(streams), *sizes)
+    return _placed(drawn, streams[0]).reshape(len(streams), *sizes)
 
 
 def signs_rows(streams: Sequence[Stream], shape: Shape) -> Tensor:
@@ -216,7 +219,15 @@ def signs_rows(streams: Sequence[Stream], shape: Shape) -> Tensor:
     signs = ones[rows].astype(_DTYPES[streams[0].dtype])
     signs *= 2.0
     signs -= 1.0
-    return torch.from_numpy(signs).reshape(len(streams), *sizes)
+    return _placed(signs, streams[0]).reshape(len(streams), *sizes)
+
+
+def _placed(drawn: NDArray[Any], stream: Stream) -> Tensor:
+    """What was drawn, on the stream's device; a CUDA device is not waited for."""
+    found = torch.from_numpy(drawn)
+    if stream.device.type == "cuda":
+        return found.pin_memory().to(stream.device, non_blocking=True)
+    return found.to(stream.device)
 
 
 def _shared(streams: Sequence[Stream], count: int) -> tuple[list[_Counter], NDArray[np.intp]]:

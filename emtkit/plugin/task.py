@@ -106,12 +106,16 @@ class Task(ABC):
     Tasks with horizons (`horizons = True`) also set, on the instance, `horizon` (scored steps in
     training) and `evaluation_horizon` (scored steps in evaluation). A shorter horizon gives the
     first steps of a longer one.
+
+    A task that makes its batches on whatever device its stream puts the numbers on says so
+    (`draws_anywhere`); others draw on the processor, and their batches are sent to the device.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     offers: ClassVar[tuple[type, ...]] = ()
     horizons: ClassVar[bool] = False
+    draws_anywhere: ClassVar[bool] = False
     horizon: int | None = None
     evaluation_horizon: int | None = None
 

@@ -13,6 +13,7 @@ from torch.func import vmap
 
 from emtkit.errors import EmtkitError, NotApplicable
 from emtkit.plugin import params
+from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
 from emtkit.testing import values
 from emtkit.testing.bench import DRAWS, Case, TaskBench, resolved, spoken, try_case
@@ -213,6 +214,26 @@ def recipe_gives_the_batch(bench: TaskBench) -> Outcome:
     return ok(tried) if found else skipped("the task has no recipe")
 
 
+def draws_where_the_stream_is(bench: TaskBench) -> Outcome:
+    """A task that says so makes its batches on the device of its stream, and asks no number."""
+    if not bench.cls.draws_anywhere:
+        return skipped("it draws on the processor")
+    tried = "drew from streams on torch's `meta` device, one row and three"
+    change = "make every tensor from the drawn ones (`new_zeros`, `.to(drawn)`)"
+    away = [Stream(seed, "check", device=torch.device("meta")) for seed in range(4)]
+    for case in bench.cases:
+        try:
+            one = case.task.sample(SEQUENCES, away[3])
+            rows = type(case.task).sample_rows([case.task] * 3, SEQUENCES, away[:3])
+        except RuntimeError as error:
+            return failed(tried, f"{case}: {str(error).splitlines()[0]}", change)
+        for batch in (one, rows):
+            where = {x.device.type for x in (batch.inputs, batch.targets, batch.mask)}
+            if where != {"meta"}:
+                return failed(tried, f"{case}: its batch is on {', '.join(sorted(where))}", change)
+    return ok(tried)
+
+
 def facts_are_answered(bench: TaskBench) -> Outcome:
     """Every offered fact is answered by a record of that type, or does not apply, with a reason."""
     tried = "asked for every fact of `offers`: " + (
@@ -243,6 +264,7 @@ TASK_RULES: tuple[Callable[[TaskBench], Outcome], ...] = (
     horizons_are_prefixes,
     rows_equal_single_draws,
     recipe_gives_the_batch,
+    draws_where_the_stream_is,
     facts_are_answered,
 )
 

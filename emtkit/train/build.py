@@ -31,7 +31,7 @@ def build_model(registry: Registry, cell: Cell, task: Task) -> SequenceModel:
     cls = registry.architectures[cell.architecture.name]
     arguments = build_arguments(cls, cell.architecture.parameters)
     with torch.random.fork_rng(devices=[]):
-        # `torch.manual_seed` seeds every device too, and formats a stack trace for each: 1 ms.
+        # torch.manual_seed would seed every device too, and trace its caller for each.
         torch.default_generator.manual_seed(_init_seed(cell.seed))
         model = cls(task, **arguments)
     if not list(model.parameters()) and cell.trains:

@@ -49,11 +49,12 @@ class Graphs:
         return graph.replay
 
     def send(self, values: Tensor, place: Tensor) -> None:
-        """Copy from the processor's memory to `place`, without waiting for it.
+        """Copy to `place`, from the processor's memory without waiting for it.
 
         The allocator of pinned memory hands a block out again only when its copy is over.
         """
-        place.copy_(values.contiguous().pin_memory(), non_blocking=True)
+        values = values.contiguous().pin_memory() if values.is_cpu else values
+        place.copy_(values, non_blocking=True)
 
 
 class Captured(Program):

@@ -22,7 +22,7 @@ from emtkit.train.evaluate import check
 from emtkit.train.optimise import Moments
 from emtkit.train.program import WINDOW, Program, Standing
 from emtkit.train.rows import RowState
-from emtkit.train.stacked import Stacked, average, first_scored
+from emtkit.train.stacked import CPU, Stacked, average, first_scored
 from emtkit.train.tier import Span, Step, Tier
 
 
@@ -50,6 +50,8 @@ class Part:
             self.standing,
             shows_outputs=isinstance(self.trainings[0].curriculum, Staged),
         )
+        self.source = tier.device if stacked.tasks[0].draws_anywhere else CPU
+        self.span: tuple[list[int | None], Span] | None = None
         self.iterations = [row.iteration for row in rows]
         now = self.standing
         self.fused = tier.fused(
@@ -115,7 +117,9 @@ class Part:
     def _loaded(self, horizons: list[int | None], drawn: int | None) -> Program:
         """The program of all rows, with the data of the next iteration."""
         batch, masks = self._draw(range(len(self.rows)), self.stacked, horizons, drawn)
-        program = self.programs.of(batch, Span.of(masks))
+        if self.span is None or self.span[0] != horizons:
+            self.span = (horizons, Span.of(masks))
+        program = self.programs.of(batch, self.span[1])
         program.load(batch, masks, self.optimiser.schedule(self.iterations))
         return program
 
@@ -130,14 +134,15 @@ class Part:
         batch = stacked.draw(self.trainings[0].batch, self._streams(rows), drawn)
         if set(horizons) == {drawn}:
             return batch, batch.mask
-        pairs = zip(batch.mask, horizons, strict=True)
-        return batch, torch.stack([first_scored(mask, horizon) for mask, horizon in pairs])
+        limits = torch.tensor([horizon or 0 for horizon in horizons]).unsqueeze(1)
+        return batch, batch.mask * (batch.mask.cumsum(-1) <= limits.to(self.source))
 
     def _streams(self, rows: Sequence[int]) -> list[Stream]:
         """What each of `rows` draws its next training batch from."""
-        dtype = self.standing.flat.dtype
+        dtype, source = self.standing.flat.dtype, self.source
         return [
-            Stream(self.cells[row].seed, "train", self.iterations[row], dtype=dtype) for row in rows
+            Stream(self.cells[r].seed, "train", self.iterations[r], dtype=dtype, device=source)
+            for r in rows
         ]
 
     def _gather(self) -> None:

@@ -104,6 +104,14 @@ class Stacked:
             self.device,
         )
 
+    def cast(self, dtype: torch.dtype) -> Stacked:
+        """The same stack in another precision."""
+        buffers = {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in self.buffers.items()
+        }
+        return replace(self, buffers=buffers)
+
     def to(self, device: torch.device) -> Stacked:
         """The same stack on another device."""
         buffers = {name: value.to(device) for name, value in self.buffers.items()}

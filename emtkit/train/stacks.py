@@ -200,7 +200,7 @@ def _tier(model: SequenceModel, task: Task, cell: Cell) -> str:
     """
     device = cell.training.device
     on_cuda = device == "cuda" or (device == "auto" and has_cuda())
-    if on_cuda and DenseTier.refusal(model) is None:
+    if on_cuda and CudaTier.refusal(model) is None:
         return CudaTier.name
     if NativeTier.refusal(model, task, cell.training) is None:
         return NativeTier.name

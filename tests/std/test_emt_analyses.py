@@ -11,7 +11,9 @@ from torch import nn
 from emtkit import History, NotApplicable, RecurrentModel, Subject
 from emtkit.plugin.params import resolve
 from emtkit.plugin.stream import Stream
+from emtkit_std import _angles as angles
 from emtkit_std._facts import PulseCircuit
+from emtkit_std.analyses import emt_spectrum
 from emtkit_std.analyses.basis_sensitivity import BasisSensitivity
 from emtkit_std.analyses.conjugacy import Conjugacy
 from emtkit_std.analyses.emt_basis import EmtBasis
@@ -95,6 +97,26 @@ def test_spectrum_of_the_exact_circuit_is_theorys(task):
     assert len(found.tables["theory"]) == modes
     assert set(found.tables["confusion"]["rule"]) > {"own", "waves_t3", "waves_t4"}
     drawn(EmtSpectrum, found)
+
+
+def test_the_null_is_shared_by_networks_on_one_rule_and_by_no_others(monkeypatch):
+    emt_spectrum._null.cache_clear()
+    made = []
+    plain_null = angles.null_angle_error
+    monkeypatch.setattr(
+        angles, "null_angle_error", lambda *given: made.append(1) or plain_null(*given)
+    )
+    alone = {}
+    for task in (REPEAT, DIAGONAL):
+        emt_spectrum._null.cache_clear()
+        alone[task] = repr(EmtSpectrum(draws=5).measure(exact(task)).scalars)
+    emt_spectrum._null.cache_clear()
+    made.clear()
+    for task in (REPEAT, DIAGONAL, REPEAT, DIAGONAL):
+        assert repr(EmtSpectrum(draws=5).measure(exact(task)).scalars) == alone[task]
+    assert len(made) == 2
+    assert repr(EmtSpectrum(draws=6).measure(exact(REPEAT)).scalars) != alone[REPEAT]
+    assert len(made) == 3
 
 
 def test_spectrum_of_an_untrained_network_is_indeterminate_with_the_reason():

@@ -2,9 +2,15 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as some
 from torch import nn
 
+from emtkit import Batch
 from emtkit.plugin.stream import Stream
+from emtkit.train.dense import DenseTier
+from emtkit.train.stacked import first_scored, flatten, stack
+from emtkit.train.vmap import VmapTier
 from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.architectures.lstm import LongShortTermMemory
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
@@ -61,3 +67,52 @@ def test_values_that_may_grow_are_refused(cell):
     growing = Hds(rule="fibonacci", history=2, dimension=1)
     assert "saturates" in str(cell.accepts(growing, {"hidden": 4, "bias": True}))
     assert cell.accepts(TASK, {"hidden": 4, "bias": True}) is None
+
+
+CELLS = some.sampled_from([GatedRecurrentUnit, LongShortTermMemory])
+
+
+@some.composite
+def stacks(draw, dtype):
+    """Networks of any size on two tasks, and a batch for them."""
+    cell, bias = draw(CELLS), draw(some.booleans())
+    hidden, history = draw(some.integers(1, 24)), draw(some.integers(1, 4))
+    models, batch, horizon = (draw(some.integers(low, 7)) for low in (2, 1, 1))
+    torch.manual_seed(draw(some.integers(0, 2**31)))
+    tasks = [Hds(rule="repeat", history=history, dimension=2, horizon=horizon)] * models
+    nets = [cell(task, hidden=hidden, bias=bias).to(dtype) for task in tasks]
+    stacked = stack(nets, tasks, [""] * models)
+    streams = [Stream(seed, "train", dtype=dtype) for seed in range(models)]
+    flat = torch.stack([flatten(net) for net in nets])
+    return stacked, flat, stacked.draw(batch, streams, horizon), horizon
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(some.data(), some.sampled_from([(torch.float64, 1e-10), (torch.float32, 1e-5)]))
+def test_the_kernel_gives_what_autograd_gives(data, precision):
+    dtype, limit = precision
+    stacked, flat, batch, _ = data.draw(stacks(dtype))
+    hand = DenseTier().gradients(stacked, flat, batch, batch.mask)
+    plain = VmapTier().gradients(stacked, flat, batch, batch.mask)
+    far = (hand.gradients - plain.gradients).norm() / plain.gradients.norm()
+    assert float(far) < limit
+    torch.testing.assert_close(hand.losses, plain.losses, rtol=limit, atol=1e-12)
+    kept = batch.mask[:, None, :, None]
+    torch.testing.assert_close(hand.outputs * kept, plain.outputs * kept, rtol=limit, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(some.data(), some.sampled_from([torch.float64, torch.float32]))
+def test_a_row_has_the_same_bits_in_any_company_and_past_its_own_horizon(data, dtype):
+    stacked, flat, batch, longest = data.draw(stacks(dtype))
+    models = stacked.models
+    horizons = data.draw(some.lists(some.integers(1, longest), min_size=models, max_size=models))
+    masks = torch.stack([first_scored(m, h) for m, h in zip(batch.mask, horizons, strict=True)])
+    together = DenseTier().gradients(stacked, flat, batch, masks)
+    for row, horizon in enumerate(horizons):
+        rows, end = [row, row], batch.driven + horizon
+        part = Batch(batch.inputs[rows, :, :end], batch.targets[rows, :, :end],
+                     batch.mask[rows, :end], batch.driven)  # fmt: skip
+        alone = DenseTier().gradients(stacked.take(rows), flat[rows], part, masks[rows, :end])
+        assert torch.equal(alone.gradients[0], together.gradients[row])
+        assert torch.equal(alone.losses[0], together.losses[row])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -9,7 +10,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, Trace
+from emtkit import (
+    RecurrentModel,
+    SequenceModel,
+    SimpleRecurrence,
+    StackedKernel,
+    Task,
+    Trace,
+    Unrolled,
+)
 
 
 class GoodModel(RecurrentModel):
@@ -265,6 +274,43 @@ class HiddenNumber(GoodModel):
         return self.gain * super().read(state)
 
 
+class LeakyKernel(StackedKernel):
+    """h_t = tanh(W_hh h_{t-1} + W_uh u_t), whose derivative forgets the slope of tanh."""
+
+    def forward(self, weights: Mapping[str, Tensor], inputs: Tensor, steps: int) -> Unrolled:
+        state = inputs.new_zeros(*inputs.shape[1:3], weights["W_hh"].shape[1])
+        states = []
+        for t in range(steps):
+            heard = inputs[t] if t < len(inputs) else torch.zeros_like(inputs[0])
+            drive = state @ weights["W_hh"].transpose(1, 2)
+            state = torch.tanh(drive + heard @ weights["W_uh"].transpose(1, 2))
+            states.append(state)
+        return Unrolled(torch.stack(states))
+
+    def backward(
+        self, weights: Mapping[str, Tensor], inputs: Tensor, run: Unrolled, slopes: Tensor
+    ) -> dict[str, Tensor]:
+        found = {name: torch.zeros_like(weights[name]) for name in ("W_hh", "W_uh")}
+        delta = torch.zeros_like(run.states[0])
+        for t in reversed(range(len(run.states))):
+            scored = t - len(run.states) + len(slopes)
+            delta = delta @ weights["W_hh"] + (slopes[scored] if scored >= 0 else 0)
+            if t:
+                found["W_hh"] += delta.transpose(1, 2) @ run.states[t - 1]
+            if t < len(inputs):
+                found["W_uh"] += delta.transpose(1, 2) @ inputs[t]
+        return found
+
+
+class KernelOfAnother(GoodModel):
+    """h_t = 0. References: none."""
+
+    name = "kernel_of_another"
+
+    def stacked_kernel(self) -> StackedKernel:
+        return LeakyKernel()
+
+
 class OtherFact(GoodModel):
     """h_t = 0. References: none."""
 
@@ -311,10 +357,11 @@ BREAKS: dict[type[SequenceModel], str] = {
     OwnTrace: "trace equals steps",
     IdleParameter: "gradient reaches every parameter",
     OtherUnderVmap: "loop equals vmap",
-    FormOfAnother: "simple form equals plain",
     TaskAsNumber: "stacked equals alone",
     StaysOnTheCpu: "moves to another device",
     HiddenNumber: "saved equals loaded",
     OtherFact: "facts are answered",
+    KernelOfAnother: "kernel equals plain",
+    FormOfAnother: "kernel equals plain",
     JacobianOfAnother: "jacobian is the derivative",
 }

@@ -252,6 +252,17 @@ class OtherFact(GoodTask):
         return "a fact"
 
 
+class DrawsHere(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "draws_here"
+    draws_anywhere = True
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        inputs = stream.uniform((batch, 4, 2))
+        return Batch(inputs, inputs * self.gain, torch.ones(4).to(stream.dtype), 4)
+
+
 BREAKS: dict[type[Task], str] = {
     DefaultBreaksItsRange: "json parameters",
     NoEquation: "docstring states what holds",
@@ -264,6 +275,7 @@ BREAKS: dict[type[Task], str] = {
     LoudAfterDriven: "silent after driven",
     SinglePrecision: "dtype follows the stream",
     EverySecondDraw: "equal streams equal batches",
+    DrawsHere: "draws where the stream is",
     OneDraw: "different seeds differ",
     GlobalDraw: "no global randomness",
     LossOverTheBatch: "loss of each sequence alone",

@@ -231,8 +231,8 @@ def test_training_follows_the_same_path_as_vmap(curriculum):
         assert fast.losses == pytest.approx(slow.losses, rel=1e-10)
 
 
-def test_what_is_no_simple_recurrence_is_left_to_vmap():
-    cells, registry = study([{"use": "gru", "hidden": 4}])
+def test_what_has_neither_form_nor_kernel_is_left_to_vmap():
+    cells, registry = study([{"use": "twm_attention"}])
     assert {found.tier for found in group(cells, registry)} == {"vmap"}
     trainer = Trainer(registry, cells, VmapTier())
     assert "no simple recurrence" in (DenseTier.refusal(trainer.models[0]) or "")

@@ -285,7 +285,7 @@ def test_a_device_that_is_asked_for_and_not_there_is_named(monkeypatch):
     with pytest.raises(stacks.EmtkitError, match="no CUDA device"):
         stacks.tier_named(stack.tier)
     gated, _ = cells_of("gru", device="cuda")
-    assert {found.tier for found in stacks.group(gated, registry)} == {"vmap"}
+    assert {found.tier for found in stacks.group(gated, registry)} == {"dense"}
 
 
 @pytest.mark.parametrize(("device", "tier"), [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "x")])
@@ -358,6 +358,20 @@ def test_cuda_trains_as_the_processor_does(network, curriculum):
     for fast, slow in zip(there.rows, here.rows, strict=True):
         torch.testing.assert_close(fast.parameters, slow.parameters, rtol=1e-8, atol=1e-10)
         assert fast.losses == pytest.approx(slow.losses, rel=1e-8)
+
+
+@needs_cuda
+def test_batches_made_on_cuda_are_those_of_the_processor():
+    cells, registry = cells_of()
+    stacked = Trainer(registry, cells, DenseTier()).stacked
+    there, here = (
+        stacked.draw(9, [Stream(cell.seed, "train", 4, device=device) for cell in cells], 7)
+        for device in (CudaTier.device, DenseTier.device)
+    )
+    assert there.inputs.is_cuda
+    assert torch.equal(there.inputs.cpu(), here.inputs)
+    assert torch.equal(there.targets.cpu(), here.targets)
+    assert torch.equal(there.mask.cpu(), here.mask)
 
 
 @needs_cuda

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import pandas as pd
+import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, Subject, hookimpl
+from emtkit.plugin.stream import StreamKey
 from emtkit_std import _angles as angles
 from emtkit_std import _binding as binding
 from emtkit_std import _linearised as linearised
@@ -101,8 +104,10 @@ class EmtSpectrum(Analysis):
         measured = np.linalg.eigvals(linearised.linearise(subject).jacobian)
         result = angles.compare_spectra(measured, theory, self.threshold, self.theory_threshold)
         size = result.expected
-        normals = subject.stream.fork("null").normal((self.draws, size, size)).double().numpy()
-        null = angles.null_angle_error(theory, normals, self.theory_threshold)
+        stream = subject.stream.fork("null")
+        shape = (self.draws, size, size)
+        spectrum = theory.astype(np.complex128).tobytes()
+        null = _null(stream.key, stream.dtype, shape, spectrum, self.theory_threshold)
         confusion = self._confusion(measured, theory, law)
         too_small = f"the network has fewer than {size} or no further eigenvalues"
         return Findings(
@@ -145,6 +150,20 @@ class EmtSpectrum(Analysis):
         )
 
 
+@lru_cache(maxsize=64)
+def _null(
+    key: StreamKey,
+    dtype: torch.dtype,
+    shape: tuple[int, int, int],
+    theory: bytes,
+    threshold: float,
+) -> float:
+    """The null of one rule on one stream: the dearest part, and the same for all its networks."""
+    normals = Stream(key.seed, key.purpose, key.iteration, dtype=dtype).normal(shape)
+    spectrum = np.frombuffer(theory, np.complex128)
+    return angles.null_angle_error(spectrum, normals.double().numpy(), threshold)
+
+
 def _best(confusion: pd.DataFrame) -> str:
     """The rule of least top_angle_error; of equal ones, up to rounding, the network's own."""
     errors = confusion["top_angle_error"].round(9)
@@ -153,7 +172,16 @@ def _best(confusion: pd.DataFrame) -> str:
 
 def _other_rules(law: HistoryLaw) -> dict[str, np.ndarray]:
     """Spectra of the named rules of this size, the law's own left out."""
-    s, d = law.history, law.dimension
+    return {
+        rule: spectrum
+        for rule, (spectrum, phi) in _named_rules(law.history, law.dimension).items()
+        if not np.array_equal(phi, law.phi)
+    }
+
+
+@lru_cache(maxsize=16)
+def _named_rules(s: int, d: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Spectrum and Phi of every named rule of this size."""
     named = {
         rule: selections.published(rule)
         for rule, (history, dimension, _) in selections.PUBLISHED.items()
@@ -164,9 +192,8 @@ def _other_rules(law: HistoryLaw) -> dict[str, np.ndarray]:
         if d <= s:
             named["diagonal"] = selections.diagonal(s, d)
     return {
-        rule: selection.spectrum
+        rule: (selection.spectrum, binding.phi_of(selection.operator, s))
         for rule, selection in named.items()
-        if not np.array_equal(binding.phi_of(selection.operator, s), law.phi)
     }
 
 

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import Recognised, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
 from emtkit_std._circuit import refuse_real_values
+from emtkit_std._gated import GruKernel
 from emtkit_std._torch_cells import torch_cell
 
 
@@ -75,6 +76,10 @@ class GatedRecurrentUnit(RecurrentModel):
     def read(self, state: Tensor) -> Tensor:
         """W_r h."""
         return state @ self.W_r.T
+
+    def stacked_kernel(self) -> StackedKernel:
+        """Its passes through time by hand."""
+        return GruKernel()
 
 
 def _uniform(bound: float, *shape: int) -> nn.Parameter:

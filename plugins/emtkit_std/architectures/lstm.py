@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import Recognised, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
 from emtkit_std._circuit import refuse_real_values
+from emtkit_std._gated import LstmKernel
 from emtkit_std._torch_cells import torch_cell
 
 
@@ -68,6 +69,10 @@ class LongShortTermMemory(RecurrentModel):
     def read(self, state: Tensor) -> Tensor:
         """W_r h, from the first half of the state."""
         return state[..., : self.units] @ self.W_r.T
+
+    def stacked_kernel(self) -> StackedKernel:
+        """Its passes through time by hand."""
+        return LstmKernel()
 
 
 def _uniform(bound: float, *shape: int) -> nn.Parameter:

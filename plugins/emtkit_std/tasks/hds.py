@@ -51,6 +51,7 @@ class HistoryDependentSystem(Task):
     name = "hds"
     offers = (HistoryLaw, DelayLaw)
     horizons = True
+    draws_anywhere = True
 
     def __init__(
         self,
@@ -116,9 +117,9 @@ class HistoryDependentSystem(Task):
         for place, row in enumerate(rows):
             if row.selection is not None:
                 alike.setdefault(row.selection, []).append(place)
+        if len(alike) == 1:
+            return _heard(start, _selected(start, *alike, scored), first.history)
         parts = [_selected(start[places], rule, scored) for rule, places in alike.items()]
-        if len(parts) == 1:
-            return _heard(start, parts[0], first.history)
         targets = torch.empty_like(torch.cat(parts))
         for part, places in zip(parts, alike.values(), strict=True):
             targets[places] = part
@@ -197,9 +198,9 @@ class HistoryDependentSystem(Task):
         """Targets B horizon d of histories B s d; exact for selections."""
         if self.selection is not None:
             index, sign = _unrolled(self.selection, horizon)
-            targets = start.flatten(1)[:, index] * sign.to(start.dtype)
+            targets = start.flatten(1)[:, index.to(start.device)] * sign.to(start)
             return targets.unflatten(1, (horizon, self.dimension))
-        f = torch.from_numpy(self.operator.T.copy()).to(start.dtype)
+        f = torch.from_numpy(self.operator.T.copy()).to(start)
         window, terms = start.flatten(1), []
         for _ in range(horizon):
             terms.append(window @ f)
@@ -276,14 +277,24 @@ def _heard(start: Tensor, targets: Tensor, history: int) -> Batch:
 def _selected(start: Tensor, rule: selections.Selection, horizon: int) -> Tensor:
     """Targets (M B T d) of histories (M B s d) that one rule continues; zero while listening."""
     models, batch, history, dimension = start.shape
-    index, sign = _unrolled(rule, horizon)
+    index, sign = _whole(rule, horizon, start.device)
     size = history * dimension
-    whole = torch.cat([index.new_zeros(size), index])
-    targets = start.reshape(models * batch, size).index_select(1, whole)
+    targets = start.reshape(models * batch, size).index_select(1, index)
     targets[:, :size] = 0.0
-    if bool((sign < 0).any()):
+    if sign is not None:
         targets[:, size:] *= sign.to(start.dtype)
     return targets.view(models, batch, history + horizon, dimension)
+
+
+@lru_cache(maxsize=64)
+def _whole(
+    rule: selections.Selection, horizon: int, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """`_unrolled` on a device, its index from the first step on; no sign where none is flipped."""
+    index, sign = _unrolled(rule, horizon)
+    listening = index.new_zeros(rule.history * rule.dimension)
+    flips = sign.to(device) if bool((sign < 0).any()) else None
+    return torch.cat([listening, index]).to(device), flips
 
 
 @lru_cache(maxsize=256)

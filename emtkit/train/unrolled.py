@@ -1,0 +1,68 @@
+"""Gradients of networks whose author wrote the passes through time; autograd does the readout."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from emtkit.plugin.architecture import RecurrentModel
+from emtkit.plugin.kernel import StackedKernel
+from emtkit.plugin.task import Batch
+from emtkit.train.judge import in_place, judged, time_first
+from emtkit.train.stacked import Stacked, average, by_step
+from emtkit.train.tier import Span, Step
+
+
+class _Readout(nn.Module):
+    """`read` of a network, as torch calls a module."""
+
+    def __init__(self, model: RecurrentModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.model.read(states)
+
+
+def by_kernel(
+    kernel: StackedKernel, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span
+) -> Step:
+    """Losses, gradients and outputs (0 outside the scored steps) by the author's `kernel`."""
+    weights = stacked.parameters(flat)
+    inputs = time_first(batch.inputs, 0, min(batch.driven, span.end)).contiguous()
+    run = kernel.forward(weights, inputs, span.end)
+    states = run.states[span.first :].detach().requires_grad_()
+    leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+    outputs = _read(stacked, leaves, states)
+    wrong = judged(outputs.detach(), stacked, batch, masks, span.first)
+    wanted = [states, *leaves.values()]
+    slopes, *shares = torch.autograd.grad(outputs, wanted, wrong.slopes, materialize_grads=True)
+    found = kernel.backward(weights, inputs, run, slopes)
+    gradients = [
+        (share + found[name] if name in found else share).flatten(1)
+        for name, share in zip(leaves, shares, strict=True)
+    ]
+    steps = by_step(in_place(wrong.errors, batch.steps, span.first), masks)
+    placed = in_place(outputs.detach(), batch.steps, span.first)
+    return Step(average(steps, masks), torch.cat(gradients, 1), steps, placed)
+
+
+def _read(stacked: Stacked, weights: dict[str, Tensor], states: Tensor) -> Tensor:
+    """Outputs K M B O of states K M B H.
+
+    Step by step: one product over all of them would take its path by their number, and a row's bits
+    would depend on the horizon of its neighbours.
+    """
+    model = stacked.template
+    if not isinstance(model, RecurrentModel):
+        raise TypeError(f"{model.name} has no state to be read")
+    readout = _Readout(model)
+
+    def read(weights: dict[str, Tensor], buffers: dict[str, Tensor], states: Tensor) -> Tensor:
+        named = {f"model.{name}": value for name, value in {**weights, **buffers}.items()}
+        found: Tensor = functional_call(readout, named, (states,))
+        return found
+
+    every = vmap(read)
+    return torch.stack([every(weights, stacked.buffers, at) for at in states.unbind(0)])

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emtkit_std._svd import decompose
+
 Array = NDArray[np.float64]
 
 RIDGE = 1e-8
@@ -80,6 +82,7 @@ def _flat(windows: Array) -> Array:
 
 
 def _orthonormal(matrix: Array) -> Array:
-    left, values, _ = np.linalg.svd(matrix, full_matrices=False)
+    found = decompose(matrix)
+    values = found.values
     keep = values > 1e-10 * values[0] if values[0] > 0 else np.zeros(len(values), dtype=bool)
-    return left[:, keep]
+    return found.left[:, keep]

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import schur, solve_sylvester
 
+from emtkit_std._svd import decompose
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -120,9 +122,9 @@ def outside_basis(states: Array, memories: Memories, components: int, centre: bo
     remainder = flat - flat @ memories.dual.T @ memories.basis.T
     if centre:
         remainder = remainder - remainder.mean(axis=0)
-    _, values, directions = np.linalg.svd(remainder, full_matrices=False)
-    rank = int((values > RCOND * max(1e-300, float(np.linalg.norm(flat)))).sum())
-    return np.asarray(directions[: min(components, rank)].T)
+    found = decompose(remainder)
+    rank = int((found.values > RCOND * max(1e-300, float(np.linalg.norm(flat)))).sum())
+    return found.right[: min(components, rank)].T
 
 
 def phi_error(memories: Memories, phi: Array, mask: Mask) -> float:
@@ -161,7 +163,7 @@ def _refuse_empty(core: Core) -> None:
 
 
 def _memories(basis: Array, dual: Array, jacobian: Array) -> Memories:
-    values = np.linalg.svd(basis, compute_uv=False)
+    values = decompose(basis).values
     rank = int((values > RCOND * values[0]).sum())
     smallest = float(values[-1])
     return Memories(

@@ -22,6 +22,7 @@ from scipy.linalg import solve_discrete_lyapunov
 from emtkit.errors import EmtkitError
 from emtkit_std._facts import Array
 from emtkit_std._projections import pulse_responses, spectral_radius
+from emtkit_std._svd import decompose
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ def linear_capacity(W_h: Array, W_x: Array, lags: int) -> MemoryCurve:
     directions = pulse_responses(W_h, W_x, lags)
     ages, hidden, inputs = directions.shape
     columns = directions.transpose(1, 0, 2).reshape(hidden, ages * inputs)
-    _, singular, right = np.linalg.svd(columns, full_matrices=False)
-    least = singular.max() * max(columns.shape) * np.finfo(np.float64).eps
-    leverage = np.square(right[singular > least]).sum(0).reshape(ages, inputs)
+    found = decompose(columns)
+    least = found.values.max() * max(columns.shape) * np.finfo(np.float64).eps
+    leverage = np.square(found.right[found.values > least]).sum(0).reshape(ages, inputs)
     return MemoryCurve(leverage, float(leverage.sum()))
 
 

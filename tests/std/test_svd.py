@@ -1,0 +1,25 @@
+"""The decomposition is one: it gives the matrix back, with numpy's singular values."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from emtkit_std._svd import decompose
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(rows=some.integers(1, 40), columns=some.integers(1, 40), seed=some.integers(0, 99))
+def test_it_gives_the_matrix_back(rows, columns, seed):
+    matrix = np.random.default_rng(seed).normal(size=(rows, columns))
+    found = decompose(matrix)
+    np.testing.assert_allclose(found.left * found.values @ found.right, matrix, atol=1e-12)
+    np.testing.assert_allclose(found.values, np.linalg.svd(matrix, compute_uv=False), atol=1e-12)
+    unit = np.eye(min(rows, columns))
+    np.testing.assert_allclose(found.left.T @ found.left, unit, atol=1e-12)
+    np.testing.assert_allclose(found.right @ found.right.T, unit, atol=1e-12)
+
+
+def test_what_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="infs or NaNs"):
+        decompose(np.array([[1.0, np.nan]]))

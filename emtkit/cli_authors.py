@@ -71,7 +71,8 @@ def new(kind: Kind, name: str) -> int:
     from emtkit.testing import new as write
 
     path = write(kind, name, Path())
-    click.echo(f"{path} is a {kind} that works: change it, then `emtkit check {path}`")
+    article = "a" if kind == "task" else "an"
+    click.echo(f"{path} is {article} {kind} that works: change it, then `emtkit check {path}`")
     click.echo(f"a study uses it with `plugins: [./{path}]` and the name '{name}'")
     return 0
 

@@ -85,7 +85,8 @@ def to_html(table: DrawnTable, link: Link | None = None) -> str:
     heads = [*table.row_axes, *_flat_headings(table)]
     lines = [
         f'<div class="scroll" role="region" tabindex="0" aria-label="Table {escape(table.name)}">',
-        f'<table class="data"><caption>{escape(table.caption or table.name)}</caption>',
+        '<table class="data">',
+        f"<caption><span>{escape(table.caption or table.name)}</span></caption>",
         "<thead><tr>",
         *(f'<th scope="col">{escape(head)}</th>' for head in heads),
         "</tr></thead><tbody>",

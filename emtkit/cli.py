@@ -13,25 +13,21 @@ from typing import TYPE_CHECKING
 import click
 
 from emtkit import __version__
+from emtkit.cli_answer import answer_of, tell
 from emtkit.cli_authors import AUTHORS_COMMANDS, plugin_names
-from emtkit.cli_engine import Limits, Percent, opened_engine, print_audit
+from emtkit.cli_engine import Limits, Percent, opened_engine
 from emtkit.cli_options import only_option, seeds_option, store_option, study_argument
 from emtkit.cli_store import gc, merge, verify
-from emtkit.cli_views import VIEW_COMMANDS, printed_tables
+from emtkit.cli_views import VIEW_COMMANDS
 from emtkit.errors import EmtkitError
 from emtkit.places import STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emtkit.execute.audit import Audit
-    from emtkit.execute.coverage import Coverage
     from emtkit.execute.monitor import Monitor
-    from emtkit.receipt import Answer
-    from emtkit.session import Session
 
 TIERS = ("cuda", "native", "dense", "vmap", "loop")
-CLAIM_REFUSED = 5
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -108,7 +104,7 @@ def run(
     if known is not None:
         if not silent:
             click.echo(known.progress, err=True)
-        return _tell(known, None, quiet, as_json, check_claims)
+        return tell(known, None, quiet, as_json, check_claims)
 
     if engine == "local" and study.is_file() and _cores() > 1:
         from emtkit.execute.engines import _nursery
@@ -137,9 +133,9 @@ def run(
     from emtkit.publish import write_report
 
     files = write_report(session)
-    answer = _answer(session, found, files[0])
+    answer = answer_of(session, found, files[0])
     begun.keep(answer, ground, session.plan.study.plugins, files)
-    return _tell(answer, audited, quiet, as_json, check_claims)
+    return tell(answer, audited, quiet, as_json, check_claims)
 
 
 @cli.command()
@@ -274,42 +270,3 @@ def _monitor(quiet: bool, events: Path | None) -> Iterator[Monitor]:
                 yield Events(out, inner)
     finally:
         inner.close()
-
-
-def _answer(session: Session, found: Coverage, page: Path) -> Answer:
-    from emtkit.receipt import Answer, look
-    from emtkit.report.verdict_text import verdict_lines
-
-    verdicts = session.verdicts()
-    document = {
-        "study": session.name,
-        "cells": vars(found),
-        "claims": [
-            {"id": v.claim.id, "where": v.where, "verdict": v.word, "value": v.value, "n": v.n}
-            for v in verdicts
-        ],
-        "audit": None,
-        "report": str(page),
-        "store": str(session.store),
-    }
-    return Answer(document, list(verdict_lines(verdicts)), printed_tables(session), look())
-
-
-def _tell(
-    answer: Answer, audited: Audit | None, quiet: bool, as_json: bool, check_claims: bool
-) -> int:
-    """Print what was asked for, and turn the answer into an exit code."""
-    if as_json:
-        document = {**answer.document, "audit": None if audited is None else vars(audited)}
-        click.echo(json.dumps(document, indent=2))
-    elif not quiet:
-        sys.stdout.write(answer.tables)
-        for line in (*answer.verdicts, answer.coverage, f"report: {answer.document['report']}"):
-            click.echo(line)
-        if audited is not None:
-            print_audit(audited)
-    if audited is not None and audited.differing:
-        return 1
-    if check_claims and answer.refused:
-        return CLAIM_REFUSED
-    return 0 if answer.clean else 1

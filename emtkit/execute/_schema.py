@@ -249,8 +249,8 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
         )
     if version < SCHEMA_VERSION:
         raise StoreError(
-            f"{path}: written by an older emtkit (schema {version}); `emtkit migrate` brings it to "
-            f"{SCHEMA_VERSION}"
+            f"{path}: written before the first release (schema {version}, this emtkit reads "
+            f"{SCHEMA_VERSION}); give another --store and run again"
         )
     if _schema_of(connection) != _schema():
         raise StoreError(f"{path}: {damaged('its tables are not those of a store')}")

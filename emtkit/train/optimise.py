@@ -57,6 +57,11 @@ class Schedules:
         return rate(self._plans[name], iteration)
 
 
+def limits(trainings: Sequence[Training]) -> list[float]:
+    """The largest norm of each row's gradient; infinite where it is not clipped."""
+    return [math.inf if training.clip is None else training.clip for training in trainings]
+
+
 class Optimiser(ABC):
     """What updates the rows of a stack, each by its own rate, decay and clip."""
 
@@ -94,8 +99,8 @@ class TensorOptimiser(Optimiser):
         self._name = trainings[0].optimizer
         self._dtype, self._device = like.dtype, like.device
         self._schedules = Schedules(trainings)
-        limits = [math.inf if t.clip is None else t.clip for t in trainings]
-        self._limits = None if all(map(math.isinf, limits)) else self._column(limits)
+        norms = limits(trainings)
+        self._limits = None if all(map(math.isinf, norms)) else self._column(norms)
         self._decays = [t.weight_decay for t in trainings]
         self._decay = self._column(self._decays) if any(self._decays) else None
 

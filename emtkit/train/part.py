@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from emtkit.plugin.stream import Stream
+from emtkit.plugin.stream import CPU, Stream
 from emtkit.plugin.task import Batch
 from emtkit.study.cells import Cell
 from emtkit.study.settings import Check, LossGated, Staged, Training
@@ -22,7 +22,7 @@ from emtkit.train.evaluate import check
 from emtkit.train.optimise import Moments
 from emtkit.train.program import WINDOW, Program, Standing
 from emtkit.train.rows import RowState
-from emtkit.train.stacked import CPU, Stacked, average, first_scored
+from emtkit.train.stacked import Stacked, average, first_scored
 from emtkit.train.tier import Span, Step, Tier
 
 

@@ -12,10 +12,8 @@ from torch.func import vmap
 
 from emtkit.errors import PluginError
 from emtkit.plugin.architecture import SequenceModel
-from emtkit.plugin.stream import Stream
+from emtkit.plugin.stream import CPU, Stream
 from emtkit.plugin.task import Batch, Recipe, Task
-
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)

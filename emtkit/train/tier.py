@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emtkit.plugin.stream import Stream
+from emtkit.plugin.stream import CPU, Stream
 from emtkit.plugin.task import Batch
 from emtkit.study.settings import Training
 from emtkit.train.optimise import Moments, Optimiser, TensorOptimiser
-from emtkit.train.stacked import CPU, Stacked, average, by_step
+from emtkit.train.stacked import Stacked, average, by_step
 
 
 @dataclass(frozen=True)

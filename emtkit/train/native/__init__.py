@@ -1,17 +1,16 @@
-"""The native tier: whole training steps of small recurrent networks as compiled vector code.
+"""The native tier: training of small recurrent networks as compiled vector code.
 
 It needs numba and a processor with AVX2 and FMA; `unavailable()` says what is missing. Importing
 these names imports neither.
 
     network = Network(hidden=8, inputs=1, outputs=1, activation="tanh")
     step = Step(network, batch=256, steps=14)
-    state = AdamState(network.flat(named_weights))
-    losses = step.train(state, inputs, targets, weights, rates)
+    losses, gradients = step.gradients(network.flat(named_weights), inputs, targets, scales)
 """
 
 from emtkit.train.native.machine import unavailable
 from emtkit.train.native.network import MAX_HIDDEN, Network
-from emtkit.train.native.state import AdamState, Delays, Rates
+from emtkit.train.native.state import Delays
 from emtkit.train.native.step import Step
 
-__all__ = ["MAX_HIDDEN", "AdamState", "Delays", "Network", "Rates", "Step", "unavailable"]
+__all__ = ["MAX_HIDDEN", "Delays", "Network", "Step", "unavailable"]

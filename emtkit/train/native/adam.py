@@ -6,7 +6,6 @@ not depend on the machine's vector libraries.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +14,15 @@ from torch import Tensor
 
 from emtkit.study.settings import Training
 from emtkit.train.native.state import Doubles
-from emtkit.train.optimise import EPSILON, FIRST_DECAY, SECOND_DECAY, Moments, Optimiser, Schedules
+from emtkit.train.optimise import (
+    EPSILON,
+    FIRST_DECAY,
+    SECOND_DECAY,
+    Moments,
+    Optimiser,
+    Schedules,
+    limits,
+)
 
 
 class Adam(Optimiser):
@@ -23,8 +30,7 @@ class Adam(Optimiser):
 
     def __init__(self, trainings: Sequence[Training]) -> None:
         self._schedules = Schedules(trainings)
-        limits = [math.inf if t.clip is None else t.clip for t in trainings]
-        self.clip: Doubles = np.array(limits, dtype=np.float64)
+        self.clip: Doubles = np.array(limits(trainings), dtype=np.float64)
         self.decay: Doubles = np.array([t.weight_decay for t in trainings], dtype=np.float64)
         self.decoupled = trainings[0].optimizer == "adamw"
         models = len(trainings)

@@ -1,4 +1,4 @@
-"""The typed face of the native tier: losses, gradients and Adam for a stack of networks."""
+"""The typed face of the native tier: losses and gradients for a stack of networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emtkit.train.native import machine
 from emtkit.train.native.network import Floats, Network
-from emtkit.train.native.state import AdamState, Delays, Doubles, Rates
+from emtkit.train.native.state import Delays, Doubles
 
 if TYPE_CHECKING:
     from emtkit.train.native.plan import Plan
@@ -92,8 +92,7 @@ class Step:
         transposed = self._transposed(weights)
         gradient = np.empty_like(weights)
         losses = np.empty((models, self.scored))
-        kernel, _ = self._compiled
-        kernel(
+        self._kernel(
             (
                 models,
                 self.padded,
@@ -116,59 +115,12 @@ class Step:
         network.clear_absent(gradient)
         return losses, gradient
 
-    def train(
-        self,
-        state: AdamState,
-        inputs: Floats,
-        targets: Floats | Delays,
-        scales: Floats,
-        rates: Rates,
-        *,
-        input_rows: NDArray[np.int64] | None = None,
-        target_rows: NDArray[np.int64] | None = None,
-        active: NDArray[np.bool_] | None = None,
-    ) -> Doubles:
-        """One step of clip and Adam, in place, in the rows that are `active` (default all).
-
-        Gives the losses (M scored) before the step; see `gradients`.
-        """
-        losses, gradient = self.gradients(
-            state.weights,
-            inputs,
-            targets,
-            scales,
-            input_rows=input_rows,
-            target_rows=target_rows,
-        )
-        active = np.full(len(losses), True) if active is None else active
-        state.taken += active
-        taken = np.maximum(state.taken, 1)
-        _, adam = self._compiled
-        adam(
-            state.weights,
-            gradient,
-            state.first,
-            state.second,
-            np.arange(gradient.shape[1]),
-            rates.rate,
-            rates.decay,
-            rates.decoupled,
-            rates.clip,
-            rates.beta1,
-            rates.beta2,
-            rates.epsilon,
-            1.0 - rates.beta1**taken,
-            1.0 - rates.beta2**taken,
-            active,
-        )
-        return losses
-
     @cached_property
-    def _compiled(self) -> tuple[Any, Any]:
-        """The kernel and the optimiser; here numba is imported."""
-        from emtkit.train.native.compile import clip_and_adam, gradient_kernel
+    def _kernel(self) -> Any:
+        """The compiled kernel; here numba is imported."""
+        from emtkit.train.native.compile import gradient_kernel
 
-        return gradient_kernel(self.plan, machine.digest()), clip_and_adam
+        return gradient_kernel(self.plan, machine.digest())
 
     @cached_property
     def plan(self) -> Plan:

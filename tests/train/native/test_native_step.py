@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,7 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emtkit.train.native import AdamState, Delays, Network, Rates, Step, unavailable
+from emtkit.study.settings import Training
+from emtkit.train.native import Delays, Network, Step, unavailable
+from emtkit.train.native.adam import Adam
+from emtkit.train.optimise import Moments
 
 pytest.importorskip("numba")
 if unavailable() is not None:
@@ -119,70 +122,73 @@ def test_gradients_of_every_cell_equal_float64_autograd(network, batch, times, s
     assert_gradients(network, (batch, *times), seed)
 
 
-def trained(network, rows, state, data, rates, steps=20) -> AdamState:
+@dataclass(frozen=True)
+class Rows:
+    """Flat weights (M P) and their moments."""
+
+    weights: np.ndarray
+    moments: Moments
+
+
+def trained(network, rows, weights, data, trainings, steps=20) -> Rows:
     """The chosen rows after some steps, trained as one stack."""
-    state = state.rows(rows)
     batch, length = data[0].shape[1:3]
     step = Step(network, batch=batch, steps=length, scored=data[1].shape[2])
     chosen = [np.ascontiguousarray(array[rows]) for array in data]
-    numbers = {
-        name: getattr(rates, name)[rows]
-        for name in ("rate", "decay", "clip", "beta1", "beta2", "epsilon")
-    }
-    for _ in range(steps):
-        step.train(state, *chosen, replace(rates, **numbers))
-    return state
+    adam, state = Adam([trainings[row] for row in rows]), torch.from_numpy(weights[rows])
+    moments = Moments(torch.zeros_like(state), torch.zeros_like(state))
+    alive = torch.ones(len(rows), 1, dtype=torch.bool)
+    for taken in range(steps):
+        _, gradient = step.gradients(state.numpy(), *chosen)
+        schedule = adam.schedule([taken] * len(rows))
+        adam.step(state, torch.from_numpy(gradient), moments, schedule, alive)
+    return Rows(state.numpy(), moments)
 
 
-def differing_rates(models: int, decoupled: bool = False) -> Rates:
+def differing(models: int, optimizer: str = "adam") -> list[Training]:
     chance = np.random.default_rng(1)
-    return Rates(
-        rate=chance.uniform(1e-3, 3e-2, models),
-        decay=chance.uniform(0.0, 1e-2, models),
-        clip=np.where(np.arange(models) % 3, 0.5, np.inf),
-        beta1=chance.uniform(0.8, 0.95, models),
-        beta2=chance.uniform(0.95, 0.999, models),
-        epsilon=np.full(models, 1e-8),
-        decoupled=decoupled,
-    )
+    return [
+        Training(
+            optimizer=optimizer,
+            lr=float(chance.uniform(1e-3, 3e-2)),
+            weight_decay=float(chance.uniform(0.0, 1e-2)),
+            clip=0.5 if row % 3 else None,
+        )
+        for row in range(models)
+    ]
 
 
 @pytest.mark.parametrize("network", FEW, ids=str)
 def test_a_row_has_the_same_bits_in_every_stack(network):
     weights, *data = drawn(network, 7, (70, 6, 6, 4), 3)
-    rates, state = differing_rates(7), AdamState(weights)
-    together = trained(network, np.arange(7), state, data, rates)
+    trainings = differing(7)
+    together = trained(network, np.arange(7), weights, data, trainings)
     for rows in ([0], [6], [3, 1], [5, 4, 2, 0, 6]):
-        apart = trained(network, np.array(rows), state, data, rates)
+        apart = trained(network, np.array(rows), weights, data, trainings)
         assert np.array_equal(apart.weights, together.weights[rows])
-        assert np.array_equal(apart.second, together.second[rows])
-    again = trained(network, np.arange(7), state, data, rates)
+        assert torch.equal(apart.moments.second, together.moments.second[rows])
+    again = trained(network, np.arange(7), weights, data, trainings)
     assert np.array_equal(again.weights, together.weights)
     assert not np.array_equal(together.weights, weights)
 
 
-@pytest.mark.parametrize("decoupled", [False, True])
-def test_clip_and_adam_equal_torch_in_float64(decoupled):
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_clip_and_adam_equal_torch_in_float64(optimizer):
     network, sizes = FEW[0], (70, 6, 6, 4)
     weights, *data = drawn(network, 7, sizes, 3)
-    rates = differing_rates(7, decoupled)
-    state = trained(network, np.arange(7), AdamState(weights), data, rates)
-    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
-    for m in range(7):
+    trainings = differing(7, optimizer)
+    found = trained(network, np.arange(7), weights, data, trainings)
+    kind = torch.optim.AdamW if optimizer == "adamw" else torch.optim.Adam
+    for m, training in enumerate(trainings):
         named = tensors(network, weights[m])
-        optimiser = kind(
-            list(named.values()),
-            lr=rates.rate[m],
-            weight_decay=rates.decay[m],
-            betas=(rates.beta1[m], rates.beta2[m]),
-        )
+        optimiser = kind(list(named.values()), lr=training.lr, weight_decay=training.weight_decay)
         for _ in range(20):
             optimiser.zero_grad()
             reference(network, sizes, named, *(array[m] for array in data)).sum().backward()
-            torch.nn.utils.clip_grad_norm_(list(named.values()), rates.clip[m])
+            torch.nn.utils.clip_grad_norm_(list(named.values()), training.clip or np.inf)
             optimiser.step()
         expected = network.flat({k: v.detach()[None].numpy() for k, v in named.items()})[0]
-        gap = np.linalg.norm(state.weights[m].astype(np.float64) - expected)
+        gap = np.linalg.norm(found.weights[m].astype(np.float64) - expected)
         assert gap <= 5e-6 * np.linalg.norm(expected)
 
 
@@ -270,11 +276,12 @@ def test_rows_may_share_data_and_stand_still():
     )
     assert np.array_equal(losses, expected)
     assert np.array_equal(gradient, slopes)
-    state = AdamState(weights.copy())
-    active = np.array([True, False, True])
-    step.train(state, inputs, targets, scales, Rates.equal(3, rate=0.1), active=active)
-    assert np.array_equal((state.weights != weights).any(1), active)
-    assert state.taken.tolist() == [1, 0, 1]
+    adam, state = Adam([Training(lr=0.1)] * 3), torch.from_numpy(weights.copy())
+    moments = Moments(torch.zeros_like(state), torch.zeros_like(state))
+    alive = torch.tensor([[True], [False], [True]])
+    adam.step(state, torch.from_numpy(gradient), moments, adam.schedule([0] * 3), alive)
+    assert np.array_equal((state.numpy() != weights).any(1), alive[:, 0].numpy())
+    assert torch.equal(moments.first.any(1), alive[:, 0])
 
 
 def test_named_weights_are_views_of_the_flat_row():
@@ -297,17 +304,24 @@ def test_named_weights_are_views_of_the_flat_row():
 WIDE = """
 import hashlib
 import numpy as np
-from emtkit.train.native import AdamState, Network, Rates, Step, machine
+import torch
+from emtkit.study.settings import Training
+from emtkit.train.native import Network, Step, machine
+from emtkit.train.native.adam import Adam
+from emtkit.train.optimise import Moments
 chance = np.random.default_rng(0)
 network = Network(11, 2, 1, "tanh")
-state = AdamState(chance.normal(0.0, 0.3, (2, network.parameters)).astype(np.float32))
+state = torch.from_numpy(chance.normal(0.0, 0.3, (2, network.parameters)).astype(np.float32))
+moments = Moments(torch.zeros_like(state), torch.zeros_like(state))
 inputs = chance.normal(size=(2, 70, 8, 2)).astype(np.float32)
 targets = chance.normal(size=(2, 70, 8, 1)).astype(np.float32)
 step = Step(network, batch=70, steps=8)
 scales = np.ones((2, 8, 1), dtype=np.float32)
-for _ in range(20):
-    step.train(state, inputs, targets, scales, Rates.equal(2, rate=1e-2, clip=1.0))
-print(machine.tiles().square, hashlib.sha256(state.weights.tobytes()).hexdigest())
+adam, alive = Adam([Training(lr=1e-2, clip=1.0)] * 2), torch.ones(2, 1, dtype=torch.bool)
+for taken in range(20):
+    _, gradient = step.gradients(state.numpy(), inputs, targets, scales)
+    adam.step(state, torch.from_numpy(gradient), moments, adam.schedule([taken] * 2), alive)
+print(machine.tiles().square, hashlib.sha256(state.numpy().tobytes()).hexdigest())
 """
 
 

@@ -20,6 +20,7 @@ DTYPES = [np.dtype(name) for name in NAMES.split()]
 arrays = st.sampled_from(DTYPES).flatmap(
     lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0, max_side=4))
 )
+WRITABLE = st.characters(codec="utf-8")  # pandas itself refuses half a pair as a name
 texts = st.text(st.characters(exclude_categories=()), max_size=8)
 columns = st.one_of(
     st.sampled_from(["f8", "i8", "?", "c16", "f4"]).map(np.dtype),
@@ -45,14 +46,14 @@ def test_arrays_keep_every_bit(given_arrays: dict[str, np.ndarray]) -> None:
 @settings(max_examples=60, deadline=None)
 def test_tables_keep_values_and_order(data: st.DataObject) -> None:
     rows = data.draw(st.integers(0, 4))
-    names = data.draw(st.lists(texts, unique=True, max_size=4))
+    names = data.draw(st.lists(st.text(WRITABLE, max_size=8), unique=True, max_size=4))
     given_columns = {}
     for name in names:
         kind = data.draw(columns)
         if isinstance(kind, np.dtype):
             given_columns[name] = pd.Series(data.draw(hnp.arrays(kind, rows)))
         elif kind is str:
-            values = st.text(max_size=5).filter(lambda text: "\0" not in text)
+            values = st.text(WRITABLE, max_size=5).filter(lambda text: "\0" not in text)
             chosen = data.draw(st.lists(values, min_size=rows, max_size=rows))
             given_columns[name] = pd.Series(chosen, dtype="str")
         else:

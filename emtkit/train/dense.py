@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecurrence
 from emtkit.plugin.kernel import StackedKernel
 from emtkit.plugin.task import Batch
-from emtkit.train.judge import in_place, judged, squared, time_first
-from emtkit.train.passes import Network, Workspace, backward, forward
-from emtkit.train.stacked import Stacked, average, by_step
+from emtkit.train.judge import Judge, Squares, in_place, judge_of, told
+from emtkit.train.passes import Matrices, Passes, Sizes, Workspace
+from emtkit.train.stacked import Stacked
 from emtkit.train.tier import Span, Step, Tier
 from emtkit.train.unrolled import by_kernel
 from emtkit.train.vmap import VmapTier
-
-UNBIASED = ("W_uh", "W_hh", "W_r")
 
 
 class DenseTier(Tier):
@@ -27,6 +27,7 @@ class DenseTier(Tier):
     def __init__(self) -> None:
         self._plain = VmapTier()
         self.work = Workspace()
+        self._passes: Passes | None = None
 
     @staticmethod
     def refusal(model: SequenceModel) -> str | None:
@@ -43,61 +44,78 @@ class DenseTier(Tier):
         kernel = _kernel(stacked.template)
         if kernel is not None:
             return by_kernel(kernel, stacked, flat, batch, masks, span)
-        network = _network(stacked, flat)
-        first, end = span.first, span.end
-        weights = stacked.squares
+        weights, first = stacked.parameters(flat), span.first
+        sizes = _sizes(stacked, batch, span)
         # Tasks with horizons are left out: what a row's neighbours score must not choose its path.
-        once = end == first + 1 and not stacked.tasks[0].horizons
-        if weights is not None and once and _is_pulse_cheaper(network, batch):
-            return self._by_pulses(stacked, flat, batch, masks, weights, first)
-        inputs = self.work.take("inputs", time_first(batch.inputs, 0, min(batch.driven, end)))
-        run = forward(network, inputs, first, end, self.work)
-        found = judged(run.outputs, stacked, batch, masks, first)
-        steps = by_step(in_place(found.errors, batch.steps, first), masks)
-        outputs = in_place(run.outputs, batch.steps, first)
-        slopes = _before_readout(network, found.slopes, run.outputs)
-        gradients = backward(network, inputs, run, slopes, first)
-        return Step(average(steps, masks), _flat(stacked, gradients), steps, outputs)
+        once = span.end == first + 1 and not stacked.tasks[0].horizons
+        if stacked.squares is not None and once and _is_pulse_cheaper(sizes, weights):
+            squares = Squares(stacked.squares, batch.targets, masks, span)
+            return self._by_pulses(sizes, stacked, weights, batch, masks, squares)
+        passes = self._passes_of(sizes, flat)
+        matrices = Matrices.of(weights, sizes.ones)
+        passes.forward(matrices, batch.inputs)
+
+        def outputs() -> Tensor:
+            return passes.outputs(matrices)
+
+        judge = judge_of(outputs, stacked, batch, masks, span)
+        gradients = _flat(stacked, passes.backward(matrices, judge.slopes))
+        losses, steps = told(judge.errors(), masks, first)
+        return Step(losses, gradients, steps, lambda: in_place(outputs(), batch.steps, first))
 
     def _by_pulses(
         self,
+        sizes: Sizes,
         stacked: Stacked,
-        flat: Tensor,
+        weights: dict[str, Tensor],
         batch: Batch,
         masks: Tensor,
-        squares: Tensor,
-        last: int,
+        judge: Judge,
     ) -> Step:
-        """A linear recurrence without bias, scored at one step, `last`.
+        """A linear recurrence without bias, scored at one step.
 
-        y = rho(sum_tau u_tau K_{last - tau} + b_r), K_j' = W_r W_hh^j W_uh: the network runs on I
+        y = rho(sum_tau K_{last - tau} u_tau + b_r), K_j = W_r W_hh^j W_uh: the network runs on I
         unit pulses in place of B sequences, and dL/dK runs back through it.
         """
-        network = _network(stacked, flat)
-        weights, channels = network.weights, batch.inputs.shape[3]
-        heard = min(batch.driven, last + 1)
-        inputs = batch.inputs[:, :, :heard].flatten(2)
-        pulses = torch.eye(channels, dtype=flat.dtype, device=flat.device)
-        pulses = pulses.expand(1, stacked.models, -1, -1)
-        passing = Network(SimpleRecurrence("linear"), {k: weights[k] for k in UNBIASED})
-        run = forward(passing, pulses, last + 1 - heard, last + 1, self.work)
-        kernel = run.outputs.flip(0).movedim(0, 1).flatten(1, 2)
-        outputs = torch.bmm(inputs, kernel).unsqueeze(0)
+        models, channels, heard, last = sizes.models, sizes.inputs, sizes.driven, sizes.first
+        inputs = batch.inputs[:, :, :heard].flatten(2).transpose(1, 2)
+        pulses = torch.eye(channels, dtype=inputs.dtype, device=inputs.device)
+        pulsed = replace(
+            sizes,
+            form=SimpleRecurrence("linear"),
+            sequences=channels,
+            ones=0,
+            driven=1,
+            first=last + 1 - heard,
+        )
+        passes = self._passes_of(pulsed, inputs)
+        matrices = Matrices.of(weights, 0)
+        passes.forward(matrices, pulses.expand(models, 1, -1, -1).transpose(1, 2))
+        kernel = passes.outputs(matrices).flip(0).permute(1, 2, 0, 3).flatten(2)
+        outputs = torch.bmm(kernel, inputs)
         if "b_r" in weights:
-            outputs += weights["b_r"].unsqueeze(1)
-        if network.form.readout == "relu":
+            outputs += weights["b_r"].unsqueeze(2)
+        if sizes.form.readout == "relu":
             outputs.clamp_(min=0)
-        targets = time_first(batch.targets, last, last + 1)
-        wrong = squared(outputs, targets, squares, masks[:, last : last + 1])
-        slopes = _before_readout(network, wrong.slopes, outputs)
-        turned = torch.bmm(inputs.transpose(1, 2), slopes[0])
-        turned = turned.view(stacked.models, heard, channels, -1).movedim(1, 0).flip(0)
-        found = backward(passing, pulses, run, turned.contiguous(), last + 1 - heard)
-        if "b_r" in weights:
-            found["b_r"] = slopes[0].sum(1)
-        steps = by_step(in_place(wrong.errors, batch.steps, last), masks)
-        placed = in_place(outputs, batch.steps, last)
-        return Step(average(steps, masks), _flat(stacked, found), steps, placed)
+        slopes = torch.empty_like(outputs)
+        judge.slopes(0, outputs, slopes)
+        if sizes.form.readout == "relu":
+            torch.ops.aten.threshold_backward(slopes, outputs, 0, grad_input=slopes)
+        turned = torch.bmm(slopes, inputs.transpose(1, 2))
+        turned = turned.view(models, -1, heard, channels).permute(2, 0, 1, 3).flip(0)
+        found = passes.backward(matrices, lambda n, _, place: place.copy_(turned[n]))
+        found["b_r"] = slopes.sum(2)
+        losses, steps = told(judge.errors(), masks, last)
+        gradients = _flat(stacked, found)
+        return Step(
+            losses, gradients, steps, lambda: in_place(outputs.unsqueeze(0), batch.steps, last)
+        )
+
+    def _passes_of(self, sizes: Sizes, like: Tensor) -> Passes:
+        """Those of the last call, where the sizes are the same."""
+        if self._passes is None or self._passes.sizes != sizes:
+            self._passes = Passes(sizes, like, self.work)
+        return self._passes
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O by the author's own module."""
@@ -129,25 +147,30 @@ def _kernel(model: SequenceModel) -> StackedKernel | None:
     return model.stacked_kernel()
 
 
-def _network(stacked: Stacked, flat: Tensor) -> Network:
+def _sizes(stacked: Stacked, batch: Batch, span: Span) -> Sizes:
     model = stacked.template
     form = model.simple_form() if isinstance(model, RecurrentModel) else None
-    if form is None:
+    if form is None or not isinstance(model, RecurrentModel):
         raise TypeError(DenseTier.refusal(model))
-    return Network(form, stacked.parameters(flat))
+    names = {slot.name for slot in stacked.slots}
+    models, sequences, _, inputs = batch.inputs.shape
+    return Sizes(
+        form,
+        models,
+        sequences,
+        inputs,
+        model.hidden,
+        batch.targets.shape[3],
+        ones=int(bool(names & {"b", "b_r"})),
+        driven=min(batch.driven, span.end),
+        first=span.first,
+        end=span.end,
+    )
 
 
-def _is_pulse_cheaper(network: Network, batch: Batch) -> bool:
+def _is_pulse_cheaper(sizes: Sizes, weights: dict[str, Tensor]) -> bool:
     """Whether I pulses and one product with all that was heard cost less than B sequences."""
-    return network.is_linear and 2 * batch.inputs.shape[3] <= batch.inputs.shape[1]
-
-
-def _before_readout(network: Network, slopes: Tensor, outputs: Tensor) -> Tensor:
-    """dL/d(x W_r' + b_r) from dL/dy."""
-    if network.form.readout == "linear":
-        return slopes
-    found: Tensor = torch.ops.aten.threshold_backward(slopes, outputs, 0)
-    return found
+    return sizes.is_linear and "b" not in weights and 2 * sizes.inputs <= sizes.sequences
 
 
 def _flat(stacked: Stacked, found: dict[str, Tensor]) -> Tensor:

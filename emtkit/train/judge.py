@@ -1,65 +1,107 @@
-"""How wrong the outputs of scored steps are, and which way they should move; time comes first."""
+"""How wrong the outputs of scored steps are, and which way they should move; sequences last."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from emtkit.plugin.task import Batch
-from emtkit.train.stacked import Stacked
-from emtkit.train.tier import Tier
+from emtkit.train.stacked import Stacked, average
+from emtkit.train.tier import Span, Tier
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Of the scored steps: errors (K M B) and dL/dy (K M B O)."""
+class Judge(ABC):
+    """Looks at the outputs of scored steps, one step at a time, while they are in the cache."""
 
-    errors: Tensor
-    slopes: Tensor
+    @abstractmethod
+    def slopes(self, step: int, outputs: Tensor, found: Tensor) -> None:
+        """dL/dy of the `step`-th scored step, from its outputs (M O B), into `found` (M O B)."""
+
+    @abstractmethod
+    def errors(self) -> Tensor:
+        """Mean errors (K M) of the scored steps, once all have been looked at."""
 
 
-def judged(outputs: Tensor, stacked: Stacked, batch: Batch, masks: Tensor, first: int) -> Judged:
-    """Errors and slopes of the outputs (K M B O) of the steps from `first` on."""
-    end = first + len(outputs)
+class Squares(Judge):
+    """sum_o w_o (y_o - target_o)², weights w (M O); scored by `masks` (M T) within `span`."""
+
+    def __init__(self, weights: Tensor, targets: Tensor, masks: Tensor, span: Span) -> None:
+        first, end = span.first, span.end
+        self._targets = _turned(targets[:, :, first:end]).unbind(1)
+        self._weights = weights.to(targets.dtype)
+        self._sequences = targets.shape[1]
+        share = masks[:, first:end] / (masks.sum(1, keepdim=True) * self._sequences)
+        scales = 2.0 * share.T.unsqueeze(2) * self._weights
+        self._scales = scales.to(targets.dtype).unsqueeze(3).unbind(0)
+        self._norms = [self._weights] * (end - first)
+
+    def slopes(self, step: int, outputs: Tensor, found: Tensor) -> None:
+        """See `Judge.slopes`."""
+        torch.sub(outputs, self._targets[step], out=found)
+        self._norms[step] = torch.linalg.vector_norm(found, dim=2)
+        found.mul_(self._scales[step])
+
+    def errors(self) -> Tensor:
+        """See `Judge.errors`."""
+        return (torch.stack(self._norms).square() * self._weights).sum(2) / self._sequences
+
+
+class AnyLoss(Judge):
+    """The tasks' own loss of outputs (K M O B), by autograd of the outputs alone."""
+
+    def __init__(
+        self, outputs: Tensor, stacked: Stacked, batch: Batch, masks: Tensor, first: int
+    ) -> None:
+        leaf = in_place(outputs, batch.steps, first).requires_grad_()
+        errors = stacked.errors(leaf, batch)
+        (found,) = torch.autograd.grad(Tier.losses(errors, masks).sum(), [leaf])
+        scored = slice(first, first + len(outputs))
+        self._errors = errors.detach()[:, :, scored].mean(1).T
+        self._found = _turned(found[:, :, scored])
+
+    def slopes(self, step: int, outputs: Tensor, found: Tensor) -> None:
+        """See `Judge.slopes`."""
+        found.copy_(self._found[:, step])
+
+    def errors(self) -> Tensor:
+        """See `Judge.errors`."""
+        return self._errors
+
+
+def judge_of(
+    outputs: Callable[[], Tensor], stacked: Stacked, batch: Batch, masks: Tensor, span: Span
+) -> Judge:
+    """The judge of the steps of `span`, whose `outputs` (K M O B) it may ask for."""
     if stacked.squares is None:
-        return differentiated(outputs, stacked, batch, masks, first)
-    targets = time_first(batch.targets, first, end)
-    return squared(outputs, targets, stacked.squares, masks[:, first:end])
+        return AnyLoss(outputs(), stacked, batch, masks, span.first)
+    return Squares(stacked.squares, batch.targets, masks, span)
 
 
-def squared(outputs: Tensor, targets: Tensor, weights: Tensor, masks: Tensor) -> Judged:
-    """sum_o w_o (y_o - target_o)² (K M B) and its mean's slopes, w (M O), masks (M K)."""
-    difference = outputs - targets
-    by_channel = weights.to(outputs.dtype).unsqueeze(1)
-    errors = (difference.square() * by_channel).sum(-1)
-    share = masks / (masks.sum(1, keepdim=True) * outputs.shape[2])
-    scale = 2.0 * share.T[:, :, None, None] * by_channel
-    return Judged(errors, difference.mul_(scale))
-
-
-def differentiated(
-    outputs: Tensor, stacked: Stacked, batch: Batch, masks: Tensor, first: int
-) -> Judged:
-    """Errors and slopes of any loss, by autograd of the outputs alone."""
-    leaf = in_place(outputs, batch.steps, first).requires_grad_()
-    errors = stacked.errors(leaf, batch)
-    (found,) = torch.autograd.grad(Tier.losses(errors, masks).sum(), [leaf])
-    end = first + len(outputs)
-    return Judged(
-        time_first(errors.detach(), first, end), time_first(found, first, end).contiguous()
-    )
-
-
-def time_first(values: Tensor, first: int, end: int) -> Tensor:
-    """Steps of a tensor M B T ... as T M B ...: a view."""
-    return values[:, :, first:end].movedim(2, 0)
+def told(errors: Tensor, masks: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """Losses (M) and mean errors of all steps (M T), 0 where a row is not scored; errors K M."""
+    steps = errors.new_zeros(masks.shape)
+    steps[:, first : first + len(errors)] = errors.T
+    steps = torch.where(masks > 0, steps, torch.zeros_like(steps))
+    return average(steps, masks), steps
 
 
 def in_place(values: Tensor, steps: int, first: int) -> Tensor:
-    """K M B ... at its place among all steps, M B T ...; zeros elsewhere."""
-    count, models, batch = values.shape[:3]
-    full = values.new_zeros((models, batch, steps, *values.shape[3:]))
-    full[:, :, first : first + count] = values.movedim(0, 2)
+    """K M C B at its place among all steps, M B T C; zeros elsewhere."""
+    count, models, channels, sequences = values.shape
+    full = values.new_zeros((models, sequences, steps, channels))
+    full[:, :, first : first + count] = values.permute(1, 3, 0, 2)
     return full
+
+
+def _turned(values: Tensor) -> Tensor:
+    """M B K C with sequences last, M K C B."""
+    turned = values.permute(0, 2, 3, 1)
+    if not values.is_cpu:
+        return turned.contiguous()
+    found = values.new_empty(turned.shape)
+    np.copyto(found.numpy(), turned.numpy())  # half the time of torch's copy
+    return found

@@ -32,7 +32,7 @@ class LoopTier(Tier):
             (gradient,) = torch.autograd.grad(loss.sum(), [leaf], materialize_grads=True)
             rows.append((loss.detach(), gradient, steps.detach(), outputs.detach()))
         losses, gradients, steps, outputs = (torch.cat(parts) for parts in zip(*rows, strict=True))
-        return Step(losses, gradients, steps, outputs)
+        return Step(losses, gradients, steps, lambda: outputs)
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O, without a gradient."""

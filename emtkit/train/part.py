@@ -285,5 +285,5 @@ def _watched(
         first = first_scored(masks, rule.start)
         return [float(value) for value in average(step.steps, first).tolist()]
     if isinstance(rule, Staged) and step.outputs is not None:
-        return [row[rule.metric] for row in stacked.metrics(step.outputs, batch, masks)]
+        return [row[rule.metric] for row in stacked.metrics(step.outputs(), batch, masks)]
     return [0.0] * len(trainings)

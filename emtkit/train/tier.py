@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -35,16 +35,17 @@ class Span:
 
 @dataclass(frozen=True)
 class Step:
-    """What one iteration gives: losses M, gradients M P, outputs M B T O.
+    """What one iteration gives: losses M, gradients M P.
 
-    `steps` (M T) are the mean errors of the scored steps, 0 elsewhere; `losses` their averages. A
-    fused tier keeps no outputs; it is not given staged curricula, which look at them.
+    `steps` (M T) are the mean errors of the scored steps, 0 elsewhere; `losses` their averages.
+    `outputs` puts together those of the scored steps (M B T O), for who looks at them before the
+    next iteration; None where a tier keeps none (it is then not given curricula that look).
     """
 
     losses: Tensor
     gradients: Tensor
     steps: Tensor
-    outputs: Tensor | None
+    outputs: Callable[[], Tensor] | None
 
 
 @dataclass(frozen=True)

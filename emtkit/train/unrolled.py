@@ -9,8 +9,8 @@ from torch.func import functional_call, vmap
 from emtkit.plugin.architecture import RecurrentModel
 from emtkit.plugin.kernel import StackedKernel
 from emtkit.plugin.task import Batch
-from emtkit.train.judge import in_place, judged, time_first
-from emtkit.train.stacked import Stacked, average, by_step
+from emtkit.train.judge import in_place, judge_of, told
+from emtkit.train.stacked import Stacked
 from emtkit.train.tier import Span, Step
 
 
@@ -30,22 +30,32 @@ def by_kernel(
 ) -> Step:
     """Losses, gradients and outputs (0 outside the scored steps) by the author's `kernel`."""
     weights = stacked.parameters(flat)
-    inputs = time_first(batch.inputs, 0, min(batch.driven, span.end)).contiguous()
+    inputs = batch.inputs[:, :, : min(batch.driven, span.end)].movedim(2, 0).contiguous()
     run = kernel.forward(weights, inputs, span.end)
     states = run.states[span.first :].detach().requires_grad_()
     leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
     outputs = _read(stacked, leaves, states)
-    wrong = judged(outputs.detach(), stacked, batch, masks, span.first)
+    shown = outputs.detach().transpose(2, 3)
+    judge = judge_of(lambda: shown, stacked, batch, masks, span)
+    wrong = torch.empty_like(shown)
+    for n in range(len(shown)):
+        judge.slopes(n, shown[n], wrong[n])
     wanted = [states, *leaves.values()]
-    slopes, *shares = torch.autograd.grad(outputs, wanted, wrong.slopes, materialize_grads=True)
+    slopes, *shares = torch.autograd.grad(
+        outputs, wanted, wrong.transpose(2, 3), materialize_grads=True
+    )
     found = kernel.backward(weights, inputs, run, slopes)
     gradients = [
         (share + found[name] if name in found else share).flatten(1)
         for name, share in zip(leaves, shares, strict=True)
     ]
-    steps = by_step(in_place(wrong.errors, batch.steps, span.first), masks)
-    placed = in_place(outputs.detach(), batch.steps, span.first)
-    return Step(average(steps, masks), torch.cat(gradients, 1), steps, placed)
+    losses, steps = told(judge.errors(), masks, span.first)
+    return Step(
+        losses,
+        torch.cat(gradients, 1),
+        steps,
+        lambda: in_place(shown, batch.steps, span.first),
+    )
 
 
 def _read(stacked: Stacked, weights: dict[str, Tensor], states: Tensor) -> Tensor:

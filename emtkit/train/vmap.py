@@ -32,7 +32,7 @@ class VmapTier(Tier):
         total = average(steps, masks)
         found = torch.autograd.grad(total.sum(), list(leaves.values()), materialize_grads=True)
         flat_gradient = torch.cat([g.reshape(stacked.models, -1) for g in found], 1)
-        return Step(total.detach(), flat_gradient, steps.detach(), outputs.detach())
+        return Step(total.detach(), flat_gradient, steps.detach(), outputs.detach)
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
         """Outputs M B T O, without a gradient."""

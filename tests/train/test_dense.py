@@ -150,7 +150,7 @@ def test_it_gives_what_autograd_gives_in_float64(case, seed):
     torch.testing.assert_close(fast.gradients, slow.gradients, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(fast.steps, slow.steps, rtol=1e-11, atol=1e-13)
     kept = batch.mask[:, None, :, None] > 0
-    torch.testing.assert_close(fast.outputs * kept, slow.outputs * kept, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(fast.outputs() * kept, slow.outputs() * kept, rtol=1e-11, atol=1e-13)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)

@@ -17,7 +17,7 @@ from emtkit.plugin.registry import Registry
 from emtkit.study.cells import cell_key
 from emtkit.study.plan import plan_study
 from emtkit.study.settings import Training
-from emtkit.train import part, passes, stacks
+from emtkit.train import judge, part, passes, stacks
 from emtkit.train.capture import Captured, Graphs, Programs
 from emtkit.train.dense import CudaTier, DenseTier
 from emtkit.train.device import bytes_of_row
@@ -80,12 +80,16 @@ class Taped(Graphs):
         place.copy_(values)
 
 
-class TorchTanh:
-    """numpy's tanh as a call of torch, which a tape sees."""
+class TorchCalls:
+    """What the passes ask of numpy as calls of torch, which a tape sees."""
 
     @staticmethod
     def tanh(values, out):
         torch.tanh(torch.from_numpy(values), out=torch.from_numpy(out))
+
+    @staticmethod
+    def copyto(place, values):
+        torch.from_numpy(place).copy_(torch.from_numpy(values))
 
 
 class TapedPrograms(Programs):
@@ -103,12 +107,13 @@ class TapedPrograms(Programs):
 
 
 @pytest.fixture
-def torch_tanh(monkeypatch):
-    monkeypatch.setattr(passes, "np", TorchTanh)
+def torch_calls(monkeypatch):
+    monkeypatch.setattr(passes, "np", TorchCalls)
+    monkeypatch.setattr(judge, "np", TorchCalls)
 
 
 @pytest.fixture
-def taped(monkeypatch, torch_tanh):
+def taped(monkeypatch, torch_calls):
     monkeypatch.setattr(part, "Programs", TapedPrograms)
 
 
@@ -206,7 +211,7 @@ def test_a_row_has_the_same_bits_in_any_program(case, seed, rows):
 
 @pytest.mark.parametrize("cls", [Program, Captured])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_a_diverging_row_keeps_its_weights_and_leaves_the_others_alone(cls, optimizer):
+def test_a_diverging_row_keeps_its_weights_and_leaves_the_others_alone(cls, optimizer, torch_calls):
     stacked, flat, batch = posed(RELU, torch.float32, 5)
     masks = torch.ones_like(batch.mask)
     setting = {"optimizer": optimizer, "weight_decay": 0.01}
@@ -241,7 +246,7 @@ def test_a_recorded_program_trains_to_the_same_bits(network, curriculum, optimiz
         assert trained(cells, registry, DenseTier()) == recorded
 
 
-def test_a_program_is_recorded_once_for_all_iterations(torch_tanh):
+def test_a_program_is_recorded_once_for_all_iterations(torch_calls):
     stacked, flat, batch = posed(RELU, torch.float32, 1)
     program, standing = program_of(stacked, flat, batch, torch.ones_like(batch.mask), Captured)
     for _ in range(5):

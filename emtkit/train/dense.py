@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecurrence
 from emtkit.plugin.kernel import StackedKernel
 from emtkit.plugin.task import Batch
-from emtkit.train.judge import Judge, Squares, in_place, judge_of, told
+from emtkit.train.judge import Squares, in_place, judge_of, told
 from emtkit.train.passes import Matrices, Passes, Sizes, Workspace
+from emtkit.train.pulses import Pulses
 from emtkit.train.stacked import Stacked
 from emtkit.train.tier import Span, Step, Tier
 from emtkit.train.unrolled import by_kernel
@@ -45,12 +44,11 @@ class DenseTier(Tier):
         if kernel is not None:
             return by_kernel(kernel, stacked, flat, batch, masks, span)
         weights, first = stacked.parameters(flat), span.first
-        sizes = _sizes(stacked, batch, span)
+        sizes = _sizes(stacked, weights, batch, span)
         # Tasks with horizons are left out: what a row's neighbours score must not choose its path.
         once = span.end == first + 1 and not stacked.tasks[0].horizons
         if stacked.squares is not None and once and _is_pulse_cheaper(sizes, weights):
-            squares = Squares(stacked.squares, batch.targets, masks, span)
-            return self._by_pulses(sizes, stacked, weights, batch, masks, squares)
+            return self._by_pulses(stacked, weights, batch, masks, first)
         passes = self._passes_of(sizes, flat)
         matrices = Matrices.of(weights, sizes.ones)
         passes.forward(matrices, batch.inputs)
@@ -64,49 +62,25 @@ class DenseTier(Tier):
         return Step(losses, gradients, steps, lambda: in_place(outputs(), batch.steps, first))
 
     def _by_pulses(
-        self,
-        sizes: Sizes,
-        stacked: Stacked,
-        weights: dict[str, Tensor],
-        batch: Batch,
-        masks: Tensor,
-        judge: Judge,
+        self, stacked: Stacked, weights: dict[str, Tensor], batch: Batch, masks: Tensor, last: int
     ) -> Step:
-        """A linear recurrence without bias, scored at one step.
-
-        y = rho(sum_tau K_{last - tau} u_tau + b_r), K_j = W_r W_hh^j W_uh: the network runs on I
-        unit pulses in place of B sequences, and dL/dK runs back through it.
-        """
-        models, channels, heard, last = sizes.models, sizes.inputs, sizes.driven, sizes.first
-        inputs = batch.inputs[:, :, :heard].flatten(2).transpose(1, 2)
-        pulses = torch.eye(channels, dtype=inputs.dtype, device=inputs.device)
-        pulsed = replace(
-            sizes,
-            form=SimpleRecurrence("linear"),
-            sequences=channels,
-            ones=0,
-            driven=1,
-            first=last + 1 - heard,
-        )
-        passes = self._passes_of(pulsed, inputs)
-        matrices = Matrices.of(weights, 0)
-        passes.forward(matrices, pulses.expand(models, 1, -1, -1).transpose(1, 2))
-        kernel = passes.outputs(matrices).flip(0).permute(1, 2, 0, 3).flatten(2)
-        outputs = torch.bmm(kernel, inputs)
+        """A linear recurrence without bias, scored at step `last`; its readout may have one."""
+        if stacked.squares is None:
+            raise TypeError("the slopes of one step are known for weighted squares alone")
+        pulses = Pulses(weights, batch.inputs[:, :, : min(batch.driven, last + 1)], last)
+        outputs = pulses.outputs()
         if "b_r" in weights:
             outputs += weights["b_r"].unsqueeze(2)
-        if sizes.form.readout == "relu":
+        is_relu = _form(stacked.template).readout == "relu"
+        if is_relu:
             outputs.clamp_(min=0)
+        judge = Squares(stacked.squares, batch.targets, masks, Span(last, last + 1))
         slopes = torch.empty_like(outputs)
         judge.slopes(0, outputs, slopes)
-        if sizes.form.readout == "relu":
+        if is_relu:
             torch.ops.aten.threshold_backward(slopes, outputs, 0, grad_input=slopes)
-        turned = torch.bmm(slopes, inputs.transpose(1, 2))
-        turned = turned.view(models, -1, heard, channels).permute(2, 0, 1, 3).flip(0)
-        found = passes.backward(matrices, lambda n, _, place: place.copy_(turned[n]))
-        found["b_r"] = slopes.sum(2)
+        gradients = _flat(stacked, {**pulses.gradients(slopes), "b_r": slopes.sum(2)})
         losses, steps = told(judge.errors(), masks, last)
-        gradients = _flat(stacked, found)
         return Step(
             losses, gradients, steps, lambda: in_place(outputs.unsqueeze(0), batch.steps, last)
         )
@@ -147,21 +121,23 @@ def _kernel(model: SequenceModel) -> StackedKernel | None:
     return model.stacked_kernel()
 
 
-def _sizes(stacked: Stacked, batch: Batch, span: Span) -> Sizes:
-    model = stacked.template
+def _form(model: SequenceModel) -> SimpleRecurrence:
     form = model.simple_form() if isinstance(model, RecurrentModel) else None
-    if form is None or not isinstance(model, RecurrentModel):
+    if form is None:
         raise TypeError(DenseTier.refusal(model))
-    names = {slot.name for slot in stacked.slots}
+    return form
+
+
+def _sizes(stacked: Stacked, weights: dict[str, Tensor], batch: Batch, span: Span) -> Sizes:
     models, sequences, _, inputs = batch.inputs.shape
     return Sizes(
-        form,
+        _form(stacked.template),
         models,
         sequences,
         inputs,
-        model.hidden,
+        weights["W_hh"].shape[1],
         batch.targets.shape[3],
-        ones=int(bool(names & {"b", "b_r"})),
+        ones=int(bool(weights.keys() & {"b", "b_r"})),
         driven=min(batch.driven, span.end),
         first=span.first,
         end=span.end,

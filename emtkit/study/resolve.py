@@ -141,6 +141,10 @@ def _check_sense(training: Training, trail: Callable[[Trail], Trail], problems: 
         if check is not None and (check.below is None) == (check.above is None):
             hint = f"{key}: {{metric: accuracy, above: 0.99}}"
             problems.say(trail((key,)), f"`{key}` needs `below` or `above`, one of them", hint)
+    if training.tf32 and (training.device, training.dtype) != ("cuda", "float32"):
+        text = f"`tf32` with `device: {training.device}` and `dtype: {training.dtype}`"
+        hint = "TF32 is there for `device: cuda` and `dtype: float32` alone"
+        problems.say(trail(("tf32",)), text, hint)
     curriculum = training.curriculum
     if isinstance(curriculum, LossGated) and curriculum.max is not None:
         start, most = curriculum.start, curriculum.max

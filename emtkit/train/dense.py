@@ -114,6 +114,24 @@ class CudaTier(DenseTier):
         return f"{model.name} is no simple recurrence" if form is None else None
 
 
+class Tf32Tier(CudaTier):
+    """The CUDA tier with products of matrices in TF32: 10 bits of a factor, sums in float32."""
+
+    name = "cuda_tf32"
+
+    def gradients(
+        self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
+    ) -> Step:
+        """See `DenseTier.gradients`; a graph keeps the kernels that were chosen here."""
+        products = torch.backends.cuda.matmul
+        before = products.allow_tf32
+        products.allow_tf32 = True
+        try:
+            return super().gradients(stacked, flat, batch, masks, span)
+        finally:
+            products.allow_tf32 = before
+
+
 def _kernel(model: SequenceModel) -> StackedKernel | None:
     """The author's kernel, where the core has no passes of its own."""
     if not isinstance(model, RecurrentModel) or model.simple_form() is not None:

@@ -17,7 +17,7 @@ from emtkit.plugin.task import Task
 from emtkit.study.cells import Cell, digest
 from emtkit.train.build import build_model, build_task
 from emtkit.train.curriculum import longest
-from emtkit.train.dense import CudaTier, DenseTier
+from emtkit.train.dense import CudaTier, DenseTier, Tf32Tier
 from emtkit.train.device import has_cuda, rows_of_cuda
 from emtkit.train.loop import LoopTier
 from emtkit.train.native.machine import unavailable
@@ -26,7 +26,9 @@ from emtkit.train.stacked import flatten, stack
 from emtkit.train.tier import Tier
 from emtkit.train.vmap import VmapTier
 
-TIERS: tuple[type[Tier], ...] = (CudaTier, NativeTier, DenseTier, VmapTier, LoopTier)
+TIERS: tuple[type[Tier], ...] = (CudaTier, Tf32Tier, NativeTier, DenseTier, VmapTier, LoopTier)
+
+ON_CUDA = (CudaTier.name, Tf32Tier.name)
 
 STACK_ROWS = 64
 """Most rows of one program on the processor, whose caches larger ones overflow."""
@@ -70,7 +72,7 @@ class Shape:
 
 def pair_of(cell: Cell) -> str:
     """Key of what a cell's shape depends on; one look serves all cells that share it."""
-    include = {"batch", "dtype", "device", "curriculum"}
+    include = {"batch", "dtype", "device", "tf32", "curriculum"}
     training = cell.training.model_dump_json(include=include, by_alias=True)
     return digest([cell.task.identity(), cell.architecture.identity(), training])
 
@@ -113,7 +115,7 @@ def group(
     for key, members in found.items():
         shape = seen[key]
         used = tier or shape.tier
-        on_cuda = used == CudaTier.name and shape.rows_of_cuda
+        on_cuda = used in ON_CUDA and shape.rows_of_cuda
         most = shape.rows_of_cuda if on_cuda else STACK_ROWS
         stacks.append(Stack(key, tuple(members), used, shape.steps, shape.parameters, most))
     return sorted(stacks, key=lambda entry: -entry.work * len(entry.cells))
@@ -123,7 +125,7 @@ def split(stack: Stack, workers: int) -> list[Stack]:
     """Parts of about equal size, none larger than the stack allows: at least one per worker while
     rows last; on CUDA as few as possible, since all workers would share one device.
     """
-    wanted = 1 if stack.tier == CudaTier.name else min(workers, len(stack.cells) // 2)
+    wanted = 1 if stack.tier in ON_CUDA else min(workers, len(stack.cells) // 2)
     parts = max(wanted, -(-len(stack.cells) // stack.most), 1)
     edges = [round(part * len(stack.cells) / parts) for part in range(parts + 1)]
     return [replace(stack, cells=stack.cells[low:high]) for low, high in pairwise(edges)]
@@ -138,7 +140,7 @@ def tier_named(name: str) -> Tier:
     here = {tier.name: tier for tier in TIERS if tier.name in available()}
     if name in here:
         return here[name]()
-    if name == CudaTier.name:
+    if name in ON_CUDA:
         raise EmtkitError(
             "this training is to run on CUDA (`device: cuda`, `--tier cuda`, or it began there), "
             "and torch finds no CUDA device here. Choose a tier of the processor with --tier "
@@ -156,7 +158,7 @@ def available() -> tuple[str, ...]:
     """Names of the tiers that this installation has."""
     lacking = {NativeTier.name} if unavailable() else set()
     if not has_cuda():
-        lacking.add(CudaTier.name)
+        lacking.update(ON_CUDA)
     return tuple(tier.name for tier in TIERS if tier.name not in lacking)
 
 
@@ -188,7 +190,7 @@ def _look(pair: str, cell: Cell, registry: Registry) -> Shape:
     shapes["scored once"] = scored if len(scored) == 1 else None  # these take a shorter path
     tier = _tier(model, task, cell)
     rows = 0
-    if tier == CudaTier.name and has_cuda() and isinstance(model, RecurrentModel):
+    if tier in ON_CUDA and has_cuda() and isinstance(model, RecurrentModel):
         rows = rows_of_cuda(model, batch, cell.training.batch)
     return Shape(pair, digest(shapes), flatten(model).numel(), batch.steps, tier, rows)
 
@@ -201,7 +203,7 @@ def _tier(model: SequenceModel, task: Task, cell: Cell) -> str:
     device = cell.training.device
     on_cuda = device == "cuda" or (device == "auto" and has_cuda())
     if on_cuda and CudaTier.refusal(model) is None:
-        return CudaTier.name
+        return Tf32Tier.name if cell.training.tf32 else CudaTier.name
     if NativeTier.refusal(model, task, cell.training) is None:
         return NativeTier.name
     if DenseTier.refusal(model) is None:

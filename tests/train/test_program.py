@@ -19,7 +19,7 @@ from emtkit.study.plan import plan_study
 from emtkit.study.settings import Training
 from emtkit.train import judge, part, passes, stacks
 from emtkit.train.capture import Captured, Graphs, Programs
-from emtkit.train.dense import CudaTier, DenseTier
+from emtkit.train.dense import CudaTier, DenseTier, Tf32Tier
 from emtkit.train.device import bytes_of_row
 from emtkit.train.optimise import TensorOptimiser
 from emtkit.train.program import WINDOW, Program, Standing
@@ -291,6 +291,41 @@ def test_a_device_that_is_asked_for_and_not_there_is_named(monkeypatch):
         stacks.tier_named(stack.tier)
     gated, _ = cells_of("gru", device="cuda")
     assert {found.tier for found in stacks.group(gated, registry)} == {"dense"}
+
+
+def test_tf32_is_a_tier_of_its_own_and_part_of_the_key(monkeypatch):
+    monkeypatch.setattr(stacks, "has_cuda", lambda: False)
+    stacks.available.cache_clear()
+    cells, registry = cells_of(device="cuda", tf32=True)
+    (stack,) = stacks.group(cells, registry)
+    assert stack.tier == "cuda_tf32"
+    assert len(stacks.split(stack, 4)) == 1
+    with pytest.raises(stacks.EmtkitError, match="no CUDA device"):
+        stacks.tier_named(stack.tier)
+    plain, _ = cells_of(device="cuda")
+    assert {cell.key for cell in cells}.isdisjoint(cell.key for cell in plain)
+
+
+@pytest.mark.parametrize("setting", [{"device": "auto"}, {"device": "cuda", "dtype": "float64"}])
+def test_tf32_is_refused_where_nothing_computes_in_it(setting):
+    with pytest.raises(stacks.EmtkitError, match=r"`tf32` with `device: (.|\n)*TF32 is"):
+        cells_of(tf32=True, **setting)
+
+
+def test_tf32_is_allowed_in_its_own_iterations_alone(monkeypatch):
+    seen = []
+    measured = DenseTier.gradients
+
+    def gradients(*arguments):
+        seen.append(torch.backends.cuda.matmul.allow_tf32)
+        return measured(*arguments)
+
+    monkeypatch.setattr(DenseTier, "gradients", gradients)
+    stacked, flat, batch = posed(RELU, torch.float32, 5)
+    Tf32Tier().gradients(stacked, flat, batch, batch.mask)
+    CudaTier().gradients(stacked, flat, batch, batch.mask)
+    assert seen == [True, False]
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 @pytest.mark.parametrize(("device", "tier"), [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "x")])

@@ -8,6 +8,8 @@ from emtkit import Registry
 from emtkit.study.cells import Cell
 from emtkit.study.plan import plan_study
 
+DELAY, DENSITY = 5, 0.1
+
 
 @dataclass(frozen=True)
 class Case:
@@ -56,10 +58,10 @@ def cells(case: Case, models: int, registry: Registry) -> list[Cell]:
     else:
         task = {
             "use": "k_delay",
-            "delay": 5,
+            "delay": DELAY,
             "steps": case.steps,
             "features": case.channels,
-            "density": 0.1,
+            "density": DENSITY,
             "scored": "all",
         }
     study = {

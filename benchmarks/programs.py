@@ -8,10 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmarks.cases import Case, cells
-from emtkit import Registry
+from benchmarks.cases import DELAY, DENSITY, Case, cells
+from emtkit import Registry, Stream
+from emtkit.plugin.stream import CPU
+from emtkit.train.program import Program as TrainingStep
+from emtkit.train.program import Standing
 from emtkit.train.segment import Trainer
 from emtkit.train.stacks import tier_named
+from emtkit.train.tier import Span
 
 Program = Callable[[int], int]
 """Does as many iterations as it is asked for, or a few more; gives their number."""
@@ -41,19 +45,43 @@ class Plain(nn.Module):
         return self.read(self.recur(inputs)[0])
 
 
-def torch_training(case: Case) -> Program:
-    """What one would write for one network: nn.RNN, Adam and a clip, on data drawn once."""
-    model = Plain(case)
-    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
-    inputs = torch.randn(case.batch, case.steps, case.channels)
-    inputs[:, case.driven :] = 0
-    first = case.driven % case.steps
-    targets = torch.randn(case.batch, case.steps - first, case.channels)
+def emtkit_steps(case: Case, models: int, tier: str, registry: Registry) -> Program:
+    """emtkit's iterations on a batch that is drawn once: forward, backward, clip, Adam."""
+    trainer = Trainer(registry, cells(case, models, registry), tier_named(tier))
+    stacked, trainings = trainer.stacked, [cell.training for cell in trainer.cells]
+    standing = Standing.of(trainer.rows, CPU)
+    optimiser = trainer.tier.optimiser(trainings, standing.flat)
+    streams = [Stream(seed, "train") for seed in range(models)]
+    batch = stacked.draw(case.batch, streams, None)
+    program = TrainingStep(trainer.tier, stacked, optimiser, standing, Span.of(batch.mask))
 
     def run(iterations: int) -> int:
         for _ in range(iterations):
+            program.load(batch, batch.mask, optimiser.schedule([0] * models))
+            program.advance()
+            standing.noted.zero_()
+        return iterations
+
+    return run
+
+
+def torch_training(case: Case, *, fresh: bool) -> Program:
+    """What one would write for one network: nn.RNN, Adam and a clip.
+
+    On data drawn once, or by torch in every iteration.
+    """
+    model = Plain(case)
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    first = case.driven % case.steps
+    inputs, targets = _drawn(case)
+
+    def run(iterations: int) -> int:
+        heard, wanted = inputs, targets
+        for _ in range(iterations):
+            if fresh:
+                heard, wanted = _drawn(case)
             optimiser.zero_grad()
-            (model(inputs)[:, first:] - targets).square().mean().backward()
+            (model(heard)[:, first:] - wanted).square().mean().backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
         return iterations
@@ -61,19 +89,51 @@ def torch_training(case: Case) -> Program:
     return run
 
 
+def _drawn(case: Case) -> tuple[Tensor, Tensor]:
+    """Inputs B T I and the targets of the scored steps, of the two tasks of `cells`."""
+    shape = (case.batch, case.driven, case.channels)
+    if case.driven == case.steps:
+        heard = torch.rand(shape) * (torch.rand(shape) < DENSITY)
+        wanted = torch.zeros_like(heard)
+        wanted[:, DELAY:] = heard[:, :-DELAY]
+        return heard, wanted
+    start = torch.randint(0, 2, shape) * 2.0 - 1.0
+    rounds = -(-case.steps // case.driven)
+    wanted = start.repeat(1, rounds, 1)[:, : case.steps - case.driven]
+    return torch.cat([start, torch.zeros_like(wanted)], 1), wanted
+
+
 def products_alone(case: Case, models: int) -> Program:
-    """The recurrent matrix products of an iteration and nothing else: forward, back, weights."""
-    states = torch.randn(case.steps, models, case.batch, case.hidden) * 0.1
-    after = torch.empty_like(states[0])
-    weights = torch.randn(models, case.hidden, case.hidden) / case.hidden**0.5
-    gradient = torch.zeros_like(weights)
+    """The matrix products of an iteration of the dense tier, in its shapes, and nothing else."""
+    hidden, channels, many = case.hidden, case.channels, case.batch
+    heard = torch.randn(case.steps + 1, models, channels + hidden, many) * 0.1
+    forward = torch.randn(models, hidden, channels + hidden) / hidden**0.5
+    readout = torch.randn(models, channels, hidden) / hidden**0.5
+    back = torch.randn(models, hidden, channels + hidden) / hidden**0.5
+    slopes = torch.randn(models, channels + hidden, many)
+    state, read = heard.new_empty(models, hidden, many), heard.new_empty(models, channels, many)
+    total, by_readout = torch.zeros_like(forward), torch.zeros_like(readout)
+    silent = torch.zeros_like(forward[:, :, channels:])
+    given, delta = slopes[:, :channels], slopes[:, channels:]
+    first = case.driven % case.steps
 
     def run(iterations: int) -> int:
         for _ in range(iterations):
-            for t in range(1, case.steps):
-                torch.bmm(states[t - 1], weights, out=after)
-                torch.bmm(states[t], weights, out=after)
-                gradient.baddbmm_(states[t].transpose(1, 2), states[t - 1])
+            for t in range(case.steps):
+                skip = 0 if t < case.driven else channels
+                torch.bmm(forward[:, :, skip:], heard[t][:, skip:], out=state)
+            for t in reversed(range(case.steps)):
+                if t >= first:
+                    seen = heard[t + 1][:, channels:]
+                    torch.bmm(readout, seen, out=read)
+                    by_readout.baddbmm_(given, seen.transpose(1, 2))
+                    torch.bmm(back, slopes, out=state)
+                else:
+                    torch.bmm(back[:, :, channels:], delta, out=state)
+                if t < case.driven:
+                    total.baddbmm_(delta, heard[t].transpose(1, 2))
+                else:
+                    silent.baddbmm_(delta, heard[t][:, channels:].transpose(1, 2))
         return iterations
 
     return run

@@ -33,6 +33,7 @@ class KDelay(Task):
 
     name = "k_delay"
     offers = (DelayLaw,)
+    draws_anywhere = True
 
     def __init__(
         self,

@@ -60,7 +60,8 @@ class AnyLoss(Judge):
         errors = stacked.errors(leaf, batch)
         (found,) = torch.autograd.grad(Tier.losses(errors, masks).sum(), [leaf])
         scored = slice(first, first + len(outputs))
-        self._errors = errors.detach()[:, :, scored].mean(1).T
+        # Contiguous, so that a row's sum takes one path however many steps are scored.
+        self._errors = errors.detach()[:, :, scored].transpose(1, 2).contiguous().mean(2).T
         self._found = _turned(found[:, :, scored])
 
     def slopes(self, step: int, outputs: Tensor, found: Tensor) -> None:

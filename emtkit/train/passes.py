@@ -153,14 +153,15 @@ class Passes:
         readout = torch.zeros_like(matrices.readout)
         delta.zero_()
         for t in reversed(range(sizes.end)):
-            scored = t >= sizes.first
-            if scored:
+            if t >= sizes.first:
                 self._look(matrices, t, self._read)
                 slopes(t - sizes.first, self._read, given)
                 if sizes.form.readout == "relu":
                     torch.ops.aten.threshold_backward(given, self._read, 0, grad_input=given)
                 readout.baddbmm_(given, self._seen[t].transpose(1, 2))
-            self._step_back(matrices, t, scored)
+            elif t == sizes.first - 1:
+                given.zero_()
+            self._step_back(matrices, t)
             if t < sizes.driven:
                 driven.baddbmm_(delta, self._whole[t].transpose(1, 2))
             else:
@@ -189,19 +190,23 @@ class Passes:
         if self.sizes.form.readout == "relu":
             outputs.clamp_(min=0)
 
-    def _step_back(self, matrices: Matrices, t: int, scored: bool) -> None:
-        """d_t from e_t, where the step is `scored`, and d_{t+1}; in its place."""
+    def _step_back(self, matrices: Matrices, t: int) -> None:
+        """d_t from e_t and d_{t+1}, in its place.
+
+        By the same products where nothing is scored: a row's bits would else tell which steps its
+        neighbours score.
+        """
         sizes, drive, delta = self.sizes, self._drive, self._delta
         kind, states = sizes.form.activation, self._states[t + 1]
         back = matrices.backward
-        if scored and not sizes.reads_early:
+        if not sizes.reads_early:
             torch.bmm(back, self._slopes, out=drive)
-        else:
-            torch.bmm(back[:, :, sizes.outputs :], delta, out=drive)
+            _deactivate(drive, kind, states, delta)
+            return
+        torch.bmm(back[:, :, sizes.outputs :], delta, out=drive)
         _deactivate(drive, kind, states, delta)
-        if scored and sizes.reads_early:
-            torch.bmm(back[:, :, : sizes.outputs], self._given, out=drive)
-            delta.add_(drive)
+        torch.bmm(back[:, :, : sizes.outputs], self._given, out=drive)
+        delta.add_(drive)
 
     def _named(self, forward: Tensor, readout: Tensor) -> dict[str, Tensor]:
         inputs, ones = self.sizes.inputs, self.sizes.ones

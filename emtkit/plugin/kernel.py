@@ -35,4 +35,7 @@ class StackedKernel(ABC):
     def backward(
         self, weights: Mapping[str, Tensor], inputs: Tensor, run: Unrolled, slopes: Tensor
     ) -> dict[str, Tensor]:
-        """dL/dweight of what moves the state, by name, from dL/dstate of the last K (K M B H)."""
+        """dL/dweight of what moves the state, by name.
+
+        `slopes` are dL/dstate of the last K steps (K M B H).
+        """

@@ -144,7 +144,7 @@ class RecurrentModel(SequenceModel):
     def stacked_kernel(self) -> StackedKernel | None:
         """Its passes through time for M networks, written by hand; it then trains faster.
 
-        For networks that start from zero and run through their inputs.
+        For networks that start from `initial` or set their state by `encode`, as `trace` does.
         """
         return None
 

@@ -18,11 +18,13 @@ class Unrolled:
 
 
 class StackedKernel(ABC):
-    """The repeated `step` of a network from the zero state, and its derivative, without autograd.
+    """The states of a network's `trace`, and their derivative, without autograd.
 
-    `weights` are the module's parameters by name, each with a leading M; `inputs` (s M B I) are the
-    driven steps, after which the input is zero. Readout and loss stay the module's and the task's.
-    The module is the reference: `emtkit check` holds the kernel to it.
+    `weights` are the module's parameters by name, each with a leading M; its buffers are those of
+    the module that made the kernel. `inputs` (s M B I) are the driven steps, after which the input
+    is zero; where fewer steps are asked for, only those. Readout and loss stay the module's and the
+    task's. The module is the reference: `emtkit check` holds the kernel to it. It is called on the
+    processor.
     """
 
     @abstractmethod
@@ -33,4 +35,7 @@ class StackedKernel(ABC):
     def backward(
         self, weights: Mapping[str, Tensor], inputs: Tensor, run: Unrolled, slopes: Tensor
     ) -> dict[str, Tensor]:
-        """dL/dweight of what `step` uses, by name, from dL/dstate of the last K steps (K M B H)."""
+        """dL/dweight of what moves the state, by name.
+
+        `slopes` are dL/dstate of the last K steps (K M B H).
+        """

@@ -15,14 +15,18 @@ from emtkit.train.tier import Span, Step
 
 
 class _Readout(nn.Module):
-    """`read` of a network, as torch calls a module."""
+    """`read` of a network at one step after the other, as torch calls a module.
+
+    One product over all steps would take its path by their number, and a row's bits would depend on
+    the horizon of its neighbours.
+    """
 
     def __init__(self, model: RecurrentModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, states: Tensor) -> Tensor:
-        return self.model.read(states)
+        return torch.stack([self.model.read(at) for at in states.unbind(0)])
 
 
 def by_kernel(
@@ -59,11 +63,7 @@ def by_kernel(
 
 
 def _read(stacked: Stacked, weights: dict[str, Tensor], states: Tensor) -> Tensor:
-    """Outputs K M B O of states K M B H.
-
-    Step by step: one product over all of them would take its path by their number, and a row's bits
-    would depend on the horizon of its neighbours.
-    """
+    """Outputs K M B O of states K M B H."""
     model = stacked.template
     if not isinstance(model, RecurrentModel):
         raise TypeError(f"{model.name} has no state to be read")
@@ -74,5 +74,5 @@ def _read(stacked: Stacked, weights: dict[str, Tensor], states: Tensor) -> Tenso
         found: Tensor = functional_call(readout, named, (states,))
         return found
 
-    every = vmap(read)
-    return torch.stack([every(weights, stacked.buffers, at) for at in states.unbind(0)])
+    outputs: Tensor = vmap(read, (0, 0, 1), 1)(weights, stacked.buffers, states)
+    return outputs

@@ -235,7 +235,7 @@ def test_training_follows_the_same_path_as_vmap(curriculum):
 
 
 def test_what_has_neither_form_nor_kernel_is_left_to_vmap():
-    cells, registry = study([{"use": "twm_attention"}])
+    cells, registry = study([{"use": "twm_linear"}])
     assert {found.tier for found in group(cells, registry)} == {"vmap"}
     trainer = Trainer(registry, cells, VmapTier())
     assert "no simple recurrence" in (DenseTier.refusal(trainer.models[0]) or "")

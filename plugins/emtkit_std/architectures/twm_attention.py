@@ -10,8 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, Task, Trace, hookimpl
+from emtkit import RecurrentModel, StackedKernel, Task, Trace, hookimpl
 from emtkit_std._attention import BoundaryHeads, Heads, columns_read, constructed_heads
+from emtkit_std._attention_kernel import AttentionKernel, Substrate
 from emtkit_std._facts import HistoryLaw
 from emtkit_std._wavefield import NativeColumns
 
@@ -145,6 +146,15 @@ class TwmAttention(RecurrentModel):
         stacked = torch.stack(states, 1)
         maps = self._attention(self._columns(stacked), prepared)
         return Trace(stacked, self.read(stacked), {"attention": maps})
+
+    def stacked_kernel(self) -> StackedKernel | None:
+        """Its passes through time by hand; the constructed form has nothing to train."""
+        if not isinstance(self.W_V, nn.Parameter):
+            return None
+        clamped = self.input_mode == "clamp"
+        return AttentionKernel(
+            Substrate(self.content, self.places, self.kappa, self.bounded, clamped)
+        )
 
     def facts(self, kind: type[F]) -> F:
         """Its columns (the state itself), and its heads."""

@@ -1,0 +1,126 @@
+"""`twm_attention` by hand against its module: every variant, any slopes, the same bits anywhere."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from torch.func import functional_call, vmap
+
+from emtkit import Batch
+from emtkit.plugin.stream import Stream
+from emtkit.train.dense import DenseTier
+from emtkit.train.stacked import first_scored, flatten, stack
+from emtkit.train.vmap import VmapTier
+from emtkit_std.architectures.twm_attention import TwmAttention
+from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
+
+PRECISIONS = some.sampled_from([(torch.float64, 1e-10), (torch.float32, 1e-5)])
+VARIANTS = some.fixed_dictionaries(
+    {
+        "heads": some.integers(1, 3),
+        "position": some.sampled_from(["none", "onehot", "learned"]),
+        "scale": some.sampled_from(["sqrt", "none"]),
+        "rank": some.sampled_from([None, 1, 3]),
+        "boundary_activation": some.sampled_from(["none", "tanh"]),
+        "input_mode": some.sampled_from(["clamp", "add"]),
+    }
+)
+
+
+@some.composite
+def stacks(draw, dtype):
+    """Networks of any variant and size, and a batch for them."""
+    variant, models = draw(VARIANTS), draw(some.integers(2, 7))
+    history, dimension, batch, horizon = (draw(some.integers(1, 6)) for _ in range(4))
+    torch.manual_seed(draw(some.integers(0, 2**31)))
+    task = Hds(rule="repeat", history=history, dimension=dimension, horizon=horizon)
+    nets = [TwmAttention(task, **variant).to(dtype) for _ in range(models)]
+    stacked = stack(nets, [task] * models, [""] * models)
+    streams = [Stream(seed, "train", dtype=dtype) for seed in range(models)]
+    flat = torch.stack([flatten(net) for net in nets])
+    return stacked, flat, stacked.draw(batch, streams, horizon), horizon
+
+
+def relative(found, wanted):
+    return float((found - wanted).norm() / (wanted.norm() + 1e-12))
+
+
+@settings(max_examples=60, deadline=None)
+@given(some.data(), PRECISIONS)
+def test_the_kernel_gives_what_autograd_gives(data, precision):
+    dtype, limit = precision
+    stacked, flat, batch, _ = data.draw(stacks(dtype))
+    hand = DenseTier().gradients(stacked, flat, batch, batch.mask)
+    plain = VmapTier().gradients(stacked, flat, batch, batch.mask)
+    assert relative(hand.gradients, plain.gradients) < limit
+    torch.testing.assert_close(hand.losses, plain.losses, rtol=limit, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(some.data())
+def test_states_are_the_trace_and_slopes_may_reach_any_part_of_them(data):
+    """Of the last K steps, K from one to all; and where not all inputs are heard."""
+    stacked, flat, batch, _ = data.draw(stacks(torch.float64))
+    steps = data.draw(some.integers(1, batch.steps))
+    asked = data.draw(some.integers(1, steps))
+    model = stacked.template
+    leaves = {k: v.detach().requires_grad_() for k, v in stacked.parameters(flat).items()}
+
+    def trace(weights, inputs):
+        named = {**weights, **dict(model.named_buffers())}
+        return functional_call(model, named, (inputs, batch.steps)).states
+
+    states = vmap(trace)(leaves, batch.inputs[:, :, : batch.driven]).movedim(2, 0)[:steps]
+    weights = {k: v.detach() for k, v in leaves.items()}
+    kernel, inputs = model.stacked_kernel(), batch.inputs[:, :, : min(batch.driven, steps)]
+    inputs = inputs.movedim(2, 0).contiguous()
+    run = kernel.forward(weights, inputs, steps)
+    torch.testing.assert_close(run.states, states.detach(), rtol=1e-10, atol=1e-12)
+    slopes = torch.randn(asked, *states.shape[1:], dtype=torch.float64)
+    found = kernel.backward(weights, inputs, run, slopes)
+    assert found.keys() == leaves.keys()
+    share = (states[-asked:] * slopes).sum()
+    wanted = [torch.zeros_like(v) for v in leaves.values()]
+    if share.requires_grad:
+        wanted = torch.autograd.grad(share, list(leaves.values()), materialize_grads=True)
+    for name, slope in zip(leaves, wanted, strict=True):
+        torch.testing.assert_close(found[name], slope, rtol=1e-9, atol=1e-10)
+
+
+@settings(max_examples=60, deadline=None)
+@given(some.data(), some.sampled_from([torch.float32, torch.float64]))
+def test_a_row_has_the_same_bits_in_any_company_and_past_its_own_horizon(data, dtype):
+    stacked, flat, batch, longest = data.draw(stacks(dtype))
+    models = stacked.models
+    horizons = data.draw(some.lists(some.integers(1, longest), min_size=models, max_size=models))
+    masks = torch.stack([first_scored(m, h) for m, h in zip(batch.mask, horizons, strict=True)])
+    together = DenseTier().gradients(stacked, flat, batch, masks)
+    for row, horizon in enumerate(horizons):
+        rows, end = [row, row], batch.driven + horizon
+        part = Batch(batch.inputs[rows, :, :end], batch.targets[rows, :, :end],
+                     batch.mask[rows, :end], batch.driven)  # fmt: skip
+        alone = DenseTier().gradients(stacked.take(rows), flat[rows], part, masks[rows, :end])
+        assert torch.equal(alone.gradients[0], together.gradients[row])
+        assert torch.equal(alone.losses[0], together.losses[row])
+
+
+def test_a_row_that_diverges_is_no_number_and_harms_no_other(recwarn):
+    task = Hds(rule="repeat", history=3, dimension=2, horizon=40)
+    nets = [TwmAttention(task, heads=2) for _ in range(3)]
+    stacked = stack(nets, [task] * 3, [""] * 3)
+    batch = stacked.draw(4, [Stream(seed, "train", dtype=torch.float32) for seed in range(3)], 40)
+    flat = torch.stack([flatten(net) for net in nets])
+    wild = flat.clone()
+    wild[1] *= 1e6
+    calm = DenseTier().gradients(stacked, flat, batch, batch.mask)
+    found = DenseTier().gradients(stacked, wild, batch, batch.mask)
+    assert not found.losses[1].isfinite()
+    assert torch.equal(found.gradients[::2], calm.gradients[::2])
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("given_strength", [None, 20.0])
+def test_only_what_trains_has_a_kernel(given_strength):
+    task = Hds(rule="repeat", history=3, dimension=2)
+    model = TwmAttention(task, position="onehot", exact_strength=given_strength)
+    assert (model.stacked_kernel() is None) == (given_strength is not None)

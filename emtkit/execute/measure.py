@@ -15,10 +15,11 @@ from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.params import build_arguments
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
+from emtkit.plugin.task import Task
 from emtkit.study.cells import Cell, Measure
 from emtkit.train.build import DTYPES, build_task
 
-Load = Callable[[Cell, bytes], SequenceModel]
+Load = Callable[[Cell, Task, bytes], SequenceModel]
 
 
 def measure(registry: Registry, subject: Subjects, asked: Measure, load: Load) -> Findings:
@@ -74,7 +75,7 @@ def _look(
     dtype = DTYPES[cell.training.dtype]
     stream = Stream(None, f"analysis/{asked.analysis.name}", dtype=dtype)
     task = build_task(registry, cell.task)
-    model = load(cell, weights)
+    model = load(cell, task, weights)
     found = analysis.measure(Subject(task, model, cell.architecture.parameters, history, stream))
     if not isinstance(found, Findings):
         raise PluginError(

@@ -19,6 +19,7 @@ from emtkit.execute.provenance import provenance, sources
 from emtkit.execute.records import Bundle, CellResult, CellState, FindingResult, Seen, identity_of
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.registry import Registry
+from emtkit.plugin.task import Task
 from emtkit.study.cells import Cell, Measure
 from emtkit.train.build import build_model, build_task
 from emtkit.train.device import label
@@ -186,7 +187,9 @@ class Work:
     def _judge_stack(self, subjects: Sequence[Subjects]) -> list[FindingResult]:
         begun = time.monotonic()
         tasks = [build_task(self.registry, subject.cell.task) for subject in subjects]
-        models = [self._load(s.cell, s.weights) for s in subjects]
+        models = [
+            self._load(s.cell, task, s.weights) for s, task in zip(subjects, tasks, strict=True)
+        ]
         stacked = stack(models, tasks, [str(s.cell.task.identity()) for s in subjects])
         flat = torch.stack([flatten(model) for model in models])
         tier = tier_named("loop" if subjects[0].tier == "loop" else "vmap")
@@ -232,8 +235,8 @@ class Work:
         plugin = self.registry.get("analysis", asked.analysis.name)
         return plugin.digest if plugin else ""
 
-    def _load(self, cell: Cell, weights: bytes) -> SequenceModel:
-        model = build_model(self.registry, cell, build_task(self.registry, cell.task))
+    def _load(self, cell: Cell, task: Task, weights: bytes) -> SequenceModel:
+        model = build_model(self.registry, cell, task)
         model.load_state_dict(load(weights))
         return model.eval().requires_grad_(False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -33,7 +34,12 @@ class Linearised:
     model: RecurrentModel
     point: Array
     jacobian: Array
-    readout: Array
+
+    @cached_property
+    def readout(self) -> Array:
+        """Derived only where it is asked for: spectra do not need it."""
+        slopes = row_jacobians(self.model.read, torch.from_numpy(self.point).unsqueeze(0))
+        return np.asarray(slopes[0].numpy())
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +111,7 @@ def linearise(subject: Subject, sequences: int = 16) -> Linearised:
             point = _nearest(subject, model, state_map, sequences)
         _refuse_kink(subject, state_map, point)
         jacobian = state_map.jacobians(point)[0]
-        readout = row_jacobians(model.read, point)[0]
-    return Linearised(model, point[0].numpy(), jacobian.numpy(), readout.numpy())
+    return Linearised(model, point[0].numpy(), jacobian.numpy())
 
 
 def histories(law: HistoryLaw, batch: Batch) -> Array:
@@ -149,8 +154,9 @@ def _refuse_kink(subject: Subject, state_map: StateMap, point: Tensor) -> None:
     """One-sided slopes along random directions must agree."""
     normals = subject.stream.fork("kink").normal((4, point.shape[1])).double()
     steps = KINK_STEP * normals / normals.norm(dim=1, keepdim=True)
-    here = state_map(point)
-    ahead, behind = state_map(point + steps) - here, here - state_map(point - steps)
+    moved = state_map(torch.cat([point, point + steps, point - steps]))
+    here, after, before = moved.split([1, len(steps), len(steps)])
+    ahead, behind = after - here, here - before
     gap = (ahead - behind).norm() / (ahead.norm() + behind.norm()).clamp(min=1e-300)
     if float(gap) > KINK_LIMIT:
         raise NotApplicable(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import lcm
 
 import numpy as np
@@ -76,7 +77,7 @@ class Selection:
         """Whether every dimension is read exactly once; the closed forms hold only then."""
         return sorted(self.dimensions) == list(range(self.dimension))
 
-    @property
+    @cached_property
     def cycles(self) -> tuple[Cycle, ...]:
         """The cycles of dimension -> dimension it reads, with summed delay and product of signs."""
         if not self.is_permutation:
@@ -218,6 +219,7 @@ def selection_of(f: ArrayLike, history: int) -> Selection | None:
     )
 
 
+@lru_cache(maxsize=256)
 def _roots_of_unity(cycle: Cycle) -> NDArray[np.complex128]:
     turn = 0.0 if cycle.sign > 0 else 0.5
     return np.exp(2j * np.pi * (np.arange(cycle.length) + turn) / cycle.length)

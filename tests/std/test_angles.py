@@ -36,6 +36,13 @@ def test_golden_11_angles_are_compared_across_the_cut():
     assert angles.compare_spectra([found], [expected]).error == pytest.approx(2e-3, abs=1e-14)
 
 
+def test_pairs_are_apart_by_their_wrapped_angle_to_the_bit():
+    turns = np.random.default_rng(0).uniform(-np.pi, np.pi, 500)
+    turns[:4] = -np.pi, np.pi, 0.0, np.pi / 2
+    difference = turns[:, None] - turns
+    assert np.array_equal(angles._wrap_once(difference), angles.wrap(difference))
+
+
 def test_assignment_is_optimal_where_the_nearest_choice_is_not():
     # The first found is nearest to the first expected; pairing them costs the second dearly.
     expected = np.exp(1j * np.array([0.0, 1.0]))

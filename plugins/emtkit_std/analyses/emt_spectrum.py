@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,7 +109,8 @@ class EmtSpectrum(Analysis):
         shape = (self.draws, size, size)
         spectrum = theory.astype(np.complex128).tobytes()
         null = _null(stream.key, stream.dtype, shape, spectrum, self.theory_threshold)
-        confusion = self._confusion(measured, theory, law)
+        spectra = {"own": theory, **_other_rules(law)}
+        confusion = angles.confusion(measured, spectra, self.threshold)
         too_small = f"the network has fewer than {size} or no further eigenvalues"
         return Findings(
             {
@@ -123,8 +125,8 @@ class EmtSpectrum(Analysis):
             },
             {
                 "eigenvalues": _table(measured, self.threshold),
-                "theory": _table(theory, self.theory_threshold),
-                "confusion": confusion,
+                "theory": _theory(spectrum, self.theory_threshold).copy(deep=False),
+                "confusion": _confusion(confusion),
             },
             reasons={
                 "angle_error": f"{result.found} modes found where {size} are expected",
@@ -132,21 +134,6 @@ class EmtSpectrum(Analysis):
                 "top_angle_error": too_small,
                 "null_angle_error": "theory has no mode above its threshold",
             },
-        )
-
-    def _confusion(self, measured: np.ndarray, theory: np.ndarray, law: HistoryLaw) -> pd.DataFrame:
-        spectra = {"own": theory, **_other_rules(law)}
-        compared = angles.confusion(measured, spectra, self.threshold)
-        return pd.DataFrame(
-            [
-                {
-                    "rule": rule,
-                    "modes_expected": result.expected,
-                    "angle_error": result.error,
-                    "top_angle_error": result.top_error,
-                }
-                for rule, result in compared.items()
-            ]
         )
 
 
@@ -164,10 +151,28 @@ def _null(
     return angles.null_angle_error(spectrum, normals.double().numpy(), threshold)
 
 
-def _best(confusion: pd.DataFrame) -> str:
-    """The rule of least top_angle_error; of equal ones, up to rounding, the network's own."""
-    errors = confusion["top_angle_error"].round(9)
-    return "none" if errors.isna().all() else str(confusion["rule"][errors.idxmin()])
+@lru_cache(maxsize=64)
+def _theory(spectrum: bytes, threshold: float) -> pd.DataFrame:
+    """The table of one rule's spectrum, the same for all its networks."""
+    return _table(np.frombuffer(spectrum, np.complex128), threshold)
+
+
+def _confusion(compared: Mapping[str, angles.AngleComparison]) -> pd.DataFrame:
+    results = compared.values()
+    return pd.DataFrame(
+        {
+            "rule": list(compared),
+            "modes_expected": [result.expected for result in results],
+            "angle_error": [result.error for result in results],
+            "top_angle_error": [result.top_error for result in results],
+        }
+    )
+
+
+def _best(compared: Mapping[str, angles.AngleComparison]) -> str:
+    """The rule of least top_error; of equal ones, up to rounding, the network's own."""
+    errors = np.array([result.top_error for result in compared.values()]).round(9)
+    return "none" if np.isnan(errors).all() else list(compared)[np.nanargmin(errors)]
 
 
 def _other_rules(law: HistoryLaw) -> dict[str, np.ndarray]:
@@ -199,13 +204,14 @@ def _named_rules(s: int, d: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def _table(values: np.ndarray, threshold: float) -> pd.DataFrame:
     ordered = values[np.argsort(-abs(values), kind="stable")]
+    modulus = abs(ordered)
     return pd.DataFrame(
         {
             "real": ordered.real,
             "imag": ordered.imag,
-            "modulus": abs(ordered),
+            "modulus": modulus,
             "angle": np.angle(ordered),
-            "kept": abs(ordered) > threshold,
+            "kept": modulus > threshold,
         }
     )
 

@@ -109,6 +109,22 @@ def test_whole_iterations_are_bit_for_bit_their_parts(registry, network, scored,
 
 
 @needs_native
+@pytest.mark.parametrize("features", [1, 3, 4])
+@pytest.mark.parametrize(("steps", "batch"), [(5, 16), (7, 64), (8, 70)])
+def test_whole_iterations_of_any_shape_are_their_parts(registry, features, steps, batch):
+    tasks = {
+        "steps": steps,
+        "features": features,
+        "grid": {"density": [1.0, 0.3, 0.01], "delay": [0, 3]},
+    }
+    chosen = differing(registry, NETWORKS[3], tasks, steps=4, snapshots=[], batch=batch)
+    whole, parts = (Trainer(registry, chosen, tier) for tier in (NativeTier(), Apart()))
+    whole.run()
+    parts.run()
+    assert [row.encode() for row in whole.rows] == [row.encode() for row in parts.rows]
+
+
+@needs_native
 def test_a_neighbour_without_a_recipe_changes_no_bit(registry):
     chosen = differing(registry, NETWORKS[2], {"grid": {"amplitude": ["uniform", "signed"]}})
     mixed = Trainer(registry, chosen, NativeTier())

@@ -13,7 +13,6 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from emtkit.plugin._philox_numba import fill, scale
 from emtkit.train.native.kernels import emit_gradients
 from emtkit.train.native.plan import Arguments, Plan
 
@@ -27,8 +26,10 @@ def compiled(function: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def _gradients(context, hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, call):
-    literals = (hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile)
+def _gradients(
+    context, hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, drawn, call
+):  # fmt: skip
+    literals = (hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, drawn)
     plan = Plan(*[literal.literal_value for literal in literals])
 
     def emit(context, builder, signature, values):
@@ -49,12 +50,12 @@ def gradient_kernel(plan: Plan, digest: int) -> Any:
     """
     hidden, inputs, outputs, ones = plan.hidden, plan.inputs, plan.outputs, plan.ones
     sigma, early, rho = plan.sigma, int(plan.early), plan.rho
-    width, rows, tile = plan.width, plan.rows, plan.tile
+    width, rows, tile, drawn = plan.width, plan.rows, plan.tile, plan.drawn
 
     @compiled
     def gradients(call):
         _gradients(  # type: ignore[call-arg]  # numba gives the context
-            hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, call
+            hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, drawn, call
         )
         return digest
 
@@ -65,45 +66,39 @@ def gradient_kernel(plan: Plan, digest: int) -> Any:
 def training_kernel(plan: Plan, digest: int) -> Any:
     """Whole iterations of one plan: draw, gradient, clip, Adam; arguments as in `fused`.
 
-    Row after row in the order of `turn`, so that rows of one draw meet its words in the cache.
-    `fresh` says of each turn whether its words (2), only its numbers (1) or nothing is new. Ends
-    early, after an iteration in which a row's loss or gradient was not finite. Gives the number of
-    iterations done.
+    Row after row in the order of `turn`, so that rows of one draw meet its words in the cache;
+    `modes` says what each does about them (`state.Words`). Ends early, after an iteration in which
+    a row's loss or gradient was not finite. Gives the number of iterations done.
     """
     hidden, inputs, outputs, ones = plan.hidden, plan.inputs, plan.outputs, plan.ones
     sigma, early, rho = plan.sigma, int(plan.early), plan.rho
-    width, rows, tile = plan.width, plan.rows, plan.tile
+    width, rows, tile, drawn = plan.width, plan.rows, plan.tile, plan.drawn
 
     @compiled
     def train(
-        sizes, places, counters, turn, fresh, limits, below_one, words, drawn, sources, delays,
-        scales, counted, back, transposed, absent, order, weights, first, second, gradient, costs,
-        rates, corrections1, corrections2, decay, decoupled, clip, beta1, beta2, epsilon, losses,
-        healthy,
+        sizes, places, counters, turn, modes, limits, words, delays, scales, counted, back,
+        transposed, absent, order, weights, first, second, gradient, costs, rates, corrections1,
+        corrections2, decay, decoupled, clip, beta1, beta2, epsilon, losses, healthy,
     ):  # fmt: skip
-        padded, steps, scored, apart, numbers = sizes
+        padded, steps, scored = sizes
         counter = np.empty(4, dtype=np.uint64)
         everyone = np.ones(len(turn), dtype=np.bool_)
         for n in range(losses.shape[0]):
             for place in range(len(turn)):
                 m = turn[place]
-                if fresh[place] == 2:
-                    counter[:] = counters[m]
-                    counter[2] += np.uint64(n)
-                    fill(counter, words)
-                if fresh[place]:
-                    scale(words, limits[m], below_one, drawn[:numbers])
+                counter[:] = counters[m]
+                counter[2] += np.uint64(n)
                 for k in range(len(back)):
                     transposed[k] = weights[m, back[k]]
                 call = (
                     1, padded, steps, steps, scored, weights[m].ctypes.data,
-                    transposed.ctypes.data, apart, 0, sources.ctypes.data, sources[1:].ctypes.data,
-                    delays[m:].ctypes.data, scales[m].ctypes.data, places[0], places[1],
-                    places[2], places[3], places[4], places[5], places[6], places[7],
-                    gradient[m].ctypes.data, costs.ctypes.data,
+                    transposed.ctypes.data, 0, 0, 0, 0, delays[m:].ctypes.data,
+                    scales[m].ctypes.data, places[0], places[1], places[2], places[3], places[4],
+                    places[5], places[6], places[7], gradient[m].ctypes.data, costs.ctypes.data,
+                    counter.ctypes.data, limits[m:].ctypes.data, modes[place], words.ctypes.data,
                 )  # fmt: skip
                 _gradients(  # type: ignore[call-arg]  # numba gives the context
-                    hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, call
+                    hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, drawn, call
                 )
                 for k in absent:
                     gradient[m, k] = 0.0

@@ -1,7 +1,8 @@
 """Loss and gradient of a stack of small recurrent networks, as one emitted function.
 
 One model after the other, and one block of 16 q sequences at a time, so that the history of a block
-stays in cache. The weights of a model are matrices whose rows meet contiguous states:
+stays in cache. Inputs and targets are those given (`given`), or drawn (`draws`). The weights of a
+model are matrices whose rows meet contiguous states:
 
     A = [W_uh | b | W_hh]   (H, I + n + H)    brings  [u_t ; 1 ; g_t-1]  to  h_t,  g_t = sigma(h_t)
     R = [b_r | W_r]         (O, n + H)        reads   [1 ; x_t],  x_t = g_t, or h_t when `early`
@@ -17,7 +18,9 @@ from typing import Any
 
 from llvmlite import ir
 
-from emtkit.train.native.blocks import Sequences, outer, pack
+from emtkit.train.native.draws import Draw
+from emtkit.train.native.given import Given
+from emtkit.train.native.outer import outer
 from emtkit.train.native.plan import Arguments, Plan
 from emtkit.train.native.vectors import BYTES, LANES, Code
 
@@ -32,30 +35,22 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
         scales = builder.add(
             a.scales, builder.mul(m, builder.mul(a.scored, code.whole(4 * plan.outputs)))
         )
-        inputs = code.load_whole(code.at(a.inputs, m, 8))
-        targets = code.load_whole(code.at(a.targets, m, 8))
         delay = code.load_whole(code.at(a.delays, m, 8))
+        data = Draw(code, plan, a) if plan.drawn else Given(code, plan, a, m)
 
         def wanted(n: Any, t: Any) -> Any:
             """The address of the target of scored step n, at time t."""
             past = builder.sub(t, delay)
             source = code.at(a.states, past, plan.columns * plan.row)
             before = builder.icmp_signed("<", past, code.whole(0))
-            delayed = builder.select(before, a.silence, source)
-            given = builder.icmp_signed("!=", targets, code.whole(0))
-            staged = code.at(a.staged, n, plan.outputs * plan.row)
-            return builder.select(given, staged, delayed)
+            return data.target(n, builder.select(before, a.silence, source))
 
         clear(code, a.sums, code.whole(plan.parameters))
         clear(code, a.cost, builder.mul(a.scored, code.whole(plan.width)))
 
         def block(n: Any) -> None:
             first = builder.mul(n, code.whole(LANES * plan.width))
-            heard = Sequences(inputs, a.heard, a.driven, plan.inputs)
-            pack(code, plan, heard, first, a.states, plan.columns)
-            with builder.if_then(builder.icmp_signed("!=", targets, code.whole(0))):
-                asked = Sequences(targets, a.wanted, a.scored, plan.outputs)
-                pack(code, plan, asked, first, a.staged, plan.outputs)
+            data.bring(first)
             forward(code, plan, a, weights)
             mask = code.at(a.mask, first, 4)
             compare(code, plan, a, weights, scales, mask, wanted)

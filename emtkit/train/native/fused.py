@@ -33,6 +33,15 @@ _MOST = 1 << 28
 """Multiplications in one call, at most: a small part of a second."""
 
 
+def one_upper_word(stream: Stream, numbers: int) -> bool:
+    """Whether the numbers of all blocks of the next draw have one upper word; the kernel needs it.
+
+    Only a draw that passes a multiple of 2^32 blocks has two.
+    """
+    last = stream.position + max(0, numbers - 1) // 4
+    return stream.position >> 32 == last >> 32
+
+
 class FusedTraining(Fused):
     """M rows of one network, each with its recipe, its stream and its optimiser's numbers."""
 
@@ -47,7 +56,10 @@ class FusedTraining(Fused):
         parameters: Tensor,
         moments: Moments,
     ) -> None:
-        """`step` scores the last steps, `scales` (M scored O); `streams` begin the next draw."""
+        """`step` scores the last steps, `scales` (M scored O); `streams` begin the next draw.
+
+        That draw has to be one of `one_upper_word`.
+        """
         network, models = step.network, len(recipes)
         self._step, self._adam = step, Adam(trainings)
         self._order = network.order(names)

@@ -66,7 +66,8 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
             value = builder.fpext(lanes[0], ir.DoubleType())
             for other in lanes[1:]:
                 value = builder.fadd(value, builder.fpext(other, ir.DoubleType()))
-            code.store_scalar(value, code.at(losses, n, 8))
+            half = ir.Constant(ir.DoubleType(), 0.5)
+            code.store_scalar(builder.fmul(half, value), code.at(losses, n, 8))
 
         code.each(a.scored, total)
         gradient = code.at(a.gradient, m, 4 * plan.parameters)
@@ -130,7 +131,7 @@ def compare(
     mask: Any,
     wanted: Callable[[Any, Any], Any],
 ) -> None:
-    """y = rho(R x); the loss grows by w (y - target)^2, and e = dL / d(R x)."""
+    """y = rho(R x); the cost grows by 2 w (y - target)^2, twice the loss, and e = dL / d(R x)."""
     builder = code.builder
     first_scored = builder.sub(a.steps, a.scored)
     readout = code.at(weights, plan.hidden * plan.columns, 4)
@@ -146,18 +147,22 @@ def compare(
         def tile(first: Any, size: int) -> None:
             rows = code.at(readout, first, 4 * plan.reads)
             sums = code.product(zeros(code, plan, size), rows, 4 * plan.reads, states, plan.reads)
+            totals = [code.load(costs, q) for q in range(plan.width)]
             for r in range(size):
                 scale = code.broadcast(code.at(code.at(step_scales, first, 4), r, 4))
                 twice = builder.fadd(scale, scale)
                 for q in range(plan.width):
                     place = r * plan.width + q
                     value = code.activation(plan.rho, sums[r][q])
-                    target = code.load(code.at(targets, first, plan.row), place)
-                    gap = builder.fmul(builder.fsub(value, target), code.load(mask, q))
-                    cost = code.fma(builder.fmul(scale, gap), gap, code.load(costs, q))
-                    code.store(cost, costs, q)
-                    error = code.times_slope(plan.rho, builder.fmul(twice, gap), value)
+                    gap = builder.fsub(value, code.load(code.at(targets, first, plan.row), place))
+                    if plan.ones:  # without a bias, padding says 0 and is asked for 0
+                        gap = builder.fmul(gap, code.load(mask, q))
+                    error = builder.fmul(twice, gap)
+                    totals[q] = code.fma(error, gap, totals[q])
+                    error = code.times_slope(plan.rho, error, value)
                     code.store(error, code.at(errors, first, plan.row), place)
+            for q in range(plan.width):
+                code.store(totals[q], costs, q)
 
         code.tiles(plan.outputs, plan.rows, tile)
 

@@ -19,7 +19,8 @@ WHOLES = ir.VectorType(_LANE, OCTET)
 class Philox:
     """The blocks of one draw, given its counter: two key words, the iteration, the first block.
 
-    Made outside of the loops that ask for words, because the keys of all rounds are made with it.
+    The numbers of all blocks have one upper word. Made outside of the loops that ask for words,
+    because what all blocks share is made with it.
     """
 
     def __init__(self, builder: Any, counter: Sequence[Any]) -> None:
@@ -29,7 +30,9 @@ class Philox:
         self._keys = [
             (self._key(key0, r * first), self._key(key1, r * second)) for r in range(ROUNDS)
         ]
-        self._begin, self._iteration = splat(builder, begin), splat(builder, iteration)
+        half = wholes(32)
+        self._begin, c2 = splat(builder, begin), splat(builder, iteration)
+        self._same = builder.lshr(self._begin, half), c2, builder.lshr(c2, half)
 
     def words(self, blocks: Sequence[Any]) -> list[list[Any]]:
         """The four words of each vector of blocks, which count from the draw's first one.
@@ -39,17 +42,16 @@ class Philox:
         """
         builder, half = self._builder, wholes(32)
         first, second = (wholes(multiplier) for multiplier in MULTIPLIERS)
-        c2, c3 = self._iteration, self._swapped(self._iteration)
-        positions = [builder.add(self._begin, block) for block in blocks]
-        states = [[c0, self._swapped(c0), c2, c3] for c0 in positions]
+        states = [[builder.add(self._begin, block), *self._same] for block in blocks]
         for k0, k1 in self._keys:
             products = [
                 (builder.mul(first, self._word(c0)), builder.mul(second, self._word(c2)))
                 for c0, _, c2, _ in states
             ]
             tops = [[builder.lshr(product, half) for product in pair] for pair in products]
+            # key first: where the product is the same for all blocks, so is this sum
             mixed = [
-                (builder.xor(builder.xor(top1, c1), k0), builder.xor(builder.xor(top0, c3), k1))
+                (builder.xor(builder.xor(top1, k0), c1), builder.xor(builder.xor(top0, k1), c3))
                 for (top0, top1), (_, c1, _, c3) in zip(tops, states, strict=True)
             ]
             states = [[c0, p1, c2, p0] for (c0, c2), (p0, p1) in zip(mixed, products, strict=True)]
@@ -61,11 +63,6 @@ class Philox:
     def _word(self, vector: Any) -> Any:
         """A factor seen to have 32 bits: then the product needs one instruction, the mask none."""
         return self._builder.and_(vector, wholes(LOW))
-
-    def _swapped(self, vector: Any) -> Any:
-        """The halves of each lane exchanged; a mere shift would hide from `_word` what it needs."""
-        builder, half = self._builder, wholes(32)
-        return builder.or_(builder.shl(vector, half), builder.lshr(vector, half))
 
 
 def wholes(value: int) -> Any:

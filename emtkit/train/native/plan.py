@@ -78,7 +78,7 @@ class Arguments:
     deltas: Any  # scratch, T + 1 times `back` rows: [e_t ; d_t+1], from t = -1 on
     staged: Any  # scratch, K times O rows: the targets of a block
     sums: Any  # scratch, P vectors: the gradient, lane by lane
-    cost: Any  # scratch, K rows: the loss of each scored step, lane by lane
+    cost: Any  # scratch, K rows: twice the loss of each scored step, lane by lane
     silence: Any  # scratch, I rows of zeros: the target before the first input
     gradient: Any  # M P, out
     losses: Any  # M K, float64, out

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from emtkit import Stream
@@ -11,7 +11,7 @@ from emtkit.plugin._philox import NumpyGenerator
 from emtkit.plugin.task import Recipe
 from emtkit.study.settings import Training
 from emtkit.train.native import Network, Step, unavailable
-from emtkit.train.native.fused import FusedTraining
+from emtkit.train.native.fused import FusedTraining, one_upper_word
 from emtkit.train.optimise import Moments
 
 pytest.importorskip("numba")
@@ -78,11 +78,12 @@ near_carry = st.builds(
     iteration=st.one_of(st.integers(0, 9), st.integers(2**32 - 2, 2**64 - 2)),
     position=st.one_of(st.integers(0, 2**64 - 1), near_carry),
 )
-@example(batch=64, steps=4, density=0.1, iteration=0, position=2**32 - 5)
-@example(batch=70, steps=3, density=0.1, iteration=2**32 - 1, position=2**64 - 5)
+@example(batch=64, steps=4, density=0.1, iteration=0, position=2**32)
+@example(batch=70, steps=3, density=0.1, iteration=2**32 - 1, position=2**33 - 4096)
 def test_inputs_are_those_of_the_stream(hidden, inputs, batch, steps, density, iteration, position):
     step = Step(network(hidden, inputs), batch=batch, steps=steps)
     one = stream(7, iteration, position)
+    assume(one_upper_word(one, batch * steps * inputs))
     training(step, [one], [density]).run(1)
     assert np.array_equal(heard(step), drawn(one, step, density))
 
@@ -114,3 +115,9 @@ def test_words_at_the_limit_and_at_the_end():
         found = heard(step)
         assert np.array_equal(found, drawn(one, step, density))
         assert (found.ravel() > 0.0).sum() == ((words < limit) & (words > 0.0)).sum()
+
+
+def test_a_draw_reaches_to_the_next_upper_word_and_not_past_it():
+    for base in (2**32, 2**64):
+        assert one_upper_word(stream(0, 0, base - 2), 8)
+        assert not one_upper_word(stream(0, 0, base - 2), 9)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -26,19 +28,15 @@ def compiled(function: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def _gradients(
-    context, hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, drawn, call
-):  # fmt: skip
-    literals = (hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, drawn)
-    plan = Plan(*[literal.literal_value for literal in literals])
+def _gradients(context, plan, call):
+    made = Plan(**json.loads(plan.literal_value))
 
     def emit(context, builder, signature, values):
-        count = len(call)
-        arguments = [builder.extract_value(values[-1], n) for n in range(count)]
-        emit_gradients(builder, plan, Arguments(*arguments))
+        arguments = [builder.extract_value(values[1], n) for n in range(len(call))]
+        emit_gradients(builder, made, Arguments(*arguments))
         return context.get_dummy_value()
 
-    return types.void(*literals, call), emit
+    return types.void(plan, call), emit
 
 
 @cache
@@ -48,15 +46,11 @@ def gradient_kernel(plan: Plan, digest: int) -> Any:
     numba keys its cache by the constants of the function. The digest of the sources is one of them,
     so that code of other sources, which numba does not watch, is never taken from the disk.
     """
-    hidden, inputs, outputs, ones = plan.hidden, plan.inputs, plan.outputs, plan.ones
-    sigma, early, rho = plan.sigma, int(plan.early), plan.rho
-    width, rows, tile, drawn = plan.width, plan.rows, plan.tile, plan.drawn
+    described = json.dumps(asdict(plan))
 
     @compiled
     def gradients(call):
-        _gradients(  # type: ignore[call-arg]  # numba gives the context
-            hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, drawn, call
-        )
+        _gradients(described, call)  # type: ignore[call-arg]  # numba gives the context
         return digest
 
     return gradients
@@ -70,9 +64,7 @@ def training_kernel(plan: Plan, digest: int) -> Any:
     `modes` says what each does about them (`state.Words`). Ends early, after an iteration in which
     a row's loss or gradient was not finite. Gives the number of iterations done.
     """
-    hidden, inputs, outputs, ones = plan.hidden, plan.inputs, plan.outputs, plan.ones
-    sigma, early, rho = plan.sigma, int(plan.early), plan.rho
-    width, rows, tile, drawn = plan.width, plan.rows, plan.tile, plan.drawn
+    described = json.dumps(asdict(plan))
 
     @compiled
     def train(
@@ -97,9 +89,7 @@ def training_kernel(plan: Plan, digest: int) -> Any:
                     places[5], places[6], places[7], gradient[m].ctypes.data, costs.ctypes.data,
                     counter.ctypes.data, limits[m:].ctypes.data, modes[place], words.ctypes.data,
                 )  # fmt: skip
-                _gradients(  # type: ignore[call-arg]  # numba gives the context
-                    hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, drawn, call
-                )
+                _gradients(described, call)  # type: ignore[call-arg]  # numba gives the context
                 for k in absent:
                     gradient[m, k] = 0.0
                 loss = 0.0

@@ -9,6 +9,7 @@ from emtkit import Batch, Registry, Stream
 from emtkit.study.plan import plan_study
 from emtkit.train.native.machine import features, unavailable
 from emtkit.train.native.tier import LARGEST_HIDDEN, LARGEST_HIDDEN_HALF, NativeTier
+from emtkit.train.optimise import Moments
 from emtkit.train.rows import RowState
 from emtkit.train.segment import Trainer
 from emtkit.train.stacks import group
@@ -106,6 +107,35 @@ def test_whole_iterations_are_bit_for_bit_their_parts(registry, network, scored,
     whole.run()
     parts.run()
     assert [row.encode() for row in whole.rows] == [row.encode() for row in parts.rows]
+
+
+@needs_native
+@pytest.mark.parametrize("features", [1, 3, 4])
+@pytest.mark.parametrize(("steps", "batch"), [(5, 16), (7, 70)])
+def test_whole_iterations_of_any_shape_are_their_parts(registry, features, steps, batch):
+    tasks = {
+        "steps": steps,
+        "features": features,
+        "grid": {"density": [1.0, 0.3, 0.01], "delay": [0, 3]},
+    }
+    chosen = differing(registry, NETWORKS[3], tasks, steps=4, snapshots=[], batch=batch)
+    whole, parts = (Trainer(registry, chosen, tier) for tier in (NativeTier(), Apart()))
+    whole.run()
+    parts.run()
+    assert [row.encode() for row in whole.rows] == [row.encode() for row in parts.rows]
+
+
+@needs_native
+def test_a_draw_across_an_upper_word_is_left_to_the_stream(registry):
+    chosen = differing(registry, NETWORKS[0], {})[:2]
+    trainer, trainings = Trainer(registry, chosen, NativeTier()), [c.training for c in chosen]
+    flat = torch.stack([row.parameters for row in trainer.rows])
+    moments = Moments(torch.zeros_like(flat), torch.zeros_like(flat))
+    for position, taken in ((0, True), (2**32 - 3, False)):
+        streams = [Stream(seed, "train") for seed in range(2)]
+        streams[1].position = position
+        whole = NativeTier().fused(trainer.stacked, trainings, streams, flat, moments)
+        assert (whole is not None) is taken
 
 
 @needs_native

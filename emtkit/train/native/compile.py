@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -13,7 +15,6 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from emtkit.plugin._philox_numba import fill, scale
 from emtkit.train.native.kernels import emit_gradients
 from emtkit.train.native.plan import Arguments, Plan
 
@@ -27,17 +28,15 @@ def compiled(function: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def _gradients(context, hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, call):
-    literals = (hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile)
-    plan = Plan(*[literal.literal_value for literal in literals])
+def _gradients(context, plan, call):
+    made = Plan(**json.loads(plan.literal_value))
 
     def emit(context, builder, signature, values):
-        count = len(call)
-        arguments = [builder.extract_value(values[-1], n) for n in range(count)]
-        emit_gradients(builder, plan, Arguments(*arguments))
+        arguments = [builder.extract_value(values[1], n) for n in range(len(call))]
+        emit_gradients(builder, made, Arguments(*arguments))
         return context.get_dummy_value()
 
-    return types.void(*literals, call), emit
+    return types.void(plan, call), emit
 
 
 @cache
@@ -47,15 +46,11 @@ def gradient_kernel(plan: Plan, digest: int) -> Any:
     numba keys its cache by the constants of the function. The digest of the sources is one of them,
     so that code of other sources, which numba does not watch, is never taken from the disk.
     """
-    hidden, inputs, outputs, ones = plan.hidden, plan.inputs, plan.outputs, plan.ones
-    sigma, early, rho = plan.sigma, int(plan.early), plan.rho
-    width, rows, tile = plan.width, plan.rows, plan.tile
+    described = json.dumps(asdict(plan))
 
     @compiled
     def gradients(call):
-        _gradients(  # type: ignore[call-arg]  # numba gives the context
-            hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, call
-        )
+        _gradients(described, call)  # type: ignore[call-arg]  # numba gives the context
         return digest
 
     return gradients
@@ -65,46 +60,36 @@ def gradient_kernel(plan: Plan, digest: int) -> Any:
 def training_kernel(plan: Plan, digest: int) -> Any:
     """Whole iterations of one plan: draw, gradient, clip, Adam; arguments as in `fused`.
 
-    Row after row in the order of `turn`, so that rows of one draw meet its words in the cache.
-    `fresh` says of each turn whether its words (2), only its numbers (1) or nothing is new. Ends
-    early, after an iteration in which a row's loss or gradient was not finite. Gives the number of
-    iterations done.
+    Row after row in the order of `turn`, so that rows of one draw meet its words in the cache;
+    `modes` says what each does about them (`state.Words`). Ends early, after an iteration in which
+    a row's loss or gradient was not finite. Gives the number of iterations done.
     """
-    hidden, inputs, outputs, ones = plan.hidden, plan.inputs, plan.outputs, plan.ones
-    sigma, early, rho = plan.sigma, int(plan.early), plan.rho
-    width, rows, tile = plan.width, plan.rows, plan.tile
+    described = json.dumps(asdict(plan))
 
     @compiled
     def train(
-        sizes, places, counters, turn, fresh, limits, below_one, words, drawn, sources, delays,
-        scales, counted, back, transposed, absent, order, weights, first, second, gradient, costs,
-        rates, corrections1, corrections2, decay, decoupled, clip, beta1, beta2, epsilon, losses,
-        healthy,
+        sizes, places, counters, turn, modes, limits, words, delays, scales, counted, back,
+        transposed, absent, order, weights, first, second, gradient, costs, rates, corrections1,
+        corrections2, decay, decoupled, clip, beta1, beta2, epsilon, losses, healthy,
     ):  # fmt: skip
-        padded, steps, scored, apart, numbers = sizes
+        padded, steps, scored = sizes
         counter = np.empty(4, dtype=np.uint64)
         everyone = np.ones(len(turn), dtype=np.bool_)
         for n in range(losses.shape[0]):
             for place in range(len(turn)):
                 m = turn[place]
-                if fresh[place] == 2:
-                    counter[:] = counters[m]
-                    counter[2] += np.uint64(n)
-                    fill(counter, words)
-                if fresh[place]:
-                    scale(words, limits[m], below_one, drawn[:numbers])
+                counter[:] = counters[m]
+                counter[2] += np.uint64(n)
                 for k in range(len(back)):
                     transposed[k] = weights[m, back[k]]
                 call = (
                     1, padded, steps, steps, scored, weights[m].ctypes.data,
-                    transposed.ctypes.data, apart, 0, sources.ctypes.data, sources[1:].ctypes.data,
-                    delays[m:].ctypes.data, scales[m].ctypes.data, places[0], places[1],
-                    places[2], places[3], places[4], places[5], places[6], places[7],
-                    gradient[m].ctypes.data, costs.ctypes.data,
+                    transposed.ctypes.data, 0, 0, 0, 0, delays[m:].ctypes.data,
+                    scales[m].ctypes.data, places[0], places[1], places[2], places[3], places[4],
+                    places[5], places[6], places[7], gradient[m].ctypes.data, costs.ctypes.data,
+                    counter.ctypes.data, limits[m:].ctypes.data, modes[place], words.ctypes.data,
                 )  # fmt: skip
-                _gradients(  # type: ignore[call-arg]  # numba gives the context
-                    hidden, inputs, outputs, ones, sigma, early, rho, width, rows, tile, call
-                )
+                _gradients(described, call)  # type: ignore[call-arg]  # numba gives the context
                 for k in absent:
                     gradient[m, k] = 0.0
                 loss = 0.0

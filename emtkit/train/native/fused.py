@@ -1,14 +1,15 @@
 """Whole iterations of a stack in one compiled call: draw, losses, gradients, clip and Adam.
 
 For tasks that draw by a recipe. The weights stay in the kernel's order from event to event, and
-no batch is ever stored: a row's inputs are made when its turn comes, and are still in the cache
-when the kernel reads them. Every number is that of drawing, `Step.gradients` and `Adam.step`
+no batch is ever stored: the kernel makes the inputs of a block of sequences where it reads them.
+Every number is that of drawing, `Step.gradients` and `Adam.step`
 one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -22,14 +23,23 @@ from emtkit.study.settings import Training
 from emtkit.train.native import machine
 from emtkit.train.native.adam import Adam
 from emtkit.train.native.network import Floats
+from emtkit.train.native.state import Words
 from emtkit.train.native.step import Step
 from emtkit.train.optimise import Moments
 from emtkit.train.tier import Fused, Trained
 
 _WORD = 2.0**32
-_BELOW_ONE = np.nextafter(np.float32(1.0), np.float32(0.0))
 _MOST = 1 << 28
 """Multiplications in one call, at most: a small part of a second."""
+
+
+def one_upper_word(stream: Stream, numbers: int) -> bool:
+    """Whether the numbers of all blocks of the next draw have one upper word; the kernel needs it.
+
+    Only a draw that passes a multiple of 2^32 blocks has two.
+    """
+    last = stream.position + max(0, numbers - 1) // 4
+    return stream.position >> 32 == last >> 32
 
 
 class FusedTraining(Fused):
@@ -46,7 +56,10 @@ class FusedTraining(Fused):
         parameters: Tensor,
         moments: Moments,
     ) -> None:
-        """`step` scores the last steps, `scales` (M scored O); `streams` begin the next draw."""
+        """`step` scores the last steps, `scales` (M scored O); `streams` begin the next draw.
+
+        That draw has to be one of `one_upper_word`.
+        """
         network, models = step.network, len(recipes)
         self._step, self._adam = step, Adam(trainings)
         self._order = network.order(names)
@@ -60,11 +73,8 @@ class FusedTraining(Fused):
         masks = np.array([recipe.mask for recipe in recipes])
         self._counted = np.ascontiguousarray(masks[:, step.steps - step.scored :] > 0)
         self._scales = scales / np.float32(step.batch)
-        size = step.steps * network.inputs
-        self._apart, self._numbers = 4 * size, step.batch * size
-        self._drawn = np.zeros(step.padded * size, dtype=np.float32)
-        self._words = np.empty(-(-self._numbers // 4) * 4, dtype=np.uint32)
-        self._sources = np.array([self._drawn.ctypes.data, 0], dtype=np.int64)
+        self._plan = replace(step.plan, drawn=1)
+        self._words = np.empty(step.padded * step.steps * network.inputs, dtype=np.uint32)
         work = models * step.padded * step.steps * network.parameters
         self.most = max(1, _MOST // work)
 
@@ -74,20 +84,17 @@ class FusedTraining(Fused):
 
         step, adam, models = self._step, self._adam, len(self._weights)
         network = step.network
-        turn, fresh = self._turns()
+        turn, modes = self._turns()
         rates, corrections1, corrections2 = adam.numbers(self._counters[:, 2].tolist(), count)
         losses, healthy = np.empty((count, models)), np.full(models, True)
-        done = training_kernel(step.plan, machine.digest())(
-            (step.padded, step.steps, step.scored, self._apart, self._numbers),
+        done = training_kernel(self._plan, machine.digest())(
+            (step.padded, step.steps, step.scored),
             step.places,
             self._counters,
             turn,
-            fresh,
+            modes,
             self._limits,
-            _BELOW_ONE,
             self._words,
-            self._drawn,
-            self._sources,
             self._delays,
             self._scales,
             self._counted,
@@ -129,14 +136,12 @@ class FusedTraining(Fused):
         return rows
 
     def _turns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows in the order in which they share draws, and what each cannot take over.
-
-        2: the words of the one before, 1: its numbers, 0: nothing.
-        """
-        keys = [(*c, limit) for c, limit in zip(self._counters.tolist(), self._limits, strict=True)]
+        """Rows in the order in which they share draws, and what each does about its words."""
+        keys = [tuple(counter) for counter in self._counters.tolist()]
         turn = sorted(range(len(keys)), key=keys.__getitem__)
-        fresh = [2]
-        for before, row in pairwise(turn):
-            same = keys[before] == keys[row]
-            fresh.append(0 if same else 1 if keys[before][:4] == keys[row][:4] else 2)
-        return np.array(turn, dtype=np.int64), np.array(fresh, dtype=np.int64)
+        shared = [keys[before] == keys[row] for before, row in pairwise(turn)]
+        modes = [
+            Words.TAKE if before else Words.KEEP if after else Words.MAKE
+            for before, after in pairwise([False, *shared, False])
+        ]
+        return np.array(turn, dtype=np.int64), np.array(modes, dtype=np.int64)

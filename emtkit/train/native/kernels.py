@@ -1,7 +1,8 @@
 """Loss and gradient of a stack of small recurrent networks, as one emitted function.
 
 One model after the other, and one block of 16 q sequences at a time, so that the history of a block
-stays in cache. The weights of a model are matrices whose rows meet contiguous states:
+stays in cache. Inputs and targets are those given (`given`), or drawn (`draws`). The weights of a
+model are matrices whose rows meet contiguous states:
 
     A = [W_uh | b | W_hh]   (H, I + n + H)    brings  [u_t ; 1 ; g_t-1]  to  h_t,  g_t = sigma(h_t)
     R = [b_r | W_r]         (O, n + H)        reads   [1 ; x_t],  x_t = g_t, or h_t when `early`
@@ -17,7 +18,9 @@ from typing import Any
 
 from llvmlite import ir
 
-from emtkit.train.native.blocks import Sequences, outer, pack
+from emtkit.train.native.draws import Draw
+from emtkit.train.native.given import Given
+from emtkit.train.native.outer import outer
 from emtkit.train.native.plan import Arguments, Plan
 from emtkit.train.native.vectors import BYTES, LANES, Code
 
@@ -32,30 +35,22 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
         scales = builder.add(
             a.scales, builder.mul(m, builder.mul(a.scored, code.whole(4 * plan.outputs)))
         )
-        inputs = code.load_whole(code.at(a.inputs, m, 8))
-        targets = code.load_whole(code.at(a.targets, m, 8))
         delay = code.load_whole(code.at(a.delays, m, 8))
+        data = Draw(code, plan, a) if plan.drawn else Given(code, plan, a, m)
 
         def wanted(n: Any, t: Any) -> Any:
             """The address of the target of scored step n, at time t."""
             past = builder.sub(t, delay)
             source = code.at(a.states, past, plan.columns * plan.row)
             before = builder.icmp_signed("<", past, code.whole(0))
-            delayed = builder.select(before, a.silence, source)
-            given = builder.icmp_signed("!=", targets, code.whole(0))
-            staged = code.at(a.staged, n, plan.outputs * plan.row)
-            return builder.select(given, staged, delayed)
+            return data.target(n, builder.select(before, a.silence, source))
 
         clear(code, a.sums, code.whole(plan.parameters))
         clear(code, a.cost, builder.mul(a.scored, code.whole(plan.width)))
 
         def block(n: Any) -> None:
             first = builder.mul(n, code.whole(LANES * plan.width))
-            heard = Sequences(inputs, a.heard, a.driven, plan.inputs)
-            pack(code, plan, heard, first, a.states, plan.columns)
-            with builder.if_then(builder.icmp_signed("!=", targets, code.whole(0))):
-                asked = Sequences(targets, a.wanted, a.scored, plan.outputs)
-                pack(code, plan, asked, first, a.staged, plan.outputs)
+            data.bring(first)
             forward(code, plan, a, weights)
             mask = code.at(a.mask, first, 4)
             compare(code, plan, a, weights, scales, mask, wanted)
@@ -71,7 +66,8 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
             value = builder.fpext(lanes[0], ir.DoubleType())
             for other in lanes[1:]:
                 value = builder.fadd(value, builder.fpext(other, ir.DoubleType()))
-            code.store_scalar(value, code.at(losses, n, 8))
+            half = ir.Constant(ir.DoubleType(), 0.5)
+            code.store_scalar(builder.fmul(half, value), code.at(losses, n, 8))
 
         code.each(a.scored, total)
         gradient = code.at(a.gradient, m, 4 * plan.parameters)
@@ -135,7 +131,7 @@ def compare(
     mask: Any,
     wanted: Callable[[Any, Any], Any],
 ) -> None:
-    """y = rho(R x); the loss grows by w (y - target)^2, and e = dL / d(R x)."""
+    """y = rho(R x); the cost grows by 2 w (y - target)^2, twice the loss, and e = dL / d(R x)."""
     builder = code.builder
     first_scored = builder.sub(a.steps, a.scored)
     readout = code.at(weights, plan.hidden * plan.columns, 4)
@@ -151,18 +147,22 @@ def compare(
         def tile(first: Any, size: int) -> None:
             rows = code.at(readout, first, 4 * plan.reads)
             sums = code.product(zeros(code, plan, size), rows, 4 * plan.reads, states, plan.reads)
+            totals = [code.load(costs, q) for q in range(plan.width)]
             for r in range(size):
                 scale = code.broadcast(code.at(code.at(step_scales, first, 4), r, 4))
                 twice = builder.fadd(scale, scale)
                 for q in range(plan.width):
                     place = r * plan.width + q
                     value = code.activation(plan.rho, sums[r][q])
-                    target = code.load(code.at(targets, first, plan.row), place)
-                    gap = builder.fmul(builder.fsub(value, target), code.load(mask, q))
-                    cost = code.fma(builder.fmul(scale, gap), gap, code.load(costs, q))
-                    code.store(cost, costs, q)
-                    error = code.times_slope(plan.rho, builder.fmul(twice, gap), value)
+                    gap = builder.fsub(value, code.load(code.at(targets, first, plan.row), place))
+                    if plan.ones:  # without a bias, padding says 0 and is asked for 0
+                        gap = builder.fmul(gap, code.load(mask, q))
+                    error = builder.fmul(twice, gap)
+                    totals[q] = code.fma(error, gap, totals[q])
+                    error = code.times_slope(plan.rho, error, value)
                     code.store(error, code.at(errors, first, plan.row), place)
+            for q in range(plan.width):
+                code.store(totals[q], costs, q)
 
         code.tiles(plan.outputs, plan.rows, tile)
 

@@ -64,9 +64,8 @@ def digest() -> int:
     """A hash of the sources and of the compiler's versions; 60 bits."""
     here = Path(__file__).parent
     hashed = sha256()
-    for name in ("vectors.py", "plan.py", "blocks.py", "kernels.py", "compile.py"):
-        hashed.update((here / name).read_bytes())
-    hashed.update((here.parents[1] / "plugin" / "_philox_numba.py").read_bytes())
+    for source in (*sorted(here.glob("*.py")), here.parents[1] / "plugin" / "_philox.py"):
+        hashed.update(source.read_bytes())
     for package in ("numba", "llvmlite"):
         hashed.update(version(package).encode())
     return int(hashed.hexdigest()[:15], 16)

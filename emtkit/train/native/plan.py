@@ -13,7 +13,8 @@ class Plan:
     """What a kernel is compiled for; `width` is q, `rows` and `tile` are register tiles.
 
     `sigma` and `rho` are kinds of activation, see `vectors`; `early`: 1 if the readout sees the
-    state before the activation. The result depends on all but `rows` and `tile`.
+    state before the activation; `drawn`: 1 if inputs are drawn, see `draws`. The result depends on
+    all but `rows` and `tile`.
     """
 
     hidden: int
@@ -26,6 +27,7 @@ class Plan:
     width: int
     rows: int
     tile: int
+    drawn: int
 
     @property
     def columns(self) -> int:
@@ -66,7 +68,7 @@ class Arguments:
     transposed: Any  # M H (O + H): S
     heard: Any  # bytes from one sequence of inputs to the next
     wanted: Any  # the same of targets
-    inputs: Any  # M addresses of (B s I)
+    inputs: Any  # M addresses of (B s I); this and `targets` unless `drawn`
     targets: Any  # M addresses of (B K O), or 0 where the target is the input `delays` ago
     delays: Any  # M
     scales: Any  # M K O
@@ -76,7 +78,11 @@ class Arguments:
     deltas: Any  # scratch, T + 1 times `back` rows: [e_t ; d_t+1], from t = -1 on
     staged: Any  # scratch, K times O rows: the targets of a block
     sums: Any  # scratch, P vectors: the gradient, lane by lane
-    cost: Any  # scratch, K rows: the loss of each scored step, lane by lane
+    cost: Any  # scratch, K rows: twice the loss of each scored step, lane by lane
     silence: Any  # scratch, I rows of zeros: the target before the first input
     gradient: Any  # M P, out
     losses: Any  # M K, float64, out
+    counter: Any = None  # 4, uint64: where the draw begins; this and the following when `drawn`
+    limit: Any = None  # float64: the words below it give numbers, the others 0
+    mode: Any = None  # one of `state.Words`
+    words: Any = None  # scratch, B T I words: those that rows share, in lanes

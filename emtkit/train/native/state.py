@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,3 +16,11 @@ class Delays:
     """Targets that are the row's own inputs, `steps` (M) ago: nothing to store or to turn."""
 
     steps: NDArray[np.int64]
+
+
+class Words(IntEnum):
+    """What a row that draws does about its words: rows of equal draws come one after the other."""
+
+    MAKE = 0
+    KEEP = 1  # make them, for this row and the next
+    TAKE = 2  # those that were kept

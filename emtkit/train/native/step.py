@@ -139,6 +139,7 @@ class Step:
             width=self.width,
             rows=tiles.rows[self.width],
             tile=tiles.square,
+            drawn=0,
         )
 
     def _checked(self, targets: Delays, models: int) -> NDArray[np.int64]:

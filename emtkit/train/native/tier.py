@@ -13,7 +13,7 @@ from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
 from emtkit.study.settings import Staged, Training
 from emtkit.train.native.adam import Adam
-from emtkit.train.native.fused import FusedTraining
+from emtkit.train.native.fused import FusedTraining, one_upper_word
 from emtkit.train.native.machine import features, unavailable
 from emtkit.train.native.network import Floats, Network
 from emtkit.train.native.step import Step as NativeStep
@@ -106,9 +106,11 @@ class NativeTier(Tier):
         if not Adam.takes(trainings[0]) or trainings[0].curriculum != "none":
             return None
         masks = torch.tensor([recipe.mask for recipe in recipes])
-        first, steps = _first(masks), masks.shape[1]
+        first, steps, batch = _first(masks), masks.shape[1], trainings[0].batch
+        if not all(one_upper_word(s, batch * steps * network.inputs) for s in streams):
+            return None
         return FusedTraining(
-            self._step(network, trainings[0].batch, steps, steps, first),
+            self._step(network, batch, steps, steps, first),
             [slot.name for slot in stacked.slots],
             recipes,
             _scales(stacked, masks[:, first:]),

@@ -72,9 +72,10 @@ class Code:
         return self.builder.shuffle_vector(left, right, mask)
 
     def fma(self, left: Any, right: Any, added: Any) -> Any:
-        """left * right + added, rounded once."""
-        kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-        name = f"llvm.fma.v{LANES}f32"
+        """left * right + added, rounded once; vectors of one kind, floats or doubles."""
+        vector = left.type
+        kind = ir.FunctionType(vector, [vector] * 3)
+        name = f"llvm.fma.v{vector.count}f{32 if vector.element == _FLOAT else 64}"
         module = self.builder.module
         function = module.globals.get(name) or ir.Function(module, kind, name)
         return self.builder.call(function, [left, right, added])

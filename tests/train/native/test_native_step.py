@@ -305,9 +305,12 @@ WIDE = """
 import hashlib
 import numpy as np
 import torch
+from emtkit import Stream
+from emtkit.plugin.task import Recipe
 from emtkit.study.settings import Training
 from emtkit.train.native import Network, Step, machine
 from emtkit.train.native.adam import Adam
+from emtkit.train.native.fused import FusedTraining
 from emtkit.train.optimise import Moments
 chance = np.random.default_rng(0)
 network = Network(11, 2, 1, "tanh")
@@ -321,7 +324,21 @@ adam, alive = Adam([Training(lr=1e-2, clip=1.0)] * 2), torch.ones(2, 1, dtype=to
 for taken in range(20):
     _, gradient = step.gradients(state.numpy(), inputs, targets, scales)
     adam.step(state, torch.from_numpy(gradient), moments, adam.schedule([taken] * 2), alive)
-print(machine.tiles().square, hashlib.sha256(state.numpy().tobytes()).hexdigest())
+network, settings = Network(3, 3, 3, "tanh"), Training(batch=70, lr=1e-2, clip=1.0)
+flat = torch.from_numpy(chance.normal(0.0, 0.3, (3, network.parameters)).astype(np.float32))
+whole = FusedTraining(
+    Step(network, batch=70, steps=7),
+    ["W_uh", "W_hh", "W_r"],
+    [Recipe((1.0,) * 7, density, 2) for density in (0.3, 0.9, 0.9)],
+    np.ones((3, 7, 3), dtype=np.float32),
+    [settings] * 3,
+    [Stream(seed, "train") for seed in (0, 0, 1)],
+    flat,
+    Moments(torch.zeros_like(flat), torch.zeros_like(flat)),
+)
+whole.run(20)
+rows = state.numpy().tobytes() + whole.state()[0].numpy().tobytes()
+print(machine.tiles().square, hashlib.sha256(rows).hexdigest())
 """
 
 

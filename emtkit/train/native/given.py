@@ -1,11 +1,11 @@
-"""Two pieces of every kernel: sequences turned into lanes, and sums of outer products."""
+"""Inputs and targets that are given: sequences turned into the lanes of a block."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from emtkit.train.native.plan import Plan
+from emtkit.train.native.plan import Arguments, Plan
 from emtkit.train.native.vectors import BYTES, LANES, Code
 
 
@@ -17,6 +17,30 @@ class Sequences:
     apart: Any
     steps: Any
     channels: int
+
+
+class Given:
+    """The data of model `m`."""
+
+    def __init__(self, code: Code, plan: Plan, a: Arguments, m: Any) -> None:
+        self._code, self._plan, self._a = code, plan, a
+        inputs = code.load_whole(code.at(a.inputs, m, 8))
+        targets = code.load_whole(code.at(a.targets, m, 8))
+        self._given = code.builder.icmp_signed("!=", targets, code.whole(0))
+        self._inputs = Sequences(inputs, a.heard, a.driven, plan.inputs)
+        self._targets = Sequences(targets, a.wanted, a.scored, plan.outputs)
+
+    def bring(self, first: Any) -> None:
+        """The block of sequences from `first` on -> inputs in the states, targets staged."""
+        code, plan, a = self._code, self._plan, self._a
+        pack(code, plan, self._inputs, first, a.states, plan.columns)
+        with code.builder.if_then(self._given):
+            pack(code, plan, self._targets, first, a.staged, plan.outputs)
+
+    def target(self, n: Any, past: Any) -> Any:
+        """The address of the target of scored step n; `past` is that of the delayed input."""
+        staged = self._code.at(self._a.staged, n, self._plan.outputs * self._plan.row)
+        return self._code.builder.select(self._given, staged, past)
 
 
 def pack(code: Code, plan: Plan, source: Sequences, first: Any, target: Any, columns: int) -> None:
@@ -70,46 +94,3 @@ def pack(code: Code, plan: Plan, source: Sequences, first: Any, target: Any, col
                 code.each(squares, square)
 
     code.each(code.whole(plan.width), group)
-
-
-def outer(
-    code: Code,
-    plan: Plan,
-    left: tuple[Any, int, int],
-    right: tuple[Any, int, int],
-    steps: Any,
-    sums: Any,
-    line: int,
-) -> None:
-    """sums[r, k] += sum_t left_t[r] right_t[k], lane by lane; sides are (address, step, rows).
-
-    The sum over the block is made apart and then added, so that rounding errors grow with the
-    length of a block and the number of blocks, not with their product.
-    """
-
-    def band(top: Any, height: int) -> None:
-        def tile(first: Any, size: int) -> None:
-            upper, lower = code.at(left[0], top, plan.row), code.at(right[0], first, plan.row)
-
-            def step(t: Any, carried: list[Any]) -> list[Any]:
-                above, beside = code.at(upper, t, left[1]), code.at(lower, t, right[1])
-                for q in range(plan.width):
-                    others = [code.load(beside, k * plan.width + q) for k in range(size)]
-                    for r in range(height):
-                        own = code.load(above, r * plan.width + q)
-                        for k in range(size):
-                            place = r * size + k
-                            carried[place] = code.fma(own, others[k], carried[place])
-                return carried
-
-            totals = code.loop(steps, [code.splat(0.0)] * (height * size), step)
-            corner = code.at(code.at(sums, top, line), first, BYTES)
-            for r in range(height):
-                for k in range(size):
-                    place = code.at(corner, r, line)
-                    old = code.load(place, k)
-                    code.store(code.builder.fadd(old, totals[r * size + k]), place, k)
-
-        code.tiles(right[2], plan.tile, tile)
-
-    code.tiles(left[2], plan.tile, band)

@@ -70,31 +70,59 @@ class Batch:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A batch in few numbers, for a task whose batch is one sparse draw and its own past.
+    """A batch in few numbers, for a task whose targets are inputs of the same sequence.
 
-    Inputs are `stream.sparse_uniform((B, T, I), density)`, the first draw of the stream; the
-    targets at t are the inputs at t - delay, and 0 before the first. Every step is driven; `mask`
-    (T) is 1 on the scored ones. What trains small networks draws by it, and stores no batch.
+    Inputs of the first `driven` steps are one draw, the first of the stream: `stream.signs((B, s,
+    I))`, or with a `density` `stream.sparse_uniform((B, s, I), density)`; they are zero after. The
+    targets (T O, one step after the other) are +1 or -1 (`signs`) times the input number
+    `sources` (tau I + i), and 0 where that is -1. `mask` (T) is 1 on the scored steps. What trains
+    small networks draws by it, and stores no batch.
     """
 
     mask: tuple[float, ...]
-    density: float
-    delay: int
+    driven: int
+    density: float | None
+    sources: tuple[int, ...]
+    signs: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not (0 < self.density <= 1 and 0 <= self.delay < len(self.mask)):
+        is_drawn = self.density is None or 0 < self.density <= 1
+        if not 0 < self.driven <= len(self.mask) or not is_drawn:
             raise PluginError(
-                f"a recipe was made with density {self.density} and delay {self.delay} for "
-                f"{len(self.mask)} steps; the density is above 0 and at most 1, the delay from 0 "
-                "to the last step"
+                f"a recipe was made with {self.driven} of {len(self.mask)} steps driven and "
+                f"density {self.density}; from 1 to all steps are driven, a density is above 0 and "
+                "at most 1"
             )
+        if len(self.sources) != len(self.signs) or not {-1, 1}.issuperset(self.signs):
+            raise PluginError(
+                f"a recipe was made with {len(self.sources)} sources and {len(self.signs)} signs; "
+                "every target has one source and one sign, +1 or -1"
+            )
+
+    @classmethod
+    def delayed(cls, mask: tuple[float, ...], density: float, delay: int, channels: int) -> Recipe:
+        """Sparse inputs in every step, to be repeated `delay` steps later."""
+        count, steps = channels * delay, len(mask)
+        if not 0 <= delay < steps:
+            raise PluginError(
+                f"a recipe was made with delay {delay} for {steps} steps; it is from 0 to the last"
+            )
+        sources = (-1,) * count + tuple(range(channels * steps - count))
+        return cls(mask, steps, density, sources, (1,) * len(sources))
 
     def batch(self, sequences: int, channels: Channels, stream: Stream) -> Batch:
         """What it says: the very batch of the task's `sample`."""
-        inputs = stream.sparse_uniform((sequences, len(self.mask), channels.inputs), self.density)
-        targets = torch.zeros_like(inputs)
-        targets[:, self.delay :] = inputs[:, : len(self.mask) - self.delay]
-        return Batch(inputs, targets, inputs.new_tensor(self.mask), len(self.mask))
+        shape = (sequences, self.driven, channels.inputs)
+        if self.density is None:
+            heard = stream.signs(shape)
+        else:
+            heard = stream.sparse_uniform(shape, self.density)
+        steps, sources = len(self.mask), torch.tensor(self.sources)
+        inputs = heard.new_zeros(sequences, steps, channels.inputs)
+        inputs[:, : self.driven] = heard
+        picked = heard.flatten(1)[:, sources.clamp(min=0)] * torch.tensor(self.signs)
+        targets = torch.where(sources < 0, 0.0, picked).view(sequences, steps, channels.outputs)
+        return Batch(inputs, targets.to(inputs), inputs.new_tensor(self.mask), self.driven)
 
 
 class Task(ABC):

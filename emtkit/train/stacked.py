@@ -80,14 +80,14 @@ class Stacked:
 
     @cached_property
     def recipes(self) -> tuple[Recipe, ...] | None:
-        """How each row draws, where every task has a recipe and all batches one length."""
+        """How each row draws, where every task has a recipe and all batches one shape."""
         rows: dict[int, Recipe] = {}
         for group in self.groups:
             recipe = group.task.recipe()
             if recipe is None:
                 return None
             rows.update(dict.fromkeys(group.rows, recipe))
-        if len({len(recipe.mask) for recipe in rows.values()}) > 1:
+        if len({(len(r.mask), r.driven, r.density is None) for r in rows.values()}) > 1:
             return None
         return tuple(rows[row] for row in range(self.models))
 

@@ -128,5 +128,9 @@ def test_the_recipe_draws_what_is_sampled(delay):
     assert torch.equal(batch.targets, again.targets)
     assert torch.equal(batch.mask, again.mask)
     assert KDelay(amplitude="signed").recipe() is None
-    with pytest.raises(PluginError, match="density 0 and delay 4 for 3 steps"):
-        Recipe((1.0,) * 3, 0, 4)
+    with pytest.raises(PluginError, match="delay 4 for 3 steps"):
+        Recipe.delayed((1.0,) * 3, 0.5, 4, 2)
+    with pytest.raises(PluginError, match="3 of 3 steps driven and density 0"):
+        Recipe.delayed((1.0,) * 3, 0, 1, 2)
+    with pytest.raises(PluginError, match="1 sources and 2 signs"):
+        Recipe((1.0,), 1, None, (0,), (1, -1))

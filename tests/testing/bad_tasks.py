@@ -239,7 +239,7 @@ class OtherRecipe(GoodTask):
     name = "other_recipe"
 
     def recipe(self):
-        return Recipe((1.0,) * 4, 0.5, 0)
+        return Recipe.delayed((1.0,) * 4, 0.5, 0, 1)
 
 
 class OtherFact(GoodTask):

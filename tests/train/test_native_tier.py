@@ -126,6 +126,24 @@ def test_whole_iterations_of_any_shape_are_their_parts(registry, features, steps
 
 
 @needs_native
+@pytest.mark.parametrize(("batch", "bias"), [(32, False), (40, True)])
+def test_whole_iterations_on_histories_are_their_parts(registry, batch, bias):
+    study = {
+        "seeds": 2,
+        "training": {"steps": 7, "batch": batch, "lr": 2e-2, "snapshots": [3]},
+        "tasks": [{"use": "hds", "history": 3, "dimension": 3, "horizon": 5,
+                   "zip": {"rule": ["repeat", "diagonal", "signed"]}}],
+        "architectures": [{"use": "elman", "hidden": 5, "bias": bias}],
+    }  # fmt: skip
+    chosen = [row.cell for row in plan_study(study, registry).rows]
+    whole, parts = (Trainer(registry, chosen, tier) for tier in (NativeTier(), Apart()))
+    assert whole.stacked.recipes is not None
+    whole.run()
+    parts.run()
+    assert [row.encode() for row in whole.rows] == [row.encode() for row in parts.rows]
+
+
+@needs_native
 def test_a_draw_across_an_upper_word_is_left_to_the_stream(registry):
     chosen = differing(registry, NETWORKS[0], {})[:2]
     trainer, trainings = Trainer(registry, chosen, NativeTier()), [c.training for c in chosen]

@@ -15,8 +15,10 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from emtkit.plugin._philox_numba import fill
 from emtkit.train.native.kernels import emit_gradients
 from emtkit.train.native.plan import Arguments, Plan
+from emtkit.train.native.state import Words
 
 
 def compiled(function: Any) -> Any:
@@ -65,14 +67,16 @@ def training_kernel(plan: Plan, digest: int) -> Any:
     a row's loss or gradient was not finite. Gives the number of iterations done.
     """
     described = json.dumps(asdict(plan))
+    hears, take = not plan.drawn, Words.TAKE.value
 
     @compiled
     def train(
-        sizes, places, counters, turn, modes, limits, words, delays, scales, counted, back,
-        transposed, absent, order, weights, first, second, gradient, costs, rates, corrections1,
-        corrections2, decay, decoupled, clip, beta1, beta2, epsilon, losses, healthy,
+        sizes, places, counters, turn, modes, limits, words, heard, again, signs, scales, counted,
+        back, transposed, absent, order, weights, first, second, gradient, costs, rates,
+        corrections1, corrections2, decay, decoupled, clip, beta1, beta2, epsilon, losses, healthy,
     ):  # fmt: skip
-        padded, steps, scored = sizes
+        batch, padded, steps, driven, scored = sizes
+        inputs = np.array([heard.ctypes.data])
         counter = np.empty(4, dtype=np.uint64)
         everyone = np.ones(len(turn), dtype=np.bool_)
         for n in range(losses.shape[0]):
@@ -80,14 +84,18 @@ def training_kernel(plan: Plan, digest: int) -> Any:
                 m = turn[place]
                 counter[:] = counters[m]
                 counter[2] += np.uint64(n)
+                if hears and modes[place] != take:
+                    fill(counter, words)
+                    spread_signs(words, heard[:batch])
                 for k in range(len(back)):
                     transposed[k] = weights[m, back[k]]
                 call = (
-                    1, padded, steps, steps, scored, weights[m].ctypes.data,
-                    transposed.ctypes.data, 0, 0, 0, 0, delays[m:].ctypes.data,
+                    1, padded, steps, driven, scored, weights[m].ctypes.data,
+                    transposed.ctypes.data, heard.strides[0], 0, inputs.ctypes.data, 0,
                     scales[m].ctypes.data, places[0], places[1], places[2], places[3], places[4],
                     places[5], places[6], places[7], gradient[m].ctypes.data, costs.ctypes.data,
                     counter.ctypes.data, limits[m:].ctypes.data, modes[place], words.ctypes.data,
+                    again[m].ctypes.data, signs[m].ctypes.data,
                 )  # fmt: skip
                 _gradients(described, call)  # type: ignore[call-arg]  # numba gives the context
                 for k in absent:
@@ -111,6 +119,20 @@ def training_kernel(plan: Plan, digest: int) -> Any:
         return losses.shape[0] + 0 * digest
 
     return train
+
+
+@compiled
+def spread_signs(words, out):
+    """Bit j of word i -> +1 (set) or -1 as number 32 i + j of `out` (B s I), which bounds them."""
+    numbers = out.reshape(out.size)
+    whole = out.size // 32
+    for i in range(whole):
+        for j in range(32):
+            bit = (words[i] >> np.uint32(j)) & np.uint32(1)
+            numbers[32 * i + j] = np.float32(2.0) * np.float32(bit) - np.float32(1.0)
+    for n in range(32 * whole, out.size):
+        bit = (words[whole] >> np.uint32(n - 32 * whole)) & np.uint32(1)
+        numbers[n] = np.float32(2.0) * np.float32(bit) - np.float32(1.0)
 
 
 @compiled

@@ -72,10 +72,6 @@ class Draw:
 
         code.each(code.whole(2 * self._plan.width // octets), draw)
 
-    def target(self, n: Any, past: Any) -> Any:
-        """The address of the target of scored step n: the input at `past`."""
-        return past
-
     def _group(self, first: Any, g: Any) -> _Group:
         code, builder = self._code, self._code.builder
         lanes = ir.Constant(WHOLES, [ir.Constant(WHOLES.element, n) for n in range(OCTET)])

@@ -68,13 +68,17 @@ class FusedTraining(Fused):
             self._ordered(tensor) for tensor in (parameters, moments.first, moments.second)
         )
         self._counters = np.array([stream.counter for stream in streams], dtype=np.uint64)
-        self._limits = np.array([recipe.density * _WORD for recipe in recipes])
-        self._delays = np.array([recipe.delay for recipe in recipes], dtype=np.int64)
+        self._limits = np.array([(recipe.density or 0.0) * _WORD for recipe in recipes])
+        self._again, self._signs = _recalled(step, recipes)
         masks = np.array([recipe.mask for recipe in recipes])
         self._counted = np.ascontiguousarray(masks[:, step.steps - step.scored :] > 0)
         self._scales = scales / np.float32(step.batch)
-        self._plan = replace(step.plan, drawn=1)
-        self._words = np.empty(step.padded * step.steps * network.inputs, dtype=np.uint32)
+        signs = recipes[0].density is None
+        self._plan = replace(step.plan, drawn=int(not signs), recalled=1)
+        numbers = step.driven * network.inputs
+        words = -(-step.batch * numbers // 128) * 4 if signs else step.padded * numbers
+        self._words = np.empty(words, dtype=np.uint32)
+        self._heard = np.zeros((step.padded if signs else 1, numbers), dtype=np.float32)
         work = models * step.padded * step.steps * network.parameters
         self.most = max(1, _MOST // work)
 
@@ -88,14 +92,16 @@ class FusedTraining(Fused):
         rates, corrections1, corrections2 = adam.numbers(self._counters[:, 2].tolist(), count)
         losses, healthy = np.empty((count, models)), np.full(models, True)
         done = training_kernel(self._plan, machine.digest())(
-            (step.padded, step.steps, step.scored),
+            (step.batch, step.padded, step.steps, step.driven, step.scored),
             step.places,
             self._counters,
             turn,
             modes,
             self._limits,
             self._words,
-            self._delays,
+            self._heard,
+            self._again,
+            self._signs,
             self._scales,
             self._counted,
             network.back,
@@ -145,3 +151,14 @@ class FusedTraining(Fused):
             for before, after in pairwise([False, *shared, False])
         ]
         return np.array(turn, dtype=np.int64), np.array(modes, dtype=np.int64)
+
+
+def _recalled(step: Step, recipes: Sequence[Recipe]) -> tuple[NDArray[np.int64], Floats]:
+    """Where the targets of the scored steps lie (M K O), and minus their signs."""
+    network, first = step.network, (step.steps - step.scored) * step.network.outputs
+    row = 4 * 16 * step.width
+    sources = np.array([recipe.sources[first:] for recipe in recipes], dtype=np.int64)
+    signs = np.array([recipe.signs[first:] for recipe in recipes], dtype=np.float32)
+    step_of, channel = np.divmod(sources, network.inputs)
+    places = step.places[1] + (step_of * network.columns + channel) * row
+    return np.where(sources < 0, step.places[7], places), -signs

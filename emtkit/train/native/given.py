@@ -1,4 +1,4 @@
-"""Inputs and targets that are given: sequences turned into the lanes of a block."""
+"""Data that are given: sequences turned into the lanes of a block."""
 
 from __future__ import annotations
 
@@ -20,27 +20,16 @@ class Sequences:
 
 
 class Given:
-    """The data of model `m`."""
+    """The inputs of model `m`."""
 
     def __init__(self, code: Code, plan: Plan, a: Arguments, m: Any) -> None:
-        self._code, self._plan, self._a = code, plan, a
-        inputs = code.load_whole(code.at(a.inputs, m, 8))
-        targets = code.load_whole(code.at(a.targets, m, 8))
-        self._given = code.builder.icmp_signed("!=", targets, code.whole(0))
-        self._inputs = Sequences(inputs, a.heard, a.driven, plan.inputs)
-        self._targets = Sequences(targets, a.wanted, a.scored, plan.outputs)
+        self._code, self._plan, self._states = code, plan, a.states
+        address = code.load_whole(code.at(a.inputs, m, 8))
+        self._inputs = Sequences(address, a.heard, a.driven, plan.inputs)
 
     def bring(self, first: Any) -> None:
-        """The block of sequences from `first` on -> inputs in the states, targets staged."""
-        code, plan, a = self._code, self._plan, self._a
-        pack(code, plan, self._inputs, first, a.states, plan.columns)
-        with code.builder.if_then(self._given):
-            pack(code, plan, self._targets, first, a.staged, plan.outputs)
-
-    def target(self, n: Any, past: Any) -> Any:
-        """The address of the target of scored step n; `past` is that of the delayed input."""
-        staged = self._code.at(self._a.staged, n, self._plan.outputs * self._plan.row)
-        return self._code.builder.select(self._given, staged, past)
+        """The block of sequences from `first` on -> inputs in the states."""
+        pack(self._code, self._plan, self._inputs, first, self._states, self._plan.columns)
 
 
 def pack(code: Code, plan: Plan, source: Sequences, first: Any, target: Any, columns: int) -> None:

@@ -1,8 +1,8 @@
 """Loss and gradient of a stack of small recurrent networks, as one emitted function.
 
 One model after the other, and one block of 16 q sequences at a time, so that the history of a block
-stays in cache. Inputs and targets are those given (`given`), or drawn (`draws`). The weights of a
-model are matrices whose rows meet contiguous states:
+stays in cache. Inputs are given (`given`) or drawn (`draws`), `targets` too, or inputs again. The
+weights of a model are matrices whose rows meet contiguous states:
 
     A = [W_uh | b | W_hh]   (H, I + n + H)    brings  [u_t ; 1 ; g_t-1]  to  h_t,  g_t = sigma(h_t)
     R = [b_r | W_r]         (O, n + H)        reads   [1 ; x_t],  x_t = g_t, or h_t when `early`
@@ -13,7 +13,6 @@ with n = 1 where there is any bias, else 0. A vector row (one channel at one tim
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -22,6 +21,7 @@ from emtkit.train.native.draws import Draw
 from emtkit.train.native.given import Given
 from emtkit.train.native.outer import outer
 from emtkit.train.native.plan import Arguments, Plan
+from emtkit.train.native.targets import Recalled, Staged
 from emtkit.train.native.vectors import BYTES, LANES, Code
 
 
@@ -35,25 +35,18 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
         scales = builder.add(
             a.scales, builder.mul(m, builder.mul(a.scored, code.whole(4 * plan.outputs)))
         )
-        delay = code.load_whole(code.at(a.delays, m, 8))
-        data = Draw(code, plan, a) if plan.drawn else Given(code, plan, a, m)
-
-        def wanted(n: Any, t: Any) -> Any:
-            """The address of the target of scored step n, at time t."""
-            past = builder.sub(t, delay)
-            source = code.at(a.states, past, plan.columns * plan.row)
-            before = builder.icmp_signed("<", past, code.whole(0))
-            return data.target(n, builder.select(before, a.silence, source))
-
+        inputs = Draw(code, plan, a) if plan.drawn else Given(code, plan, a, m)
+        targets = Recalled(code, plan, a) if plan.recalled else Staged(code, plan, a, m)
         clear(code, a.sums, code.whole(plan.parameters))
         clear(code, a.cost, builder.mul(a.scored, code.whole(plan.width)))
 
         def block(n: Any) -> None:
             first = builder.mul(n, code.whole(LANES * plan.width))
-            data.bring(first)
+            inputs.bring(first)
+            targets.bring(first)
             forward(code, plan, a, weights)
             mask = code.at(a.mask, first, 4)
-            compare(code, plan, a, weights, scales, mask, wanted)
+            compare(code, plan, a, weights, scales, mask, targets)
             backward(code, plan, a, transposed)
             correlate(code, plan, a)
 
@@ -129,7 +122,7 @@ def compare(
     weights: Any,
     scales: Any,
     mask: Any,
-    wanted: Callable[[Any, Any], Any],
+    targets: Staged | Recalled,
 ) -> None:
     """y = rho(R x); the cost grows by 2 w (y - target)^2, twice the loss, and e = dL / d(R x)."""
     builder = code.builder
@@ -140,7 +133,6 @@ def compare(
         t = builder.add(first_scored, n)
         states, _ = readable(code, plan, a, t)
         errors = code.at(a.deltas, builder.add(t, code.whole(1)), plan.back * plan.row)
-        targets = wanted(n, t)
         costs = code.at(a.cost, n, plan.row)
         step_scales = code.at(scales, n, 4 * plan.outputs)
 
@@ -151,10 +143,11 @@ def compare(
             for r in range(size):
                 scale = code.broadcast(code.at(code.at(step_scales, first, 4), r, 4))
                 twice = builder.fadd(scale, scale)
+                gap_of = targets.row(n, code.plus(first, r))
                 for q in range(plan.width):
                     place = r * plan.width + q
                     value = code.activation(plan.rho, sums[r][q])
-                    gap = builder.fsub(value, code.load(code.at(targets, first, plan.row), place))
+                    gap = gap_of(value, q)
                     if plan.ones:  # without a bias, padding says 0 and is asked for 0
                         gap = builder.fmul(gap, code.load(mask, q))
                     error = builder.fmul(twice, gap)

@@ -64,7 +64,9 @@ def digest() -> int:
     """A hash of the sources and of the compiler's versions; 60 bits."""
     here = Path(__file__).parent
     hashed = sha256()
-    for source in (*sorted(here.glob("*.py")), here.parents[1] / "plugin" / "_philox.py"):
+    plugin = here.parents[1] / "plugin"
+    drawing = (plugin / "_philox.py", plugin / "_philox_numba.py")
+    for source in (*sorted(here.glob("*.py")), *drawing):
         hashed.update(source.read_bytes())
     for package in ("numba", "llvmlite"):
         hashed.update(version(package).encode())

@@ -13,8 +13,9 @@ class Plan:
     """What a kernel is compiled for; `width` is q, `rows` and `tile` are register tiles.
 
     `sigma` and `rho` are kinds of activation, see `vectors`; `early`: 1 if the readout sees the
-    state before the activation; `drawn`: 1 if inputs are drawn, see `draws`. The result depends on
-    all but `rows` and `tile`.
+    state before the activation; `drawn`: 1 if the kernel draws inputs itself, see `draws`;
+    `recalled`: 1 if targets are inputs again, see `targets`. The result depends on all but `rows`
+    and `tile`.
     """
 
     hidden: int
@@ -28,6 +29,7 @@ class Plan:
     rows: int
     tile: int
     drawn: int
+    recalled: int
 
     @property
     def columns(self) -> int:
@@ -68,9 +70,8 @@ class Arguments:
     transposed: Any  # M H (O + H): S
     heard: Any  # bytes from one sequence of inputs to the next
     wanted: Any  # the same of targets
-    inputs: Any  # M addresses of (B s I); this and `targets` unless `drawn`
-    targets: Any  # M addresses of (B K O), or 0 where the target is the input `delays` ago
-    delays: Any  # M
+    inputs: Any  # M addresses of (B s I), unless `drawn`
+    targets: Any  # M addresses of (B K O), unless `recalled`
     scales: Any  # M K O
     mask: Any  # B: 1 for a sequence, 0 for padding
     states: Any  # scratch, T + 1 times `columns` rows: [u_t ; 1 ; g_t-1]
@@ -79,10 +80,12 @@ class Arguments:
     staged: Any  # scratch, K times O rows: the targets of a block
     sums: Any  # scratch, P vectors: the gradient, lane by lane
     cost: Any  # scratch, K rows: twice the loss of each scored step, lane by lane
-    silence: Any  # scratch, I rows of zeros: the target before the first input
+    silence: Any  # scratch, one row of zeros: the target that is no input
     gradient: Any  # M P, out
     losses: Any  # M K, float64, out
     counter: Any = None  # 4, uint64: where the draw begins; this and the following when `drawn`
     limit: Any = None  # float64: the words below it give numbers, the others 0
     mode: Any = None  # one of `state.Words`
     words: Any = None  # scratch, B T I words: those that rows share, in lanes
+    again: Any = None  # K O addresses in `states` or of `silence`; this and the next if `recalled`
+    signs: Any = None  # K O, float32: minus the sign of each target

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emtkit.train.native import machine
 from emtkit.train.native.network import Floats, Network
-from emtkit.train.native.state import Delays, Doubles
+from emtkit.train.native.state import Doubles
 
 if TYPE_CHECKING:
     from emtkit.train.native.plan import Plan
@@ -58,7 +58,7 @@ class Step:
         self,
         weights: Floats,
         inputs: Floats,
-        targets: Floats | Delays,
+        targets: Floats,
         scales: Floats,
         *,
         input_rows: NDArray[np.int64] | None = None,
@@ -71,7 +71,6 @@ class Step:
         (U B driven I), `targets` (V B scored O), `scales` (M scored O), all float32; inputs may go
         on after the driven steps, and targets begin before the scored ones. Row m uses
         inputs[input_rows[m]] and targets[target_rows[m]] (default: m), so rows may share data.
-        With `Delays` the target of row m at t is its own input at t - steps[m], 0 before the first.
         """
         network, models = self.network, len(weights)
         _check("weights", weights, (models, network.parameters))
@@ -79,15 +78,10 @@ class Step:
         _check("scales", scales, (models, self.scored, network.outputs))
         inputs = self._pad(inputs)
         sources = _addresses("input_rows", inputs, input_rows, models)
-        if isinstance(targets, Delays):
-            delays = self._checked(targets, models)
-            wanted, apart = np.zeros(models, dtype=np.int64), 0
-        else:
-            _check_sequences("targets", targets, (self.batch, self.scored, network.outputs))
-            targets = self._pad(targets)
-            delays, apart = np.zeros(models, dtype=np.int64), targets.strides[1]
-            wanted = _addresses("target_rows", targets, target_rows, models)
-            wanted += (targets.shape[2] - self.scored) * targets.strides[2]
+        _check_sequences("targets", targets, (self.batch, self.scored, network.outputs))
+        targets = self._pad(targets)
+        wanted = _addresses("target_rows", targets, target_rows, models)
+        wanted += (targets.shape[2] - self.scored) * targets.strides[2]
         per_sequence = scales / np.float32(self.batch)
         transposed = self._transposed(weights)
         gradient = np.empty_like(weights)
@@ -102,10 +96,9 @@ class Step:
                 weights.ctypes.data,
                 transposed.ctypes.data,
                 inputs.strides[1],
-                apart,
+                targets.strides[1],
                 sources.ctypes.data,
                 wanted.ctypes.data,
-                delays.ctypes.data,
                 per_sequence.ctypes.data,
                 *self.places,
                 gradient.ctypes.data,
@@ -140,21 +133,8 @@ class Step:
             rows=tiles.rows[self.width],
             tile=tiles.square,
             drawn=0,
+            recalled=0,
         )
-
-    def _checked(self, targets: Delays, models: int) -> NDArray[np.int64]:
-        """The delays of the rows (M)."""
-        delays = np.asarray(targets.steps, dtype=np.int64)
-        if self.network.inputs != self.network.outputs:
-            raise ValueError(
-                f"delayed inputs were asked for as targets of {self.network.outputs} outputs from"
-                f" {self.network.inputs} inputs; these numbers must be equal"
-            )
-        if delays.shape != (models,) or (models and delays.min() < 0):
-            raise ValueError(
-                f"{models} models came with delays {delays.tolist()}; give one for each, 0 or more"
-            )
-        return np.ascontiguousarray(delays)
 
     def _transposed(self, weights: Floats) -> Floats:
         """S = [W_r' | W_hh'] (M H O+H)."""
@@ -192,7 +172,7 @@ def _scratch(step: Step, block: int) -> list[Floats]:
     deltas = _aligned((steps + 1) * back * block)
     staged = _aligned(step.scored * network.outputs * block)
     sums, cost = _aligned(network.parameters * _LANES), _aligned(step.scored * block)
-    return [mask, states, shown, deltas, staged, sums, cost, _aligned(network.inputs * block)]
+    return [mask, states, shown, deltas, staged, sums, cost, _aligned(block)]
 
 
 def _aligned(size: int) -> Floats:

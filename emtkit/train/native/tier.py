@@ -101,16 +101,17 @@ class NativeTier(Tier):
     ) -> Fused | None:
         """Where all draw by a recipe, rows of any rate, decay, clip and iteration."""
         recipes, network = stacked.recipes, _network(stacked)
-        if recipes is None or network.inputs != network.outputs:
+        if recipes is None:
             return None
         if not Adam.takes(trainings[0]) or trainings[0].curriculum != "none":
             return None
         masks = torch.tensor([recipe.mask for recipe in recipes])
         first, steps, batch = _first(masks), masks.shape[1], trainings[0].batch
-        if not all(one_upper_word(s, batch * steps * network.inputs) for s in streams):
+        driven = recipes[0].driven
+        if not all(one_upper_word(s, batch * driven * network.inputs) for s in streams):
             return None
         return FusedTraining(
-            self._step(network, batch, steps, steps, first),
+            self._step(network, batch, steps, driven, first),
             [slot.name for slot in stacked.slots],
             recipes,
             _scales(stacked, masks[:, first:]),

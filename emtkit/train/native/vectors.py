@@ -46,6 +46,10 @@ class Code:
             return self.builder.add(address, self.whole(index * step)) if index else address
         return self.builder.add(address, self.builder.mul(index, self.whole(step)))
 
+    def plus(self, index: Any, more: int) -> Any:
+        """index + more; `index` may be a plain integer."""
+        return index + more if isinstance(index, int) else self.at(index, more, 1)
+
     def splat(self, value: float) -> Any:
         """A vector constant."""
         return ir.Constant(_VECTOR, [ir.Constant(_FLOAT, value)] * LANES)

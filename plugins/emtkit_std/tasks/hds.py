@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, NotApplicable, Stream, Task, hookimpl
+from emtkit import Batch, Channels, NotApplicable, Recipe, Stream, Task, hookimpl
 from emtkit.errors import EmtkitError
 from emtkit.plugin.stream import signs_rows
 from emtkit_std import _binding as binding
@@ -132,6 +132,20 @@ class HistoryDependentSystem(Task):
     def squares(self) -> tuple[float, ...]:
         """One over the number of dimensions, for each."""
         return (1.0 / self.dimension,) * self.dimension
+
+    def recipe(self) -> Recipe | None:
+        """Signs, of which a selection picks every target."""
+        if self.real or self.selection is None:
+            return None
+        silent = self.history * self.dimension
+        index, sign = _unrolled(self.selection, self.horizon)
+        return Recipe(
+            mask=(0.0,) * self.history + (1.0,) * self.horizon,
+            driven=self.history,
+            density=None,
+            sources=(-1,) * silent + tuple(index.tolist()),
+            signs=(1,) * silent + tuple(sign.tolist()),
+        )
 
     def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Accuracy per bit and at the first scored step, or the relative error of real values."""

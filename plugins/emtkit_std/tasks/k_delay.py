@@ -111,7 +111,7 @@ class KDelay(Task):
         """The draw and the delay, where amplitudes are what is drawn."""
         if self.amplitude != "uniform":
             return None
-        return Recipe(self._scored(), self.density, self.delay)
+        return Recipe.delayed(self._scored(), self.density, self.delay, self.features)
 
     def facts(self, kind: type[F]) -> F:
         """The delay law."""

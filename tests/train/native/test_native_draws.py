@@ -32,7 +32,10 @@ def training(step: Step, streams: list[Stream], densities: list[float]) -> Fused
     return FusedTraining(
         step,
         NAMES,
-        [Recipe((1.0,) * step.steps, density, 0) for density in densities],
+        [
+            Recipe.delayed((1.0,) * step.steps, density, 0, step.network.inputs)
+            for density in densities
+        ],
         np.ones((models, step.steps, step.network.outputs), dtype=np.float32),
         [Training(batch=step.batch)] * models,
         streams,

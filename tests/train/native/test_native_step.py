@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emtkit.study.settings import Training
-from emtkit.train.native import Delays, Network, Step, unavailable
+from emtkit.train.native import Network, Step, unavailable
 from emtkit.train.native.adam import Adam
 from emtkit.train.optimise import Moments
 
@@ -244,27 +244,6 @@ def test_a_row_scored_on_fewer_steps_has_the_bits_of_the_shorter_stack(network):
     assert np.array_equal(gradient, slopes)
 
 
-@pytest.mark.parametrize("driven", [9, 5])
-def test_delayed_inputs_as_targets_equal_the_stored_ones(driven):
-    network, delays = Network(3, 2, 2, "tanh"), np.array([0, 3, 12])
-    weights, inputs, _, scales = drawn(network, 3, (70, 9, driven, 6), 8)
-    whole = np.zeros((3, 70, 9 + 12, 2), dtype=np.float32)
-    whole[:, :, 12 : 12 + driven] = inputs
-    targets = np.stack([whole[m, :, 12 + 3 - d : 12 + 9 - d] for m, d in enumerate(delays)])
-    step = Step(network, batch=70, steps=9, driven=driven, scored=6)
-    losses, gradient = step.gradients(weights, inputs, Delays(delays), scales)
-    expected, slopes = step.gradients(weights, inputs, targets, scales)
-    assert np.array_equal(losses, expected)
-    assert np.array_equal(gradient, slopes)
-    for wrong in (np.array([0, 1]), np.array([0, 1, -1])):
-        with pytest.raises(ValueError, match="3 models came with delays"):
-            step.gradients(weights, inputs, Delays(wrong), scales)
-    unequal = Step(FEW[0], batch=70, steps=6, scored=4)
-    weights, inputs, _, scales = drawn(FEW[0], 2, (70, 6, 6, 4), 0)
-    with pytest.raises(ValueError, match="targets of 1 outputs from 2 inputs"):
-        unequal.gradients(weights, inputs, Delays(delays[:2]), scales)
-
-
 def test_rows_may_share_data_and_stand_still():
     network, sizes = FEW[0], (70, 6, 6, 4)
     weights, inputs, targets, scales = drawn(network, 3, sizes, 8)
@@ -329,7 +308,7 @@ flat = torch.from_numpy(chance.normal(0.0, 0.3, (3, network.parameters)).astype(
 whole = FusedTraining(
     Step(network, batch=70, steps=7),
     ["W_uh", "W_hh", "W_r"],
-    [Recipe((1.0,) * 7, density, 2) for density in (0.3, 0.9, 0.9)],
+    [Recipe.delayed((1.0,) * 7, density, 2, 3) for density in (0.3, 0.9, 0.9)],
     np.ones((3, 7, 3), dtype=np.float32),
     [settings] * 3,
     [Stream(seed, "train") for seed in (0, 0, 1)],

@@ -183,7 +183,7 @@ class Task(ABC):
         return None
 
     def recipe(self) -> Recipe | None:
-        """How `sample` draws, when it draws by a recipe; small networks then train faster."""
+        """How `sample` draws (at its own horizon) by a recipe; small networks then train faster."""
         return None
 
     def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:

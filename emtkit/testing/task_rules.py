@@ -199,17 +199,15 @@ def rows_equal_single_draws(bench: TaskBench) -> Outcome:
 
 
 def recipe_gives_the_batch(bench: TaskBench) -> Outcome:
-    """What `recipe` says is the very batch of `sample`."""
+    """What `recipe` says is the very batch of `sample`, at the task's own horizon."""
     tried, found = "drew by the recipe and by `sample`", False
     for case in bench.cases:
         recipe = case.task.recipe()
         if recipe is None:
             continue
         found = True
-        if case.task.horizons or not _equal(
-            _draw(case), recipe.batch(SEQUENCES, case.task.channels, stream(0))
-        ):
-            change = "say the density, delay and mask that `sample` uses, or return None"
+        if not _equal(_draw(case), recipe.batch(SEQUENCES, case.task.channels, stream(0))):
+            change = "say the draw, sources and mask that `sample` uses, or return None"
             return failed(tried, f"the batches of {case} differ", change)
     return ok(tried) if found else skipped("the task has no recipe")
 

@@ -157,8 +157,8 @@ def _growth(registry: Registry) -> str:
         + _table(head, rows)
         + "\n\nDense, M = 8, B64:\n\n"
         + _table(["network", "µs"], grown)
-        + "\n\nMemory of the dense tier: 4 T B H bytes a model for the states (tanh, float32), and "
-        "inputs and outputs; gradients need none that grows with T."
+        + "\n\nMemory of the dense tier: 4 T B (H + I) bytes a model for states and inputs (tanh, "
+        "float32) and 4 K B O for the targets of K scored steps; going back needs none that grows."
     )
 
 

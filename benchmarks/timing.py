@@ -10,7 +10,7 @@ from benchmarks.programs import Program
 
 
 def interleaved(
-    programs: Mapping[str, Program], rounds: int = 5, seconds: float = 0.1
+    programs: Mapping[str, Program], rounds: int = 9, seconds: float = 0.15
 ) -> dict[str, float]:
     """Median CPU seconds of one iteration of each program, taken in turns."""
     counts = {name: _count(program, seconds) for name, program in programs.items()}

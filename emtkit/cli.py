@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from emtkit.execute.monitor import Monitor
 
-TIERS = ("cuda", "cuda_tf32", "native", "dense", "vmap", "loop")
+TIERS = ("cuda", "native", "dense", "vmap", "loop")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -28,7 +28,7 @@ class Cost:
 
 NOMINAL = {
     "cuda": Cost(call=1e-5, step=1e-10, product=2e-13),  # by data sheets; not measured
-    "cuda_tf32": Cost(call=1e-5, step=1e-10, product=1e-13),
+    "cuda_tf32": Cost(call=1e-5, step=1e-10, product=1e-13),  # likewise
     "native": Cost(call=1e-5, step=1e-9, product=7.5e-11),
     "dense": Cost(call=6e-5, step=6e-8, product=1e-10),
     "vmap": Cost(call=2e-4, step=2e-7, product=1.8e-10),

@@ -110,8 +110,24 @@ class Recipe:
         sources = (-1,) * count + tuple(range(channels * steps - count))
         return cls(mask, steps, density, sources, (1,) * len(sources))
 
+    def check(self, channels: Channels) -> None:
+        """Refuse sources that are no inputs: compiled code would read them from other memory.
+
+        Raises:
+            PluginError: the number of targets or a source does not fit the channels.
+        """
+        targets, inputs = len(self.mask) * channels.outputs, self.driven * channels.inputs
+        if len(self.sources) != targets or not all(-1 <= n < inputs for n in self.sources):
+            raise PluginError(
+                f"a recipe of {len(self.mask)} steps for {channels.inputs} inputs and "
+                f"{channels.outputs} outputs came with {len(self.sources)} sources from "
+                f"{min(self.sources, default=-1)} to {max(self.sources, default=-1)}; it takes "
+                f"{targets}, each from 0 to {inputs - 1}, or -1 for a target of 0"
+            )
+
     def batch(self, sequences: int, channels: Channels, stream: Stream) -> Batch:
         """What it says: the very batch of the task's `sample`."""
+        self.check(channels)
         shape = (sequences, self.driven, channels.inputs)
         if self.density is None:
             heard = stream.signs(shape)

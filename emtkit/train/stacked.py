@@ -86,6 +86,7 @@ class Stacked:
             recipe = group.task.recipe()
             if recipe is None:
                 return None
+            recipe.check(group.task.channels)
             rows.update(dict.fromkeys(group.rows, recipe))
         if len({(len(r.mask), r.driven, r.density is None) for r in rows.values()}) > 1:
             return None

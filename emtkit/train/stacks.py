@@ -140,7 +140,12 @@ def tier_named(name: str) -> Tier:
     here = {tier.name: tier for tier in TIERS if tier.name in available()}
     if name in here:
         return here[name]()
-    if name in ON_CUDA:
+    if name == Tf32Tier.name:
+        raise EmtkitError(
+            "this study asks for TF32 (`tf32: true`), and torch finds no CUDA device here. Leave "
+            "`tf32` out to train in float32; the networks are then others, under other keys"
+        )
+    if name == CudaTier.name:
         raise EmtkitError(
             "this training is to run on CUDA (`device: cuda`, `--tier cuda`, or it began there), "
             "and torch finds no CUDA device here. Choose a tier of the processor with --tier "

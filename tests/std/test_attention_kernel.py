@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from torch.func import functional_call, vmap
 
-from emtkit import Batch
 from emtkit.plugin.stream import Stream
 from emtkit.train.dense import DenseTier
-from emtkit.train.stacked import first_scored, flatten, stack
+from emtkit.train.stacked import flatten, stack
 from emtkit.train.vmap import VmapTier
 from emtkit_std.architectures.twm_attention import TwmAttention
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
+from tests.std.kernels import assert_bits_are_its_own
 
 PRECISIONS = some.sampled_from([(torch.float64, 1e-10), (torch.float32, 1e-5)])
 VARIANTS = some.fixed_dictionaries(
@@ -93,15 +93,7 @@ def test_a_row_has_the_same_bits_in_any_company_and_past_its_own_horizon(data, d
     stacked, flat, batch, longest = data.draw(stacks(dtype))
     models = stacked.models
     horizons = data.draw(some.lists(some.integers(1, longest), min_size=models, max_size=models))
-    masks = torch.stack([first_scored(m, h) for m, h in zip(batch.mask, horizons, strict=True)])
-    together = DenseTier().gradients(stacked, flat, batch, masks)
-    for row, horizon in enumerate(horizons):
-        rows, end = [row, row], batch.driven + horizon
-        part = Batch(batch.inputs[rows, :, :end], batch.targets[rows, :, :end],
-                     batch.mask[rows, :end], batch.driven)  # fmt: skip
-        alone = DenseTier().gradients(stacked.take(rows), flat[rows], part, masks[rows, :end])
-        assert torch.equal(alone.gradients[0], together.gradients[row])
-        assert torch.equal(alone.losses[0], together.losses[row])
+    assert_bits_are_its_own(stacked, flat, batch, horizons)
 
 
 def test_a_row_that_diverges_is_no_number_and_harms_no_other(recwarn):

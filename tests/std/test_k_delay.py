@@ -132,5 +132,9 @@ def test_the_recipe_draws_what_is_sampled(delay):
         Recipe.delayed((1.0,) * 3, 0.5, 4, 2)
     with pytest.raises(PluginError, match="3 of 3 steps driven and density 0"):
         Recipe.delayed((1.0,) * 3, 0, 1, 2)
+    for sources in ((0, 6), (-2, 0), (0,)):
+        wrong = Recipe((1.0,), 1, None, sources, (1,) * len(sources))
+        with pytest.raises(PluginError, match="it takes 2, each from 0 to 1"):
+            wrong.batch(3, task.channels, stream())
     with pytest.raises(PluginError, match="1 sources and 2 signs"):
         Recipe((1.0,), 1, None, (0,), (1, -1))

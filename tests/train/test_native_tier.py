@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from emtkit import Batch, Registry, Stream
+from emtkit import Batch, PluginError, Recipe, Registry, Stream
 from emtkit.study.plan import plan_study
 from emtkit.train.native.machine import features, unavailable
 from emtkit.train.native.tier import LARGEST_HIDDEN, LARGEST_HIDDEN_HALF, NativeTier
@@ -141,6 +141,16 @@ def test_whole_iterations_on_histories_are_their_parts(registry, batch, bias):
     whole.run()
     parts.run()
     assert [row.encode() for row in whole.rows] == [row.encode() for row in parts.rows]
+
+
+@needs_native
+def test_a_recipe_that_points_past_the_inputs_is_refused(registry, monkeypatch):
+    chosen = differing(registry, NETWORKS[0], {})
+    wrong = Recipe((1.0,) * 8, 8, 0.5, (16,) * 16, (1,) * 16)
+    trainer = Trainer(registry, chosen, NativeTier())
+    monkeypatch.setattr(type(trainer.tasks[0]), "recipe", lambda _: wrong)
+    with pytest.raises(PluginError, match="each from 0 to 15"):
+        trainer.run()
 
 
 @needs_native

@@ -24,8 +24,8 @@ from benchmarks.programs import (
 )
 from benchmarks.timing import interleaved
 from emtkit import Registry
-from emtkit.train.memory import keep_freed_memory
-from emtkit.train.stacks import available
+from emtkit.train.device import keep_freed_memory
+from emtkit.train.grouping import available
 
 RESULTS = Path(__file__).with_name("results.md")
 NOTES = Path(__file__).with_name("notes.md")

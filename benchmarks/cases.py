@@ -13,12 +13,12 @@ DELAY, DENSITY = 5, 0.1
 
 @dataclass(frozen=True)
 class Case:
-    """Elman networks of `hidden` units on sequences of `steps`, of which `driven` have input."""
+    """Elman networks of `hidden` units on `steps`, of which `input_steps` have input."""
 
     hidden: int
     steps: int
     batch: int
-    driven: int
+    input_steps: int
     channels: int
 
     @property
@@ -30,8 +30,8 @@ class Case:
         """Additions and multiplications of one iteration, biases and activations left out."""
         recur = 6 * self.batch * (self.steps - 1) * self.hidden**2
         outer = self.batch * self.hidden * self.channels
-        scored = self.steps - self.driven or self.steps
-        return recur + 4 * self.driven * outer + 6 * scored * outer
+        scored = self.steps - self.input_steps or self.steps
+        return recur + 4 * self.input_steps * outer + 6 * scored * outer
 
 
 CASES = (
@@ -47,13 +47,13 @@ CASES = (
 
 def cells(case: Case, models: int, registry: Registry) -> list[Cell]:
     """`models` seeds of the case: a continued history, or delayed recall where all is driven."""
-    if case.driven < case.steps:
+    if case.input_steps < case.steps:
         task: dict[str, object] = {
             "use": "hds",
             "rule": "repeat",
-            "history": case.driven,
+            "history": case.input_steps,
             "dimension": case.channels,
-            "horizon": case.steps - case.driven,
+            "horizon": case.steps - case.input_steps,
         }
     else:
         task = {

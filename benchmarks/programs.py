@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from benchmarks.cases import DELAY, DENSITY, Case, cells
 from emtkit import Registry, Stream
 from emtkit.plugin.stream import CPU
-from emtkit.train.program import Program as TrainingStep
-from emtkit.train.program import Standing
-from emtkit.train.segment import Trainer
-from emtkit.train.stacks import tier_named
-from emtkit.train.tier import Span
+from emtkit.train.grouping import tier_named
+from emtkit.train.iteration import Iteration as TrainingStep
+from emtkit.train.iteration import TrainState
+from emtkit.train.tiers.base import Span
+from emtkit.train.trainer import Trainer
 
-Program = Callable[[int], int]
+Iteration = Callable[[int], int]
 """Does as many iterations as it is asked for, or a few more; gives their number."""
 
 
-def emtkit_training(case: Case, models: int, tier: str, registry: Registry) -> Program:
+def emtkit_training(case: Case, models: int, tier: str, registry: Registry) -> Iteration:
     """emtkit's own loop: data drawn anew, forward, backward, clip, Adam, for a whole stack."""
     trainer = Trainer(registry, cells(case, models, registry), tier_named(tier))
 
@@ -45,11 +45,11 @@ class Plain(nn.Module):
         return self.read(self.recur(inputs)[0])
 
 
-def emtkit_steps(case: Case, models: int, tier: str, registry: Registry) -> Program:
+def emtkit_steps(case: Case, models: int, tier: str, registry: Registry) -> Iteration:
     """emtkit's iterations on a batch that is drawn once: forward, backward, clip, Adam."""
     trainer = Trainer(registry, cells(case, models, registry), tier_named(tier))
     stacked, trainings = trainer.stacked, [cell.training for cell in trainer.cells]
-    standing = Standing.of(trainer.rows, CPU)
+    standing = TrainState.of(trainer.rows, CPU)
     optimiser = trainer.tier.optimiser(trainings, standing.flat)
     streams = [Stream(seed, "train") for seed in range(models)]
     batch = stacked.draw(case.batch, streams, None)
@@ -65,14 +65,14 @@ def emtkit_steps(case: Case, models: int, tier: str, registry: Registry) -> Prog
     return run
 
 
-def torch_training(case: Case, *, fresh: bool) -> Program:
+def torch_training(case: Case, *, fresh: bool) -> Iteration:
     """What one would write for one network: nn.RNN, Adam and a clip.
 
     On data drawn once, or by torch in every iteration.
     """
     model = Plain(case)
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
-    first = case.driven % case.steps
+    first = case.input_steps % case.steps
     inputs, targets = _drawn(case)
 
     def run(iterations: int) -> int:
@@ -91,19 +91,19 @@ def torch_training(case: Case, *, fresh: bool) -> Program:
 
 def _drawn(case: Case) -> tuple[Tensor, Tensor]:
     """Inputs B T I and the targets of the scored steps, of the two tasks of `cells`."""
-    shape = (case.batch, case.driven, case.channels)
-    if case.driven == case.steps:
+    shape = (case.batch, case.input_steps, case.channels)
+    if case.input_steps == case.steps:
         heard = torch.rand(shape) * (torch.rand(shape) < DENSITY)
         wanted = torch.zeros_like(heard)
         wanted[:, DELAY:] = heard[:, :-DELAY]
         return heard, wanted
     start = torch.randint(0, 2, shape) * 2.0 - 1.0
-    rounds = -(-case.steps // case.driven)
-    wanted = start.repeat(1, rounds, 1)[:, : case.steps - case.driven]
+    rounds = -(-case.steps // case.input_steps)
+    wanted = start.repeat(1, rounds, 1)[:, : case.steps - case.input_steps]
     return torch.cat([start, torch.zeros_like(wanted)], 1), wanted
 
 
-def products_alone(case: Case, models: int) -> Program:
+def products_alone(case: Case, models: int) -> Iteration:
     """The matrix products of an iteration of the dense tier, in its shapes, and nothing else."""
     hidden, channels, many = case.hidden, case.channels, case.batch
     heard = torch.randn(case.steps + 1, models, channels + hidden, many) * 0.1
@@ -115,12 +115,12 @@ def products_alone(case: Case, models: int) -> Program:
     total, by_readout = torch.zeros_like(forward), torch.zeros_like(readout)
     silent = torch.zeros_like(forward[:, :, channels:])
     given, delta = slopes[:, :channels], slopes[:, channels:]
-    first = case.driven % case.steps
+    first = case.input_steps % case.steps
 
     def run(iterations: int) -> int:
         for _ in range(iterations):
             for t in range(case.steps):
-                skip = 0 if t < case.driven else channels
+                skip = 0 if t < case.input_steps else channels
                 torch.bmm(forward[:, :, skip:], heard[t][:, skip:], out=state)
             for t in reversed(range(case.steps)):
                 if t >= first:
@@ -130,7 +130,7 @@ def products_alone(case: Case, models: int) -> Program:
                     torch.bmm(back, slopes, out=state)
                 else:
                     torch.bmm(back[:, :, channels:], delta, out=state)
-                if t < case.driven:
+                if t < case.input_steps:
                     total.baddbmm_(delta, heard[t].transpose(1, 2))
                 else:
                     silent.baddbmm_(delta, heard[t][:, channels:].transpose(1, 2))
@@ -139,7 +139,7 @@ def products_alone(case: Case, models: int) -> Program:
     return run
 
 
-def square_product(size: int = 1024) -> Program:
+def square_product(size: int = 1024) -> Iteration:
     """size x size times size x size: the machine's limit."""
     left, right = torch.randn(size, size), torch.randn(size, size)
     out = torch.empty(size, size)
@@ -152,7 +152,7 @@ def square_product(size: int = 1024) -> Program:
     return run
 
 
-def jax_training(case: Case, models: int) -> Program | None:
+def jax_training(case: Case, models: int) -> Iteration | None:
     """The same training as one jitted JAX program over a stack; None where JAX is not installed."""
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     try:
@@ -167,8 +167,8 @@ def jax_training(case: Case, models: int) -> Program | None:
         "W_hh": jax.random.normal(keys[1], (models, size, size)) / size**0.5,
         "W_r": jax.random.normal(keys[2], (models, size, width)) / size**0.5,
     }
-    first = case.driven % case.steps
-    inputs = jax.random.normal(keys[3], (models, case.driven, case.batch, width))
+    first = case.input_steps % case.steps
+    inputs = jax.random.normal(keys[3], (models, case.input_steps, case.batch, width))
     targets = jnp.zeros((models, case.steps - first, case.batch, width))
 
     def loss(w, heard, wanted):
@@ -181,8 +181,8 @@ def jax_training(case: Case, models: int) -> Program | None:
             return state, state
 
         state, states = jax.lax.scan(hear, jnp.zeros((case.batch, size)), heard)
-        if case.driven < case.steps:
-            _, states = jax.lax.scan(go_on, state, None, length=case.steps - case.driven)
+        if case.input_steps < case.steps:
+            _, states = jax.lax.scan(go_on, state, None, length=case.steps - case.input_steps)
         return jnp.square(states @ w["W_r"] - wanted).mean()
 
     @jax.jit

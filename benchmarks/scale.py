@@ -21,20 +21,20 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from emtkit.execute._codec import decode as decode_bundle
-from emtkit.execute._codec import encode
-from emtkit.execute.content import pack
-from emtkit.execute.engines.engine import Engine, Outcome
-from emtkit.execute.jobs import LookJob, MeasureJob, TrainJob, decode
+from emtkit.execute.engines.engine import Engine, JobResult
+from emtkit.execute.messages import LookJob, MeasureJob, TrainJob, decode
 from emtkit.execute.monitor import Counts, Quiet
-from emtkit.execute.records import Bundle, CellResult, FindingResult, Seen, identity_of
 from emtkit.execute.run import Options, run
-from emtkit.execute.store import Store
 from emtkit.plugin.registry import Registry
-from emtkit.report.frame import results
+from emtkit.report.data.frame import results
+from emtkit.store.codec import decode as decode_bundle
+from emtkit.store.codec import encode
+from emtkit.store.content import pack
+from emtkit.store.records import Bundle, CellResult, FindingResult, Seen, identity_of
+from emtkit.store.store import Store
 from emtkit.study.cells import Cell
 from emtkit.study.plan import plan_study
-from emtkit.train.stacks import look
+from emtkit.train.grouping import look
 
 REGISTRY = Registry.installed()
 WEIGHTS = save({"W_hh": np.zeros((8, 8), np.float32), "W_uh": np.zeros((8, 1), np.float32)})
@@ -53,7 +53,7 @@ def answer(data: bytes) -> bytes:
     assert isinstance(job, MeasureJob)
     keys = []
     for subject in job.subjects:
-        judged = () if subject.judgement is None else (subject.judgement.key,)
+        judged = () if subject.evaluation_spec is None else (subject.evaluation_spec.key,)
         asked = (*judged, *(measure.key for measure in subject.measures))
         keys += [(key, subject.cell.key) for key in asked]
     return encode(Bundle(findings=tuple(finding(key, cell) for key, cell in keys)))
@@ -103,13 +103,13 @@ class Stub(Engine):
         self.flying.append((time.monotonic() + min(takes, self.seconds), job, said))
         self.busy += min(takes, self.seconds)
 
-    def wait(self, seconds: float) -> list[Outcome]:
+    def wait(self, seconds: float) -> list[JobResult]:
         if self.flying:
             time.sleep(max(0.0, min(seconds, self.flying[0][0] - time.monotonic())))
         now = time.monotonic()
         done = [entry for entry in self.flying if entry[0] <= now]
         self.flying = [entry for entry in self.flying if entry[0] > now]
-        return [Outcome(job, decode_bundle(data)) for _, job, data in done]
+        return [JobResult(job, decode_bundle(data)) for _, job, data in done]
 
     def close(self) -> None:
         pass

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from emtkit.cli import cli
+from emtkit.cli.main import cli
 from emtkit.errors import EmtkitError
 from emtkit.plugin.catalogue import FAMILIES
 from emtkit.plugin.describe import page
@@ -31,13 +31,13 @@ from emtkit.study.settings import (
     Evaluation,
     LossGated,
     Staged,
-    Step,
+    StepDecay,
     Training,
 )
 from emtkit.study.views import CORE_KINDS, Claim, EachShare, Expect, Figure, Selection, Table
 
 PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
-    "training": (Training, Cosine, Step, LossGated, Staged, Check),
+    "training": (Training, Cosine, StepDecay, LossGated, Staged, Check),
     "evaluation": (Evaluation, Seeds),
     "tables": (Table, Value, Quantity, ShareOf),
     "figures": (Figure, Selection),

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from emtkit.execute.audit import Audit
     from emtkit.execute.engines.engine import Engine
     from emtkit.execute.monitor import Monitor
-    from emtkit.execute.records import Content
-    from emtkit.execute.run import Coverage, Options
-    from emtkit.execute.store import Store
+    from emtkit.execute.run import Options, RunSummary
     from emtkit.plugin.architecture import SequenceModel
-    from emtkit.report.claims import Verdict
-    from emtkit.report.evidence import Evidence
-    from emtkit.report.figures import Drawn
-    from emtkit.report.specimens import Specimen
-    from emtkit.report.table import DrawnTable
+    from emtkit.report.data.results import Results
+    from emtkit.report.figures.examples import Example
+    from emtkit.report.figures.figure import Drawn
+    from emtkit.report.inference.claims import Verdict
+    from emtkit.report.tables.table import DrawnTable
+    from emtkit.store.records import Content
+    from emtkit.store.store import Store
     from emtkit.study.views import Figure
 
 
@@ -48,10 +48,10 @@ class Session:
         return f"Session({self.name}: {len(self.plan.cells)} cells, store {self.store})"
 
     def _repr_html_(self) -> str:
-        from emtkit.report.summary import summary_html
+        from emtkit.report.page.page import summary_html
 
         question, verdicts = self.plan.study.question, self.verdicts()
-        return summary_html(self.name, question, self.evidence, verdicts, str(self.store))
+        return summary_html(self.name, question, self.results, verdicts, str(self.store))
 
     @property
     def name(self) -> str:
@@ -68,7 +68,7 @@ class Session:
         """Where its tables, figures and report go."""
         return RESULTS / self.name
 
-    def run(self, engine: Engine, monitor: Monitor, options: Options) -> Coverage:
+    def run(self, engine: Engine, monitor: Monitor, options: Options) -> RunSummary:
         """Train and measure what is missing.
 
         Raises:
@@ -77,7 +77,7 @@ class Session:
         """
         from emtkit.execute.progress import Recorded
         from emtkit.execute.run import run
-        from emtkit.execute.store import Store
+        from emtkit.store.store import Store
 
         with Store.open(self.store, writer=True) as store:
             recorded = Recorded(store, self.name, monitor)
@@ -95,50 +95,45 @@ class Session:
 
     def read(self) -> Store:
         """The store, for reading; an empty one where none was written yet."""
-        from emtkit.execute.store import Store
+        from emtkit.store.store import Store
 
         return Store.open(self.store) if self.store.exists() else Store.empty()
 
     @cached_property
-    def evidence(self) -> Evidence:
+    def results(self) -> Results:
         """The frame and the reasons of everything that it lacks, as the views read them."""
-        from emtkit.report.evidence import Evidence
-        from emtkit.report.frame import results
+        from emtkit.report.data.frame import read_results
 
         with self.read() as store:
-            found = results(self.plan.rows, store)
-        return Evidence(found.frame, found.reasons)
+            return read_results(self.plan.rows, store)
 
     def frame(self) -> pd.DataFrame:
         """One row per cell, one column per parameter and scalar."""
-        from emtkit.report.frame import results
-
-        with self.read() as store:
-            return results(self.plan.rows, store).frame
+        return self.results.frame
 
     def table(self, name: str) -> DrawnTable:
         """The table of that name; drawn once, as the evidence is read once."""
-        from emtkit.report.table import draw_table
+        from emtkit.report.tables.table import draw_table
 
         specs = {spec.name: spec for spec in self.plan.study.tables.values()}
         spec = specs[_known(name, specs, "table", self.name)]
         if name not in self._tables:
-            self._tables[name] = draw_table(self.evidence, spec)
+            self._tables[name] = draw_table(self.results, spec)
         return self._tables[name]
 
     def figure(self, name: str) -> Drawn:
         """The figure of that name, drawn from stored findings."""
-        from emtkit.report.figures import draw_figure, draw_specimens
-        from emtkit.report.specimens import drawing_of
+        from emtkit.report.figures.examples import drawing_of
+        from emtkit.report.figures.figure import draw_examples, draw_figure
 
         specs = {spec.name: spec for spec in self.plan.study.figures.values()}
         spec = specs[_known(name, specs, "figure", self.name)]
         if not spec.is_drawing:
-            return draw_figure(self.evidence, spec)
+            return draw_figure(self.results, spec)
         label = spec.use.partition(".")[0]
         analysis = self._analysis(label)
         drawing = drawing_of(self.registry.analyses[analysis].drawings, spec.use)
-        return draw_specimens(spec, drawing, self._specimens(spec, label))
+        return draw_examples(spec, drawing, self._examples(spec, label))
 
     def verdicts(self) -> list[Verdict]:
         """A verdict on every claim of the study."""
@@ -146,21 +141,29 @@ class Session:
 
     def report(self) -> Path:
         """Write the report page with its tables and figures, as `emtkit report` does."""
-        from emtkit.publish import write_report
+        return self.write_report()[0]
 
-        return write_report(self)[0]
+    def write_report(self) -> tuple[Path, ...]:
+        """Write the report; returns its files, the page first."""
+        from emtkit.report.page.write import Views, write_report
+
+        tables = tuple(self.table(spec.name) for spec in self.plan.study.tables.values())
+        views = Views(self.results, tables, tuple(self.verdicts()), self.figure)
+        with self.read() as store:
+            stored = store.cells_of(self.plan.cells)
+        return write_report(self.plan, views, stored, self.folder, self.source, self.store)
 
     def warnings(self) -> list[str]:
         """What cannot come out well however the networks turn out; known before any is trained."""
-        from emtkit.execute.store import Store
-        from emtkit.report.evidence import Evidence
-        from emtkit.report.frame import results
-        from emtkit.report.reach import unreachable
+        from emtkit.report.data.frame import read_results
+        from emtkit.report.data.results import Results
+        from emtkit.report.inference.power import unreachable
+        from emtkit.store.store import Store
 
         with Store.empty() as store:
-            planned = results(self.plan.rows, store)
+            planned = read_results(self.plan.rows, store)
         claims = tuple(self.plan.study.claims.values())
-        return list(unreachable(Evidence(planned.frame, planned.reasons), claims))
+        return list(unreachable(Results(planned.frame, planned.reasons), claims))
 
     def model(self, cell: str) -> SequenceModel:
         """The trained network of a cell, ready to use; a cell may be named by its first letters."""
@@ -191,9 +194,9 @@ class Session:
 
     @cached_property
     def _verdicts(self) -> list[Verdict]:
-        from emtkit.report.claims import judge
+        from emtkit.report.inference.claims import judge
 
-        return judge(self.evidence, tuple(self.plan.study.claims.values()))
+        return judge(self.results, tuple(self.plan.study.claims.values()))
 
     def _content(self, cell: str, label: str) -> Content:
         labels = {
@@ -216,13 +219,13 @@ class Session:
         names = {m.label: m.analysis.name for row in self.plan.rows for m in row.measures}
         return names[_known(label, names, "analysis", self.name)]
 
-    def _specimens(self, spec: Figure, label: str) -> list[Specimen]:
+    def _examples(self, spec: Figure, label: str) -> list[Example]:
         from emtkit.plugin.analysis import Findings
-        from emtkit.report.specimens import Specimen, chosen_rows
+        from emtkit.report.figures.examples import Example, chosen_rows
 
         found = []
         with self.read() as store:
-            for at, title in chosen_rows(self.evidence, spec):
+            for at, title in chosen_rows(self.results, spec):
                 row = self.plan.rows[at]
                 measure = next((m for m in row.measures if m.label == label), None)
                 if measure is None or measure.reason is not None:
@@ -232,7 +235,7 @@ class Session:
                     continue
                 content = store.content(measure.key)
                 findings = Findings(known.scalars, content.tables, content.arrays, known.reasons)
-                found.append(Specimen(row.cell.key, title, findings))
+                found.append(Example(row.cell.key, title, findings))
         return found
 
 

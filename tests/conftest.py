@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from emtkit.cli import main
+from emtkit.cli.main import main
 
 # The same draws in every run: what lands is not decided by chance.
 settings.register_profile("fixed", derandomize=True)

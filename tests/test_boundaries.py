@@ -14,7 +14,7 @@ import click
 import pytest
 
 from emtkit import Registry
-from emtkit.cli import cli
+from emtkit.cli.main import cli
 from emtkit.plugin import hookspecs
 from emtkit.study.document import parse_document
 from emtkit.study.plan import Plan, plan_study
@@ -25,9 +25,10 @@ PLUGINS = ROOT / "plugins" / "emtkit_std"
 STUDIES = ROOT / "studies"
 
 # Wings in the order in which data passes; each sees those that stand before it.
-WINGS = ("errors", "plugin", "study", "train", "dynamics", "execute", "report")
+WINGS = ("errors", "plugin", "study", "train", "dynamics", "store", "execute", "report")
 SEES = {wing: set(WINGS[:position]) for position, wing in enumerate(WINGS)}
 SEES["dynamics"] -= {"train"}
+SEES["store"] -= {"train", "dynamics"}
 
 PAGES = [
     ROOT / "README.md",

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emtkit.cli import cli
+from emtkit.cli.main import cli
 
 GUIDE = Path(__file__).parents[1] / "plugins" / "README.md"
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -77,7 +77,7 @@ def in_process(words: list[str]) -> tuple[int, str]:
 
 def in_a_process(words: list[str]) -> tuple[int, str]:
     start = {
-        "emtkit": [sys.executable, "-c", "from emtkit.cli import main; main()"],
+        "emtkit": [sys.executable, "-c", "from emtkit.cli.main import main; main()"],
         "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
     }[words[0]]
     path = os.pathsep.join(part for part in sys.path if part)

@@ -13,7 +13,7 @@ import torch
 
 import emtkit
 from emtkit.errors import EmtkitError, StudyError
-from emtkit.report.formats import to_csv
+from emtkit.report.tables.formats import to_csv
 from emtkit.session import open_session
 
 PAGE = Path(__file__).parents[1] / "docs" / "notebook.md"

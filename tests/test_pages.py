@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emtkit import Registry
-from emtkit.cli import cli
+from emtkit.cli.main import cli
 from emtkit.study.settings import LossGated, Training
 from emtkit.study.views import Expect, Figure, Table
 

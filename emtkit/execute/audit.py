@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emtkit.execute.demand import Demand
 from emtkit.execute.engines.engine import Engine
 from emtkit.execute.monitor import Monitor
+from emtkit.execute.required import Required
 from emtkit.execute.run import Options, run
-from emtkit.execute.store import Store
-from emtkit.execute.upkeep import differ
 from emtkit.plugin.registry import Registry
+from emtkit.store.maintenance import differ
+from emtkit.store.store import Store
 from emtkit.study.cells import Row
 
 
@@ -41,8 +41,8 @@ def audit(
     Which ones follows from their keys: as good as drawn, and the same for everyone. Weights,
     histories, snapshots, scalars, tables and arrays are compared; the stored ones are not touched.
     """
-    demand = Demand.of(rows)
-    done = {k: c for k, c in store.cells_of(demand.cells).items() if c.status == "done"}
+    required = Required.of(rows)
+    done = {k: c for k, c in store.cells_of(required.cells).items() if c.status == "done"}
     ordered = sorted(done, key=lambda key: hashlib.sha256(key.encode()).digest())
     chosen = set(ordered[: math.ceil(share * len(ordered))])
     by_tier: dict[str | None, list[Row]] = {}
@@ -68,7 +68,7 @@ def audit(
 
 
 def _done_findings(store: Store, rows: Sequence[Row]) -> list[str]:
-    found = store.findings_of(Demand.of(rows).findings)
+    found = store.findings_of(Required.of(rows).findings)
     return [key for key, finding in found.items() if finding.status == "done"]
 
 

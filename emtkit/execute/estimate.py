@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emtkit.train.stacks import Stack
+from emtkit.train.grouping import Stack
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from emtkit.errors import EmtkitError, NotApplicable, PluginError
-from emtkit.execute.content import unpack
-from emtkit.execute.jobs import Subjects
+from emtkit.execute.messages import Subjects
 from emtkit.plugin.analysis import Analysis, Findings, History, Subject
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.params import build_arguments
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Task
+from emtkit.store.content import unpack
 from emtkit.study.cells import Cell, Measure
 from emtkit.train.build import DTYPES, build_task
 

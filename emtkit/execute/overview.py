@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from emtkit.execute.estimate import duration_text, seconds
-from emtkit.execute.store import Store
+from emtkit.store.store import Store
 from emtkit.study.plan import Plan
-from emtkit.train.stacks import group
+from emtkit.train.grouping import group
 
 
 def overview(plan: Plan, store: Store, workers: int) -> Iterator[str]:
@@ -22,7 +22,7 @@ def overview(plan: Plan, store: Store, workers: int) -> Iterator[str]:
     ended = [key for key in cells if status.get(key) in ("done", "failed")]
     pending = [cell for key, cell in cells.items() if key not in set(ended)]
     findings = {m.key for row in plan.rows for m in row.measures if m.reason is None}
-    findings |= {row.judgement.key for row in plan.rows if row.cell.reason is None}
+    findings |= {row.evaluation_spec.key for row in plan.rows if row.cell.reason is None}
     known = len(store.findings_of(findings))
     yield f"stored: {len(ended)} of {len(cells)} cells, {known} of {len(findings)} findings"
     stacks = group(pending, plan.registry)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from emtkit.errors import EmtkitError, StoreError
 from emtkit.execute.monitor import Counts, Monitor
-from emtkit.execute.records import Progress
-from emtkit.execute.store import Store
+from emtkit.store.records import Progress
+from emtkit.store.store import Store
 
 EVERY = 1.0
 """Seconds between two entries of a run: each is a commit."""

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emtkit.errors import EmtkitError
-from emtkit.execute.backlog import Backlog, Item, Looking, Measuring, Training
-from emtkit.execute.coverage import Coverage, coverage
-from emtkit.execute.demand import Demand
-from emtkit.execute.engines.engine import Engine, Outcome
+from emtkit.execute.engines.engine import Engine, JobResult
 from emtkit.execute.monitor import Counts, Monitor
 from emtkit.execute.provenance import sources
-from emtkit.execute.records import (
+from emtkit.execute.queue import Item, MeasureItem, Queue, ShapeItem, TrainItem
+from emtkit.execute.required import Required
+from emtkit.execute.summary import RunSummary, run_summary
+from emtkit.plugin.registry import Registry
+from emtkit.store.records import (
     Attempt,
     Bundle,
     CellResult,
@@ -26,11 +27,10 @@ from emtkit.execute.records import (
     StoredFinding,
     identity_of,
 )
-from emtkit.execute.store import Store
-from emtkit.plugin.registry import Registry
+from emtkit.store.store import Store
 from emtkit.study.cells import Cell, Row
 
-__all__ = ["Coverage", "Options", "TooManyFailures", "coverage", "run"]
+__all__ = ["Options", "RunSummary", "TooManyFailures", "run", "run_summary"]
 
 
 LOOK_SECONDS = 30.0
@@ -64,15 +64,15 @@ def run(
     engine: Engine,
     monitor: Monitor,
     options: Options,
-) -> Coverage:
+) -> RunSummary:
     """Bring the store up to the plan `rows`.
 
     Raises:
         TooManyFailures: more than `max_failures` cells failed or were lost.
         EmtkitError: a cell or a finding is missing at the end.
     """
-    _Coordinator(Demand.of(rows), registry, store, engine, monitor, options).work()
-    return coverage(rows, store)
+    _Coordinator(Required.of(rows), registry, store, engine, monitor, options).work()
+    return run_summary(rows, store)
 
 
 class _Coordinator:
@@ -80,19 +80,21 @@ class _Coordinator:
 
     def __init__(
         self,
-        demand: Demand,
+        required: Required,
         registry: Registry,
         store: Store,
         engine: Engine,
         monitor: Monitor,
         options: Options,
     ) -> None:
-        self.demand, self.registry, self.store = demand, registry, store
+        self.required, self.registry, self.store = required, registry, store
         self.engine, self.monitor, self.options = engine, monitor, options
         self.begun = time.monotonic()
-        self.backlog = Backlog(demand, registry, store, engine.workers, options.tier)
+        self.queue = Queue(required, registry, store, engine.workers, options.tier)
         self.known = {
-            key for key, found in store.findings_of(demand.findings).items() if self._stands(found)
+            key
+            for key, found in store.findings_of(required.findings).items()
+            if self._stands(found)
         }
         self.stored: dict[str, StoredCell] = {}
         self.ended = {"done": 0, "failed": 0, "lost": 0}
@@ -106,7 +108,7 @@ class _Coordinator:
         """Until nothing waits and nothing flies."""
         self._queue()
         self._tell(last=False)
-        while len(self.backlog) or self.flying:
+        while len(self.queue) or self.flying:
             self._submit()
             outcomes = self.engine.wait(1.0)
             self._submit()  # whoever is free now need not wait for the disk
@@ -124,16 +126,16 @@ class _Coordinator:
 
     def _queue(self) -> None:
         pending: list[Cell] = []
-        for key, known in self.store.cells_of(self.demand.cells).items():
-            steps = self.demand.cells[key].training.snapshots
+        for key, known in self.store.cells_of(self.required.cells).items():
+            steps = self.required.cells[key].training.snapshots
             complete = known.status != "done" or set(steps) <= set(known.snapshots)
             if self._stands(known) and complete:
                 self.stored[key] = known
-        pending = [cell for key, cell in self.demand.cells.items() if key not in self.stored]
+        pending = [cell for key, cell in self.required.cells.items() if key not in self.stored]
         self._forget_states_of_other_sources(pending)
-        self.backlog.train(pending)
+        self.queue.train(pending)
         done = (key for key, known in self.stored.items() if known.status == "done")
-        self.backlog.measure((self.demand.cells[key] for key in done), self.known)
+        self.queue.measure((self.required.cells[key] for key in done), self.known)
 
     def _forget_states_of_other_sources(self, cells: Sequence[Cell]) -> None:
         """Training goes on only with the code that it began with; else it begins anew."""
@@ -147,20 +149,20 @@ class _Coordinator:
 
     def _submit(self) -> None:
         """Give every free worker something to do."""
-        while len(self.backlog) and self.engine.idle:
-            item = self.backlog.take()
+        while len(self.queue) and self.engine.idle:
+            item = self.queue.take()
             self.jobs += 1
             self.flying[self.jobs] = item
-            self.engine.submit(self.jobs, self.backlog.job(item, self.options.segment))
+            self.engine.submit(self.jobs, self.queue.job(item, self.options.segment))
 
     def _stack_what_was_seen(self) -> None:
         """At once when all is seen; one pair that hangs does not hold up the others for long."""
-        looking = any(isinstance(item, Looking) for item in self.flying.values())
+        looking = any(isinstance(item, ShapeItem) for item in self.flying.values())
         late = time.monotonic() - self.begun > LOOK_SECONDS
-        if late or not (looking or self.backlog.looks):
-            self.backlog.stack()
+        if late or not (looking or self.queue.looks):
+            self.queue.stack()
 
-    def _receive(self, outcomes: Sequence[Outcome]) -> None:
+    def _receive(self, outcomes: Sequence[JobResult]) -> None:
         """Store all that came in, in one transaction, and do what follows from it."""
         bundles = [outcome.bundle for outcome in outcomes if outcome.bundle is not None]
         cells = tuple(cell for bundle in bundles for cell in bundle.cells)
@@ -178,35 +180,35 @@ class _Coordinator:
         for outcome in outcomes:
             self._follow(self.flying.pop(outcome.job), outcome)
 
-    def _follow(self, item: Item, outcome: Outcome) -> None:
+    def _follow(self, item: Item, outcome: JobResult) -> None:
         bundle = outcome.bundle
         if bundle is None and outcome.innocent:
-            self.backlog.again(item, first=True)
+            self.queue.again(item, first=True)
         elif bundle is None:
             self._lost(item, outcome.lost)
-        elif isinstance(item, Looking):
-            self.backlog.see(bundle.seen)
-        elif isinstance(item, Training):
+        elif isinstance(item, ShapeItem):
+            self.queue.see(bundle.seen)
+        elif isinstance(item, TrainItem):
             self._trained(item, bundle)
         else:
             self._measured(item, {finding.key for finding in bundle.findings})
 
-    def _trained(self, item: Training, bundle: Bundle) -> None:
+    def _trained(self, item: TrainItem, bundle: Bundle) -> None:
         """Go on with what has not ended, measure what has."""
         done = {cell.key for cell in bundle.cells if cell.status == "done"}
-        self.backlog.measure((cell for cell in item.cells if cell.key in done), self.known)
+        self.queue.measure((cell for cell in item.cells if cell.key in done), self.known)
         on = {state.cell for state in bundle.states}
         for key in on:
             self.alone.pop(key, None)  # it came further, so whatever killed it was not it
         left = tuple(cell for cell in item.cells if cell.key in on)
         if left:
-            self.backlog.again(Training(left, item.tier, item.work), first=True)
+            self.queue.again(TrainItem(left, item.tier, item.work), first=True)
         ended = {cell.key for cell in bundle.cells}
         silent = tuple(cell for cell in item.cells if cell.key not in on | ended)
         if silent:
-            self._lost(Training(silent, item.tier, item.work), "the worker's answer left it out")
+            self._lost(TrainItem(silent, item.tier, item.work), "the worker's answer left it out")
 
-    def _measured(self, item: Measuring, found: set[str]) -> None:
+    def _measured(self, item: MeasureItem, found: set[str]) -> None:
         silent = item.left(found)
         if silent.cells:
             self._lost(silent, "the worker's answer left it out")
@@ -215,24 +217,24 @@ class _Coordinator:
         """Halve what was lost; what cannot be halved is tried again, and then given up as lost."""
         attempts = tuple(self._attempt(cell.key, "lost", why) for cell in item.cells)
         halves = item.halves()
-        name = item.findings[0] if isinstance(item, Measuring) else item.cells[0].key
+        name = item.findings[0] if isinstance(item, MeasureItem) else item.cells[0].key
         if not halves:
             self.alone[name] = self.alone.get(name, 0) + 1
         if halves or self.alone[name] <= self.options.retry:
             self.store.commit(Bundle(attempts=attempts))
             for part in halves or (item,):
-                self.backlog.again(part)
+                self.queue.again(part)
             return
         self.store.commit(Bundle(attempts=attempts))
         (cell,) = item.cells
-        if isinstance(item, Measuring):
+        if isinstance(item, MeasureItem):
             self.bad.add(cell.key)
             findings = self._lost_findings(cell, set(item.findings), why)
             self.store.commit(Bundle(findings=findings))
             self.known.update(finding.key for finding in findings)
             return
-        tier = item.tier if isinstance(item, Training) else ""
-        for gone in self.backlog.give_up(cell) if isinstance(item, Looking) else [cell]:
+        tier = item.tier if isinstance(item, TrainItem) else ""
+        for gone in self.queue.give_up(cell) if isinstance(item, ShapeItem) else [cell]:
             self.bad.add(gone.key)
             result = CellResult(gone.key, identity_of(gone), "lost", tier=tier, error=why)
             self.store.commit(Bundle((result,), self._lost_snapshots(gone, why)))
@@ -242,18 +244,19 @@ class _Coordinator:
         """Of a cell that was done and only lacked snapshots: the findings that needed them."""
         if self.store.status_of([cell.key]).get(cell.key) != "done":
             return ()
-        lost = {m.key for m in self.demand.measures[cell.key] if m.at == "snapshots"} - self.known
+        lost = {m.key for m in self.required.measures[cell.key] if m.at == "snapshots"} - self.known
         self.known |= lost
-        self.backlog.measure([cell], self.known)
+        self.queue.measure([cell], self.known)
         return self._lost_findings(cell, lost, why)
 
     def _lost_findings(self, cell: Cell, keys: set[str], why: str) -> tuple[FindingResult, ...]:
         judged = [
-            (j.key, {"analysis": "test", **vars(j)}) for j in self.demand.judgements[cell.key]
+            (j.key, {"analysis": "test", **vars(j)})
+            for j in self.required.evaluation_specs[cell.key]
         ]
         measured = [
             (m.key, {"analysis": m.analysis.identity(), "at": m.at})
-            for m in self.demand.measures[cell.key]
+            for m in self.required.measures[cell.key]
         ]
         return tuple(
             FindingResult(key, cell.key, identity, "lost", error=why)
@@ -279,12 +282,12 @@ class _Coordinator:
 
     def _tell(self, *, last: bool) -> None:
         counts = Counts(
-            cells=len(self.demand.cells),
+            cells=len(self.required.cells),
             stored=len(self.stored),
             trained=self.ended["done"],
             failed=self.ended["failed"],
             lost=self.ended["lost"],
-            findings=len(self.demand.findings),
+            findings=len(self.required.findings),
             findings_done=len(self.known),
             seconds=time.monotonic() - self.begun,
         )

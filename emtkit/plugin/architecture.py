@@ -40,7 +40,7 @@ class Recognised:
 
 
 class SequenceModel(nn.Module, ABC):
-    """One network that hears `driven` steps and then goes on by itself.
+    """One network that hears `input_steps` steps and then goes on by itself.
 
     The constructor takes the task, and keyword-only parameters that a study file may set. All
     randomness of the constructor comes from torch's generator, which the core seeds. Whatever it
@@ -150,11 +150,11 @@ class RecurrentModel(SequenceModel):
 
     def trace(self, inputs: Tensor, steps: int) -> Trace:
         """Unroll `step`; where `encode` is overridden, the states before its result are initial."""
-        batch, driven = inputs.shape[:2]
+        batch, input_steps = inputs.shape[:2]
         state = self.initial(batch)
         states: list[Tensor] = []
         if self.encodes():
-            states = [state] * (driven - 1)
+            states = [state] * (input_steps - 1)
             state = self.encode(inputs)
             states.append(state)
         else:
@@ -162,7 +162,7 @@ class RecurrentModel(SequenceModel):
                 state = self.step(state, step_inputs)
                 states.append(state)
         silence = torch.zeros_like(inputs[:, 0])
-        for _ in range(steps - driven):
+        for _ in range(steps - input_steps):
             state = self.step(state, silence)
             states.append(state)
         stacked = torch.stack(states, 1)

@@ -27,7 +27,7 @@ class Broken:
 
 
 @dataclass(frozen=True)
-class Told:
+class PluginInfo:
     """One plugin: `summary` is the first line of its docstring, `page` all there is to say."""
 
     kind: Kind
@@ -42,14 +42,14 @@ class Told:
 class Catalogue:
     """Every plugin, by kind and name, and every module that does not load."""
 
-    plugins: tuple[Told, ...]
+    plugins: tuple[PluginInfo, ...]
     broken: tuple[Broken, ...]
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Catalogue:
         """The catalogue that `as_plain` wrote down."""
         return cls(
-            tuple(Told(**one) for one in plain["plugins"]),
+            tuple(PluginInfo(**one) for one in plain["plugins"]),
             tuple(Broken(**one) for one in plain["broken"]),
         )
 

@@ -7,7 +7,7 @@ import json
 
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import RecurrentModel
-from emtkit.plugin.catalogue import Catalogue, Told
+from emtkit.plugin.catalogue import Catalogue, PluginInfo
 from emtkit.plugin.params import parameters
 from emtkit.plugin.registry import Plugin, Registry
 from emtkit.plugin.task import Task
@@ -15,7 +15,9 @@ from emtkit.plugin.task import Task
 
 def catalogue(registry: Registry) -> Catalogue:
     """All that a registry holds, in words."""
-    told = (Told(p.kind, p.name, p.owner, p.version, p.summary, _told(p)) for p in registry.all())
+    told = (
+        PluginInfo(p.kind, p.name, p.owner, p.version, p.summary, _told(p)) for p in registry.all()
+    )
     return Catalogue(tuple(told), registry.broken)
 
 

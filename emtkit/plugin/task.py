@@ -30,8 +30,8 @@ class Channels:
 class Batch:
     """Sequences to answer; a stack of M tasks adds a leading M to every tensor.
 
-    `inputs` (B T I) are zero from step `driven` on; `targets` (B T O); `mask` (T) is 1 on the
-    steps that are scored and 0 elsewhere. `mask` and `driven` are fixed per task and horizon.
+    `inputs` (B T I) are zero from step `input_steps` on; `targets` (B T O); `mask` (T) is 1 on the
+    steps that are scored and 0 elsewhere. `mask` and `input_steps` are fixed per task and horizon.
 
     Raises:
         PluginError: the shapes do not agree; the axis that is off is named.
@@ -40,7 +40,7 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     mask: Tensor
-    driven: int
+    input_steps: int
 
     def __post_init__(self) -> None:
         steps = self.inputs.shape[-2]
@@ -54,8 +54,8 @@ class Batch:
                 f"a batch of {steps} steps has a mask of shape {tuple(self.mask.shape)}; "
                 "its last axis must be the steps"
             )
-        if not 0 < self.driven <= steps:
-            raise PluginError(f"a batch of {steps} steps is driven for {self.driven} of them")
+        if not 0 < self.input_steps <= steps:
+            raise PluginError(f"a batch of {steps} steps is driven for {self.input_steps} of them")
 
     @property
     def steps(self) -> int:
@@ -65,31 +65,31 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         inputs, targets, mask = (x.to(device) for x in (self.inputs, self.targets, self.mask))
-        return Batch(inputs, targets, mask, self.driven)
+        return Batch(inputs, targets, mask, self.input_steps)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A batch in few numbers, for a task whose targets are inputs of the same sequence.
 
-    Inputs of the first `driven` steps are one draw, the first of the stream: `stream.signs((B, s,
-    I))`, or with a `density` `stream.sparse_uniform((B, s, I), density)`; they are zero after. The
-    targets (T O, one step after the other) are +1 or -1 (`signs`) times the input number
-    `sources` (tau I + i), and 0 where that is -1. `mask` (T) is 1 on the scored steps. What trains
-    small networks draws by it, and stores no batch.
+    Inputs of the first `input_steps` steps are one draw, the first of the stream:
+    `stream.signs((B, s, I))`, or with a `density` `stream.sparse_uniform((B, s, I), density)`;
+    they are zero after. The targets (T O, one step after the other) are +1 or -1 (`signs`) times
+    the input number `sources` (tau I + i), and 0 where that is -1. `mask` (T) is 1 on the scored
+    steps. What trains small networks draws by it, and stores no batch.
     """
 
     mask: tuple[float, ...]
-    driven: int
+    input_steps: int
     density: float | None
     sources: tuple[int, ...]
     signs: tuple[int, ...]
 
     def __post_init__(self) -> None:
         is_drawn = self.density is None or 0 < self.density <= 1
-        if not 0 < self.driven <= len(self.mask) or not is_drawn:
+        if not 0 < self.input_steps <= len(self.mask) or not is_drawn:
             raise PluginError(
-                f"a recipe was made with {self.driven} of {len(self.mask)} steps driven and "
+                f"a recipe was made with {self.input_steps} of {len(self.mask)} steps driven and "
                 f"density {self.density}; from 1 to all steps are driven, a density is above 0 and "
                 "at most 1"
             )
@@ -116,7 +116,7 @@ class Recipe:
         Raises:
             PluginError: the number of targets or a source does not fit the channels.
         """
-        targets, inputs = len(self.mask) * channels.outputs, self.driven * channels.inputs
+        targets, inputs = len(self.mask) * channels.outputs, self.input_steps * channels.inputs
         if len(self.sources) != targets or not all(-1 <= n < inputs for n in self.sources):
             raise PluginError(
                 f"a recipe of {len(self.mask)} steps for {channels.inputs} inputs and "
@@ -128,17 +128,17 @@ class Recipe:
     def batch(self, sequences: int, channels: Channels, stream: Stream) -> Batch:
         """What it says: the very batch of the task's `sample`."""
         self.check(channels)
-        shape = (sequences, self.driven, channels.inputs)
+        shape = (sequences, self.input_steps, channels.inputs)
         if self.density is None:
             heard = stream.signs(shape)
         else:
             heard = stream.sparse_uniform(shape, self.density)
         steps, sources = len(self.mask), torch.tensor(self.sources)
         inputs = heard.new_zeros(sequences, steps, channels.inputs)
-        inputs[:, : self.driven] = heard
+        inputs[:, : self.input_steps] = heard
         picked = heard.flatten(1)[:, sources.clamp(min=0)] * torch.tensor(self.signs)
         targets = torch.where(sources < 0, 0.0, picked).view(sequences, steps, channels.outputs)
-        return Batch(inputs, targets.to(inputs), inputs.new_tensor(self.mask), self.driven)
+        return Batch(inputs, targets.to(inputs), inputs.new_tensor(self.mask), self.input_steps)
 
 
 class Task(ABC):
@@ -187,7 +187,7 @@ class Task(ABC):
             torch.stack([row.inputs for row in rows]),
             torch.stack([row.targets for row in rows]),
             torch.stack([row.mask for row in rows]),
-            rows[0].driven,
+            rows[0].input_steps,
         )
 
     @abstractmethod

@@ -15,7 +15,7 @@ TRAINING_VERSION = 3
 
 
 @dataclass(frozen=True)
-class Choice:
+class PluginConfig:
     """A plugin with all its parameters resolved."""
 
     name: str
@@ -35,8 +35,8 @@ class Cell:
     """
 
     key: str
-    task: Choice
-    architecture: Choice
+    task: PluginConfig
+    architecture: PluginConfig
     training: Training
     seed: int
     trains: bool
@@ -53,14 +53,14 @@ class Measure:
 
     key: str
     label: str
-    analysis: Choice
+    analysis: PluginConfig
     at: Literal["end", "snapshots"]
     steps: tuple[int, ...]
     reason: str | None = None
 
 
 @dataclass(frozen=True)
-class Judgement:
+class EvaluationSpec:
     """The evaluation of one cell, itself a finding.
 
     `horizon` counts scored outputs and is what the metrics see, `loss_horizon` what `test.loss`
@@ -82,12 +82,12 @@ class Row:
     task: str
     architecture: str
     cell: Cell
-    judgement: Judgement
+    evaluation_spec: EvaluationSpec
     measures: tuple[Measure, ...]
 
 
 def cell_key(
-    task: Choice, architecture: Choice, training: Training, seed: int, trains: bool
+    task: PluginConfig, architecture: PluginConfig, training: Training, seed: int, trains: bool
 ) -> str:
     """Key of a cell: everything that decides its weights, and nothing else.
 
@@ -99,18 +99,18 @@ def cell_key(
     return digest(["cell", TRAINING_VERSION, task.identity(), architecture.identity(), kept, seed])
 
 
-def finding_key(cell: str, analysis: Choice, at: str, steps: tuple[int, ...]) -> str:
+def finding_key(cell: str, analysis: PluginConfig, at: str, steps: tuple[int, ...]) -> str:
     """Key of a finding: the cell, the analysis with its parameters, and when it looked."""
     return digest(["finding", cell, analysis.identity(), at, list(steps)])
 
 
-def judgement(
+def evaluation_spec(
     cell: str, evaluation: Evaluation, horizon: int | None, loss_horizon: int | None
-) -> Judgement:
+) -> EvaluationSpec:
     """The evaluation of a cell with its horizons resolved."""
     identity = [evaluation.sequences, horizon, loss_horizon, list(evaluation.at)]
     key = digest(["test", TRAINING_VERSION, cell, *identity])
-    return Judgement(key, evaluation.sequences, horizon, loss_horizon, evaluation.at)
+    return EvaluationSpec(key, evaluation.sequences, horizon, loss_horizon, evaluation.at)
 
 
 def digest(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from emtkit.study.cells import Cell, Choice, Row
+from emtkit.study.cells import Cell, PluginConfig, Row
 from emtkit.study.settings import Training
 
 
@@ -34,9 +34,9 @@ def cell_columns(cell: Cell) -> dict[str, Any]:
     }
 
 
-def choice_columns(family: str, choice: Choice) -> dict[str, Any]:
+def choice_columns(family: str, config: PluginConfig) -> dict[str, Any]:
     """The parameters of a task or an architecture, as `task.<parameter>`."""
-    return {f"{family}.{name}": value for name, value in choice.parameters.items()}
+    return {f"{family}.{name}": value for name, value in config.parameters.items()}
 
 
 def training_columns(training: Training, *, trains: bool = True) -> dict[str, Any]:

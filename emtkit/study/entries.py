@@ -66,7 +66,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Rule:
+class ExclusionRule:
     """What is left out of the grid: all its conditions hold at once.
 
     Each condition is the family (`tasks`, `architectures`, `training`, `grid`, `seeds`), a key
@@ -141,7 +141,7 @@ def merged(default: Axes, own: Axes) -> Axes:
     )
 
 
-def read_rules(raw: object, path: Trail, problems: Problems) -> tuple[Rule, ...]:
+def read_rules(raw: object, path: Trail, problems: Problems) -> tuple[ExclusionRule, ...]:
     """The rules of `exclude`."""
     if raw is None:
         return ()
@@ -149,7 +149,7 @@ def read_rules(raw: object, path: Trail, problems: Problems) -> tuple[Rule, ...]
     if not isinstance(raw, list):
         problems.say(path, f"{shown(raw)} is no list of rules", hint)
         return ()
-    found: list[Rule] = []
+    found: list[ExclusionRule] = []
     for position, item in enumerate(raw):
         here: Trail = (*path, position)
         if not isinstance(item, dict) or not item:
@@ -170,7 +170,7 @@ def read_rules(raw: object, path: Trail, problems: Problems) -> tuple[Rule, ...]
                 text = f"{shown(wanted)} names no {family}"
                 problems.say((*here, family), text, hint)
         if conditions:
-            found.append(Rule(tuple(conditions), here))
+            found.append(ExclusionRule(tuple(conditions), here))
     return tuple(found)
 
 

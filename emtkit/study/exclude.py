@@ -8,14 +8,14 @@ from typing import Any
 
 from emtkit.errors import did_you_mean
 from emtkit.study.checked import Problems, shown
-from emtkit.study.entries import Rule
+from emtkit.study.entries import ExclusionRule
 from emtkit.study.quantity import matches
 from emtkit.study.resolve import Regime, Setting
 from emtkit.study.yaml_nodes import Trail
 
 
 @dataclass(frozen=True)
-class Combination:
+class Candidate:
     """What the rules look at: one task, one architecture, one training, in one grid."""
 
     grid: str
@@ -28,11 +28,11 @@ class Exclusion:
     """Applies rules, and remembers which of them removed something."""
 
     def __init__(self) -> None:
-        self._rules: dict[Trail, Rule] = {}
+        self._rules: dict[Trail, ExclusionRule] = {}
         self._used: set[Trail] = set()
 
     def kept(
-        self, rules: Iterable[Rule], at: Combination, seeds: tuple[int, ...]
+        self, rules: Iterable[ExclusionRule], at: Candidate, seeds: tuple[int, ...]
     ) -> tuple[int, ...]:
         """The seeds of this combination that no rule leaves out."""
         for rule in rules:
@@ -62,7 +62,7 @@ class Exclusion:
             problems.say(path, f"this rule excludes nothing: {said}", hint)
 
 
-def _holds(condition: tuple[str, str, Any], at: Combination) -> bool:
+def _holds(condition: tuple[str, str, Any], at: Candidate) -> bool:
     family, key, wanted = condition
     if family == "grid":
         return matches(at.grid, wanted)
@@ -72,10 +72,10 @@ def _holds(condition: tuple[str, str, Any], at: Combination) -> bool:
         return _has(at.regime.columns, f"training.{key}", wanted)
     setting = at.task if family == "tasks" else at.architecture
     if key == "use":
-        return matches(setting.choice.name, wanted)
+        return matches(setting.config.name, wanted)
     if key == "label":
         return matches(setting.label, wanted)
-    return _has(setting.choice.parameters, key, wanted)
+    return _has(setting.config.parameters, key, wanted)
 
 
 def _has(values: Mapping[str, Any], key: str, wanted: Any) -> bool:

@@ -19,7 +19,7 @@ from emtkit.study.entries import (
     NO_AXES,
     Axes,
     Entry,
-    Rule,
+    ExclusionRule,
     axes,
     merged,
     read_entries,
@@ -67,7 +67,7 @@ class Grid:
     training: Axes
     evaluation: Evaluation
     seeds: Seeds
-    exclude: tuple[Rule, ...]
+    exclude: tuple[ExclusionRule, ...]
     path: Trail
 
 
@@ -273,4 +273,4 @@ def _views(
     return found
 
 
-__all__ = ["NO_AXES", "Axes", "Entry", "Grid", "Rule", "Seeds", "Study", "read_study"]
+__all__ = ["NO_AXES", "Axes", "Entry", "ExclusionRule", "Grid", "Seeds", "Study", "read_study"]

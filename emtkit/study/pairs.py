@@ -52,7 +52,7 @@ class Pairs:
         if built is None:
             return None
         model = _architecture(architecture)
-        parameters: Mapping[str, object] = architecture.choice.parameters
+        parameters: Mapping[str, object] = architecture.config.parameters
         try:
             trains = model.trains(parameters)
             try:
@@ -71,19 +71,19 @@ class Pairs:
         if not self._driven[task.key]:
             return None
         return (
-            f"{model.choice.name} is set from the whole driven phase at once; "
-            f"{task.choice.name} scores steps inside it"
+            f"{model.config.name} is set from the whole driven phase at once; "
+            f"{task.config.name} scores steps inside it"
         )
 
     def _built(self, task: Setting) -> Task | None:
         if task.key not in self._tasks:
             self._tasks[task.key] = None
-            arguments = params.build_arguments(_task(task), task.choice.parameters)
+            arguments = params.build_arguments(_task(task), task.config.parameters)
             try:
                 self._tasks[task.key] = _task(task)(**arguments)
             except (ValueError, EmtkitError) as error:
                 asked = f" ({task.spoken})" if task.spoken else ""
-                text = f"{task.choice.name} refuses its parameters{asked}: {error}"
+                text = f"{task.config.name} refuses its parameters{asked}: {error}"
                 self._problems.say(task.entry.path, text, "change them or leave them out")
             except Exception as error:
                 raise _broke(task, "be built", error) from error
@@ -98,7 +98,7 @@ def _scores_while_driven(setting: Setting, task: Task) -> bool:
         batch = task.sample(1, Stream(None, "plan"))
     except Exception as error:
         raise _broke(setting, "be sampled", error) from error
-    return bool(batch.mask[: batch.driven].any())
+    return bool(batch.mask[: batch.input_steps].any())
 
 
 def _broke(setting: Setting, what: str, error: Exception) -> PluginError:

@@ -18,13 +18,13 @@ from emtkit.study.cells import (
     Measure,
     Row,
     cell_key,
+    evaluation_spec,
     finding_key,
-    judgement,
 )
 from emtkit.study.checked import Problems
 from emtkit.study.document import from_value, read_document
 from emtkit.study.entries import Entry
-from emtkit.study.exclude import Combination, Exclusion
+from emtkit.study.exclude import Candidate, Exclusion
 from emtkit.study.file import Grid, Study, read_study
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
@@ -157,8 +157,8 @@ def _parts(grid: Grid, registry: Registry, problems: Problems) -> _Parts:
 def _known(parts: _Parts, before: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
     """The parameters that a rule may name, by family."""
     found = {
-        "tasks": {name for setting in parts.tasks for name in setting.choice.parameters},
-        "architectures": {n for setting in parts.architectures for n in setting.choice.parameters},
+        "tasks": {name for setting in parts.tasks for name in setting.config.parameters},
+        "architectures": {n for setting in parts.architectures for n in setting.config.parameters},
         "training": {
             name.removeprefix("training.") for regime in parts.regimes for name in regime.columns
         },
@@ -174,7 +174,7 @@ def _rows(
     for task in parts.tasks:
         for architecture in parts.architectures:
             for regime in parts.regimes:
-                at = Combination(grid.name, task, architecture, regime)
+                at = Candidate(grid.name, task, architecture, regime)
                 kept = exclusion.kept(grid.exclude, at, seeds)
                 pair = pairs.pair(task, architecture) if kept else None
                 if pair is None:
@@ -208,7 +208,7 @@ class _Told:
     looks: tuple[_Look, ...]
 
     @classmethod
-    def of(cls, grid: Grid, parts: _Parts, at: Combination, pair: Pair, pairs: Pairs) -> _Told:
+    def of(cls, grid: Grid, parts: _Parts, at: Candidate, pair: Pair, pairs: Pairs) -> _Told:
         task, evaluation = pair.task, grid.evaluation
         looks = tuple(_look(analysis, at, pair, pairs) for analysis in parts.analyses)
         if not task.horizons:
@@ -220,31 +220,31 @@ class _Told:
         return cls(evaluation, evaluation.horizon or task.evaluation_horizon, longest, looks)
 
 
-def _look(analysis: Setting, at: Combination, pair: Pair, pairs: Pairs) -> _Look:
+def _look(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> _Look:
     over_training = analysis.entry.at == "snapshots"
     steps = at.regime.training.snapshots if over_training and pair.trains else ()
     reason = pair.reason or pairs.refusal(analysis, at.task, at.architecture)
     if reason is None and over_training and not pair.trains:
-        reason = f"{at.architecture.choice.name} is constructed; it has no training to look at"
+        reason = f"{at.architecture.config.name} is constructed; it has no training to look at"
     return _Look(analysis, steps, reason)
 
 
-def _row(at: Combination, pair: Pair, told: _Told, seed: int) -> Row:
-    task, architecture, training = at.task.choice, at.architecture.choice, at.regime.training
+def _row(at: Candidate, pair: Pair, told: _Told, seed: int) -> Row:
+    task, architecture, training = at.task.config, at.architecture.config, at.regime.training
     key = cell_key(task, architecture, training, seed, pair.trains)
     cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason)
     measures = tuple(
         Measure(
-            finding_key(key, look.analysis.choice, look.analysis.entry.at, look.steps),
+            finding_key(key, look.analysis.config, look.analysis.entry.at, look.steps),
             look.analysis.label,
-            look.analysis.choice,
+            look.analysis.config,
             look.analysis.entry.at,
             look.steps,
             look.reason,
         )
         for look in told.looks
     )
-    judged = judgement(key, told.evaluation, told.horizon, told.loss_horizon)
+    judged = evaluation_spec(key, told.evaluation, told.horizon, told.loss_horizon)
     return Row(at.grid, at.task.label, at.architecture.label, cell, judged, measures)
 
 
@@ -254,7 +254,7 @@ def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problem
         return
     here = regime.source["curriculum"]
     if not pair.task.horizons:
-        text = f"a curriculum lengthens horizons, and the task '{task.choice.name}' has none"
+        text = f"a curriculum lengthens horizons, and the task '{task.config.name}' has none"
         hint = "give this task a grid of its own with `curriculum: none`"
         problems.say(here, text, hint)
     elif isinstance(curriculum, LossGated) and curriculum.max is None:
@@ -262,7 +262,7 @@ def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problem
         if longest is not None and curriculum.start > longest:
             text = (
                 f"the curriculum starts at {curriculum.start} outputs, beyond the horizon "
-                f"{longest} of the task '{task.choice.name}'"
+                f"{longest} of the task '{task.config.name}'"
             )
             problems.say(here, text, "lower `start`, or give `max`")
 

@@ -11,7 +11,7 @@ from emtkit.errors import did_you_mean
 from emtkit.plugin import params
 from emtkit.plugin.params import Mistake
 from emtkit.plugin.registry import Kind, Plugin, Registry
-from emtkit.study.cells import Choice, digest
+from emtkit.study.cells import PluginConfig, digest
 from emtkit.study.checked import Problems, checked, shown
 from emtkit.study.columns import training_columns
 from emtkit.study.entries import Axes, Entry
@@ -35,7 +35,7 @@ class Setting:
     """
 
     label: str
-    choice: Choice
+    config: PluginConfig
     plugin: Plugin
     key: str
     spoken: str
@@ -80,10 +80,10 @@ def settings(
         for mistake in resolved.mistakes:
             _report(mistake, plugin, entry.axes, point, entry, problems)
         if not resolved.mistakes:
-            choice = Choice(plugin.name, plugin.version, resolved.values)
+            config = PluginConfig(plugin.name, plugin.version, resolved.values)
             spoken = ", ".join(f"{key}={shown(point.values[key])}" for key in point.positions)
-            key = digest(choice.identity())
-            found.append(Setting(entry.label, choice, plugin, key, spoken, entry))
+            key = digest(config.identity())
+            found.append(Setting(entry.label, config, plugin, key, spoken, entry))
     return tuple(found)
 
 

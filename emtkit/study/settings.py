@@ -25,7 +25,7 @@ class Cosine(Settings):
     end: Annotated[float, Field(ge=0)] = 0.0
 
 
-class Step(Settings):
+class StepDecay(Settings):
     """From the share `at` of training on, `lr` times `factor`."""
 
     kind: Literal["step"]
@@ -85,7 +85,7 @@ class Training(Settings):
     lr: Positive = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip: Positive | None = 1.0
-    schedule: Literal["constant"] | Annotated[Cosine | Step, Field(discriminator="kind")] = (
+    schedule: Literal["constant"] | Annotated[Cosine | StepDecay, Field(discriminator="kind")] = (
         "constant"
     )
     dtype: Literal["float32", "float64"] = "float32"

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 
 from emtkit.errors import EmtkitError, NotApplicable
-from emtkit.execute.content import pack, unpack
 from emtkit.plugin import params
 from emtkit.plugin.analysis import Control, Findings
+from emtkit.store.content import pack, unpack
 from emtkit.testing import values
 from emtkit.testing.bench import (
     DRAWS,
@@ -29,16 +29,16 @@ from emtkit.testing.bench import (
     why_not,
 )
 from emtkit.testing.common_rules import under_global_seed
-from emtkit.testing.verdict import Outcome, failed, ok, skipped
+from emtkit.testing.verdict import RuleOutcome, failed, ok, skipped
 
 
-def builds_with_defaults(bench: AnalysisBench) -> Outcome:
+def builds_with_defaults(bench: AnalysisBench) -> RuleOutcome:
     """Without parameters there is an analysis."""
     bench.analysis()
     return ok(f"built {bench.cls.name} with its defaults")
 
 
-def finds_a_network(bench: AnalysisBench) -> Outcome:
+def finds_a_network(bench: AnalysisBench) -> RuleOutcome:
     """At least one installed network on one installed task has what the analysis requires."""
     needs = ", ".join(kind.__name__ for kind in bench.cls.requires) or "no fact"
     tried = f"looked for a {bench.cls.models.__name__} and a task that offer {needs}"
@@ -48,7 +48,7 @@ def finds_a_network(bench: AnalysisBench) -> Outcome:
     return failed(tried, "nothing installed has them", change)
 
 
-def measures_untrained_networks(bench: AnalysisBench) -> Outcome:
+def measures_untrained_networks(bench: AnalysisBench) -> RuleOutcome:
     """It gives findings, or says why it does not apply; scalars are finite or NaN with a reason."""
     tried = "measured " + "; ".join(str(pair) for pair in bench.pairings)
     for pair in bench.pairings:
@@ -64,7 +64,7 @@ def measures_untrained_networks(bench: AnalysisBench) -> Outcome:
     return ok(tried)
 
 
-def builds_with_random_parameters(bench: AnalysisBench) -> Outcome:
+def builds_with_random_parameters(bench: AnalysisBench) -> RuleOutcome:
     """Every valid setting builds, or is refused with a sentence."""
     tried = f"built {DRAWS} settings drawn from the annotations"
     for given in values.draws(bench.cls, Random(1), DRAWS):
@@ -82,7 +82,7 @@ def builds_with_random_parameters(bench: AnalysisBench) -> Outcome:
     return ok(tried)
 
 
-def equal_subjects_equal_findings(bench: AnalysisBench) -> Outcome:
+def equal_subjects_equal_findings(bench: AnalysisBench) -> RuleOutcome:
     """One network gives one answer, bit for bit."""
     tried = "measured one network twice, with one analysis object"
     for pair in bench.pairings[:2]:
@@ -96,7 +96,7 @@ def equal_subjects_equal_findings(bench: AnalysisBench) -> Outcome:
     return ok(tried)
 
 
-def no_global_randomness(bench: AnalysisBench) -> Outcome:
+def no_global_randomness(bench: AnalysisBench) -> RuleOutcome:
     """Measuring neither reads nor moves a global generator."""
     tried = "measured under two states of torch, numpy.random and random"
     pair = bench.pairings[0]
@@ -111,7 +111,7 @@ def no_global_randomness(bench: AnalysisBench) -> Outcome:
     return ok(tried)
 
 
-def leaves_the_network_alone(bench: AnalysisBench) -> Outcome:
+def leaves_the_network_alone(bench: AnalysisBench) -> RuleOutcome:
     """Weights, mode and dtype of the network are as they were."""
     tried = "compared the network before and after measuring"
     for pair in bench.pairings[:2]:
@@ -132,7 +132,7 @@ def leaves_the_network_alone(bench: AnalysisBench) -> Outcome:
     return ok(tried)
 
 
-def findings_can_be_stored(bench: AnalysisBench) -> Outcome:
+def findings_can_be_stored(bench: AnalysisBench) -> RuleOutcome:
     """Tables and arrays come back from the store as they went in; arrays are not infinite."""
     tried = "wrote the findings as the store does and read them back"
     for pair in bench.pairings:
@@ -153,7 +153,7 @@ def findings_can_be_stored(bench: AnalysisBench) -> Outcome:
     return ok(tried)
 
 
-def drawings_draw(bench: AnalysisBench) -> Outcome:
+def drawings_draw(bench: AnalysisBench) -> RuleOutcome:
     """Every drawing draws from findings that come from the store."""
     if not bench.cls.drawings:
         return skipped("it has no drawings")
@@ -175,7 +175,7 @@ def drawings_draw(bench: AnalysisBench) -> Outcome:
     return ok(tried)
 
 
-def answers_on_its_controls(bench: AnalysisBench) -> Outcome:
+def answers_on_its_controls(bench: AnalysisBench) -> RuleOutcome:
     """Networks with a known answer get that answer."""
     if not bench.cls.controls:
         return skipped("it declares no `controls` (networks with a known answer)")
@@ -187,12 +187,12 @@ def answers_on_its_controls(bench: AnalysisBench) -> Outcome:
     return ok(tried)
 
 
-ANALYSIS_GATES: tuple[Callable[[AnalysisBench], Outcome], ...] = (
+ANALYSIS_GATES: tuple[Callable[[AnalysisBench], RuleOutcome], ...] = (
     builds_with_defaults,
     finds_a_network,
     measures_untrained_networks,
 )
-ANALYSIS_RULES: tuple[Callable[[AnalysisBench], Outcome], ...] = (
+ANALYSIS_RULES: tuple[Callable[[AnalysisBench], RuleOutcome], ...] = (
     builds_with_random_parameters,
     equal_subjects_equal_findings,
     no_global_randomness,

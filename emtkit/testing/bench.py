@@ -44,7 +44,7 @@ class Case:
     @property
     def scored_while_driven(self) -> bool:
         """Whether an answer is asked while input still comes."""
-        return bool(self.batch.mask[: self.batch.driven].any())
+        return bool(self.batch.mask[: self.batch.input_steps].any())
 
     def __str__(self) -> str:
         return spoken(self.task.name, self.parameters)
@@ -138,7 +138,7 @@ class ModelBench:
     def pairings(self) -> tuple[Pairing, ...]:
         """One task of each kind that it accepts: first one with three heard steps and more."""
         every = self.company.pairings(self.cls)
-        telling = sorted(every, key=lambda pair: pair.case.batch.driven < 3)
+        telling = sorted(every, key=lambda pair: pair.case.batch.input_steps < 3)
         return tuple({type(pair.case.task): pair for pair in reversed(telling)}.values())[::-1]
 
     @property

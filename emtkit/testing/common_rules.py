@@ -17,7 +17,7 @@ from emtkit.errors import EmtkitError
 from emtkit.plugin import params
 from emtkit.plugin.registry import Plugin
 from emtkit.testing import bench
-from emtkit.testing.verdict import Outcome, failed, ok
+from emtkit.testing.verdict import RuleOutcome, failed, ok
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ HIDDEN_INPUTS = frozenset(
 )
 
 
-def json_parameters(plugin: Plugin) -> Outcome:
+def json_parameters(plugin: Plugin) -> RuleOutcome:
     """Every default is JSON and is valid under its own annotation."""
     tried = "wrote the defaults as JSON and read them back under the annotations"
     try:
@@ -39,7 +39,7 @@ def json_parameters(plugin: Plugin) -> Outcome:
     return ok(tried)
 
 
-def docstring_states_what_holds(plugin: Plugin) -> Outcome:
+def docstring_states_what_holds(plugin: Plugin) -> RuleOutcome:
     """One line, then the equation or the shapes."""
     tried = "looked for a first line, and for an equation or shapes after it"
     first, _, rest = inspect.cleandoc(plugin.cls.__doc__ or "").partition("\n")
@@ -51,7 +51,7 @@ def docstring_states_what_holds(plugin: Plugin) -> Outcome:
     return ok(tried)
 
 
-def docstring_cites_its_source(plugin: Plugin) -> Outcome:
+def docstring_cites_its_source(plugin: Plugin) -> RuleOutcome:
     """A paragraph `References:` that is not empty."""
     tried = "looked for a paragraph `References:`"
     _, found, cited = inspect.cleandoc(plugin.cls.__doc__ or "").partition("References:")
@@ -61,7 +61,7 @@ def docstring_cites_its_source(plugin: Plugin) -> Outcome:
     return failed(tried, "there is none, or it is empty", change)
 
 
-def no_clock_paths_or_environment(plugin: Plugin) -> Outcome:
+def no_clock_paths_or_environment(plugin: Plugin) -> RuleOutcome:
     """The plugin's file imports nothing that lets it see time, files or the machine."""
     tried = "read the imports of the plugin's file"
     source = inspect.getsource(sys.modules[plugin.cls.__module__])

@@ -21,19 +21,19 @@ from emtkit.testing.model_gates import MODEL_GATES
 from emtkit.testing.stack_rules import MODEL_RULES
 from emtkit.testing.task_gates import TASK_GATES
 from emtkit.testing.task_rules import TASK_RULES
-from emtkit.testing.verdict import Outcome, Verdict, failed, skipped
+from emtkit.testing.verdict import RuleOutcome, RuleResult, failed, skipped
 
 B = TypeVar("B")
 
 
 @dataclass(frozen=True)
-class Rule:
+class ConformanceRule:
     """One rule by name; where a `gate` fails, the rules after it have nothing to stand on."""
 
     name: str
     meaning: str
     gate: bool
-    hold: Callable[[], Outcome]
+    hold: Callable[[], RuleOutcome]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +42,10 @@ class Examination:
 
     plugin: Plugin
     registry: Registry
-    _known: dict[str, Verdict] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[str, RuleResult] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> tuple[ConformanceRule, ...]:
         """Every rule, gates first."""
         plugin, cls = self.plugin, self.plugin.cls
         company = Company(self.registry, plugin)
@@ -58,11 +58,11 @@ class Examination:
         bench = AnalysisBench(plugin, cls, company)
         return (*first, *_of(bench, ANALYSIS_GATES, ANALYSIS_RULES))
 
-    def verdicts(self) -> Iterator[Verdict]:
+    def verdicts(self) -> Iterator[RuleResult]:
         """Each rule's verdict, as soon as it is known."""
         return (self.verdict(rule.name) for rule in self.rules)
 
-    def verdict(self, name: str) -> Verdict:
+    def verdict(self, name: str) -> RuleResult:
         """The verdict of one rule; the rules after a broken gate are skipped."""
         if name not in self._known:
             position = next(at for at, rule in enumerate(self.rules) if rule.name == name)
@@ -71,11 +71,11 @@ class Examination:
             rule = self.rules[position]
             outcome = skipped(f"'{broken}' failed") if broken else _held(rule)
             told = (outcome.state, outcome.tried, outcome.found, outcome.change)
-            self._known[name] = Verdict(f"{self.plugin.kind} {self.plugin.name}", name, *told)
+            self._known[name] = RuleResult(f"{self.plugin.kind} {self.plugin.name}", name, *told)
         return self._known[name]
 
 
-def check(plugin: Plugin, registry: Registry) -> list[Verdict]:
+def check(plugin: Plugin, registry: Registry) -> list[RuleResult]:
     """The verdict of every rule for its kind; `registry` gives the plugin its company."""
     return list(Examination(plugin, registry).verdicts())
 
@@ -118,21 +118,21 @@ def _of_file(path: Path, registry: Registry) -> list[Examination]:
 
 def _of(
     bench: B,
-    gates: Iterable[Callable[[B], Outcome]],
-    rules: Iterable[Callable[[B], Outcome]],
-) -> Iterator[Rule]:
+    gates: Iterable[Callable[[B], RuleOutcome]],
+    rules: Iterable[Callable[[B], RuleOutcome]],
+) -> Iterator[ConformanceRule]:
     for look in gates:
         yield _rule(look, bench, True)
     for look in rules:
         yield _rule(look, bench, False)
 
 
-def _rule(look: Callable[[B], Outcome], bench: B, gate: bool) -> Rule:
+def _rule(look: Callable[[B], RuleOutcome], bench: B, gate: bool) -> ConformanceRule:
     name = look.__name__.replace("_", " ")
-    return Rule(name, (look.__doc__ or "").strip(), gate, lambda: look(bench))
+    return ConformanceRule(name, (look.__doc__ or "").strip(), gate, lambda: look(bench))
 
 
-def _held(rule: Rule) -> Outcome:
+def _held(rule: ConformanceRule) -> RuleOutcome:
     """The outcome; whatever the plugin raises is a failure that points at its own line."""
     try:
         return rule.hold()

@@ -19,14 +19,14 @@ from emtkit.testing.bench import (
     why_not,
 )
 from emtkit.testing.common_rules import under_global_seed
-from emtkit.testing.verdict import Outcome, failed, ok
+from emtkit.testing.verdict import RuleOutcome, failed, ok
 
 SEQUENCES = 3
 CLOSE = 1e-8
 """Relative difference, in float64, from which on two results count as different."""
 
 
-def accepts_says_why(bench: ModelBench) -> Outcome:
+def accepts_says_why(bench: ModelBench) -> RuleOutcome:
     """`accepts` answers None or a sentence for every task; it raises NotApplicable at most."""
     tried = f"asked `accepts` about {len(bench.company.cases)} settings of the installed tasks"
     for case in bench.company.cases:
@@ -46,7 +46,7 @@ def accepts_says_why(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def finds_a_task(bench: ModelBench) -> Outcome:
+def finds_a_task(bench: ModelBench) -> RuleOutcome:
     """At least one installed task is accepted with the default parameters."""
     tried = f"offered {len(bench.company.cases)} settings of the installed tasks"
     if bench.pairings:
@@ -57,7 +57,7 @@ def finds_a_task(bench: ModelBench) -> Outcome:
     return failed(tried, "; ".join(sorted(str(reason) for reason in said)), change)
 
 
-def builds_with_defaults(bench: ModelBench) -> Outcome:
+def builds_with_defaults(bench: ModelBench) -> RuleOutcome:
     """The default network is built, and has parameters if and only if it says that it trains."""
     tried = f"built {bench.main}"
     model = bench.main.network()
@@ -71,19 +71,19 @@ def builds_with_defaults(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def trace_shapes(bench: ModelBench) -> Outcome:
+def trace_shapes(bench: ModelBench) -> RuleOutcome:
     """States are B T H and outputs B T O, also where the last step is driven; all are finite."""
     for pair in bench.pairings:
         batch, model = pair.heard(SEQUENCES), pair.network()
-        for steps in {batch.driven, batch.steps}:
-            tried = f"ran {pair} for {steps} steps, {batch.driven} of them driven"
+        for steps in {batch.input_steps, batch.steps}:
+            tried = f"ran {pair} for {steps} steps, {batch.input_steps} of them driven"
             trace = run(model, batch, steps)
             if wrong := trace_mistake(trace, model, batch, steps):
                 return failed(tried, wrong, "return Trace(states B T H, outputs B T O)")
     return ok("ran the network on tasks of every kind that it accepts")
 
 
-def moves_to_another_dtype(bench: ModelBench) -> Outcome:
+def moves_to_another_dtype(bench: ModelBench) -> RuleOutcome:
     """After `.double()` it computes in float64, after `.float()` in float32."""
     tried = "moved the network to float32 and float64 and ran it"
     change = "keep constants as buffers, and make tensors with `state.new_zeros(...)`"
@@ -99,7 +99,7 @@ def moves_to_another_dtype(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def equal_seeds_equal_networks(bench: ModelBench) -> Outcome:
+def equal_seeds_equal_networks(bench: ModelBench) -> RuleOutcome:
     """The seeded generator of torch alone decides the initial weights."""
     tried = "built the network twice from one seed"
     first, second = (under_global_seed(5, bench.main.network)[0] for _ in range(2))
@@ -109,7 +109,7 @@ def equal_seeds_equal_networks(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def runs_alike_twice(bench: ModelBench) -> Outcome:
+def runs_alike_twice(bench: ModelBench) -> RuleOutcome:
     """A network keeps nothing from one run to the next."""
     tried = "ran one network twice on the same sequences"
     model, batch = bench.main.network(), bench.main.heard(SEQUENCES)
@@ -120,7 +120,7 @@ def runs_alike_twice(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def no_global_randomness(bench: ModelBench) -> Outcome:
+def no_global_randomness(bench: ModelBench) -> RuleOutcome:
     """Running draws nothing, and building draws from torch's generator alone."""
     batch = bench.main.heard(SEQUENCES)
     model, moved = under_global_seed(0, bench.main.network)
@@ -136,7 +136,7 @@ def no_global_randomness(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-MODEL_GATES: tuple[Callable[[ModelBench], Outcome], ...] = (
+MODEL_GATES: tuple[Callable[[ModelBench], RuleOutcome], ...] = (
     accepts_says_why,
     finds_a_task,
     builds_with_defaults,
@@ -153,7 +153,7 @@ def run(
 ) -> Trace:
     """The trace of `batch`, without a gradient unless asked."""
     with torch.set_grad_enabled(grad):
-        return model.trace(batch.inputs[:, : batch.driven], steps or batch.steps)
+        return model.trace(batch.inputs[:, : batch.input_steps], steps or batch.steps)
 
 
 def trace_mistake(trace: Trace, model: SequenceModel, batch: Batch, steps: int) -> str | None:

@@ -19,13 +19,13 @@ from emtkit.testing.bench import (
     why_not,
 )
 from emtkit.testing.model_gates import CLOSE, SEQUENCES, close, run, same_weights, trace_mistake
-from emtkit.testing.verdict import Outcome, failed, ok, skipped
-from emtkit.train.loop import LoopTier
-from emtkit.train.stacked import flatten, stack
-from emtkit.train.vmap import VmapTier
+from emtkit.testing.verdict import RuleOutcome, failed, ok, skipped
+from emtkit.train.stack import flatten, stack
+from emtkit.train.tiers.loop import LoopTier
+from emtkit.train.tiers.vmap import VmapTier
 
 
-def builds_with_random_parameters(bench: ModelBench) -> Outcome:
+def builds_with_random_parameters(bench: ModelBench) -> RuleOutcome:
     """Every valid setting that `accepts` lets pass is built and runs."""
     tried = f"built {DRAWS} settings drawn from the annotations"
     change = "say the reason in `accepts`, or narrow the annotation (Field(ge=...))"
@@ -47,7 +47,7 @@ def builds_with_random_parameters(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def different_seeds_differ(bench: ModelBench) -> Outcome:
+def different_seeds_differ(bench: ModelBench) -> RuleOutcome:
     """Another seed gives another network, where there is something to train."""
     tried = "built the network from two seeds"
     if not bench.cls.trains(bench.main.parameters):
@@ -58,19 +58,19 @@ def different_seeds_differ(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def causal_in_time(bench: ModelBench) -> Outcome:
+def causal_in_time(bench: ModelBench) -> RuleOutcome:
     """No output depends on a later input."""
     pair = bench.main
     if issubclass(bench.cls, RecurrentModel) and bench.cls.encodes():
         return skipped("the driven phase is set at once, by `encode`")
     model, batch = pair.network(), pair.heard(SEQUENCES)
-    if batch.driven < 2:
+    if batch.input_steps < 2:
         return skipped(f"{pair.case} has one driven step")
     before = run(model, batch)
-    for step in range(1, batch.driven):
+    for step in range(1, batch.input_steps):
         inputs = batch.inputs.clone()
         inputs[:, step:] = inputs[:, step:] + 1.0
-        after = model.trace(inputs[:, : batch.driven], batch.steps)
+        after = model.trace(inputs[:, : batch.input_steps], batch.steps)
         moved = (after.outputs - before.outputs)[:, :step].abs().amax((0, 2))
         if bool((moved > CLOSE).any()):
             first = int(moved.gt(CLOSE).nonzero()[0])
@@ -80,7 +80,7 @@ def causal_in_time(bench: ModelBench) -> Outcome:
     return ok("changed the inputs from each driven step on")
 
 
-def goes_on_alike(bench: ModelBench) -> Outcome:
+def goes_on_alike(bench: ModelBench) -> RuleOutcome:
     """A longer run begins as a shorter one."""
     tried = "ran for T and for T + 3 steps"
     for pair in bench.pairings:
@@ -92,20 +92,20 @@ def goes_on_alike(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def each_sequence_alone(bench: ModelBench) -> Outcome:
+def each_sequence_alone(bench: ModelBench) -> RuleOutcome:
     """What a network says of a sequence does not depend on the others of its batch."""
     tried = f"ran {SEQUENCES} sequences together and one by one ({bench.main})"
     model, batch = bench.main.network(), bench.main.heard(SEQUENCES)
     whole = run(model, batch).outputs
     for row in range(SEQUENCES):
-        alone = model.trace(batch.inputs[row : row + 1, : batch.driven], batch.steps).outputs
+        alone = model.trace(batch.inputs[row : row + 1, : batch.input_steps], batch.steps).outputs
         if not close(alone[0], whole[row]):
             change = "compute nothing over the batch axis (no batch norm)"
             return failed(tried, f"sequence {row} has other outputs alone", change)
     return ok(tried)
 
 
-def trace_equals_steps(bench: ModelBench) -> Outcome:
+def trace_equals_steps(bench: ModelBench) -> RuleOutcome:
     """A recurrent model's own `trace` does what `encode`, `step` and `read` do."""
     if not issubclass(bench.cls, RecurrentModel):
         return skipped("no recurrent model")
@@ -113,7 +113,7 @@ def trace_equals_steps(bench: ModelBench) -> Outcome:
     for pair in bench.pairings:
         model, batch = pair.network(), pair.heard(SEQUENCES)
         assert isinstance(model, RecurrentModel)
-        plain = RecurrentModel.trace(model, batch.inputs[:, : batch.driven], batch.steps)
+        plain = RecurrentModel.trace(model, batch.inputs[:, : batch.input_steps], batch.steps)
         own = run(model, batch)
         if not (close(own.outputs, plain.outputs) and close(own.states, plain.states)):
             change = "leave `trace` to the core, or make it equal"
@@ -121,7 +121,7 @@ def trace_equals_steps(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def gradient_reaches_every_parameter(bench: ModelBench) -> Outcome:
+def gradient_reaches_every_parameter(bench: ModelBench) -> RuleOutcome:
     """Each parameter moves the loss, on one of the tasks at least."""
     if not bench.cls.trains(bench.main.parameters):
         return skipped("a constructed network")
@@ -142,7 +142,7 @@ def gradient_reaches_every_parameter(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def loop_equals_vmap(bench: ModelBench) -> Outcome:
+def loop_equals_vmap(bench: ModelBench) -> RuleOutcome:
     """Stacked networks give the losses and gradients of single ones, in float64."""
     pair = bench.main
     models = [pair.network(seed) for seed in range(3)]
@@ -151,7 +151,7 @@ def loop_equals_vmap(bench: ModelBench) -> Outcome:
     flat = torch.stack([flatten(model) for model in models])
     one = pair.heard(4)
     inputs, targets = (torch.stack([value] * 3) for value in (one.inputs, one.targets))
-    batch = Batch(inputs, targets, torch.stack([one.mask] * 3), one.driven)
+    batch = Batch(inputs, targets, torch.stack([one.mask] * 3), one.input_steps)
     tried = f"ran three networks one by one and at once ({pair})"
     change = "write `step` so that it does the same under torch.func.vmap"
     if not bench.cls.trains(pair.parameters):
@@ -173,14 +173,14 @@ def loop_equals_vmap(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def moves_to_another_device(bench: ModelBench) -> Outcome:
+def moves_to_another_device(bench: ModelBench) -> RuleOutcome:
     """Moved to another device, everything it makes is there too."""
     tried = "moved the network and its inputs to torch's `meta` device and ran it"
     model = bench.main.network().to("meta")
     batch = bench.main.heard(SEQUENCES)
     change = "keep constants as buffers, and make tensors with `inputs.new_zeros(...)`"
     try:
-        trace = model.trace(batch.inputs[:, : batch.driven].to("meta"), batch.steps)
+        trace = model.trace(batch.inputs[:, : batch.input_steps].to("meta"), batch.steps)
     except RuntimeError as error:
         if "meta tensors" in str(error) or "data-dependent" in str(error):
             return skipped("its steps look at values, which `meta` has not")
@@ -190,7 +190,7 @@ def moves_to_another_device(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def saved_equals_loaded(bench: ModelBench) -> Outcome:
+def saved_equals_loaded(bench: ModelBench) -> RuleOutcome:
     """Parameters and buffers hold all that a network is."""
     tried = "saved a network as safetensors and loaded it into one of another seed"
     model, other = bench.main.network(0), bench.main.network(1)
@@ -203,7 +203,7 @@ def saved_equals_loaded(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def facts_are_answered(bench: ModelBench) -> Outcome:
+def facts_are_answered(bench: ModelBench) -> RuleOutcome:
     """Every offered fact is answered by a record of that type, or does not apply, with a reason."""
     tried = "asked for every fact of `offers`: " + (
         ", ".join(kind.__name__ for kind in bench.cls.offers) or "none"

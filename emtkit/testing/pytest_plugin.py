@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from emtkit.testing.conformance import Examination, find
-from emtkit.testing.verdict import Verdict
+from emtkit.testing.verdict import RuleResult
 
 FIXTURE = "emtkit_rule"
 LIST = "emtkit_plugins"
@@ -42,7 +42,7 @@ class RuleOfPlugin:
         if verdict.state == "failed":
             raise BrokenRule(f"\n{verdict}")
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> RuleResult:
         """The verdict of this rule."""
         return self.examination.verdict(self.rule)
 

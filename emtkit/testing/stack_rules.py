@@ -11,24 +11,24 @@ from torch import Tensor
 from emtkit.dynamics.linearise import state_jacobians
 from emtkit.plugin.architecture import RecurrentModel
 from emtkit.plugin.task import Batch
-from emtkit.study.cells import Cell, Choice, digest
+from emtkit.study.cells import Cell, PluginConfig, digest
 from emtkit.study.settings import Training
 from emtkit.testing import model_rules as rules
 from emtkit.testing import values
 from emtkit.testing.bench import DRAWS, Case, ModelBench, Pairing, resolved, try_case, why_not
 from emtkit.testing.model_gates import SEQUENCES
-from emtkit.testing.verdict import Outcome, failed, ok, skipped
-from emtkit.train.dense import DenseTier
-from emtkit.train.loop import LoopTier
-from emtkit.train.segment import Trainer
-from emtkit.train.stacked import flatten, stack
-from emtkit.train.stacks import group, tier_named
-from emtkit.train.vmap import VmapTier
+from emtkit.testing.verdict import RuleOutcome, failed, ok, skipped
+from emtkit.train.grouping import group, tier_named
+from emtkit.train.stack import flatten, stack
+from emtkit.train.tiers.dense import DenseTier
+from emtkit.train.tiers.loop import LoopTier
+from emtkit.train.tiers.vmap import VmapTier
+from emtkit.train.trainer import Trainer
 
 TRAINING = Training(steps=3, batch=4, dtype="float64")
 
 
-def stacked_equals_alone(bench: ModelBench) -> Outcome:
+def stacked_equals_alone(bench: ModelBench) -> RuleOutcome:
     """Cells that differ in every task parameter come out of one stack as each does alone."""
     looked = 0
     for pair in bench.pairings:
@@ -45,7 +45,7 @@ def stacked_equals_alone(bench: ModelBench) -> Outcome:
     return ok("stacked cells that differ in every task parameter, and ran each alone")
 
 
-def jacobian_is_the_derivative(bench: ModelBench) -> Outcome:
+def jacobian_is_the_derivative(bench: ModelBench) -> RuleOutcome:
     """A recurrent model's own `jacobian` is the derivative of its step."""
     if not issubclass(bench.cls, RecurrentModel):
         return skipped("no recurrent model")
@@ -66,7 +66,7 @@ def jacobian_is_the_derivative(bench: ModelBench) -> Outcome:
     return ok(tried)
 
 
-def kernel_equals_plain(bench: ModelBench) -> Outcome:
+def kernel_equals_plain(bench: ModelBench) -> RuleOutcome:
     """A kernel, or the form of a simple recurrence, gives what the plain network gives."""
     looked = False
     tried = "took gradients by hand and by autograd, in float64 and float32"
@@ -82,7 +82,7 @@ def kernel_equals_plain(bench: ModelBench) -> Outcome:
         inputs, targets = (torch.stack([value] * 3) for value in (one.inputs, one.targets))
         masks = torch.stack([one.mask] * 3)
         for dtype, limit in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
-            batch = Batch(inputs.to(dtype), targets.to(dtype), masks.to(dtype), one.driven)
+            batch = Batch(inputs.to(dtype), targets.to(dtype), masks.to(dtype), one.input_steps)
             given = (stacked.cast(dtype), flat.to(dtype), batch, batch.mask)
             hand, plain = (tier.gradients(*given) for tier in (DenseTier(), VmapTier()))
             far = (hand.gradients - plain.gradients).norm() / (plain.gradients.norm() + 1e-30)
@@ -92,7 +92,7 @@ def kernel_equals_plain(bench: ModelBench) -> Outcome:
     return ok(tried) if looked else skipped("it trains by its plain `step`")
 
 
-MODEL_RULES: tuple[Callable[[ModelBench], Outcome], ...] = (
+MODEL_RULES: tuple[Callable[[ModelBench], RuleOutcome], ...] = (
     rules.builds_with_random_parameters,
     rules.different_seeds_differ,
     rules.causal_in_time,
@@ -146,7 +146,7 @@ def _variants(bench: ModelBench, pair: Pairing) -> list[Case]:
 def _shapes(pair: Pairing) -> list[object]:
     batch = pair.case.batch
     weights = [(name, value.shape) for name, value in pair.network().state_dict().items()]
-    return [batch.inputs.shape, batch.targets.shape, batch.driven, weights]
+    return [batch.inputs.shape, batch.targets.shape, batch.input_steps, weights]
 
 
 def _trained(bench: ModelBench, pairs: list[Pairing]) -> list[tuple[Tensor, Tensor]]:
@@ -175,18 +175,18 @@ def _constructed(bench: ModelBench, pairs: list[Pairing]) -> list[tuple[Tensor, 
         torch.stack([part for part in parts])
         for parts in zip(*((b.inputs, b.targets, b.mask) for b in heard), strict=True)
     )
-    batch = Batch(inputs, targets, masks, heard[0].driven)
+    batch = Batch(inputs, targets, masks, heard[0].input_steps)
     flat = torch.stack([flatten(model) for model in models])
     together = LoopTier().outputs(stack(models, tasks, keys), flat, batch)
     alone = [
-        model.trace(b.inputs[:, : b.driven], b.steps).outputs
+        model.trace(b.inputs[:, : b.input_steps], b.steps).outputs
         for model, b in zip(models, heard, strict=True)
     ]
     return list(zip(together, alone, strict=True))
 
 
 def _cell(pair: Pairing) -> Cell:
-    task = Choice(pair.case.task.name, 1, pair.case.parameters)
-    architecture = Choice(pair.cls.name, 1, pair.parameters)
+    task = PluginConfig(pair.case.task.name, 1, pair.case.parameters)
+    architecture = PluginConfig(pair.cls.name, 1, pair.parameters)
     key = digest([task.identity(), architecture.identity()])
     return Cell(key, task, architecture, TRAINING, 0, True)

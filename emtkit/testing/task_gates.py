@@ -14,12 +14,12 @@ from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
 from emtkit.testing import values
 from emtkit.testing.bench import Case, TaskBench, build_case, resolved, spoken
-from emtkit.testing.verdict import Outcome, failed, ok
+from emtkit.testing.verdict import RuleOutcome, failed, ok
 
 SEQUENCES = 3
 
 
-def builds_with_defaults(bench: TaskBench) -> Outcome:
+def builds_with_defaults(bench: TaskBench) -> RuleOutcome:
     """Without parameters there is a task, and it gives a sequence."""
     given = values.required(bench.cls, Random(0))
     tried = f"built {spoken(bench.cls.name, given)} and drew one sequence"
@@ -30,7 +30,7 @@ def builds_with_defaults(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def batch_shapes(bench: TaskBench) -> Outcome:
+def batch_shapes(bench: TaskBench) -> RuleOutcome:
     """Inputs are B T I, targets B T O, the mask T and of zeros and ones."""
     task = bench.default.task
     tried = f"drew {SEQUENCES} sequences of {bench.default}"
@@ -40,7 +40,7 @@ def batch_shapes(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def loss_per_sequence_and_step(bench: TaskBench) -> Outcome:
+def loss_per_sequence_and_step(bench: TaskBench) -> RuleOutcome:
     """The loss is B T, finite, and depends smoothly on the outputs."""
     tried = f"took the loss of random outputs of {bench.default}"
     batch, outputs = answered(bench.default.task)
@@ -59,7 +59,7 @@ def loss_per_sequence_and_step(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-TASK_GATES: tuple[Callable[[TaskBench], Outcome], ...] = (
+TASK_GATES: tuple[Callable[[TaskBench], RuleOutcome], ...] = (
     builds_with_defaults,
     batch_shapes,
     loss_per_sequence_and_step,

@@ -19,10 +19,10 @@ from emtkit.testing import values
 from emtkit.testing.bench import DRAWS, Case, TaskBench, resolved, spoken, try_case
 from emtkit.testing.common_rules import under_global_seed
 from emtkit.testing.task_gates import SEQUENCES, answered, shape_mistake, stream
-from emtkit.testing.verdict import Outcome, failed, ok, skipped
+from emtkit.testing.verdict import RuleOutcome, failed, ok, skipped
 
 
-def builds_with_random_parameters(bench: TaskBench) -> Outcome:
+def builds_with_random_parameters(bench: TaskBench) -> RuleOutcome:
     """Every valid setting gives sequences, or is refused with a sentence."""
     tried = f"built {DRAWS} settings drawn from the annotations"
     for given in values.draws(bench.cls, Random(1), DRAWS):
@@ -42,18 +42,20 @@ def builds_with_random_parameters(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def silent_after_driven(bench: TaskBench) -> Outcome:
-    """Inputs are zero from step `driven` on."""
+def silent_after_driven(bench: TaskBench) -> RuleOutcome:
+    """Inputs are zero from step `input_steps` on."""
     for case in bench.cases:
         batch = case.task.sample(SEQUENCES, stream(0))
-        if bool(batch.inputs[:, batch.driven :].any()):
-            found = f"inputs of {case} differ from zero at or after step {batch.driven}"
-            change = "raise `driven`, or set these inputs to zero: the model hears none of them"
+        if bool(batch.inputs[:, batch.input_steps :].any()):
+            found = f"inputs of {case} differ from zero at or after step {batch.input_steps}"
+            change = (
+                "raise `input_steps`, or set these inputs to zero: the model hears none of them"
+            )
             return failed("looked at the inputs after the driven steps", found, change)
     return ok("looked at the inputs after the driven steps")
 
 
-def dtype_follows_the_stream(bench: TaskBench) -> Outcome:
+def dtype_follows_the_stream(bench: TaskBench) -> RuleOutcome:
     """A float64 stream gives a float64 batch and loss, a float32 one float32."""
     tried = "drew from a float32 and a float64 stream"
     for dtype in (torch.float32, torch.float64):
@@ -68,7 +70,7 @@ def dtype_follows_the_stream(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def equal_streams_equal_batches(bench: TaskBench) -> Outcome:
+def equal_streams_equal_batches(bench: TaskBench) -> RuleOutcome:
     """The stream alone decides what is drawn."""
     tried = "drew twice from streams of equal key, with one task object"
     for case in bench.cases:
@@ -79,7 +81,7 @@ def equal_streams_equal_batches(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def different_seeds_differ(bench: TaskBench) -> Outcome:
+def different_seeds_differ(bench: TaskBench) -> RuleOutcome:
     """Another seed gives other sequences."""
     tried = "drew 64 sequences from the streams of two seeds"
     first, second = (bench.default.task.sample(64, stream(seed)) for seed in (0, 1))
@@ -89,7 +91,7 @@ def different_seeds_differ(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def no_global_randomness(bench: TaskBench) -> Outcome:
+def no_global_randomness(bench: TaskBench) -> RuleOutcome:
     """Neither the constructor nor `sample` reads or moves a global generator."""
     tried = "built and drew under two states of torch, numpy.random and random"
 
@@ -106,7 +108,7 @@ def no_global_randomness(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def loss_of_each_sequence_alone(bench: TaskBench) -> Outcome:
+def loss_of_each_sequence_alone(bench: TaskBench) -> RuleOutcome:
     """No sequence's loss depends on the others of its batch."""
     tried = f"took the loss of {SEQUENCES} sequences together and one by one"
     task = bench.default.task
@@ -121,7 +123,7 @@ def loss_of_each_sequence_alone(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def metrics_are_numbers(bench: TaskBench) -> Outcome:
+def metrics_are_numbers(bench: TaskBench) -> RuleOutcome:
     """Every metric is one finite number."""
     task = bench.default.task
     batch, outputs = answered(task)
@@ -136,7 +138,7 @@ def metrics_are_numbers(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def loss_and_metrics_stack(bench: TaskBench) -> Outcome:
+def loss_and_metrics_stack(bench: TaskBench) -> RuleOutcome:
     """Loss and metrics of a stack of networks equal those of each network."""
     tried = "took loss and metrics of two networks at once (torch.func.vmap) and one by one"
     task = bench.default.task
@@ -160,7 +162,7 @@ def loss_and_metrics_stack(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def horizons_are_prefixes(bench: TaskBench) -> Outcome:
+def horizons_are_prefixes(bench: TaskBench) -> RuleOutcome:
     """A shorter horizon gives the first steps of a longer one, and counts the scored steps."""
     task = bench.default.task
     if not task.horizons:
@@ -173,16 +175,18 @@ def horizons_are_prefixes(bench: TaskBench) -> Outcome:
     change = "draw everything before the horizon first; score exactly `horizon` steps"
     if (scored := [int(short.mask.sum()), int(long.mask.sum())]) != [2, 5]:
         return failed(tried, f"{scored[0]} and {scored[1]} steps are scored", change)
-    if short.driven != long.driven:
-        return failed(tried, f"driven is {short.driven} and {long.driven}", change)
+    if short.input_steps != long.input_steps:
+        return failed(tried, f"driven is {short.input_steps} and {long.input_steps}", change)
     steps = short.steps
-    start = Batch(long.inputs[:, :steps], long.targets[:, :steps], long.mask[:steps], short.driven)
+    start = Batch(
+        long.inputs[:, :steps], long.targets[:, :steps], long.mask[:steps], short.input_steps
+    )
     if not _equal(short, start):
         return failed(tried, "the shorter batch is not the start of the longer one", change)
     return ok(tried)
 
 
-def rows_equal_single_draws(bench: TaskBench) -> Outcome:
+def rows_equal_single_draws(bench: TaskBench) -> RuleOutcome:
     """`sample_rows` gives every row the very bits of its own `sample`."""
     for group in _alike(bench):
         tasks = [case.task for case in group]
@@ -191,14 +195,14 @@ def rows_equal_single_draws(bench: TaskBench) -> Outcome:
         rows, _ = under_global_seed(0, partial(_draw_rows, tasks, seeds))
         singles, _ = under_global_seed(0, partial(_draw_singles, tasks, seeds))
         for row, alone in enumerate(singles):
-            one = Batch(rows.inputs[row], rows.targets[row], rows.mask[row], rows.driven)
+            one = Batch(rows.inputs[row], rows.targets[row], rows.mask[row], rows.input_steps)
             if not _equal(alone, one):
                 change = "use each row's own task and stream, or leave `sample_rows` out"
                 return failed(tried, f"row {row} ({group[row]}) differs", change)
     return ok("drew rows of settings of equal shape at once and one by one")
 
 
-def recipe_gives_the_batch(bench: TaskBench) -> Outcome:
+def recipe_gives_the_batch(bench: TaskBench) -> RuleOutcome:
     """What `recipe` says is the very batch of `sample`, at the task's own horizon."""
     tried, found = "drew by the recipe and by `sample`", False
     for case in bench.cases:
@@ -212,7 +216,7 @@ def recipe_gives_the_batch(bench: TaskBench) -> Outcome:
     return ok(tried) if found else skipped("the task has no recipe")
 
 
-def draws_where_the_stream_is(bench: TaskBench) -> Outcome:
+def draws_where_the_stream_is(bench: TaskBench) -> RuleOutcome:
     """A task that says so makes its batches on the device of its stream, and asks no number."""
     if not bench.cls.draws_anywhere:
         return skipped("it draws on the processor")
@@ -232,7 +236,7 @@ def draws_where_the_stream_is(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-def facts_are_answered(bench: TaskBench) -> Outcome:
+def facts_are_answered(bench: TaskBench) -> RuleOutcome:
     """Every offered fact is answered by a record of that type, or does not apply, with a reason."""
     tried = "asked for every fact of `offers`: " + (
         ", ".join(kind.__name__ for kind in bench.cls.offers) or "none"
@@ -249,7 +253,7 @@ def facts_are_answered(bench: TaskBench) -> Outcome:
     return ok(tried)
 
 
-TASK_RULES: tuple[Callable[[TaskBench], Outcome], ...] = (
+TASK_RULES: tuple[Callable[[TaskBench], RuleOutcome], ...] = (
     builds_with_random_parameters,
     silent_after_driven,
     dtype_follows_the_stream,
@@ -286,7 +290,7 @@ def _equal(first: Batch, second: Batch) -> bool:
         (first.targets, second.targets),
         (first.mask, second.mask),
     ]
-    return first.driven == second.driven and all(torch.equal(a, b) for a, b in pairs)
+    return first.input_steps == second.input_steps and all(torch.equal(a, b) for a, b in pairs)
 
 
 def _alike(bench: TaskBench) -> Iterator[list[Case]]:
@@ -299,7 +303,7 @@ def _alike(bench: TaskBench) -> Iterator[list[Case]]:
             case is not None
             and case.batch.inputs.shape == default.batch.inputs.shape
             and case.batch.targets.shape == default.batch.targets.shape
-            and case.batch.driven == default.batch.driven
+            and case.batch.input_steps == default.batch.input_steps
         ):
             group.append(case)
     yield [default, default]

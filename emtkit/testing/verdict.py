@@ -9,7 +9,7 @@ State = Literal["ok", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RuleOutcome:
     """What came of one rule: what was tried, what came back, and what the author should change."""
 
     state: State
@@ -19,7 +19,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RuleResult:
     """One rule held against one plugin."""
 
     plugin: str
@@ -37,16 +37,16 @@ class Verdict:
         return "\n".join([head, *(f"  {word + ':':8} {text}" for word, text in told if text)])
 
 
-def ok(tried: str) -> Outcome:
+def ok(tried: str) -> RuleOutcome:
     """The rule holds."""
-    return Outcome("ok", tried)
+    return RuleOutcome("ok", tried)
 
 
-def failed(tried: str, found: str, change: str) -> Outcome:
+def failed(tried: str, found: str, change: str) -> RuleOutcome:
     """The rule is broken."""
-    return Outcome("failed", tried, found, change)
+    return RuleOutcome("failed", tried, found, change)
 
 
-def skipped(why: str) -> Outcome:
+def skipped(why: str) -> RuleOutcome:
     """The rule has nothing to look at here."""
-    return Outcome("skipped", why)
+    return RuleOutcome("skipped", why)

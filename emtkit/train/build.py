@@ -11,12 +11,12 @@ from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.params import build_arguments
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.task import Task
-from emtkit.study.cells import Cell, Choice
+from emtkit.study.cells import Cell, PluginConfig
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def build_task(registry: Registry, choice: Choice) -> Task:
+def build_task(registry: Registry, choice: PluginConfig) -> Task:
     """The task that `choice` names, with its parameters."""
     cls = registry.tasks[choice.name]
     return cls(**build_arguments(cls, choice.parameters))

@@ -9,7 +9,7 @@ from emtkit.study.settings import LossGated, Staged, Training, longest_horizon
 
 
 @dataclass(frozen=True)
-class Progress:
+class CurriculumState:
     """Where one row's curriculum stands: a horizon kept as a float, the running loss, the stage."""
 
     horizon: float
@@ -17,16 +17,18 @@ class Progress:
     stage: int = 0
 
 
-def begin(training: Training, task: Task) -> Progress | None:
+def begin(training: Training, task: Task) -> CurriculumState | None:
     """The first horizon, or None for a task that has no horizons."""
     if not task.horizons or task.horizon is None:
         return None
     curriculum = training.curriculum
     if isinstance(curriculum, LossGated):
-        return Progress(float(min(curriculum.start, longest_horizon(training, task.horizon))))
+        return CurriculumState(
+            float(min(curriculum.start, longest_horizon(training, task.horizon)))
+        )
     if isinstance(curriculum, Staged):
-        return Progress(float(curriculum.stages[0]))
-    return Progress(float(task.horizon))
+        return CurriculumState(float(curriculum.stages[0]))
+    return CurriculumState(float(task.horizon))
 
 
 def longest(training: Training, task: Task) -> int | None:
@@ -36,7 +38,9 @@ def longest(training: Training, task: Task) -> int | None:
     return longest_horizon(training, task.horizon)
 
 
-def advance(progress: Progress, training: Training, task: Task, watched: float) -> Progress:
+def advance(
+    progress: CurriculumState, training: Training, task: Task, watched: float
+) -> CurriculumState:
     """Where the curriculum stands after one iteration.
 
     `watched` is the mean loss of the first `start` scored outputs (loss gated), or the stage's

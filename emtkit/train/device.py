@@ -1,12 +1,19 @@
-"""The CUDA device, where there is one: its name, and how many rows fit into its memory."""
+"""Memory and devices: what fits on the CUDA device, and how freed memory is kept."""
 
 from __future__ import annotations
+
+import ctypes
+from functools import cache
 
 import torch
 
 from emtkit.plugin.architecture import RecurrentModel
 from emtkit.plugin.task import Batch
-from emtkit.train.stacked import flatten
+from emtkit.train.stack import flatten
+
+LARGEST_FROM_HEAP = 32 * 2**20
+KEPT = 512 * 2**20
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's mallopt
 
 SHARE = 0.5
 """Of the free memory, what one program takes: another worker may train on the same device."""
@@ -42,3 +49,16 @@ def bytes_of_row(model: RecurrentModel, batch: Batch, sequences: int) -> int:
     data = 3 * (batch.inputs.shape[-1] + batch.targets.shape[-1])
     numbers = sequences * batch.steps * (states + data) + 8 * flatten(model).numel()
     return COPIES * numbers * batch.inputs.element_size()
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Arrays of some MiB come from the heap and go back there; once per process.
+
+    By default glibc maps each anew, and the kernel clears its pages in every training iteration:
+    about half of the time where a stack of small networks draws 10 MiB of data.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, LARGEST_FROM_HEAP)
+        mallopt(_TRIM_THRESHOLD, KEPT)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch
-from emtkit.study.cells import Judgement
-from emtkit.train.stacked import Stacked, first_scored
-from emtkit.train.tier import Tier
+from emtkit.study.cells import EvaluationSpec
+from emtkit.train.stack import Stacked, first_scored
+from emtkit.train.tiers.base import Tier
 
 CHUNK_BYTES = 192 * 2**20
 AT_REACH = 10
@@ -36,7 +36,7 @@ def check(
 
 
 def judge(
-    stacked: Stacked, flat: Tensor, tier: Tier, judgements: Sequence[Judgement]
+    stacked: Stacked, flat: Tensor, tier: Tier, evaluation_specs: Sequence[EvaluationSpec]
 ) -> list[dict[str, float | bool]]:
     """The scalars of `test` for each row; all rows see the same draws of the stream "test".
 
@@ -45,24 +45,28 @@ def judge(
     outputs count as wrong and leave the other rows alone.
     """
     found: list[dict[str, float | bool]] = []
-    for rows in _chunks(stacked, judgements[0].sequences):
+    for rows in _chunks(stacked, evaluation_specs[0].sequences):
         part = stacked.take(rows)
-        kept = [judgements[row] for row in rows]
+        kept = [evaluation_specs[row] for row in rows]
         found.extend(_judge_chunk(part, flat[torch.tensor(rows)], tier, kept)[: len(set(rows))])
     return found
 
 
 def _judge_chunk(
-    stacked: Stacked, flat: Tensor, tier: Tier, judgements: Sequence[Judgement]
+    stacked: Stacked, flat: Tensor, tier: Tier, evaluation_specs: Sequence[EvaluationSpec]
 ) -> list[dict[str, float | bool]]:
-    asked = judgements[0]
-    reaches = [asked.horizon, *asked.at, *(judgement.loss_horizon for judgement in judgements)]
+    asked = evaluation_specs[0]
+    reaches = [
+        asked.horizon,
+        *asked.at,
+        *(evaluation_spec.loss_horizon for evaluation_spec in evaluation_specs),
+    ]
     longest = None if asked.horizon is None else max(n for n in reaches if n is not None)
-    streams = [Stream(None, "test", dtype=flat.dtype) for _ in judgements]
+    streams = [Stream(None, "test", dtype=flat.dtype) for _ in evaluation_specs]
     batch = stacked.draw(asked.sequences, streams, longest)
     outputs = tier.outputs(stacked, flat, batch)
     masks = torch.stack(
-        [first_scored(m, j.loss_horizon) for m, j in zip(batch.mask, judgements, strict=True)]
+        [first_scored(m, j.loss_horizon) for m, j in zip(batch.mask, evaluation_specs, strict=True)]
     )
     losses = tier.losses(stacked.errors(outputs, batch), masks).tolist()
     finite = outputs.isfinite().flatten(1).all(1).tolist()
@@ -76,7 +80,7 @@ def _judge_chunk(
     return rows
 
 
-def _windows(batch: Batch, asked: Judgement) -> list[tuple[str, Tensor]]:
+def _windows(batch: Batch, asked: EvaluationSpec) -> list[tuple[str, Tensor]]:
     windows = [("", first_scored(batch.mask, asked.horizon))]
     if asked.horizon is None:
         return windows

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from emtkit.study.settings import Cosine, Step, Training
+from emtkit.study.settings import Cosine, StepDecay, Training
 
 FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8
 
@@ -35,7 +35,7 @@ def rate(training: Training, iteration: int) -> float:
         phase = (done - schedule.start) / (1 - schedule.start)
         share = schedule.end + (1 - schedule.end) * 0.5 * (1 + math.cos(math.pi * phase))
         return training.lr * share
-    if isinstance(schedule, Step) and done >= schedule.at:
+    if isinstance(schedule, StepDecay) and done >= schedule.at:
         return training.lr * schedule.factor
     return training.lr
 

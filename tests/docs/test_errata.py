@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.linalg import null_space
 
-from emtkit_std import _binding as binding
-from emtkit_std import _selection as selections
+from emtkit_std._theory.emt import binding as binding
+from emtkit_std._theory.emt import selection as selections
 
 ROOT = Path(__file__).parents[2]
 S, D = 4, 3

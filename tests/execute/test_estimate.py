@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from emtkit.execute.estimate import NOMINAL, duration_text, seconds
-from emtkit.study.cells import Cell, Choice
+from emtkit.study.cells import Cell, PluginConfig
 from emtkit.study.settings import Training
-from emtkit.train.stacks import TIERS, Stack
+from emtkit.train.grouping import TIERS, Stack
 
 
 def stack(rows: int = 2, steps: int = 100, tier: str = "vmap", parameters: int = 10_000) -> Stack:
-    choice = Choice("any", 1, {})
+    choice = PluginConfig("any", 1, {})
     cells = tuple(
         Cell(str(seed), choice, choice, Training(steps=steps), seed, True) for seed in range(rows)
     )

@@ -7,7 +7,7 @@ import pytest
 from emtkit.errors import EmtkitError, StoreError
 from emtkit.execute.monitor import Counts, Monitor
 from emtkit.execute.progress import SILENCE, Recorded, follow
-from emtkit.execute.store import Store
+from emtkit.store.store import Store
 
 
 class Heard(Monitor):

@@ -8,8 +8,8 @@ from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.engines.local import LocalEngine
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
-from emtkit.execute.store import Store
-from emtkit.study.cells import Choice, Measure, Row, finding_key, judgement
+from emtkit.store.store import Store
+from emtkit.study.cells import Measure, PluginConfig, Row, evaluation_spec, finding_key
 from emtkit.study.settings import Evaluation
 from tests.train.fakes import REGISTRY, cell
 
@@ -17,10 +17,10 @@ FAKES = Path(__file__).parents[1] / "train" / "fakes.py"
 
 
 def row(one, at="end", **evaluation):
-    radius = Choice("radius_fake", 1, {})
+    radius = PluginConfig("radius_fake", 1, {})
     steps = one.training.snapshots if at == "snapshots" else ()
     measure = Measure(finding_key(one.key, radius, at, steps), "radius", radius, at, steps)
-    asked = judgement(one.key, Evaluation(sequences=32, **evaluation), 8, 4)
+    asked = evaluation_spec(one.key, Evaluation(sequences=32, **evaluation), 8, 4)
     return Row("", "repeat_fake", one.architecture.name, one, asked, (measure,))
 
 
@@ -32,7 +32,7 @@ def study():
 
 def contents(store, rows):
     cells = {r.cell.key: store.weights(r.cell.key) for r in rows}
-    keys = [k for r in rows for k in (r.judgement.key, *(m.key for m in r.measures))]
+    keys = [k for r in rows for k in (r.evaluation_spec.key, *(m.key for m in r.measures))]
     found = store.findings_of(keys)
     tables = {
         k: {name: table.to_csv() for name, table in store.content(k).tables.items()} for k in keys

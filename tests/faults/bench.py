@@ -7,9 +7,17 @@ from pathlib import Path
 from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
-from emtkit.execute.store import Store
 from emtkit.plugin.registry import Registry
-from emtkit.study.cells import Cell, Choice, Measure, Row, cell_key, finding_key, judgement
+from emtkit.store.store import Store
+from emtkit.study.cells import (
+    Cell,
+    Measure,
+    PluginConfig,
+    Row,
+    cell_key,
+    evaluation_spec,
+    finding_key,
+)
 from emtkit.study.settings import Evaluation
 from tests.faults import mishaps
 from tests.train import fakes
@@ -30,15 +38,15 @@ REGISTRY = Registry.of(
 def row(one: Cell, looks: tuple[str, ...] = ("none",)) -> Row:
     measures = []
     for mishap in looks:
-        look = Choice("mishap_look", 1, {"mishap": mishap})
+        look = PluginConfig("mishap_look", 1, {"mishap": mishap})
         measures.append(Measure(finding_key(one.key, look, "end", ()), mishap, look, "end", ()))
-    asked = judgement(one.key, Evaluation(sequences=32), 8, 4)
+    asked = evaluation_spec(one.key, Evaluation(sequences=32), 8, 4)
     return Row("", "repeat_fake", one.architecture.name, one, asked, tuple(measures))
 
 
 def mishap_cell(seed: int, mishap: str, gain: float) -> Cell:
     plain = fakes.cell(seed, task={"gain": gain})
-    network = Choice("mishap_fake", 1, {"hidden": 6, "mishap": mishap})
+    network = PluginConfig("mishap_fake", 1, {"hidden": 6, "mishap": mishap})
     key = cell_key(plain.task, network, plain.training, seed, True)
     return Cell(key, plain.task, network, plain.training, seed, True)
 
@@ -55,7 +63,7 @@ def contents(path: Path, rows: list[Row]) -> dict[str, object]:
         found: dict[str, object] = {}
         for key, cell in store.cells_of(r.cell.key for r in rows).items():
             found[key] = (cell.status, dict(cell.scalars), store.digests(key))
-        keys = [key for r in rows for key in (r.judgement.key, *(m.key for m in r.measures))]
+        keys = [key for r in rows for key in (r.evaluation_spec.key, *(m.key for m in r.measures))]
         for key, finding in store.findings_of(keys).items():
             found[key] = (finding.status, repr(finding.scalars), store.digests(key))
         every = store.keys()

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emtkit.cli import cli
+from emtkit.cli.main import cli
 from emtkit.errors import StoreError
-from emtkit.execute.records import Bundle
-from emtkit.execute.store import Store
+from emtkit.store.records import Bundle
+from emtkit.store.store import Store
 from tests.faults.test_coordinator import gone
 
 STUDY = """
@@ -71,7 +71,7 @@ def test_run_audit_verify_merge_gc(inside):
     with Store.open(kept, writer=True) as store:
         changed = store.findings_of(store.keys()[1])
         one = next(iter(changed.values()))
-        from emtkit.execute.upkeep import _finding_result
+        from emtkit.store.maintenance import _finding_result
 
         made = _finding_result(store, one)
         store.commit(Bundle(findings=(type(made)(**{**vars(made), "scalars": {"radius": 9.0}}),)))
@@ -85,7 +85,7 @@ def test_an_audit_finds_a_result_that_is_not_what_comes_out(inside):
     assert emtkit("run", study, "-j", "1").exception is None
     with Store.open(Path("results/emtkit.sqlite"), writer=True) as store:
         keys = store.keys()[0]
-        from emtkit.execute.upkeep import _cell_result
+        from emtkit.store.maintenance import _cell_result
 
         first, second = (_cell_result(store, store.cells_of([key])[key]) for key in keys[:2])
         swapped = type(first)(**{**vars(first), "weights": second.weights})
@@ -147,7 +147,7 @@ def children(pid: int) -> list[int]:
 def test_a_run_that_is_told_to_stop_can_go_on(inside, number, code):
     study = str(write(inside, steps=2_000_000, seeds=2))
     ours, theirs = os.openpty()
-    main = "import sys; from emtkit.cli import main; sys.argv[0] = 'emtkit'; main()"
+    main = "import sys; from emtkit.cli.main import main; sys.argv[0] = 'emtkit'; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", main, "run", study, "-j", "1"],
         stdin=theirs,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from emtkit.errors import StoreError
-from emtkit.execute.upkeep import salvage, verify
+from emtkit.store.maintenance import salvage, verify
 from tests.faults.bench import contents, finish, study
 
 

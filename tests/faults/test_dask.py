@@ -19,7 +19,7 @@ from emtkit.errors import EmtkitError
 from emtkit.execute.engines._remote import describe, differences, read_sources
 from emtkit.execute.monitor import Monitor, Quiet
 from emtkit.execute.run import Options, run
-from emtkit.execute.store import Store
+from emtkit.store.store import Store
 from tests.faults.bench import FILES, REGISTRY, contents, finish, mishap_cell, row, study
 from tests.train.fakes import cell
 

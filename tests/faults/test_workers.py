@@ -13,8 +13,8 @@ from emtkit.errors import EmtkitError
 from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.engines.local import LocalEngine
 from emtkit.execute.monitor import Monitor, Quiet
-from emtkit.execute.run import Options, TooManyFailures, coverage, run
-from emtkit.execute.store import Store
+from emtkit.execute.run import Options, TooManyFailures, run, run_summary
+from emtkit.store.store import Store
 from tests.faults.bench import FILES, REGISTRY, contents, finish, mishap_cell, row, study
 from tests.train.fakes import cell
 
@@ -131,9 +131,9 @@ def test_what_was_lost_is_tried_by_the_next_run(tmp_path):
 
     class Deaf(InlineEngine):
         def wait(self, seconds):
-            from emtkit.execute.engines.engine import Outcome
+            from emtkit.execute.engines.engine import JobResult
 
-            return [Outcome(done.job, None, "gone") for done in super().wait(seconds)]
+            return [JobResult(done.job, None, "gone") for done in super().wait(seconds)]
 
     found = go(rows, path, Deaf(REGISTRY), retry=1)
     assert (found.lost, found.done) == (2, 0)
@@ -164,10 +164,10 @@ def test_a_cell_without_an_end_is_an_error(tmp_path):
     rows, path = [row(cell(0)), row(cell(1))], tmp_path / "s.sqlite"
     finish(path, rows[:1])
     with Store.open(path) as store, pytest.raises(EmtkitError, match="1 cells of the plan have no"):
-        coverage(rows, store)
+        run_summary(rows, store)
     more = [row(cell(0), ("none", "slow"))]
     with Store.open(path) as store, pytest.raises(EmtkitError, match="1 findings of the plan"):
-        coverage(more, store)
+        run_summary(more, store)
 
 
 def test_workers_that_cannot_start_end_the_run(tmp_path):

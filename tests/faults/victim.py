@@ -20,7 +20,7 @@ from emtkit.errors import EmtkitError
 from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
-from emtkit.execute.store import Store
+from emtkit.store.store import Store
 from tests.faults.bench import FILES, REGISTRY, study
 
 

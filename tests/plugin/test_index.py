@@ -255,7 +255,7 @@ def test_list_show_and_completion_load_nothing_heavy(tmp_path):
     """In processes of their own: the first makes the index, the others read it."""
     environment = {**os.environ, "EMTKIT_CACHE": str(tmp_path / "cache")}
     code = (
-        "import sys; from emtkit.cli import cli, main\n"
+        "import sys; from emtkit.cli.main import cli, main\n"
         f"sys.argv[0] = 'emtkit'\n"
         "try: main()\n"
         "except SystemExit: pass\n"

@@ -8,10 +8,10 @@ import io
 import pytest
 
 from emtkit.errors import EmtkitError
-from emtkit.report.contrast import Sides, contrast, joined
-from emtkit.report.evidence import Evidence
-from emtkit.report.formats import to_csv
-from emtkit.report.statistics import Sample, Statistic, difference
+from emtkit.report.data.results import Results
+from emtkit.report.inference.resampling import Sample, Statistic, difference
+from emtkit.report.tables.contrast import Sides, contrast, joined
+from emtkit.report.tables.formats import to_csv
 from tests.report.frames import frame, reasons
 
 
@@ -27,7 +27,7 @@ def data(shift=1.0, seeds=8, names=("elman", "gru"), delays=(3, 5), **fixed):
 
 
 def architectures(found):
-    return Sides(Evidence(found), "architecture", "elman", "gru")
+    return Sides(Results(found), "architecture", "elman", "gru")
 
 
 def rows(table):
@@ -107,7 +107,7 @@ def test_equal_stores_do_not_differ_and_keep_their_own_failures():
     second.loc[0, "status"] = "failed"
     second.loc[0, "test.loss"] = float("nan")
     why = reasons((second.cell[0], "train", "", "ValueError: no", "failed"))
-    sides = joined("store", ("a.sqlite", Evidence(first)), ("b.sqlite", Evidence(second, why)))
+    sides = joined("store", ("a.sqlite", Results(first)), ("b.sqlite", Results(second, why)))
     table = contrast(sides)
     assert [level for _, level, *_ in table.rows] == ["elman", "elman", "gru", "gru"]
     assert set(values(table, "a.sqlite − b.sqlite")) == {"0.0"}
@@ -119,7 +119,7 @@ def test_equal_stores_do_not_differ_and_keep_their_own_failures():
 
 def test_networks_that_two_studies_share_are_counted():
     first, second = data(), data()
-    sides = joined("study", ("a.yaml", Evidence(first)), ("b.yaml", Evidence(second[4:])))
+    sides = joined("study", ("a.yaml", Results(first)), ("b.yaml", Results(second[4:])))
     shared = "28 networks are one and the same on both sides (equal keys)"
     assert shared in contrast(sides).remarks
 
@@ -137,4 +137,4 @@ def test_sides_that_cannot_be_compared(first, second, sentence):
     found = found[(found.architecture != "lstm") | (found["task.delay"] == 5)]
     found.loc[found.architecture == "lstm", "task.delay"] = 9
     with pytest.raises(EmtkitError, match=sentence):
-        contrast(Sides(Evidence(found), "architecture", first, second))
+        contrast(Sides(Results(found), "architecture", first, second))

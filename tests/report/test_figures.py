@@ -13,9 +13,16 @@ import pytest
 
 from emtkit.errors import EmtkitError
 from emtkit.plugin.analysis import Findings
-from emtkit.report.evidence import Evidence
-from emtkit.report.figures import draw_figure, draw_specimens, inline_svg, save, style, to_bytes
-from emtkit.report.specimens import Specimen, chosen_rows, drawing_of
+from emtkit.report.data.results import Results
+from emtkit.report.figures.examples import Example, chosen_rows, drawing_of
+from emtkit.report.figures.figure import (
+    draw_examples,
+    draw_figure,
+    inline_svg,
+    save,
+    style,
+    to_bytes,
+)
 from emtkit.study.views import Figure
 from tests.report.frames import NAN, frame, reasons
 
@@ -23,12 +30,12 @@ AXES = {"architecture": ["elman", "gru"], "task.delay": [3, 5], "task.density": 
 
 
 @pytest.fixture(scope="module")
-def evidence():
+def results():
     def scalars(axes, seed):
         value = axes["task.delay"] + axes["task.density"] + 0.1 * seed
         return {"a.x": value, "a.loss": 10 - seed, "a.regime": "sparse" if value < 4 else "dense"}
 
-    return Evidence(frame(AXES, 4, scalars))
+    return Results(frame(AXES, 4, scalars))
 
 
 def figure(use, **fields):
@@ -42,8 +49,8 @@ def lines_of(axes):
     return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
 
 
-def test_a_line_shows_the_means_with_intervals_and_every_network(evidence):
-    drawn = draw_figure(evidence, LINE)
+def test_a_line_shows_the_means_with_intervals_and_every_network(results):
+    drawn = draw_figure(results, LINE)
     first = drawn.canvas.axes[0]
     assert first.get_title(loc="left") == "delay = 3"
     shown = lines_of(first)
@@ -58,7 +65,7 @@ def test_a_line_shows_the_means_with_intervals_and_every_network(evidence):
     assert len(drawn.cells) == 48
 
 
-def test_best_takes_the_values_of_the_best_networks(evidence):
+def test_best_takes_the_values_of_the_best_networks(results):
     spec = figure(
         "line",
         x="task.density",
@@ -67,21 +74,21 @@ def test_best_takes_the_values_of_the_best_networks(evidence):
         by="a.loss",
         where={"task.delay": 3, "architecture": "gru"},
     )
-    (line,) = [x for x in draw_figure(evidence, spec).canvas.axes[0].lines if x.get_lw() == 1.4]
+    (line,) = [x for x in draw_figure(results, spec).canvas.axes[0].lines if x.get_lw() == 1.4]
     np.testing.assert_allclose(line.get_ydata(), np.array([3.1, 3.3, 4.0]) + 0.3)
 
 
-def test_a_heatmap_writes_the_value_of_every_pair(evidence):
+def test_a_heatmap_writes_the_value_of_every_pair(results):
     spec = figure(
         "heatmap", x="task.density", y="task.delay", value="a.x", where={"architecture": "gru"}
     )
-    axes = draw_figure(evidence, spec).canvas.axes[0]
+    axes = draw_figure(results, spec).canvas.axes[0]
     found = axes.collections[0].get_array().reshape(2, 3)
     np.testing.assert_allclose(found, np.array([[4.0, 3.3, 3.1], [6.0, 5.3, 5.1]]) + 0.15)
     assert [text.get_text() for text in axes.texts][:3] == ["4.15", "3.45", "3.25"]
 
 
-def test_phases_keep_their_colours_in_every_panel(evidence):
+def test_phases_keep_their_colours_in_every_panel(results):
     spec = figure(
         "phase_diagram",
         x="task.density",
@@ -91,16 +98,16 @@ def test_phases_keep_their_colours_in_every_panel(evidence):
         facet="architecture",
         log="x",
     )
-    canvas = draw_figure(evidence, spec).canvas
+    canvas = draw_figure(results, spec).canvas
     one, two = (axes.collections[0] for axes in canvas.axes[:2])
     np.testing.assert_array_equal(one.get_array(), two.get_array())
     np.testing.assert_array_equal(one.get_array().reshape(2, 3), [[1, 1, 0], [0, 0, 0]])
     assert [text.get_text() for text in canvas.legends[0].get_texts()] == ["dense", "sparse"]
 
 
-def test_a_box_has_a_box_per_group(evidence):
+def test_a_box_has_a_box_per_group(results):
     spec = figure("box", x="architecture", y="a.x", hue="task.delay", where={"task.density": 0.1})
-    axes = draw_figure(evidence, spec).canvas.axes[0]
+    axes = draw_figure(results, spec).canvas.axes[0]
     assert len(axes.patches) == 4
     assert [label.get_text() for label in axes.get_xticklabels()] == ["elman", "gru"]
 
@@ -109,21 +116,21 @@ def test_what_is_not_shown_is_told():
     data = frame({"task.delay": [3, 5]}, 2, lambda axes, seed: {"a.x": 1.0 + seed})
     data.loc[0, "a.x"] = NAN
     why = reasons((data.cell[0], "a", "x", "counts differ", "done"))
-    drawn = draw_figure(Evidence(data, why), figure("line", x="task.delay", y="a.x"))
+    drawn = draw_figure(Results(data, why), figure("line", x="task.delay", y="a.x"))
     assert drawn.notes == ("1 of 2 not shown: undefined in 1 of 2: counts differ",)
 
 
-def test_equal_results_give_equal_bytes_and_no_date(evidence):
+def test_equal_results_give_equal_bytes_and_no_date(results):
     spec = figure("line", x="task.density", y="a.x", where={"task.delay": 3}, hue="architecture")
-    once, again = draw_figure(evidence, spec), draw_figure(evidence, spec)
+    once, again = draw_figure(results, spec), draw_figure(results, spec)
     kinds = ("svg", "pdf", "png")
     files = {kind: to_bytes(once, kind) for kind in kinds}
     assert {kind: to_bytes(again, kind) for kind in reversed(kinds)} == files
     assert b"<dc:date>" not in to_bytes(once, "svg")
 
 
-def test_inline_figures_take_the_colour_of_the_page_and_their_own_ids(evidence):
-    text = inline_svg(draw_figure(evidence, LINE))
+def test_inline_figures_take_the_colour_of_the_page_and_their_own_ids(results):
+    text = inline_svg(draw_figure(results, LINE))
     assert text.startswith("<svg")
     assert "currentColor" in text
     assert all(name.startswith("f-") for name in re.findall(r'\bid="([^"]+)"', text))
@@ -131,9 +138,9 @@ def test_inline_figures_take_the_colour_of_the_page_and_their_own_ids(evidence):
     assert not re.search(r'(?:href|src)="(?!#)', text)
 
 
-def test_styles_leave_nothing_behind(evidence):
+def test_styles_leave_nothing_behind(results):
     before = dict(matplotlib.rcParams)
-    draw_figure(evidence, LINE)
+    draw_figure(results, LINE)
     with style():
         pass
     assert dict(matplotlib.rcParams) == before
@@ -147,45 +154,46 @@ def bars(findings, canvas):
     axes.bar([0, 1], [findings.scalars["x"], 1.0])
 
 
-def test_an_analysis_draws_its_own_figure_a_panel_per_network(evidence, tmp_path):
+def test_an_analysis_draws_its_own_figure_a_panel_per_network(results, tmp_path):
     spec = figure(
         "a.bars", cells={"select": "best", "by": "a.loss", "count": 2}, where={"task.delay": 3}
     )
-    rows = chosen_rows(evidence, spec)
-    assert [evidence.column("seed")[row] for row, _ in rows] == [3, 3]
-    specimens = [
-        Specimen(evidence.column("cell")[row], title, Findings({"x": 2.0})) for row, title in rows
+    rows = chosen_rows(results, spec)
+    assert [results.column("seed")[row] for row, _ in rows] == [3, 3]
+    examples = [
+        Example(results.column("cell")[row], title, Findings({"x": 2.0})) for row, title in rows
     ]
-    assert specimens[0].title == "elman on k_delay, seed 3"
-    drawn = draw_specimens(spec, drawing_of({"bars": bars}, spec.use), specimens)
+    assert examples[0].title == "elman on k_delay, seed 3"
+    drawn = draw_examples(spec, drawing_of({"bars": bars}, spec.use), examples)
     assert len(drawn.canvas.subfigs) == 2
-    assert drawn.cells == tuple(one.cell for one in specimens)
+    assert drawn.cells == tuple(one.cell for one in examples)
     for suffix in (".svg", ".png", ".pdf"):
         save(drawn, tmp_path / f"f{suffix}")
         assert (tmp_path / f"f{suffix}").stat().st_size > 1000
 
 
-def test_mistakes_name_what_is_allowed(evidence, tmp_path):
+def test_mistakes_name_what_is_allowed(results, tmp_path):
     with pytest.raises(EmtkitError, match="did you mean 'bars'"):
         drawing_of({"bars": bars}, "a.bar")
     with pytest.raises(EmtkitError, match=r"written as \.svg, \.png, \.pdf"):
-        save(draw_figure(evidence, LINE), tmp_path / "f.jpg")
+        save(draw_figure(results, LINE), tmp_path / "f.jpg")
     with pytest.raises(EmtkitError, match="no cell of the results meets its `where`"):
-        draw_figure(evidence, figure("line", x="task.delay", y="a.x", where={"seed": 99}))
+        draw_figure(results, figure("line", x="task.delay", y="a.x", where={"seed": 99}))
     with pytest.raises(EmtkitError, match="no network to show"):
-        draw_specimens(figure("a.bars"), bars, [])
+        draw_examples(figure("a.bars"), bars, [])
 
 
 def test_reading_results_needs_no_matplotlib():
     code = (
-        "import sys, emtkit.report, emtkit.report.table, emtkit.report.claims, emtkit.report.page;"
+        "import sys, emtkit.report, emtkit.report.tables.table;"
+        "import emtkit.report.inference.claims, emtkit.report.page.page;"
         "print(sorted({'matplotlib', 'seaborn', 'torch', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_several_values_without_facets_stand_side_by_side_on_scales_of_their_own(evidence):
+def test_several_values_without_facets_stand_side_by_side_on_scales_of_their_own(results):
     spec = figure(
         "line",
         x="task.density",
@@ -194,7 +202,7 @@ def test_several_values_without_facets_stand_side_by_side_on_scales_of_their_own
         where={"task.delay": 3},
         labels={"a.loss": "loss (nats)"},
     )
-    first, second = draw_figure(evidence, spec).canvas.axes
+    first, second = draw_figure(results, spec).canvas.axes
     assert first.get_position().y0 == second.get_position().y0
     assert [one.get_title(loc="left") for one in (first, second)] == ["a.x", "loss (nats)"]
     assert first.get_ylim() != second.get_ylim()
@@ -204,7 +212,7 @@ def test_tick_labels_keep_clear_of_each_other():
     densities = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 1.0]
     data = frame({"task.density": densities}, 2, lambda axes, seed: {"a.x": 1.0, "a.y": 2.0})
     spec = figure("line", x="task.density", y=["a.x", "a.y", "a.x"])
-    drawn = draw_figure(Evidence(data), spec)
+    drawn = draw_figure(Results(data), spec)
     for axes in drawn.canvas.axes:
         boxes = [one.get_window_extent() for one in axes.get_xticklabels() if one.get_text()]
         boxes.sort(key=lambda box: box.x0)
@@ -212,7 +220,7 @@ def test_tick_labels_keep_clear_of_each_other():
         assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
-def test_white_edges_of_markers_follow_the_page(evidence):
-    text = inline_svg(draw_figure(evidence, LINE))
+def test_white_edges_of_markers_follow_the_page(results):
+    text = inline_svg(draw_figure(results, LINE))
     assert "stroke: #ffffff" not in text
     assert "stroke: var(--card, #ffffff)" in text

@@ -12,10 +12,10 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from emtkit.report.evidence import Evidence
-from emtkit.report.formats import to_csv, to_html, to_markdown, to_terminal
-from emtkit.report.latex import to_latex
-from emtkit.report.table import draw_table
+from emtkit.report.data.results import Results
+from emtkit.report.tables.formats import to_csv, to_html, to_markdown, to_terminal
+from emtkit.report.tables.latex import to_latex
+from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Table
 from tests.report.frames import NAN, frame, reasons
 
@@ -44,7 +44,7 @@ def drawn():
             "baseline": {"architecture": "elman"},
         }
     )
-    return draw_table(Evidence(data, why), spec)
+    return draw_table(Results(data, why), spec)
 
 
 def test_csv_has_a_line_per_number_and_reads_back_exactly(drawn):

@@ -14,27 +14,27 @@ import pytest
 from safetensors.numpy import load, save
 
 from emtkit.errors import EmtkitError
-from emtkit.execute.content import pack
-from emtkit.execute.records import Bundle, CellResult, FindingResult
-from emtkit.execute.store import Store
-from emtkit.report.export import export
-from emtkit.report.frame import results
-from emtkit.study.cells import Cell, Choice, Judgement, Measure, Row
+from emtkit.report.data.frame import read_results
+from emtkit.report.page.export import export
+from emtkit.store.content import pack
+from emtkit.store.records import Bundle, CellResult, FindingResult
+from emtkit.store.store import Store
+from emtkit.study.cells import Cell, EvaluationSpec, Measure, PluginConfig, Row
 from emtkit.study.settings import Training
 
 
 def row(key: str, *, reason: str | None = None, seed: int = 0, **more: Any) -> Row:
     delay = more.pop("delay", 3)
-    task = Choice("k_delay", 1, {"delay": delay})
-    architecture = Choice("elman", 1, {"hidden": 4, **more})
-    spectrum = Choice("spectrum", 1, {"of": "recurrent"})
-    waves = Choice("wave", 1, {})
+    task = PluginConfig("k_delay", 1, {"delay": delay})
+    architecture = PluginConfig("elman", 1, {"hidden": 4, **more})
+    spectrum = PluginConfig("spectrum", 1, {"of": "recurrent"})
+    waves = PluginConfig("wave", 1, {})
     return Row(
         grid="main",
         task="k_delay",
         architecture="elman",
         cell=Cell(key, task, architecture, Training(), seed, True, reason),
-        judgement=Judgement(f"{key}-test", 64, None, None, ()),
+        evaluation_spec=EvaluationSpec(f"{key}-test", 64, None, None, ()),
         measures=(
             Measure(f"{key}-spectrum", "spectrum", spectrum, "end", ()),
             Measure(f"{key}-wave", "wave", waves, "end", (), "wave needs HistoryLaw"),
@@ -96,7 +96,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_a_row_per_cell_with_status_and_cause(store: Store) -> None:
-    frame = results(ROWS, store).frame
+    frame = read_results(ROWS, store).frame
     assert list(frame.columns[:7]) == [
         "cell",
         "grid",
@@ -121,7 +121,7 @@ def test_a_row_per_cell_with_status_and_cause(store: Store) -> None:
 
 
 def test_numbers_are_exact_and_typed(store: Store) -> None:
-    frame = results(ROWS, store).frame.set_index("cell")
+    frame = read_results(ROWS, store).frame.set_index("cell")
     assert frame.loc["a", "train.loss"] == 0.1 + 0.2
     assert frame.loc["b", "train.loss"] == 1e-300
     assert frame["train.loss"].dtype == np.float64
@@ -136,7 +136,7 @@ def test_numbers_are_exact_and_typed(store: Store) -> None:
 
 
 def test_every_missing_value_has_its_reason(store: Store) -> None:
-    reasons = results(ROWS, store).reasons
+    reasons = read_results(ROWS, store).reasons
     found = {(r.cell, r.label, r.scalar): (r.status, r.reason) for r in reasons.itertuples()}
     assert len(found) == len(reasons)
     assert found["a", "train", "solved_at"] == ("done", "never solved")
@@ -150,15 +150,15 @@ def test_every_missing_value_has_its_reason(store: Store) -> None:
 
 
 def test_lists_become_text_and_an_empty_plan_an_empty_frame(store: Store) -> None:
-    frame = results([row("a", scales=[1, 2]), row("b")], store).frame
+    frame = read_results([row("a", scales=[1, 2]), row("b")], store).frame
     assert frame["architecture.scales"].tolist()[0] == "[1, 2]"
     assert frame["architecture.scales"].isna().tolist() == [False, True]
-    nothing = results([], store)
+    nothing = read_results([], store)
     assert len(nothing.frame) == len(nothing.reasons) == 0
 
 
 def test_a_cell_of_two_grids_is_two_rows_and_has_one_reason_each(store: Store) -> None:
-    found = results([ROWS[0], ROWS[0]], store)
+    found = read_results([ROWS[0], ROWS[0]], store)
     assert len(found.frame) == 2
     assert not found.reasons.duplicated().any()
 
@@ -176,7 +176,7 @@ def test_export_writes_what_the_store_has(store: Store, tmp_path: Path) -> None:
     assert {path for path in out.rglob("*") if path.is_file()} == set(files)
     with (out / "frame.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    exact = results(ROWS, store).frame
+    exact = read_results(ROWS, store).frame
     for name in ("train.loss", "test.loss", "spectrum.radius"):
         written = [float(line[name] or "nan") for line in lines]
         assert np.array(written).tobytes() == exact[name].to_numpy().tobytes()

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from emtkit.report.claims import judge
-from emtkit.report.coverage import coverage, failures
-from emtkit.report.evidence import Evidence
-from emtkit.report.page import Citation, PageFigure, ReportContent, build_markdown, build_page
-from emtkit.report.table import draw_table
+from emtkit.report.data.coverage import coverage, failures
+from emtkit.report.data.results import Results
+from emtkit.report.inference.claims import judge
+from emtkit.report.page.page import Citation, PageFigure, ReportContent, build_markdown, build_page
+from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Claim, Table
 from tests.report.frames import NAN, frame, reasons
 
@@ -83,7 +83,7 @@ def content(question="Which network remembers?", name="elman", seeds=6):
         for cell in data.cell[data.architecture == "attention"]
     ]
     rows += [(cell, "a", "x", f"0/0 in {name}", "done") for cell in data.cell[data.seed == 2]]
-    evidence = Evidence(data, reasons(*rows))
+    results = Results(data, reasons(*rows))
     table = Table.model_validate(
         {"name": "losses", "rows": ["architecture", "task.delay"], "values": ["test.loss", "a.x"]}
     )
@@ -96,14 +96,14 @@ def content(question="Which network remembers?", name="elman", seeds=6):
         }
         for scope in ("each", "all")
     ]
-    verdicts = judge(evidence, [Claim.model_validate(claim) for claim in claims])
+    verdicts = judge(results, [Claim.model_validate(claim) for claim in claims])
     return ReportContent(
         study=f"studies/{name}.yaml",
         question=question,
-        evidence=evidence,
+        results=results,
         made="2026-11-22",
         verdicts=tuple(verdicts),
-        tables=(draw_table(evidence, table),),
+        tables=(draw_table(results, table),),
         figures=(
             PageFigure("f", question, name, "<svg><text>x</text></svg>", (name,), ("00000000",)),
         ),
@@ -208,7 +208,7 @@ def test_the_page_can_be_read_without_a_mouse_or_eyes(page):
 
 
 def test_coverage_counts_and_explains():
-    found = coverage(content().evidence)
+    found = coverage(content().results)
     assert found.labels == ("train", "test", "spectrum", "a")
     elman, attention = found.pairs
     assert [spot.text for spot in elman.spots] == ["12", "12", "12", "12"]
@@ -221,7 +221,7 @@ def test_coverage_counts_and_explains():
 
 
 def test_failures_are_told_once_per_traceback():
-    (failure,) = failures(content().evidence)
+    (failure,) = failures(content().results)
     assert failure.headline == "ValueError: <b>diverged</b>"
     assert failure.rows == (23,)
     assert failure.what == "training failed"

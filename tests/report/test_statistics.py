@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
-from emtkit.report import statistics as stats
-from emtkit.report.statistics import Sample, Statistic, difference, estimate
+from emtkit.report.inference import resampling as stats
+from emtkit.report.inference.resampling import Sample, Statistic, difference, estimate
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False).map(lambda x: 0.0 if abs(x) < 1e-6 else x)
 samples = st.lists(numbers, min_size=1, max_size=20).map(np.array)

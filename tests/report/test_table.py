@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from emtkit.errors import EmtkitError
-from emtkit.report.evidence import Evidence
-from emtkit.report.formats import box_text
-from emtkit.report.table import draw_table
+from emtkit.report.data.results import Results
+from emtkit.report.tables.formats import box_text
+from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Table
 from tests.report.frames import NAN, frame, reasons
 
@@ -27,7 +27,7 @@ def only(drawn):
 
 def test_mean_over_seeds_with_its_account():
     data = frame(ARCHITECTURES, 4, lambda axes, seed: {"a.x": seed + len(axes["architecture"])})
-    drawn = draw_table(Evidence(data), table(values=["a.x"]))
+    drawn = draw_table(Results(data), table(values=["a.x"]))
     assert drawn.rows == (("elman",), ("gru",))
     first, second = (line[0].entries[0] for line in drawn.body)
     assert (first.found.value, second.found.value) == (6.5, 4.5)
@@ -46,7 +46,7 @@ def test_every_statistic(stat, value):
     data = frame({}, 4, lambda axes, seed: {"a.x": numbers[seed], "a.loss": losses[seed]})
     data["a.x"] = [7, 1, 1, 3] if stat == "mean" else numbers[:4]
     asked = {"value": "a.x", "stat": stat} | ({"by": "a.loss"} if stat == "best" else {})
-    entry = only(draw_table(Evidence(data), table(values=[asked])))
+    entry = only(draw_table(Results(data), table(values=[asked])))
     if stat == "share":
         assert entry.found.value is None
         assert "no yes-or-no" in entry.found.cause
@@ -58,7 +58,7 @@ def test_every_statistic(stat, value):
 def test_best_of_many_takes_the_greatest_where_asked():
     data = frame({}, 3, lambda axes, seed: {"a.x": seed, "a.score": [0.2, 0.9, 0.5][seed]})
     asked = {"value": "a.x", "stat": "best", "by": "a.score", "direction": "max"}
-    assert only(draw_table(Evidence(data), table(values=[asked]))).found.value == 1
+    assert only(draw_table(Results(data), table(values=[asked]))).found.value == 1
 
 
 def test_mode_and_share_of_text():
@@ -69,7 +69,7 @@ def test_mode_and_share_of_text():
         {"share": {"of": "a.regime", "equals": "sparse"}},
         {"value": "a.regime"},
     ]
-    boxes = draw_table(Evidence(data), table(values=values)).body[0]
+    boxes = draw_table(Results(data), table(values=values)).body[0]
     assert boxes[0].text == "sparse"
     assert boxes[0].entries[0].found.near_best == 0.75
     assert boxes[1].text == "75 %"
@@ -81,7 +81,7 @@ def test_undefined_makes_a_dash_with_its_reason_and_where_removes_it():
     data = frame({}, 4, lambda axes, seed: {"a.x": NAN if seed == 1 else seed, "a.kept": seed != 1})
     why = reasons(("00000001", "a", "x", "counts differ", "done"))
     drawn = draw_table(
-        Evidence(data, why),
+        Results(data, why),
         table(values=["a.x", {"value": "a.x", "where": {"a.kept": True}}]),
     )
     dash, number = drawn.body[0]
@@ -102,7 +102,7 @@ def test_failed_lost_missing_and_not_applicable_are_counted_and_never_averaged()
             "status": statuses[seed],
         },
     )
-    drawn = draw_table(Evidence(data), table(values=["a.x"]))
+    drawn = draw_table(Results(data), table(values=["a.x"]))
     found = only(drawn).found
     assert found.value == 1.5
     assert (found.n, found.total, found.failed, found.lost, found.missing) == (2, 5, 1, 1, 1)
@@ -113,7 +113,7 @@ def test_not_applicable_says_why():
     data = frame(ARCHITECTURES, 2, lambda axes, seed: {"a.x": seed, "b.y": 1.0})
     data.loc[data.architecture == "gru", "a.x"] = NAN
     why = reasons(*((f"{k:08x}", "a", None, "needs a state map", "not_applicable") for k in (2, 3)))
-    drawn = draw_table(Evidence(data, why), table(values=["a.x"]))
+    drawn = draw_table(Results(data, why), table(values=["a.x"]))
     assert drawn.body[1][0].text == "–"
     assert drawn.notes == ("not applicable: needs a state map",)
     assert drawn.body[1][0].entries[0].found.not_applicable == 2
@@ -125,7 +125,7 @@ def test_a_pair_that_does_not_apply_gives_the_reason_of_the_plan():
         2,
         lambda axes, seed: {"a.x": NAN, "status": "not_applicable", "reason": "takes signs only"},
     )
-    assert only(draw_table(Evidence(data), table(values=["a.x"]))).found.cause == (
+    assert only(draw_table(Results(data), table(values=["a.x"]))).found.cause == (
         "not applicable: takes signs only"
     )
 
@@ -133,17 +133,17 @@ def test_a_pair_that_does_not_apply_gives_the_reason_of_the_plan():
 def test_a_cell_that_stands_in_two_grids_counts_once():
     data = frame({}, 3, lambda axes, seed: {"a.x": float(seed)})
     twice = pd.concat([data, data.assign(grid="other")], ignore_index=True)
-    found = only(draw_table(Evidence(twice), table(values=["a.x"]))).found
+    found = only(draw_table(Results(twice), table(values=["a.x"]))).found
     assert (found.n, found.total, found.value) == (3, 3, 1.0)
 
 
 def test_two_networks_never_fall_into_one_number_silently():
     data = frame({"task.delay": [3, 5]}, 2, lambda axes, seed: {"a.x": 1.0})
-    entry = only(draw_table(Evidence(data), table(values=["a.x"])))
+    entry = only(draw_table(Results(data), table(values=["a.x"])))
     assert entry.text == "–"
     assert "they differ in task.delay" in entry.found.cause
     several = table(values=["a.x"], over=["seed", "task.delay"])
-    assert only(draw_table(Evidence(data), several)).found.n == 4
+    assert only(draw_table(Results(data), several)).found.n == 4
 
 
 def test_rows_and_columns_of_several_levels_keep_the_order_of_the_study():
@@ -153,7 +153,7 @@ def test_rows_and_columns_of_several_levels_keep_the_order_of_the_study():
         lambda axes, seed: {"a.x": axes["task.delay"] * axes["task.density"]},
     )
     drawn = draw_table(
-        Evidence(data),
+        Results(data),
         table(rows=["architecture", "task.delay"], columns="task.density", values=["a.x"]),
     )
     assert drawn.rows == (("b", 5), ("b", 3), ("a", 5), ("a", 3))
@@ -166,7 +166,7 @@ def test_composed_cells_are_written_by_their_template():
     spec = table(
         cell=[{"value": "a.error", "format": ".3f"}, {"value": "test.accuracy", "format": ".2f"}],
     )
-    drawn = draw_table(Evidence(data), spec)
+    drawn = draw_table(Results(data), spec)
     assert drawn.body[0][0].text == "0.012 (0.98)"
     assert drawn.headings[0].value == "a.error (test.accuracy)"
 
@@ -186,7 +186,7 @@ def test_baseline_differences_are_paired_by_seed_and_corrected():
         },
     )
     spec = table(values=[{"value": "a.x", "better": "max"}], baseline={"architecture": "elman"})
-    drawn = draw_table(Evidence(data), spec)
+    drawn = draw_table(Results(data), spec)
     elman, gru, same = (line[0].entries[0] for line in drawn.body)
     assert elman.comparison is None
     assert gru.comparison.p == pytest.approx(2 * 2 / 2**8)  # Holm over two comparisons
@@ -201,15 +201,15 @@ def test_bold_needs_separation():
         ARCHITECTURES, 8, lambda axes, seed: {"a.x": seed + (axes["architecture"] == "gru")}
     )
     spec = table(values=[{"value": "a.x", "better": "max"}])
-    assert [line[0].bold for line in draw_table(Evidence(data), spec).body] == [False, True]
+    assert [line[0].bold for line in draw_table(Results(data), spec).body] == [False, True]
     few = data[data.seed < 3].reset_index(drop=True)  # least p of 3 pairs is 1/4
-    assert [line[0].bold for line in draw_table(Evidence(few), spec).body] == [False, False]
+    assert [line[0].bold for line in draw_table(Results(few), spec).body] == [False, False]
     plainly = table(values=["a.x"])
-    assert not any(line[0].bold for line in draw_table(Evidence(data), plainly).body)
+    assert not any(line[0].bold for line in draw_table(Results(data), plainly).body)
 
 
 def test_mistakes_name_what_is_allowed():
-    data = Evidence(frame(ARCHITECTURES, 2, lambda axes, seed: {"a.radius": 1.0}))
+    data = Results(frame(ARCHITECTURES, 2, lambda axes, seed: {"a.radius": 1.0}))
     with pytest.raises(EmtkitError, match="did you mean 'a\\.radius'"):
         draw_table(data, table(values=["a.radis"]))
     with pytest.raises(EmtkitError, match="did you mean 'architecture'"):
@@ -220,13 +220,13 @@ def test_mistakes_name_what_is_allowed():
 
 def test_a_scalar_that_nobody_measured_yet_is_a_dash():
     data = frame({}, 2, lambda axes, seed: {"status": "missing"})
-    assert only(draw_table(Evidence(data), table(values=["later.x"]))).found.cause == "not run"
+    assert only(draw_table(Results(data), table(values=["later.x"]))).found.cause == "not run"
 
 
 def test_parameters_that_are_lists_match_and_read_as_lists():
     data = frame({"task.table_id": ["[1, 0, 2]", "[3, 4, 5]"]}, 2, lambda axes, seed: {"a.x": 1})
     spec = table(rows="task.table_id", values=["a.x"], where={"task.table_id": [1, 0, 2]})
-    assert draw_table(Evidence(data), spec).rows == (((1, 0, 2),),)
+    assert draw_table(Results(data), spec).rows == (((1, 0, 2),),)
 
 
 def bests(values, losses):
@@ -235,7 +235,7 @@ def bests(values, losses):
         *((data.cell[k], "a", "x", "0/0", "done") for k in data.index[data["a.x"].isna()])
     )
     asked = {"value": "a.x", "stat": "best", "by": "a.loss"}
-    return draw_table(Evidence(data, why), table(values=[asked]))
+    return draw_table(Results(data, why), table(values=[asked]))
 
 
 def test_best_bears_what_is_undefined_elsewhere_and_says_so():
@@ -268,7 +268,7 @@ def test_rows_nest_as_their_axes_do_whatever_the_order_of_the_cells():
     data = frame(
         {"task.delay": [5, 3], "architecture": ["b", "a"]}, 1, lambda axes, seed: {"a.x": 1.0}
     )
-    drawn = draw_table(Evidence(data), table(rows=["architecture", "task.delay"], values=["a.x"]))
+    drawn = draw_table(Results(data), table(rows=["architecture", "task.delay"], values=["a.x"]))
     assert drawn.rows == (("b", 5), ("b", 3), ("a", 5), ("a", 3))
 
 
@@ -277,7 +277,7 @@ def test_a_share_can_be_written_as_members_of_all():
     data = frame({}, 3, lambda axes, seed: {"a.status": status[seed], "a.x": 0.5})
     share = {"share": {"of": "a.status", "equals": "comparable"}, "format": "count"}
     drawn = draw_table(
-        Evidence(data),
+        Results(data),
         table(cell=["a.x", share], format="{0}, {1}"),
     )
     box = drawn.body[0][0]

@@ -3,8 +3,8 @@
 import torch
 
 from emtkit import Batch
-from emtkit.train.dense import DenseTier
-from emtkit.train.stacked import first_scored
+from emtkit.train.stack import first_scored
+from emtkit.train.tiers.dense import DenseTier
 
 
 def assert_bits_are_its_own(stacked, flat, batch, horizons):
@@ -12,9 +12,9 @@ def assert_bits_are_its_own(stacked, flat, batch, horizons):
     masks = torch.stack([first_scored(m, h) for m, h in zip(batch.mask, horizons, strict=True)])
     together = DenseTier().gradients(stacked, flat, batch, masks)
     for row, horizon in enumerate(horizons):
-        rows, end = [row, row], batch.driven + horizon
+        rows, end = [row, row], batch.input_steps + horizon
         part = Batch(batch.inputs[rows, :, :end], batch.targets[rows, :, :end],
-                     batch.mask[rows, :end], batch.driven)  # fmt: skip
+                     batch.mask[rows, :end], batch.input_steps)  # fmt: skip
         alone = DenseTier().gradients(stacked.take(rows), flat[rows], part, masks[rows, :end])
         assert torch.equal(alone.gradients[0], together.gradients[row])
         assert torch.equal(alone.losses[0], together.losses[row])

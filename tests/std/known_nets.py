@@ -5,7 +5,7 @@ import torch
 
 from emtkit import Analysis, Findings, SequenceModel, Stream, Subject, Task
 from emtkit.plugin.analysis import History
-from emtkit_std._facts import DelayLaw
+from emtkit_std._theory.facts import DelayLaw
 
 
 def turn(degrees: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from emtkit.errors import NotApplicable
-from emtkit_std._attention import safe_horizon, softmax_leak
+from emtkit_std._theory.waves.attention import safe_horizon, softmax_leak
 from emtkit_std.analyses.attention_boundary import AttentionBoundary
 from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.elman import Elman

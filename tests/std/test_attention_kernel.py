@@ -7,9 +7,9 @@ from hypothesis import strategies as some
 from torch.func import functional_call, vmap
 
 from emtkit.plugin.stream import Stream
-from emtkit.train.dense import DenseTier
-from emtkit.train.stacked import flatten, stack
-from emtkit.train.vmap import VmapTier
+from emtkit.train.stack import flatten, stack
+from emtkit.train.tiers.dense import DenseTier
+from emtkit.train.tiers.vmap import VmapTier
 from emtkit_std.architectures.twm_attention import TwmAttention
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from tests.std.kernels import assert_bits_are_its_own
@@ -70,9 +70,9 @@ def test_states_are_the_trace_and_slopes_may_reach_any_part_of_them(data):
         named = {**weights, **dict(model.named_buffers())}
         return functional_call(model, named, (inputs, batch.steps)).states
 
-    states = vmap(trace)(leaves, batch.inputs[:, :, : batch.driven]).movedim(2, 0)[:steps]
+    states = vmap(trace)(leaves, batch.inputs[:, :, : batch.input_steps]).movedim(2, 0)[:steps]
     weights = {k: v.detach() for k, v in leaves.items()}
-    kernel, inputs = model.stacked_kernel(), batch.inputs[:, :, : min(batch.driven, steps)]
+    kernel, inputs = model.stacked_kernel(), batch.inputs[:, :, : min(batch.input_steps, steps)]
     inputs = inputs.movedim(2, 0).contiguous()
     run = kernel.forward(weights, inputs, steps)
     torch.testing.assert_close(run.states, states.detach(), rtol=1e-10, atol=1e-12)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emtkit_std import _binding as binding
-from emtkit_std import _selection as selection_rules
+from emtkit_std._theory.emt import binding as binding
+from emtkit_std._theory.emt import selection as selection_rules
 
 RULES = ("T1", "T2", "T3", "T4")
 # Table 1 of arXiv:2310.02430, outputs 1..8 as sign (variable, dimension), both from 1.

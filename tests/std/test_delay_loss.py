@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from emtkit.errors import EmtkitError
-from emtkit_std._delay_loss import (
+from emtkit_std._theory.facts import DelayLaw
+from emtkit_std._theory.superposition.linear_loss import (
     compact_loss,
     delay_law,
     enumerated_loss,
@@ -16,8 +17,7 @@ from emtkit_std._delay_loss import (
     linear_terms,
     zero_predictor_loss,
 )
-from emtkit_std._facts import DelayLaw
-from emtkit_std._projections import output_projections
+from emtkit_std._theory.superposition.projections import output_projections
 from tests.std.known_nets import (
     assert_within_standard_errors,
     chain,

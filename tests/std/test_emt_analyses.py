@@ -11,8 +11,8 @@ from torch import nn
 from emtkit import History, NotApplicable, RecurrentModel, Subject
 from emtkit.plugin.params import resolve
 from emtkit.plugin.stream import Stream
-from emtkit_std import _angles as angles
-from emtkit_std._facts import PulseCircuit
+from emtkit_std._theory.emt import angles as angles
+from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std.analyses import emt_spectrum
 from emtkit_std.analyses.basis_sensitivity import BasisSensitivity
 from emtkit_std.analyses.conjugacy import Conjugacy

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from emtkit.plugin.stream import Stream
-from emtkit_std import _angles as angles
-from emtkit_std._facts import HistoryLaw
+from emtkit_std._theory.emt import angles as angles
+from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std.architectures.emt_circuit import EmtCircuit
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 

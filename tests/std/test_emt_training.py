@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from emtkit import History, Registry, Stream, Subject
-from emtkit.study.cells import Cell, Choice, cell_key
+from emtkit.study.cells import Cell, PluginConfig, cell_key
 from emtkit.study.settings import Training
-from emtkit.train.segment import Trainer
-from emtkit.train.vmap import VmapTier
+from emtkit.train.tiers.vmap import VmapTier
+from emtkit.train.trainer import Trainer
 from emtkit_std.analyses.emt_basis import EmtBasis
 from emtkit_std.analyses.emt_spectrum import EmtSpectrum
 from emtkit_std.analyses.intervene import Intervene
@@ -25,8 +25,8 @@ TASK = {"rule": "repeat", "history": 4, "dimension": 2}
 
 
 def cell(seed):
-    task = Choice("hds", 1, TASK)
-    network = Choice("elman", 1, {"hidden": 32})
+    task = PluginConfig("hds", 1, TASK)
+    network = PluginConfig("elman", 1, {"hidden": 32})
     return Cell(cell_key(task, network, CONFIG_C, seed, True), task, network, CONFIG_C, seed, True)
 
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as some
 from torch import nn
 
 from emtkit.plugin.stream import Stream
-from emtkit.train.dense import DenseTier
-from emtkit.train.stacked import flatten, stack
-from emtkit.train.vmap import VmapTier
+from emtkit.train.stack import flatten, stack
+from emtkit.train.tiers.dense import DenseTier
+from emtkit.train.tiers.vmap import VmapTier
 from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.architectures.lstm import LongShortTermMemory
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds

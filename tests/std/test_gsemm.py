@@ -6,7 +6,7 @@ import torch
 
 from emtkit.errors import EmtkitError
 from emtkit.plugin.stream import Stream
-from emtkit_std import _gsemm as gsemm
+from emtkit_std._theory.emt import gsemm as gsemm
 from emtkit_std.architectures.gsemm import SequentialEpisodicMemory
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 

@@ -6,8 +6,8 @@ from emtkit.errors import EmtkitError, NotApplicable
 from emtkit.plugin.params import resolve
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch
-from emtkit_std import _binding as binding
-from emtkit_std._facts import DelayLaw, HistoryLaw
+from emtkit_std._theory.emt import binding as binding
+from emtkit_std._theory.facts import DelayLaw, HistoryLaw
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 
 SMALL = {"history": 4, "dimension": 4}
@@ -29,7 +29,7 @@ def test_targets_continue_the_history_by_the_rule(task):
     batch = task.sample(6, Stream(0, "train", dtype=torch.float64), 20)
     s, d = task.history, task.dimension
     assert batch.inputs.shape == batch.targets.shape == (6, s + 20, d)
-    assert batch.driven == s
+    assert batch.input_steps == s
     assert batch.mask.tolist() == [0.0] * s + [1.0] * 20
     start = batch.inputs[:, :s].numpy()
     expected = binding.continue_history(task.operator, start, 20)

@@ -6,7 +6,7 @@ import torch
 
 from emtkit import EmtkitError, PluginError, Recipe, Stream
 from emtkit.plugin.params import resolve
-from emtkit_std._facts import DelayLaw
+from emtkit_std._theory.facts import DelayLaw
 from emtkit_std.tasks.k_delay import KDelay
 
 
@@ -19,7 +19,7 @@ def test_targets_are_the_inputs_some_steps_later(delay):
     task = KDelay(delay=delay, features=2, density=0.5)
     batch = task.sample(7, stream())
     assert batch.inputs.shape == batch.targets.shape == (7, 3 * delay + 5, 2)
-    assert batch.driven == batch.steps == 3 * delay + 5
+    assert batch.input_steps == batch.steps == 3 * delay + 5
     assert (batch.targets[:, :delay] == 0).all()
     assert torch.equal(batch.targets[:, delay:], batch.inputs[:, : batch.steps - delay])
 

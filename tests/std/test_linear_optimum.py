@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emtkit.errors import EmtkitError
-from emtkit_std._delay_loss import delay_law, linear_terms
-from emtkit_std._linear_optimum import LinearOptimum, linear_optimum
-from emtkit_std._projections import output_projections
+from emtkit_std._theory.superposition.linear_loss import delay_law, linear_terms
+from emtkit_std._theory.superposition.linear_optimum import LinearOptimum, linear_optimum
+from emtkit_std._theory.superposition.projections import output_projections
 
 
 def loss_of(optimum: LinearOptimum, delay: int, density: float, amplitude: str) -> float:

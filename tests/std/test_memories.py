@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from emtkit_std import _angles as angles
-from emtkit_std import _binding as binding
-from emtkit_std import _memories as memories
-from emtkit_std import _selection as selection_rules
+from emtkit_std._theory.emt import angles as angles
+from emtkit_std._theory.emt import binding as binding
+from emtkit_std._theory.emt import memories as memories
+from emtkit_std._theory.emt import selection as selection_rules
 
 RULES = ("T1", "T2", "T3", "T4")
 HIDDEN = 128

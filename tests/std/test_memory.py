@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emtkit.errors import EmtkitError
-from emtkit_std._memory import fisher_memory, linear_capacity
+from emtkit_std._theory.superposition.capacity import fisher_memory, linear_capacity
 
 
 def random_net(seed: int, units: int = 4, radius: float = 0.9) -> tuple[np.ndarray, np.ndarray]:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from emtkit.errors import EmtkitError
-from emtkit_std._delay_loss import delay_law
-from emtkit_std._projections import (
+from emtkit_std._theory.superposition.linear_loss import delay_law
+from emtkit_std._theory.superposition.projections import (
     order_parameters,
     output_projections,
     own_gains,

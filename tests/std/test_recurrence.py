@@ -7,10 +7,10 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from emtkit import RecurrentModel, Stream
 from emtkit.dynamics.linearise import state_jacobians
-from emtkit_std._facts import LinearRecurrence, PulseCircuit
-from emtkit_std._projections import pulse_responses
-from emtkit_std._pulses import circuit_response
-from emtkit_std._recurrence import linear_states, recurrent_weights
+from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
+from emtkit_std._theory.networks.recurrence import linear_states, recurrent_weights
+from emtkit_std._theory.superposition.projections import pulse_responses
+from emtkit_std._theory.superposition.pulses import circuit_response
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.irnn import IdentityRnn
 from emtkit_std.architectures.linear_rnn import LinearRnn

@@ -8,10 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emtkit.errors import EmtkitError
-from emtkit_std._delay_loss import delay_law, enumerated_loss, linear_response, linear_terms
-from emtkit_std._facts import DelayLaw
-from emtkit_std._projections import output_projections
-from emtkit_std._relu_loss import relu_first_order, relu_second_order, uniform_relu_moments
+from emtkit_std._theory.facts import DelayLaw
+from emtkit_std._theory.superposition.linear_loss import (
+    delay_law,
+    enumerated_loss,
+    linear_response,
+    linear_terms,
+)
+from emtkit_std._theory.superposition.projections import output_projections
+from emtkit_std._theory.superposition.relu_loss import (
+    relu_first_order,
+    relu_second_order,
+    uniform_relu_moments,
+)
 from tests.std.known_nets import (
     assert_within_standard_errors,
     last_step,

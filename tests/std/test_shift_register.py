@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from emtkit import NotApplicable, Stream
-from emtkit_std._facts import LinearRecurrence, PulseCircuit
+from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
 from emtkit_std.analyses.superposition import Superposition
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.tasks.k_delay import KDelay

@@ -6,9 +6,17 @@ import torch
 from matplotlib.figure import Figure
 
 from emtkit import RecurrentModel
-from emtkit_std._delay_loss import delay_law, enumerated_loss, zero_predictor_loss
-from emtkit_std._facts import PulseCircuit
-from emtkit_std._pulses import circuit_pulses, circuit_response, measured_pulses
+from emtkit_std._theory.facts import PulseCircuit
+from emtkit_std._theory.superposition.linear_loss import (
+    delay_law,
+    enumerated_loss,
+    zero_predictor_loss,
+)
+from emtkit_std._theory.superposition.pulses import (
+    circuit_pulses,
+    circuit_response,
+    measured_pulses,
+)
 from emtkit_std.analyses.superposition import Superposition
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.emt_circuit import EmtCircuit

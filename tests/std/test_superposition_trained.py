@@ -10,13 +10,13 @@ import torch
 
 from emtkit import Registry
 from emtkit.plugin.params import resolve
-from emtkit.study.cells import Cell, Choice, cell_key
+from emtkit.study.cells import Cell, PluginConfig, cell_key
 from emtkit.study.settings import Training
 from emtkit.train.build import build_model, build_task
-from emtkit.train.segment import Trainer
-from emtkit.train.vmap import VmapTier
-from emtkit_std._delay_loss import delay_law
-from emtkit_std._linear_optimum import linear_optimum
+from emtkit.train.tiers.vmap import VmapTier
+from emtkit.train.trainer import Trainer
+from emtkit_std._theory.superposition.linear_loss import delay_law
+from emtkit_std._theory.superposition.linear_optimum import linear_optimum
 from emtkit_std.analyses.spectrum import Spectrum
 from emtkit_std.analyses.superposition import Superposition
 from emtkit_std.architectures.linear_rnn import LinearRnn
@@ -60,9 +60,11 @@ def train(
     training = Training.model_validate({"schedule": HALF_COSINE, **how})
     cells = []
     for density in densities:
-        chosen = Choice("k_delay", 1, dict(resolve(KDelay, {**task, "density": density}).values))
+        chosen = PluginConfig(
+            "k_delay", 1, dict(resolve(KDelay, {**task, "density": density}).values)
+        )
         cls = REGISTRY.architectures[architecture]
-        net = Choice(architecture, 1, dict(resolve(cls, network).values))
+        net = PluginConfig(architecture, 1, dict(resolve(cls, network).values))
         for seed in range(seeds):
             key = cell_key(chosen, net, training, seed, True)
             cells.append(Cell(key, chosen, net, training, seed, True))

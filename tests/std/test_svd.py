@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from emtkit_std._svd import decompose
+from emtkit_std._theory.svd import decompose
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from emtkit import Batch, RecurrentModel, Stream
-from emtkit_std._facts import HistoryLaw, LinearRecurrence
-from emtkit_std._wavefield import NativeColumns
+from emtkit_std._theory.facts import HistoryLaw, LinearRecurrence
+from emtkit_std._theory.waves.wavefield import NativeColumns
 from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.diagonal_ssm import DiagonalSsm
 from emtkit_std.architectures.twm_attention import TwmAttention
@@ -25,12 +25,12 @@ def draw(task: HistoryDependentSystem, sequences: int, horizon: int) -> Batch:
 
 def outputs_of(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
     with torch.no_grad():
-        trace = model.double()(batch.inputs[:, : batch.driven], batch.steps)
-    return trace.outputs[:, batch.driven :]
+        trace = model.double()(batch.inputs[:, : batch.input_steps], batch.steps)
+    return trace.outputs[:, batch.input_steps :]
 
 
 def targets_of(batch: Batch) -> torch.Tensor:
-    return batch.targets[:, batch.driven :]
+    return batch.targets[:, batch.input_steps :]
 
 
 def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> float:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from emtkit import Batch, Channels, Stream, Task
-from emtkit_std._facts import PulseCircuit
-from emtkit_std._wavefield import NativeColumns
+from emtkit_std._theory.facts import PulseCircuit
+from emtkit_std._theory.waves.wavefield import NativeColumns
 from emtkit_std.architectures.irnn import IdentityRnn
 from emtkit_std.architectures.wave_rnn import WaveRnn
 

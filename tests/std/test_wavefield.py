@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emtkit_std._wave_speed import (
+from emtkit_std._theory.waves.speed import (
     coherence,
     direction_index,
     flag_of,
@@ -15,7 +15,7 @@ from emtkit_std._wave_speed import (
     shuffle_null,
     spectrum,
 )
-from emtkit_std._wavefield import (
+from emtkit_std._theory.waves.wavefield import (
     Array,
     Wavefield,
     amplitude_ratio,

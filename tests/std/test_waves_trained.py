@@ -16,13 +16,13 @@ import torch
 
 from emtkit import Registry
 from emtkit.plugin.params import resolve
-from emtkit.study.cells import Cell, Choice, Judgement, cell_key
+from emtkit.study.cells import Cell, EvaluationSpec, PluginConfig, cell_key
 from emtkit.study.settings import Training
 from emtkit.train.build import build_model, build_task
 from emtkit.train.evaluate import judge
-from emtkit.train.segment import Trainer
-from emtkit.train.vmap import VmapTier
-from emtkit_std._binding import phi_of
+from emtkit.train.tiers.vmap import VmapTier
+from emtkit.train.trainer import Trainer
+from emtkit_std._theory.emt.binding import phi_of
 from emtkit_std.analyses.gradient_lag import GradientLag
 from emtkit_std.analyses.twm_waves import TwmWaves
 from emtkit_std.architectures.elman import Elman
@@ -76,16 +76,16 @@ def train(architecture: str, network: dict, task: dict | None = None, **how: Any
     torch.set_num_threads(1)
     training = Training.model_validate({**PROTOCOL, **how})
     posed = {"rule": "repeat", "history": 4, "dimension": 4, "horizon": 20, **(task or {})}
-    chosen = Choice("hds", 1, dict(resolve(HistoryDependentSystem, posed).values))
+    chosen = PluginConfig("hds", 1, dict(resolve(HistoryDependentSystem, posed).values))
     cls = REGISTRY.architectures[architecture]
-    net = Choice(architecture, 1, dict(resolve(cls, network).values))
+    net = PluginConfig(architecture, 1, dict(resolve(cls, network).values))
     cells = []
     for seed in range(3):
         key = cell_key(chosen, net, training, seed, True)
         cells.append(Cell(key, chosen, net, training, seed, True))
     trainer = Trainer(REGISTRY, cells, VmapTier())
     trainer.run()
-    asked = Judgement(key="", sequences=1024, horizon=40, loss_horizon=20, at=(1000,))
+    asked = EvaluationSpec(key="", sequences=1024, horizon=40, loss_horizon=20, at=(1000,))
     flat = torch.stack([row.parameters for row in trainer.rows])
     return Trained(cells, trainer.rows, judge(trainer.stacked, flat, VmapTier(), [asked] * 3))
 

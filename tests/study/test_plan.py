@@ -86,7 +86,7 @@ def test_keys_do_not_depend_on_order_labels_or_spelling():
         analyses=["radius"],
     )
     assert keys(one) == keys(two)
-    assert one.rows[0].judgement.key != two.rows[0].judgement.key
+    assert one.rows[0].evaluation_spec.key != two.rows[0].evaluation_spec.key
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_each_distinct_pair_is_asked_once():
 def test_horizons_of_judgement():
     def judged(task: Any, **training: Any) -> tuple[Any, ...]:
         plan = planned(tasks=[task], training=training, evaluation={"at": [7], "sequences": 9})
-        found = plan.rows[0].judgement
+        found = plan.rows[0].evaluation_spec
         return found.horizon, found.loss_horizon, found.at, found.sequences
 
     assert judged("echo") == (None, None, (), 9)
@@ -269,7 +269,7 @@ def test_horizons_of_judgement():
     assert judged("recall", curriculum={"kind": "loss_gated", "max": 15}) == (40, 15, (7,), 9)
     assert judged("recall", curriculum={"kind": "loss_gated"}) == (40, 20, (7,), 9)
     assert judged("recall", curriculum={"kind": "staged", "stages": [5, 50]}) == (40, 50, (7,), 9)
-    own = planned(tasks=["recall"], evaluation={"horizon": 33}).rows[0].judgement
+    own = planned(tasks=["recall"], evaluation={"horizon": 33}).rows[0].evaluation_spec
     assert own.horizon == 33
 
 

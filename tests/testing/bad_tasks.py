@@ -220,7 +220,7 @@ class BackwardsHorizon(GoodRecall):
     def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
         drawn = super().sample(batch, stream, horizon)
         gain = torch.arange(drawn.steps, dtype=drawn.inputs.dtype).flip(0)
-        return Batch(drawn.inputs, drawn.targets * gain[:, None], drawn.mask, drawn.driven)
+        return Batch(drawn.inputs, drawn.targets * gain[:, None], drawn.mask, drawn.input_steps)
 
 
 class OneStreamForAllRows(GoodTask):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emtkit import PluginError, Registry
-from emtkit.testing import Verdict, check, find
+from emtkit.testing import RuleResult, check, find
 from tests.testing import bad_analyses, bad_models, bad_tasks
 
 GOOD = [
@@ -37,7 +37,7 @@ def emtkit_tasks():
 '''
 
 
-def verdicts(cls: type) -> list[Verdict]:
+def verdicts(cls: type) -> list[RuleResult]:
     registry = Registry.of(cls)
     return check(registry.all()[0], registry)
 

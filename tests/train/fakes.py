@@ -17,7 +17,7 @@ from emtkit import (
     Task,
     hookimpl,
 )
-from emtkit.study.cells import Cell, Choice, cell_key
+from emtkit.study.cells import Cell, PluginConfig, cell_key
 from emtkit.study.settings import Training
 
 
@@ -143,7 +143,7 @@ def cell(
     defaults = {"steps": 12, "batch": 5, "lr": 1e-2}
     setting = Training.model_validate({**defaults, **training})
     full = {"history": 2, "horizon": 4, "gain": 1.0, **(task or {})}
-    chosen = Choice("repeat_fake", 1, full)
-    network = Choice(architecture, 1, {"hidden": 6, "gain": 0.5})
+    chosen = PluginConfig("repeat_fake", 1, full)
+    network = PluginConfig(architecture, 1, {"hidden": 6, "gain": 0.5})
     key = cell_key(chosen, network, setting, seed, True)
     return Cell(key, chosen, network, setting, seed, True)

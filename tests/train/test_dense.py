@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from emtkit import Batch, Channels, RecurrentModel, SimpleRecurrence, Stream, Task
 from emtkit.plugin.registry import Registry
 from emtkit.study.plan import plan_study
-from emtkit.train.dense import DenseTier
-from emtkit.train.segment import Trainer
-from emtkit.train.stacked import first_scored, stack
-from emtkit.train.stacks import group
-from emtkit.train.vmap import VmapTier
+from emtkit.train.grouping import group
+from emtkit.train.stack import first_scored, stack
+from emtkit.train.tiers.dense import DenseTier
+from emtkit.train.tiers.vmap import VmapTier
+from emtkit.train.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Case:
     models: int
     batch: int
     steps: int
-    driven: int
+    input_steps: int
     hidden: int
     inputs: int
     outputs: int
@@ -108,7 +108,7 @@ def cases(
         models=draw(some.integers(2, 6)),
         batch=draw(some.integers(1, 33)),
         steps=steps,
-        driven=draw(some.integers(1, steps)),
+        input_steps=draw(some.integers(1, steps)),
         hidden=draw(some.integers(1, 40)),
         inputs=draw(some.integers(1, 9)),
         outputs=draw(some.integers(1, 5)),
@@ -128,11 +128,11 @@ def posed(case, dtype, seed):
     flat = torch.randn(case.models, width, dtype=torch.float64) / case.hidden**0.5
     shape = (case.models, case.batch, case.steps)
     inputs = torch.randn(*shape, case.inputs, dtype=torch.float64)
-    inputs[:, :, case.driven :] = 0
+    inputs[:, :, case.input_steps :] = 0
     targets = torch.randn(*shape, case.outputs, dtype=torch.float64)
     masks = (torch.rand(case.models, case.steps) < 0.6).double()
     masks[torch.arange(case.models), torch.randint(case.steps, (case.models,))] = 1.0
-    batch = Batch(inputs.to(dtype), targets.to(dtype), masks.to(dtype), case.driven)
+    batch = Batch(inputs.to(dtype), targets.to(dtype), masks.to(dtype), case.input_steps)
     return stacked, flat.to(dtype), batch
 
 
@@ -191,7 +191,7 @@ def test_a_row_has_the_same_bits_in_any_company_and_past_its_own_horizon(case, s
             batch.inputs[rows][:, :, :end],
             batch.targets[rows][:, :, :end],
             batch.mask[rows][:, :end],
-            min(batch.driven, end),
+            min(batch.input_steps, end),
         )
         found = tier.gradients(stacked.take(rows), flat[rows], part, masks[rows][:, :end])
         assert torch.equal(found.gradients[0], together.gradients[row])
@@ -254,6 +254,6 @@ def test_a_linear_network_scored_once_needs_only_its_impulse_response(case, last
     torch.testing.assert_close(fast.losses, slow.losses, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(fast.gradients, slow.gradients, rtol=1e-10, atol=1e-12)
     rows = [case.models - 1, 0]
-    part = Batch(batch.inputs[rows], batch.targets[rows], batch.mask[rows], batch.driven)
+    part = Batch(batch.inputs[rows], batch.targets[rows], batch.mask[rows], batch.input_steps)
     found = DenseTier().gradients(stacked.take(rows), flat[rows], part, masks[rows])
     assert torch.equal(found.gradients, fast.gradients[rows])

@@ -7,13 +7,13 @@ import torch
 
 from emtkit import Batch, PluginError, Recipe, Registry, Stream
 from emtkit.study.plan import plan_study
+from emtkit.train.grouping import group
 from emtkit.train.native.machine import features, unavailable
 from emtkit.train.native.tier import LARGEST_HIDDEN, LARGEST_HIDDEN_HALF, NativeTier
 from emtkit.train.optimise import Moments
-from emtkit.train.rows import RowState
-from emtkit.train.segment import Trainer
-from emtkit.train.stacks import group
-from emtkit.train.vmap import VmapTier
+from emtkit.train.row_state import RowState
+from emtkit.train.tiers.vmap import VmapTier
+from emtkit.train.trainer import Trainer
 
 needs_native = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 NETWORKS = [
@@ -280,7 +280,7 @@ def test_gradients_of_the_largest_network_are_single_precision(registry):
     streams = [Stream(seed, "train") for seed in range(2)]
     batch = stacks.stacked.draw(33, streams, None)
     doubled = Batch(
-        batch.inputs.double(), batch.targets.double(), batch.mask.double(), batch.driven
+        batch.inputs.double(), batch.targets.double(), batch.mask.double(), batch.input_steps
     )
     fast = NativeTier().gradients(stacks.stacked, flat, batch, batch.mask)
     exact = VmapTier().gradients(stacks.stacked, flat.double(), doubled, doubled.mask)

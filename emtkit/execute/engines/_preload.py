@@ -11,13 +11,13 @@ import contextlib
 import os
 import signal
 
-from emtkit.execute.engines._nursery import COORDINATOR
+from emtkit.execute.engines._forkserver import COORDINATOR
 
 LOOK_SECONDS = 0.05
 
 
 def _load() -> None:
-    import emtkit.execute.work  # noqa: F401
+    import emtkit.execute.worker  # noqa: F401
     from emtkit.plugin.registry import Registry
 
     # Two owners of a name, say: the coordinator finds it too, and tells.

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 import emtkit
-from emtkit.execute._codec import encode
 from emtkit.execute.engines import _last_lines
-from emtkit.execute.work import Work
+from emtkit.execute.worker import Work
 from emtkit.plugin.registry import Registry
-from emtkit.train.stacks import available
+from emtkit.store.codec import encode
+from emtkit.train.grouping import available
 
 Sources = tuple[tuple[str, bytes], ...]
 """Loose plugin files as they travel: name and content of each."""

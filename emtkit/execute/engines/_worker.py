@@ -18,8 +18,8 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
-from emtkit.execute._codec import encode
-from emtkit.execute.engines import _nursery
+from emtkit.execute.engines import _forkserver
+from emtkit.store.codec import encode
 
 READY = b"ready"
 LOG_BYTES = 16 * 2**20
@@ -69,13 +69,13 @@ class Worker:
     """A process and the job that it does. It is `ready` once it has said so."""
 
     def __init__(self, files: Sequence[str]) -> None:
-        context = _nursery.context()
+        context = _forkserver.context()
         self.pipe, theirs = context.Pipe()
         self.log = WorkerLog()
         self.process = context.Process(
             target=_serve, args=(theirs, self.log, list(files)), daemon=True
         )
-        with _nursery.upbringing():
+        with _forkserver.worker_environment():
             self.process.start()
         theirs.close()
         self.ready = False
@@ -133,7 +133,7 @@ def _serve(pipe: Connection, log: _ReceivedLog, files: list[str]) -> None:
 
     import torch
 
-    from emtkit.execute.work import Work
+    from emtkit.execute.worker import Work
     from emtkit.plugin.registry import Registry
 
     torch.set_num_threads(1)

@@ -18,10 +18,10 @@ import dask
 import distributed
 
 from emtkit.errors import EmtkitError, StoreError
-from emtkit.execute._codec import decode
 from emtkit.execute.engines import _cluster, _remote
-from emtkit.execute.engines._mourning import Mourning
-from emtkit.execute.engines.engine import TIMEOUT, Engine, Outcome
+from emtkit.execute.engines._lost_jobs import LostJobs
+from emtkit.execute.engines.engine import TIMEOUT, Engine, JobResult
+from emtkit.store.codec import decode
 
 LOOK_SECONDS = 0.5
 FETCH_SECONDS = 60.0
@@ -82,7 +82,7 @@ class DaskEngine(Engine):
         self._scope: Any = dask.config.set(_CONFIG)
         self._cluster = None if address else _cluster.local(workers, memory)
         self._client = _cluster.connect(address or self._cluster, patience)
-        self._mourning = Mourning(self._client)
+        self._lost_jobs = LostJobs(self._client)
         try:
             _cluster.warn_of_blame(self._client, say)
             self._gather_workers()
@@ -107,7 +107,7 @@ class DaskEngine(Engine):
             _remote.do,
             data,
             self._sources,
-            self._mourning.name(job),
+            self._lost_jobs.name(job),
             workers=[worker],
             allow_other_workers=False,
             pure=False,
@@ -116,7 +116,7 @@ class DaskEngine(Engine):
         self._flying[job] = _Flight(job, worker, future, time.monotonic())
         future.add_done_callback(lambda done: self._answers.put(job))
 
-    def wait(self, seconds: float) -> list[Outcome]:
+    def wait(self, seconds: float) -> list[JobResult]:
         """Outcomes of workers that answered, left, died or ran out of time.
 
         Raises:
@@ -126,7 +126,7 @@ class DaskEngine(Engine):
         while True:
             free = len(self._free)
             outcomes = self._drain(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
-            outcomes += self._look_around() + self._mourning.over(self._free)
+            outcomes += self._look_around() + self._lost_jobs.over(self._free)
             if outcomes or len(self._free) > free or time.monotonic() >= until:
                 return outcomes
 
@@ -137,9 +137,9 @@ class DaskEngine(Engine):
             self._cluster.close(timeout=10)
         self._scope.__exit__(None, None, None)
 
-    def _drain(self, seconds: float) -> list[Outcome]:
+    def _drain(self, seconds: float) -> list[JobResult]:
         """What has come in; waits for the first for `seconds`."""
-        outcomes: list[Outcome] = []
+        outcomes: list[JobResult] = []
         try:
             job = self._answers.get(timeout=seconds)
             while True:
@@ -149,12 +149,12 @@ class DaskEngine(Engine):
         except Empty:
             return outcomes
 
-    def _outcome(self, flight: _Flight) -> list[Outcome]:
+    def _outcome(self, flight: _Flight) -> list[JobResult]:
         """How a finished job ended. Its worker is free again if it is still there."""
         future = flight.future
         if future.status == "cancelled":  # the scheduler went away, and with it all it knew
             why = "the connection to the scheduler broke"
-            return [Outcome(flight.job, None, why, innocent=True)]
+            return [JobResult(flight.job, None, why, innocent=True)]
         try:
             bundle = decode(future.result(timeout=FETCH_SECONDS))
         except distributed.KilledWorker:
@@ -164,16 +164,16 @@ class DaskEngine(Engine):
         except Exception as error:  # raised there outside of any cell: memory, an import, a bug
             self._free.add(flight.worker)
             why = f"could not do the job: {type(error).__name__}: {error}"
-            return [Outcome(flight.job, None, f"the worker {flight.worker} {why}")]
+            return [JobResult(flight.job, None, f"the worker {flight.worker} {why}")]
         self._free.add(flight.worker)
-        return [Outcome(flight.job, bundle)]
+        return [JobResult(flight.job, bundle)]
 
-    def _mourn(self, flight: _Flight, why: str) -> list[Outcome]:
+    def _mourn(self, flight: _Flight, why: str) -> list[JobResult]:
         """Nothing is told of a lost job yet: first its last lines are looked for."""
-        self._mourning.add(flight.job, flight.worker, why)
+        self._lost_jobs.add(flight.job, flight.worker, why)
         return []
 
-    def _look_around(self) -> list[Outcome]:
+    def _look_around(self) -> list[JobResult]:
         """See who came and who left, now and then."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return []
@@ -201,7 +201,7 @@ class DaskEngine(Engine):
         """Ask every new worker what it is; accept those that compute what this process would."""
         known = {*self._free, *self._asked, *self.refused}
         known |= {flight.worker for flight in self._flying.values()}
-        known |= self._mourning.readers
+        known |= self._lost_jobs.readers
         for worker, count in threads.items():
             if worker in known:
                 continue
@@ -231,7 +231,7 @@ class DaskEngine(Engine):
         self.refused[worker] = why
         self._say(f"worker {worker} is not used: {'; '.join(why)}")
 
-    def _miss(self, threads: dict[str, int]) -> list[Outcome]:
+    def _miss(self, threads: dict[str, int]) -> list[JobResult]:
         """Jobs whose worker is there no more; Dask would wait for it for ever."""
         self._free &= threads.keys()
         for gone in self._asked.keys() - threads.keys():

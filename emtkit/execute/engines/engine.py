@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from emtkit.execute.records import Bundle
+from emtkit.store.records import Bundle
 
 TIMEOUT = 3600.0
 """Seconds after which a job that gives no answer is lost, where nobody says otherwise."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobResult:
     """How one job ended: a bundle, or (bundle None) the worker was lost, with the last it said.
 
     `innocent`: the job had no part in it (the cluster went away); it is done again, uncounted.
@@ -42,7 +42,7 @@ class Engine(ABC):
         """Give a job to a free worker."""
 
     @abstractmethod
-    def wait(self, seconds: float) -> list[Outcome]:
+    def wait(self, seconds: float) -> list[JobResult]:
         """Outcomes since the last call; returns at the first one, or after `seconds`."""
 
     @abstractmethod

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from emtkit.execute.engines.engine import Engine, Outcome
-from emtkit.execute.work import Work
+from emtkit.execute.engines.engine import Engine, JobResult
+from emtkit.execute.worker import Work
 from emtkit.plugin.registry import Registry
 
 
@@ -14,7 +14,7 @@ class InlineEngine(Engine):
 
     def __init__(self, registry: Registry) -> None:
         self._work = Work(registry)
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[JobResult] = []
 
     @property
     def workers(self) -> int:
@@ -31,11 +31,11 @@ class InlineEngine(Engine):
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            self._outcomes.append(Outcome(job, self._work.do(data)))
+            self._outcomes.append(JobResult(job, self._work.do(data)))
         finally:
             torch.set_num_threads(threads)
 
-    def wait(self, seconds: float) -> list[Outcome]:
+    def wait(self, seconds: float) -> list[JobResult]:
         """The outcome, at once."""
         done, self._outcomes = self._outcomes, []
         return done

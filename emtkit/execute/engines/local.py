@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from emtkit.errors import EmtkitError, StoreError
-from emtkit.execute._codec import decode
 from emtkit.execute.engines._worker import READY, Worker, resident
-from emtkit.execute.engines.engine import TIMEOUT, Engine, Outcome
+from emtkit.execute.engines.engine import TIMEOUT, Engine, JobResult
+from emtkit.store.codec import decode
 
 START_SECONDS = 120.0
 STILLBORN = 3
@@ -63,7 +63,7 @@ class LocalEngine(Engine):
         """Give a job to a free worker."""
         next(w for w in self._workers if w.ready and w.job is None).give(job, data)
 
-    def wait(self, seconds: float) -> list[Outcome]:
+    def wait(self, seconds: float) -> list[JobResult]:
         """Outcomes of workers that answered, died, hung or grew too large.
 
         Raises:
@@ -97,7 +97,7 @@ class LocalEngine(Engine):
         while len(self._workers) < self._count:
             self._workers.append(Worker(self._files))
 
-    def _hear(self, at: int) -> list[Outcome]:
+    def _hear(self, at: int) -> list[JobResult]:
         """What a worker said: that it is ready, an answer, or nothing more."""
         worker = self._workers[at]
         try:
@@ -111,7 +111,7 @@ class LocalEngine(Engine):
         except StoreError as error:
             return self._lose(at, str(error))
         job, worker.job = worker.job, None
-        return [] if job is None else [Outcome(job, bundle)]
+        return [] if job is None else [JobResult(job, bundle)]
 
     def _excess(self, worker: Worker) -> str:
         """What a worker takes too much of, time or memory; else nothing."""
@@ -128,7 +128,7 @@ class LocalEngine(Engine):
             )
         return ""
 
-    def _lose(self, at: int, why: str = "") -> list[Outcome]:
+    def _lose(self, at: int, why: str = "") -> list[JobResult]:
         """Replace a worker; its job, if it had one, is lost."""
         worker = self._workers[at]
         if why:
@@ -144,7 +144,7 @@ class LocalEngine(Engine):
         self._workers[at] = Worker(self._files)
         if worker.job is None:
             return []
-        return [Outcome(worker.job, None, epitaph, innocent=not worker.took_job)]
+        return [JobResult(worker.job, None, epitaph, innocent=not worker.took_job)]
 
 
 def _machine_memory() -> int:

@@ -56,7 +56,7 @@ class TemplateName(Analysis):
     def measure(self, subject: Subject) -> Findings:
         """Run the network on fresh sequences of its task; randomness comes from the stream."""
         batch = subject.task.sample(self.sequences, subject.stream)
-        trace = subject.model.trace(batch.inputs[:, : batch.driven], batch.steps)
+        trace = subject.model.trace(batch.inputs[:, : batch.input_steps], batch.steps)
         scored = trace.states[:, batch.mask > 0].double().flatten(0, 1).numpy()
         variances = np.linalg.eigvalsh(np.cov(scored.T).reshape(scored.shape[1], -1))[::-1]
         if not variances.sum() > 0:

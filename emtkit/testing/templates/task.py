@@ -46,7 +46,7 @@ class TemplateName(Task):
         time = torch.arange(self.steps)[:, None].expand(shape)
         last = torch.where(inputs != 0, time, 0).cummax(1).values
         targets = inputs.gather(1, last)
-        return Batch(inputs, targets, mask=inputs.new_ones(self.steps), driven=self.steps)
+        return Batch(inputs, targets, mask=inputs.new_ones(self.steps), input_steps=self.steps)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Squared error per sequence and step (B T); emtkit masks and averages."""

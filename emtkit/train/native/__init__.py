@@ -10,6 +10,6 @@ these names imports neither.
 
 from emtkit.train.native.machine import unavailable
 from emtkit.train.native.network import MAX_HIDDEN, Network
-from emtkit.train.native.step import Step
+from emtkit.train.native.step import NativeStep
 
-__all__ = ["MAX_HIDDEN", "Network", "Step", "unavailable"]
+__all__ = ["MAX_HIDDEN", "NativeStep", "Network", "unavailable"]

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 from emtkit.plugin._philox_numba import fill
 from emtkit.train.native.kernels import emit_gradients
-from emtkit.train.native.plan import Arguments, Plan
+from emtkit.train.native.plan import Arguments, KernelPlan
 from emtkit.train.native.state import Words
 
 
@@ -31,7 +31,7 @@ def compiled(function: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def _gradients(context, plan, call):
-    made = Plan(**json.loads(plan.literal_value))
+    made = KernelPlan(**json.loads(plan.literal_value))
 
     def emit(context, builder, signature, values):
         arguments = [builder.extract_value(values[1], n) for n in range(len(call))]
@@ -42,7 +42,7 @@ def _gradients(context, plan, call):
 
 
 @cache
-def gradient_kernel(plan: Plan, digest: int) -> Any:
+def gradient_kernel(plan: KernelPlan, digest: int) -> Any:
     """The kernel of one plan, a function of the tuple of `Arguments`.
 
     numba keys its cache by the constants of the function. The digest of the sources is one of them,
@@ -59,7 +59,7 @@ def gradient_kernel(plan: Plan, digest: int) -> Any:
 
 
 @cache
-def training_kernel(plan: Plan, digest: int) -> Any:
+def training_kernel(plan: KernelPlan, digest: int) -> Any:
     """Whole iterations of one plan: draw, gradient, clip, Adam; arguments as in `fused`.
 
     Row after row in the order of `turn`, so that rows of one draw meet its words in the cache;
@@ -75,7 +75,7 @@ def training_kernel(plan: Plan, digest: int) -> Any:
         back, transposed, absent, order, weights, first, second, gradient, costs, rates,
         corrections1, corrections2, decay, decoupled, clip, beta1, beta2, epsilon, losses, healthy,
     ):  # fmt: skip
-        batch, padded, steps, driven, scored = sizes
+        batch, padded, steps, input_steps, scored = sizes
         inputs = np.array([heard.ctypes.data])
         counter = np.empty(4, dtype=np.uint64)
         everyone = np.ones(len(turn), dtype=np.bool_)
@@ -90,7 +90,7 @@ def training_kernel(plan: Plan, digest: int) -> Any:
                 for k in range(len(back)):
                     transposed[k] = weights[m, back[k]]
                 call = (
-                    1, padded, steps, driven, scored, weights[m].ctypes.data,
+                    1, padded, steps, input_steps, scored, weights[m].ctypes.data,
                     transposed.ctypes.data, heard.strides[0], 0, inputs.ctypes.data, 0,
                     scales[m].ctypes.data, places[0], places[1], places[2], places[3], places[4],
                     places[5], places[6], places[7], gradient[m].ctypes.data, costs.ctypes.data,

@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from emtkit.plugin._philox import LOW
 from emtkit.train.native.philox import OCTET, WHOLES, Philox, splat, wholes
-from emtkit.train.native.plan import Arguments, Plan
+from emtkit.train.native.plan import Arguments, KernelPlan
 from emtkit.train.native.state import Words
 from emtkit.train.native.vectors import Code
 
@@ -40,7 +40,7 @@ class _Group:
 class Draw:
     """The draw of one row; made outside of the loop over blocks, for what they share."""
 
-    def __init__(self, code: Code, plan: Plan, a: Arguments) -> None:
+    def __init__(self, code: Code, plan: KernelPlan, a: Arguments) -> None:
         self._code, self._plan, self._a = code, plan, a
         builder = code.builder
         self._octets = min(4, 2 * plan.width)  # enough that no product is waited for

@@ -2,7 +2,7 @@
 
 For tasks that draw by a recipe. The weights stay in the kernel's order from event to event, and
 no batch is ever stored: the kernel makes the inputs of a block of sequences where it reads them.
-Every number is that of drawing, `Step.gradients` and `Adam.step`
+Every number is that of drawing, `NativeStep.gradients` and `Adam.step`
 one after the other.
 """
 
@@ -24,9 +24,9 @@ from emtkit.train.native import machine
 from emtkit.train.native.adam import Adam
 from emtkit.train.native.network import Floats
 from emtkit.train.native.state import Words
-from emtkit.train.native.step import Step
+from emtkit.train.native.step import NativeStep
 from emtkit.train.optimise import Moments
-from emtkit.train.tier import Fused, Trained
+from emtkit.train.tiers.base import Fused, Trained
 
 _WORD = 2.0**32
 _MOST = 1 << 28
@@ -47,7 +47,7 @@ class FusedTraining(Fused):
 
     def __init__(
         self,
-        step: Step,
+        step: NativeStep,
         names: Sequence[str],
         recipes: Sequence[Recipe],
         scales: Floats,
@@ -75,7 +75,7 @@ class FusedTraining(Fused):
         self._scales = scales / np.float32(step.batch)
         signs = recipes[0].density is None
         self._plan = replace(step.plan, drawn=int(not signs), recalled=1)
-        numbers = step.driven * network.inputs
+        numbers = step.input_steps * network.inputs
         words = -(-step.batch * numbers // 128) * 4 if signs else step.padded * numbers
         self._words = np.empty(words, dtype=np.uint32)
         self._heard = np.zeros((step.padded if signs else 1, numbers), dtype=np.float32)
@@ -92,7 +92,7 @@ class FusedTraining(Fused):
         rates, corrections1, corrections2 = adam.numbers(self._counters[:, 2].tolist(), count)
         losses, healthy = np.empty((count, models)), np.full(models, True)
         done = training_kernel(self._plan, machine.digest())(
-            (step.batch, step.padded, step.steps, step.driven, step.scored),
+            (step.batch, step.padded, step.steps, step.input_steps, step.scored),
             step.places,
             self._counters,
             turn,
@@ -153,7 +153,7 @@ class FusedTraining(Fused):
         return np.array(turn, dtype=np.int64), np.array(modes, dtype=np.int64)
 
 
-def _recalled(step: Step, recipes: Sequence[Recipe]) -> tuple[NDArray[np.int64], Floats]:
+def _recalled(step: NativeStep, recipes: Sequence[Recipe]) -> tuple[NDArray[np.int64], Floats]:
     """Where the targets of the scored steps lie (M K O), and minus their signs."""
     network, first = step.network, (step.steps - step.scored) * step.network.outputs
     row = 4 * 16 * step.width

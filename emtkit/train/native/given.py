@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from emtkit.train.native.plan import Arguments, Plan
+from emtkit.train.native.plan import Arguments, KernelPlan
 from emtkit.train.native.vectors import BYTES, LANES, Code
 
 
@@ -22,17 +22,19 @@ class Sequences:
 class Given:
     """The inputs of model `m`."""
 
-    def __init__(self, code: Code, plan: Plan, a: Arguments, m: Any) -> None:
+    def __init__(self, code: Code, plan: KernelPlan, a: Arguments, m: Any) -> None:
         self._code, self._plan, self._states = code, plan, a.states
         address = code.load_whole(code.at(a.inputs, m, 8))
-        self._inputs = Sequences(address, a.heard, a.driven, plan.inputs)
+        self._inputs = Sequences(address, a.heard, a.input_steps, plan.inputs)
 
     def bring(self, first: Any) -> None:
         """The block of sequences from `first` on -> inputs in the states."""
         pack(self._code, self._plan, self._inputs, first, self._states, self._plan.columns)
 
 
-def pack(code: Code, plan: Plan, source: Sequences, first: Any, target: Any, columns: int) -> None:
+def pack(
+    code: Code, plan: KernelPlan, source: Sequences, first: Any, target: Any, columns: int
+) -> None:
     """Sequences of `source` from `first` on -> lanes of `target`.
 
     Row (t, c) goes to vector row t * columns + c. Squares of 16 sequences by 16 numbers are

@@ -20,12 +20,12 @@ from llvmlite import ir
 from emtkit.train.native.draws import Draw
 from emtkit.train.native.given import Given
 from emtkit.train.native.outer import outer
-from emtkit.train.native.plan import Arguments, Plan
-from emtkit.train.native.targets import Recalled, Staged
+from emtkit.train.native.plan import Arguments, KernelPlan
+from emtkit.train.native.targets import Recalled, StagedTargets
 from emtkit.train.native.vectors import BYTES, LANES, Code
 
 
-def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
+def emit_gradients(builder: Any, plan: KernelPlan, a: Arguments) -> None:
     """The whole kernel; scratch comes zeroed, with the rows of ones set."""
     code = Code(builder)
 
@@ -36,7 +36,7 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
             a.scales, builder.mul(m, builder.mul(a.scored, code.whole(4 * plan.outputs)))
         )
         inputs = Draw(code, plan, a) if plan.drawn else Given(code, plan, a, m)
-        targets = Recalled(code, plan, a) if plan.recalled else Staged(code, plan, a, m)
+        targets = Recalled(code, plan, a) if plan.recalled else StagedTargets(code, plan, a, m)
         clear(code, a.sums, code.whole(plan.parameters))
         clear(code, a.cost, builder.mul(a.scored, code.whole(plan.width)))
 
@@ -74,7 +74,7 @@ def emit_gradients(builder: Any, plan: Plan, a: Arguments) -> None:
     code.each(a.models, model)
 
 
-def forward(code: Code, plan: Plan, a: Arguments, weights: Any) -> None:
+def forward(code: Code, plan: KernelPlan, a: Arguments, weights: Any) -> None:
     """The states of a block, driven steps and then the others."""
 
     def steps(begin: Any, count: Any, skip: int) -> None:
@@ -103,11 +103,11 @@ def forward(code: Code, plan: Plan, a: Arguments, weights: Any) -> None:
 
         code.each(count, step)
 
-    steps(code.whole(0), a.driven, 0)
-    steps(a.driven, code.builder.sub(a.steps, a.driven), plan.inputs)
+    steps(code.whole(0), a.input_steps, 0)
+    steps(a.input_steps, code.builder.sub(a.steps, a.input_steps), plan.inputs)
 
 
-def readable(code: Code, plan: Plan, a: Arguments, t: Any) -> tuple[Any, int]:
+def readable(code: Code, plan: KernelPlan, a: Arguments, t: Any) -> tuple[Any, int]:
     """The address of [1 ; x_t] and the bytes from one step to the next."""
     if plan.early:
         return code.at(a.shown, t, plan.reads * plan.row), plan.reads * plan.row
@@ -117,12 +117,12 @@ def readable(code: Code, plan: Plan, a: Arguments, t: Any) -> tuple[Any, int]:
 
 def compare(
     code: Code,
-    plan: Plan,
+    plan: KernelPlan,
     a: Arguments,
     weights: Any,
     scales: Any,
     mask: Any,
-    targets: Staged | Recalled,
+    targets: StagedTargets | Recalled,
 ) -> None:
     """y = rho(R x); the cost grows by 2 w (y - target)^2, twice the loss, and e = dL / d(R x)."""
     builder = code.builder
@@ -162,7 +162,7 @@ def compare(
     code.each(a.scored, step)
 
 
-def backward(code: Code, plan: Plan, a: Arguments, transposed: Any) -> None:
+def backward(code: Code, plan: KernelPlan, a: Arguments, transposed: Any) -> None:
     """d_t for all steps: (W_r' e + W_hh' d) sigma', or W_r' e + sigma' (W_hh' d) when `early`."""
     builder = code.builder
 
@@ -214,13 +214,13 @@ def backward(code: Code, plan: Plan, a: Arguments, transposed: Any) -> None:
     steps(builder.sub(silent, code.whole(1)), silent, False)
 
 
-def correlate(code: Code, plan: Plan, a: Arguments) -> None:
+def correlate(code: Code, plan: KernelPlan, a: Arguments) -> None:
     """The gradients: dA += sum_t d_t [u_t ; 1 ; g_t-1]', dR += sum_t e_t [1 ; x_t]'."""
     builder = code.builder
     deltas = code.at(a.deltas, plan.outputs, plan.row)
     delta_step, state_step = plan.back * plan.row, plan.columns * plan.row
     line = BYTES * plan.columns
-    with builder.if_else(builder.icmp_signed("==", a.driven, a.steps)) as (always, partly):
+    with builder.if_else(builder.icmp_signed("==", a.input_steps, a.steps)) as (always, partly):
         with always:
             outer(
                 code, plan, (deltas, delta_step, plan.hidden),
@@ -229,7 +229,7 @@ def correlate(code: Code, plan: Plan, a: Arguments) -> None:
         with partly:
             outer(
                 code, plan, (deltas, delta_step, plan.hidden),
-                (a.states, state_step, plan.inputs), a.driven, a.sums, line,
+                (a.states, state_step, plan.inputs), a.input_steps, a.sums, line,
             )  # fmt: skip
             outer(
                 code, plan, (deltas, delta_step, plan.hidden),
@@ -250,6 +250,6 @@ def clear(code: Code, address: Any, vectors: Any) -> None:
     code.each(vectors, lambda n: code.store(code.splat(0.0), code.at(address, n, BYTES)))
 
 
-def zeros(code: Code, plan: Plan, rows: int) -> list[list[Any]]:
+def zeros(code: Code, plan: KernelPlan, rows: int) -> list[list[Any]]:
     """Sums to start from."""
     return [[code.splat(0.0)] * plan.width for _ in range(rows)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from emtkit.train.native.plan import Plan
+from emtkit.train.native.plan import KernelPlan
 from emtkit.train.native.vectors import BYTES, Code
 
 
 def outer(
     code: Code,
-    plan: Plan,
+    plan: KernelPlan,
     left: tuple[Any, int, int],
     right: tuple[Any, int, int],
     steps: Any,

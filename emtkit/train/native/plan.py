@@ -9,7 +9,7 @@ from emtkit.train.native.vectors import BYTES
 
 
 @dataclass(frozen=True)
-class Plan:
+class KernelPlan:
     """What a kernel is compiled for; `width` is q, `rows` and `tile` are register tiles.
 
     `sigma` and `rho` are kinds of activation, see `vectors`; `early`: 1 if the readout sees the
@@ -64,7 +64,7 @@ class Arguments:
     models: Any
     batch: Any  # sequences, a multiple of the block
     steps: Any
-    driven: Any
+    input_steps: Any
     scored: Any
     weights: Any  # M P: A, then R
     transposed: Any  # M H (O + H): S

@@ -13,16 +13,16 @@ from emtkit.train.native.network import Floats, Network
 from emtkit.train.native.state import Doubles
 
 if TYPE_CHECKING:
-    from emtkit.train.native.plan import Plan
+    from emtkit.train.native.plan import KernelPlan
 
 _LANES = 16
 _SIGMA = {"linear": 0, "relu": 1, "tanh": 2}
 
 
-class Step:
+class NativeStep:
     """Training steps of stacks of one network, batch size and length, with their scratch memory.
 
-    `steps` T in all; the first `driven` have input (default all), the last `scored` a target
+    `steps` T in all; the first `input_steps` have input (default all), the last `scored` a target
     (default all). A row's result depends neither on the other rows, nor on their number or order,
     nor on the machine. Not to be shared by threads. Raises ValueError where the tier cannot run.
     """
@@ -33,19 +33,19 @@ class Step:
         *,
         batch: int,
         steps: int,
-        driven: int | None = None,
+        input_steps: int | None = None,
         scored: int | None = None,
     ) -> None:
         reason = machine.unavailable()
         if reason is not None:
             raise ValueError(reason)
         self.network, self.batch, self.steps = network, batch, steps
-        self.driven = steps if driven is None else driven
+        self.input_steps = steps if input_steps is None else input_steps
         self.scored = steps if scored is None else scored
-        if batch < 1 or not (1 <= self.driven <= steps and 1 <= self.scored <= steps):
+        if batch < 1 or not (1 <= self.input_steps <= steps and 1 <= self.scored <= steps):
             raise ValueError(
-                f"a native step was asked for batch {batch}, {steps} steps, {self.driven} of them"
-                f" driven and {self.scored} scored; batch is at least 1, and driven and scored are"
+                f"a native step was asked for batch {batch}, {steps} steps, {self.input_steps} of"
+                f" them with input and {self.scored} scored; batch is at least 1, and these two are"
                 " from 1 to steps"
             )
         self.width = width_of(network.hidden, batch)
@@ -74,7 +74,7 @@ class Step:
         """
         network, models = self.network, len(weights)
         _check("weights", weights, (models, network.parameters))
-        _check_sequences("inputs", inputs, (self.batch, self.driven, network.inputs))
+        _check_sequences("inputs", inputs, (self.batch, self.input_steps, network.inputs))
         _check("scales", scales, (models, self.scored, network.outputs))
         inputs = self._pad(inputs)
         sources = _addresses("input_rows", inputs, input_rows, models)
@@ -91,7 +91,7 @@ class Step:
                 models,
                 self.padded,
                 self.steps,
-                self.driven,
+                self.input_steps,
                 self.scored,
                 weights.ctypes.data,
                 transposed.ctypes.data,
@@ -116,12 +116,12 @@ class Step:
         return gradient_kernel(self.plan, machine.digest())
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> KernelPlan:
         """What the kernel is compiled for."""
-        from emtkit.train.native.plan import Plan
+        from emtkit.train.native.plan import KernelPlan
 
         network, tiles = self.network, machine.tiles()
-        return Plan(
+        return KernelPlan(
             hidden=network.hidden,
             inputs=network.inputs,
             outputs=network.outputs,
@@ -158,7 +158,7 @@ def width_of(hidden: int, batch: int) -> int:
     return min(fitting, 2 if 4 < hidden <= 16 else 4)
 
 
-def _scratch(step: Step, block: int) -> list[Floats]:
+def _scratch(step: NativeStep, block: int) -> list[Floats]:
     """Mask, states, ... silence of `kernels.Arguments`: zero, with the rows of ones set."""
     network, steps = step.network, step.steps
     reads, back = network.ones + network.hidden, network.outputs + network.hidden

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from emtkit.train.native.given import Sequences, pack
-from emtkit.train.native.plan import Arguments, Plan
+from emtkit.train.native.plan import Arguments, KernelPlan
 from emtkit.train.native.vectors import Code
 
 Gap = Callable[[Any, int], Any]
 """y - target, given y and which of the vectors of its row it is."""
 
 
-class Staged:
+class StagedTargets:
     """The targets of model `m`, turned into lanes block by block."""
 
-    def __init__(self, code: Code, plan: Plan, a: Arguments, m: Any) -> None:
+    def __init__(self, code: Code, plan: KernelPlan, a: Arguments, m: Any) -> None:
         self._code, self._plan, self._staged = code, plan, a.staged
         address = code.load_whole(code.at(a.targets, m, 8))
         self._targets = Sequences(address, a.wanted, a.scored, plan.outputs)
@@ -35,7 +35,7 @@ class Staged:
 class Recalled:
     """Inputs of the same sequence, plus or minus, where the states have them; nothing to turn."""
 
-    def __init__(self, code: Code, plan: Plan, a: Arguments) -> None:
+    def __init__(self, code: Code, plan: KernelPlan, a: Arguments) -> None:
         self._code, self._plan, self._again, self._signs = code, plan, a.again, a.signs
 
     def bring(self, first: Any) -> None:

@@ -16,11 +16,11 @@ from emtkit.train.native.adam import Adam
 from emtkit.train.native.fused import FusedTraining, one_upper_word
 from emtkit.train.native.machine import features, unavailable
 from emtkit.train.native.network import Floats, Network
-from emtkit.train.native.step import Step as NativeStep
+from emtkit.train.native.step import NativeStep
 from emtkit.train.optimise import Moments, Optimiser
-from emtkit.train.stacked import Stacked
-from emtkit.train.tier import Fused, Span, Step, Tier
-from emtkit.train.vmap import VmapTier
+from emtkit.train.stack import Stacked
+from emtkit.train.tiers.base import Fused, Gradients, Span, Tier
+from emtkit.train.tiers.vmap import VmapTier
 
 LARGEST_HIDDEN = 64
 """With 512-bit vectors: as much as the kernel takes, twice as fast there as the dense tier."""
@@ -61,11 +61,11 @@ class NativeTier(Tier):
 
     def gradients(
         self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
-    ) -> Step:
+    ) -> Gradients:
         """Losses and gradients by one call of the compiled kernel."""
         network = _network(stacked)
         first = _first(masks)
-        step = self._step(network, batch.inputs.shape[1], batch.steps, batch.driven, first)
+        step = self._step(network, batch.inputs.shape[1], batch.steps, batch.input_steps, first)
         order = network.order([slot.name for slot in stacked.slots])
         weights = np.zeros((len(flat), network.parameters), dtype=np.float32)
         weights[:, order] = flat.numpy()
@@ -79,7 +79,7 @@ class NativeTier(Tier):
         steps = flat.new_zeros(len(flat), batch.steps, dtype=torch.float64)
         steps[:, first:] = torch.from_numpy(losses) * masks.sum(1, keepdim=True)
         gradient = torch.from_numpy(np.take(gradients, order, axis=1))
-        return Step(torch.from_numpy(counted.cumsum(1)[:, -1]), gradient, steps, None)
+        return Gradients(torch.from_numpy(counted.cumsum(1)[:, -1]), gradient, steps, None)
 
     def takes_one(self, training: Training) -> bool:
         """With its own optimiser it goes row by row from end to end."""
@@ -107,11 +107,11 @@ class NativeTier(Tier):
             return None
         masks = torch.tensor([recipe.mask for recipe in recipes])
         first, steps, batch = _first(masks), masks.shape[1], trainings[0].batch
-        driven = recipes[0].driven
-        if not all(one_upper_word(s, batch * driven * network.inputs) for s in streams):
+        input_steps = recipes[0].input_steps
+        if not all(one_upper_word(s, batch * input_steps * network.inputs) for s in streams):
             return None
         return FusedTraining(
-            self._step(network, batch, steps, driven, first),
+            self._step(network, batch, steps, input_steps, first),
             [slot.name for slot in stacked.slots],
             recipes,
             _scales(stacked, masks[:, first:]),
@@ -126,13 +126,13 @@ class NativeTier(Tier):
         return self._plain.outputs(stacked, flat, batch)
 
     def _step(
-        self, network: Network, sequences: int, steps: int, driven: int, first: int
+        self, network: Network, sequences: int, steps: int, input_steps: int, first: int
     ) -> NativeStep:
         """Training steps that score the steps from `first` on."""
-        key = (sequences, steps, driven, first)
+        key = (sequences, steps, input_steps, first)
         if key not in self._steps:
             self._steps[key] = NativeStep(
-                network, batch=sequences, steps=steps, driven=driven, scored=steps - first
+                network, batch=sequences, steps=steps, input_steps=input_steps, scored=steps - first
             )
         return self._steps[key]
 

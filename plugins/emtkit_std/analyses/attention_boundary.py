@@ -11,7 +11,8 @@ from pydantic import Field
 from emtkit import Analysis, Findings, Subject, hookimpl
 from emtkit.errors import NotApplicable
 from emtkit.plugin.analysis import Scalar
-from emtkit_std._attention import (
+from emtkit_std._theory.observe import Run, law_of, memory_span, run
+from emtkit_std._theory.waves.attention import (
     Array,
     BoundaryHeads,
     boundary,
@@ -22,8 +23,7 @@ from emtkit_std._attention import (
     measured_leak,
     safe_horizon,
 )
-from emtkit_std._observe import Run, law_of, memory_span, run
-from emtkit_std._wave_drawings import draw_attention, draw_boundary
+from emtkit_std._theory.waves.drawings import draw_attention, draw_boundary
 
 
 class AttentionBoundary(Analysis):

@@ -10,10 +10,10 @@ import pandas as pd
 from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
-from emtkit_std import _angles as angles
-from emtkit_std import _linearised as linearised
-from emtkit_std import _memories as memories
-from emtkit_std._facts import HistoryLaw
+from emtkit_std._theory import linearise as linearised
+from emtkit_std._theory.emt import angles as angles
+from emtkit_std._theory.emt import memories as memories
+from emtkit_std._theory.facts import HistoryLaw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

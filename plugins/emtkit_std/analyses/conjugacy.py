@@ -10,10 +10,10 @@ from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
-from emtkit_std import _gsemm as gsemm
-from emtkit_std import _linearised as linearised
-from emtkit_std import _memories as memories
-from emtkit_std._facts import PulseCircuit
+from emtkit_std._theory import linearise as linearised
+from emtkit_std._theory.emt import gsemm as gsemm
+from emtkit_std._theory.emt import memories as memories
+from emtkit_std._theory.facts import PulseCircuit
 
 TINY = 1e-300
 

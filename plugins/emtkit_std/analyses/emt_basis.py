@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
-from emtkit_std import _linearised as linearised
-from emtkit_std import _memories as memories
-from emtkit_std._facts import HistoryLaw
+from emtkit_std._theory import linearise as linearised
+from emtkit_std._theory.emt import memories as memories
+from emtkit_std._theory.facts import HistoryLaw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,11 +13,11 @@ from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, Subject, hookimpl
 from emtkit.plugin.stream import StreamKey
-from emtkit_std import _angles as angles
-from emtkit_std import _binding as binding
-from emtkit_std import _linearised as linearised
-from emtkit_std import _selection as selections
-from emtkit_std._facts import HistoryLaw
+from emtkit_std._theory import linearise as linearised
+from emtkit_std._theory.emt import angles as angles
+from emtkit_std._theory.emt import binding as binding
+from emtkit_std._theory.emt import selection as selections
+from emtkit_std._theory.facts import HistoryLaw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

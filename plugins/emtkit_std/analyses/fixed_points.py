@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
 from emtkit.dynamics import fixed_points as search
-from emtkit_std import _linearised as linearised
+from emtkit_std._theory import linearise as linearised
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,10 +11,17 @@ from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, Subject, hookimpl
 from emtkit.errors import NotApplicable
-from emtkit_std._facts import PulseCircuit
-from emtkit_std._gradients import Array, decay, gradient_profile
-from emtkit_std._observe import draw, input_jacobians, law_of, local_map, memory_span, precise
-from emtkit_std._wave_drawings import draw_gradients, draw_rate
+from emtkit_std._theory.facts import PulseCircuit
+from emtkit_std._theory.observe import (
+    draw,
+    input_jacobians,
+    law_of,
+    local_map,
+    memory_span,
+    precise,
+)
+from emtkit_std._theory.waves.drawings import draw_gradients, draw_rate
+from emtkit_std._theory.waves.gradients import Array, decay, gradient_profile
 
 
 class GradientLag(Analysis):
@@ -80,15 +87,17 @@ class GradientLag(Analysis):
 
     def _state(self, subject: Subject, span: int) -> Array:
         batch = draw(subject, self.sequences, 1)
-        if batch.driven < span:
-            raise NotApplicable(f"{span} lags were asked, but only {batch.driven} steps are driven")
+        if batch.input_steps < span:
+            raise NotApplicable(
+                f"{span} lags were asked, but only {batch.input_steps} steps are driven"
+            )
         states = input_jacobians(subject, batch, span - 1).states
         return gradient_profile(states)
 
     def _loss(self, subject: Subject, span: int) -> Array:
         law = law_of(subject)
         batch = draw(subject, self.sequences, span if law is None else law.history)
-        inputs = batch.inputs[:, : batch.driven].clone().requires_grad_()
+        inputs = batch.inputs[:, : batch.input_steps].clone().requires_grad_()
         trace = precise(subject.model)(inputs, batch.steps)
         errors = subject.task.loss(trace.outputs, batch) * batch.mask
         scored = errors if law is not None else errors[:, -1:]

@@ -12,12 +12,12 @@ from pydantic import Field
 from emtkit import Analysis, Control, Findings, Subject, hookimpl
 from emtkit.errors import NotApplicable
 from emtkit.plugin.analysis import Scalar
-from emtkit_std._decoding import Array, decode_history, overlaps
-from emtkit_std._facts import DelayLaw
-from emtkit_std._observe import draw, input_jacobians, memory_span, run
-from emtkit_std._projections import order_parameters
-from emtkit_std._wave_drawings import draw_decoding, draw_overlap
-from emtkit_std._wavefield import sliding_history
+from emtkit_std._theory.facts import DelayLaw
+from emtkit_std._theory.observe import draw, input_jacobians, memory_span, run
+from emtkit_std._theory.superposition.projections import order_parameters
+from emtkit_std._theory.waves.decoding import Array, decode_history, overlaps
+from emtkit_std._theory.waves.drawings import draw_decoding, draw_overlap
+from emtkit_std._theory.waves.wavefield import sliding_history
 
 JACOBIAN_SEQUENCES = 8
 
@@ -115,8 +115,8 @@ class _Order:
 
 def _past(subject: Subject) -> _Past:
     batch = draw(subject, JACOBIAN_SEQUENCES, 1)
-    autonomous = batch.steps > batch.driven
-    step = batch.driven if autonomous else batch.steps - 1
+    autonomous = batch.steps > batch.input_steps
+    step = batch.input_steps if autonomous else batch.steps - 1
     found = input_jacobians(subject, batch, step)
     states, outputs = found.states.mean(0)[::-1], found.outputs.mean(0)[::-1]
     if not np.isfinite(states).all():

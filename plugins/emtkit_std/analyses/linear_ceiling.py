@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from emtkit import Analysis, Findings, Subject, hookimpl
-from emtkit_std._facts import Array, HistoryLaw, LinearRecurrence
+from emtkit_std._theory.facts import Array, HistoryLaw, LinearRecurrence
 
 
 class LinearCeiling(Analysis):

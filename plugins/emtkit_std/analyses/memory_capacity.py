@@ -11,8 +11,8 @@ import pandas as pd
 from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
 from emtkit.errors import EmtkitError
 from emtkit.plugin.analysis import Drawing
-from emtkit_std._facts import LinearRecurrence
-from emtkit_std._memory import MemoryCurve, fisher_memory, linear_capacity
+from emtkit_std._theory.facts import LinearRecurrence
+from emtkit_std._theory.superposition.capacity import MemoryCurve, fisher_memory, linear_capacity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

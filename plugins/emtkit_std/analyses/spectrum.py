@@ -16,8 +16,8 @@ from emtkit import Analysis, Control, Findings, NotApplicable, RecurrentModel, S
 from emtkit.dynamics.fixed_points import find_fixed_points
 from emtkit.dynamics.linearise import state_map_of
 from emtkit.plugin.analysis import Drawing
-from emtkit_std._facts import Array, LinearRecurrence, PulseCircuit
-from emtkit_std._recurrence import to_array
+from emtkit_std._theory.facts import Array, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.networks.recurrence import to_array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

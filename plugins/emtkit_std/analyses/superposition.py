@@ -12,15 +12,15 @@ from pydantic import Field
 
 from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
 from emtkit.plugin.analysis import Drawing
-from emtkit_std._delay_loss import zero_predictor_loss
-from emtkit_std._facts import Array, DelayLaw, PulseCircuit
-from emtkit_std._projections import (
+from emtkit_std._theory.facts import Array, DelayLaw, PulseCircuit
+from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
+from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
+from emtkit_std._theory.superposition.projections import (
     order_parameters,
     successive_angles,
     travelled_angle,
 )
-from emtkit_std._pulse_figures import draw_directions, draw_projections
-from emtkit_std._pulses import (
+from emtkit_std._theory.superposition.pulses import (
     Expected,
     Pulses,
     Scored,
@@ -91,12 +91,12 @@ class Superposition(Analysis):
         lags = max(len(scored), max(law.delay) + 1)
         circuit = circuit_of(subject.model)
         if circuit is None:
-            pulses = measured_pulses(subject.model, law.inputs, probe.driven, lags)
+            pulses = measured_pulses(subject.model, law.inputs, probe.input_steps, lags)
         else:
             pulses = circuit_pulses(circuit, lags)
         values = _Values()
         _fresh(subject, law, probe, scored, self.samples, values)
-        ages = _ages(probe.driven, scored, lags)
+        ages = _ages(probe.input_steps, scored, lags)
         if len(ages) == lags:
             _expected(expected_loss(circuit, pulses, law, scored), values)
         else:
@@ -115,12 +115,12 @@ class Superposition(Analysis):
         )
 
 
-def _ages(driven: int, scored: Scored, lags: int) -> range:
+def _ages(input_steps: int, scored: Scored, lags: int) -> range:
     """Ages of the input that an answer may hold: all, or those at the first scored step."""
-    if driven == len(scored):
+    if input_steps == len(scored):
         return range(lags)
     first = int(scored.argmax())
-    return range(max(first - driven + 1, 0), first + 1)
+    return range(max(first - input_steps + 1, 0), first + 1)
 
 
 class _Values:
@@ -161,7 +161,7 @@ def _losses(subject: Subject, weights: torch.Tensor, batch: Batch) -> torch.Tens
     """Weighted squared error of every sequence, mean over its scored steps (B), float64."""
     like = next(iter(subject.model.state_dict().values()))
     with torch.no_grad():
-        trace = subject.model.trace(batch.inputs[:, : batch.driven].to(like), batch.steps)
+        trace = subject.model.trace(batch.inputs[:, : batch.input_steps].to(like), batch.steps)
     scored = batch.mask.reshape(-1) > 0
     errors = (trace.outputs.cpu()[:, scored] - batch.targets[:, scored]).double()
     return (torch.square(errors) @ weights).mean(1)

@@ -11,10 +11,18 @@ from pydantic import Field
 from emtkit import Analysis, Control, Findings, Subject, hookimpl
 from emtkit.errors import NotApplicable
 from emtkit.plugin.analysis import Scalar
-from emtkit_std._memories import dual_memories, spectral_core
-from emtkit_std._observe import Local, Run, law_of, local_map, memory_span, readout_matrix, run
-from emtkit_std._wave_drawings import draw_basis_change, draw_frequency, draw_wavefield
-from emtkit_std._wave_speed import (
+from emtkit_std._theory.emt.memories import dual_memories, spectral_core
+from emtkit_std._theory.observe import (
+    Local,
+    Run,
+    law_of,
+    local_map,
+    memory_span,
+    readout_matrix,
+    run,
+)
+from emtkit_std._theory.waves.drawings import draw_basis_change, draw_frequency, draw_wavefield
+from emtkit_std._theory.waves.speed import (
     PEAK_REQUIRED,
     LagSpeed,
     coherence,
@@ -25,7 +33,7 @@ from emtkit_std._wave_speed import (
     shuffle_null,
     spectrum,
 )
-from emtkit_std._wavefield import (
+from emtkit_std._theory.waves.wavefield import (
     Array,
     Mask,
     NativeColumns,

@@ -83,14 +83,14 @@ class Attention(SequenceModel):
 
     def trace(self, inputs: Tensor, steps: int) -> Trace:
         """All driven steps at once, then one token at a time."""
-        driven = inputs.shape[1]
+        input_steps = inputs.shape[1]
         tokens = inputs @ self.W_uh.T + self.b
         keys, values = self._split(tokens @ self.W_K.T), self._split(tokens @ self.W_V.T)
-        first = self._attend(tokens, keys, values, torch.arange(driven, device=inputs.device))
+        first = self._attend(tokens, keys, values, torch.arange(input_steps, device=inputs.device))
         states, maps = [first.states], [first.weights]
         token = tokens[:, -1:]
-        for step in range(driven, steps):
-            if step > driven:
+        for step in range(input_steps, steps):
+            if step > input_steps:
                 token = self._read(states[-1]) @ self.W_uh.T + self.b
                 keys = torch.cat([keys, self._split(token @ self.W_K.T)], -2)
                 values = torch.cat([values, self._split(token @ self.W_V.T)], -2)

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, Task, hookimpl
-from emtkit_std._facts import LinearRecurrence, PulseCircuit
+from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
 
 F = TypeVar("F")
 

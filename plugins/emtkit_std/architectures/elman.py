@@ -12,10 +12,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
-from emtkit_std._circuit import refuse_real_values
-from emtkit_std._facts import PulseCircuit
-from emtkit_std._recurrence import activated, slope, to_array
-from emtkit_std._torch_cells import torch_cell
+from emtkit_std._theory.emt.circuit import refuse_real_values
+from emtkit_std._theory.facts import PulseCircuit
+from emtkit_std._theory.networks.recurrence import activated, slope, to_array
+from emtkit_std._theory.networks.torch_cells import torch_cell
 
 F = TypeVar("F")
 

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
-from emtkit_std import _circuit as circuit
-from emtkit_std._facts import HistoryLaw, PulseCircuit
+from emtkit_std._theory.emt import circuit as circuit
+from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
 
 F = TypeVar("F")
 

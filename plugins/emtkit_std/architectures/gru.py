@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
-from emtkit_std._circuit import refuse_real_values
-from emtkit_std._gated import GruKernel
-from emtkit_std._torch_cells import torch_cell
+from emtkit_std._theory.emt.circuit import refuse_real_values
+from emtkit_std._theory.networks.gated_kernel import GruKernel
+from emtkit_std._theory.networks.torch_cells import torch_cell
 
 
 class GatedRecurrentUnit(RecurrentModel):
@@ -62,15 +62,15 @@ class GatedRecurrentUnit(RecurrentModel):
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """One update of the gated state."""
-        driven, recurrent = inputs @ self.W_uh.T, state @ self.W_hh.T
+        input_steps, recurrent = inputs @ self.W_uh.T, state @ self.W_hh.T
         if self.bias:
-            driven = driven + self.b
-        gates = torch.sigmoid((driven + recurrent)[:, : 2 * self.hidden])
+            input_steps = input_steps + self.b
+        gates = torch.sigmoid((input_steps + recurrent)[:, : 2 * self.hidden])
         reset, keep = gates[:, : self.hidden], gates[:, self.hidden :]
         inner = recurrent[:, 2 * self.hidden :]
         if self.bias:
             inner = inner + self.b_n
-        proposed = torch.tanh(driven[:, 2 * self.hidden :] + reset * inner)
+        proposed = torch.tanh(input_steps[:, 2 * self.hidden :] + reset * inner)
         return proposed + keep * (state - proposed)
 
     def read(self, state: Tensor) -> Tensor:

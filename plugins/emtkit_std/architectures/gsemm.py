@@ -11,8 +11,8 @@ from torch import Tensor
 
 from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit.errors import EmtkitError
-from emtkit_std import _circuit as circuit
-from emtkit_std._facts import HistoryLaw, PulseCircuit
+from emtkit_std._theory.emt import circuit as circuit
+from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
 
 F = TypeVar("F")
 

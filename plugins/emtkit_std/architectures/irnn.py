@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, Task, hookimpl
-from emtkit_std._circuit import refuse_real_values
-from emtkit_std._facts import PulseCircuit
-from emtkit_std._recurrence import activated, slope
+from emtkit_std._theory.emt.circuit import refuse_real_values
+from emtkit_std._theory.facts import PulseCircuit
+from emtkit_std._theory.networks.recurrence import activated, slope
 
 F = TypeVar("F")
 

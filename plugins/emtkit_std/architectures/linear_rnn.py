@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, Trace, hookimpl
-from emtkit_std._facts import LinearRecurrence, PulseCircuit
-from emtkit_std._recurrence import (
+from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
+from emtkit_std._theory.networks.recurrence import (
     is_one_product_cheaper,
     linear_states,
     outer_weights,

@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
-from emtkit_std._circuit import refuse_real_values
-from emtkit_std._gated import LstmKernel
-from emtkit_std._torch_cells import torch_cell
+from emtkit_std._theory.emt.circuit import refuse_real_values
+from emtkit_std._theory.networks.gated_kernel import LstmKernel
+from emtkit_std._theory.networks.torch_cells import torch_cell
 
 
 class LongShortTermMemory(RecurrentModel):

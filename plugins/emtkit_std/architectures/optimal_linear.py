@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
-from emtkit_std._facts import DelayLaw, LinearRecurrence, PulseCircuit
-from emtkit_std._linear_optimum import linear_optimum
-from emtkit_std._recurrence import as_buffer, to_array
+from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.networks.recurrence import as_buffer, to_array
+from emtkit_std._theory.superposition.linear_optimum import linear_optimum
 
 F = TypeVar("F")
 

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
-from emtkit_std._facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
-from emtkit_std._recurrence import activated, as_buffer, to_array
+from emtkit_std._theory.facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.networks.recurrence import activated, as_buffer, to_array
 
 F = TypeVar("F")
 

@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, StackedKernel, Task, Trace, hookimpl
-from emtkit_std._attention import BoundaryHeads, Heads, columns_read, constructed_heads
-from emtkit_std._attention_kernel import AttentionKernel, Substrate
-from emtkit_std._facts import HistoryLaw
-from emtkit_std._wavefield import NativeColumns
+from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.networks.attention_kernel import AttentionKernel, Substrate
+from emtkit_std._theory.waves.attention import BoundaryHeads, Heads, columns_read, constructed_heads
+from emtkit_std._theory.waves.wavefield import NativeColumns
 
 F = TypeVar("F")
 
@@ -130,18 +130,18 @@ class TwmAttention(RecurrentModel):
 
     def trace(self, inputs: Tensor, steps: int) -> Trace:
         """`step` by `step`, with the weights prepared once, and the attention of every state."""
-        batch, driven = inputs.shape[:2]
+        batch, input_steps = inputs.shape[:2]
         prepared = self._prepare()
         state = self.initial(batch)
         if self.input_mode == "clamp":
-            states = [state] * (driven - 1) + [self.encode(inputs)]
+            states = [state] * (input_steps - 1) + [self.encode(inputs)]
         else:
             states = [state]
             for step_inputs in inputs.unbind(1):
                 states.append(self._advance(states[-1], step_inputs, prepared))
             states = states[1:]
         silence = torch.zeros_like(inputs[:, 0])
-        for _ in range(steps - driven):
+        for _ in range(steps - input_steps):
             states.append(self._advance(states[-1], silence, prepared))
         stacked = torch.stack(states, 1)
         maps = self._attention(self._columns(stacked), prepared)

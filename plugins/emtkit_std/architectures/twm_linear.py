@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, Task, hookimpl
-from emtkit_std._facts import HistoryLaw
-from emtkit_std._wavefield import NativeColumns
+from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.waves.wavefield import NativeColumns
 
 F = TypeVar("F")
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from emtkit import Batch, Channels, NotApplicable, Recipe, Stream, Task, hookimpl
 from emtkit.errors import EmtkitError
 from emtkit.plugin.stream import signs_rows
-from emtkit_std import _binding as binding
-from emtkit_std import _selection as selections
-from emtkit_std._facts import DelayLaw, HistoryLaw
+from emtkit_std._theory.emt import binding as binding
+from emtkit_std._theory.emt import selection as selections
+from emtkit_std._theory.facts import DelayLaw, HistoryLaw
 
 F = TypeVar("F")
 
@@ -141,7 +141,7 @@ class HistoryDependentSystem(Task):
         index, sign = _unrolled(self.selection, self.horizon)
         return Recipe(
             mask=(0.0,) * self.history + (1.0,) * self.horizon,
-            driven=self.history,
+            input_steps=self.history,
             density=None,
             sources=(-1,) * silent + tuple(index.tolist()),
             signs=(1,) * silent + tuple(sign.tolist()),

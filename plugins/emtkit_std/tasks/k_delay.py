@@ -12,8 +12,8 @@ from torch import Tensor
 from emtkit import Batch, Channels, Recipe, Stream, Task, hookimpl
 from emtkit.errors import EmtkitError, PluginError
 from emtkit.plugin.stream import sparse_uniform_rows
-from emtkit_std._delay_loss import AMPLITUDES, delay_law
-from emtkit_std._facts import DelayLaw
+from emtkit_std._theory.facts import DelayLaw
+from emtkit_std._theory.superposition.linear_loss import AMPLITUDES, delay_law
 
 F = TypeVar("F")
 

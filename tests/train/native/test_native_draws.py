@@ -10,7 +10,7 @@ from emtkit import Stream
 from emtkit.plugin._philox import NumpyGenerator
 from emtkit.plugin.task import Recipe
 from emtkit.study.settings import Training
-from emtkit.train.native import Network, Step, unavailable
+from emtkit.train.native import NativeStep, Network, unavailable
 from emtkit.train.native.fused import FusedTraining, one_upper_word
 from emtkit.train.optimise import Moments
 
@@ -25,7 +25,7 @@ def network(hidden: int, inputs: int) -> Network:
     return Network(hidden, inputs, inputs, "relu")
 
 
-def training(step: Step, streams: list[Stream], densities: list[float]) -> FusedTraining:
+def training(step: NativeStep, streams: list[Stream], densities: list[float]) -> FusedTraining:
     """Rows of weight 0 that hear what their streams give."""
     models, wide = len(streams), step.network.parameters
     still = torch.zeros(models, wide)
@@ -44,14 +44,14 @@ def training(step: Step, streams: list[Stream], densities: list[float]) -> Fused
     )
 
 
-def heard(step: Step) -> np.ndarray:
+def heard(step: NativeStep) -> np.ndarray:
     """The inputs (sequence, step, channel) of the block that was computed last."""
     states, wide = step._scratch[1], step.network.columns
     rows = states.reshape(step.steps + 1, wide, -1)[: step.steps, : step.network.inputs]
     return rows.transpose(2, 0, 1)
 
 
-def drawn(stream: Stream, step: Step, density: float) -> np.ndarray:
+def drawn(stream: Stream, step: NativeStep, density: float) -> np.ndarray:
     """The same from the stream: the last block of the batch, zeros where it is padded."""
     again = Stream(stream.seed, "train", stream.iteration, generator=NumpyGenerator())
     again.position = stream.position
@@ -85,7 +85,7 @@ near_carry = st.builds(
 @example(batch=64, steps=4, density=0.1, iteration=0, position=2**32)
 @example(batch=70, steps=3, density=0.1, iteration=2**32 - 1, position=2**33 - 4096)
 def test_inputs_are_those_of_the_stream(hidden, inputs, batch, steps, density, iteration, position):
-    step = Step(network(hidden, inputs), batch=batch, steps=steps)
+    step = NativeStep(network(hidden, inputs), batch=batch, steps=steps)
     one = stream(7, iteration, position)
     assume(one_upper_word(one, batch * steps * inputs))
     training(step, [one], [density]).run(1)
@@ -101,7 +101,7 @@ def test_inputs_are_those_of_the_stream(hidden, inputs, batch, steps, density, i
     iterations=st.integers(1, 3),
 )
 def test_rows_that_share_a_draw_keep_its_words(hidden, inputs, batch, steps, densities, iterations):
-    step = Step(network(hidden, inputs), batch=batch, steps=steps)
+    step = NativeStep(network(hidden, inputs), batch=batch, steps=steps)
     rows = [stream(7, 11, 13) for _ in densities]
     training(step, rows, densities).run(iterations)
     last = stream(7, 11 + iterations - 1, 13)
@@ -110,7 +110,7 @@ def test_rows_that_share_a_draw_keep_its_words(hidden, inputs, batch, steps, den
 
 def test_words_at_the_limit_and_at_the_end():
     """Chance finds neither the largest word nor the one that equals the limit: search for some."""
-    step = Step(network(2, 4), batch=64, steps=8)
+    step = NativeStep(network(2, 4), batch=64, steps=8)
     words = stream(0, 0, 0).bits(64 * 32).astype(np.float64)
     for limit in (words[77], words[77] + 1.0, words.max(), words.max() + 1.0, words[5] + 0.5):
         one, density = stream(0, 0, 0), float(limit / 2.0**32)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emtkit.study.settings import Training
-from emtkit.train.native import Network, Step, unavailable
+from emtkit.train.native import NativeStep, Network, unavailable
 from emtkit.train.native.adam import Adam
 from emtkit.train.optimise import Moments
 
@@ -42,12 +42,12 @@ ACTIVATION = {"linear": lambda x: x, "relu": torch.relu, "tanh": torch.tanh}
 
 def drawn(network: Network, models: int, sizes: tuple[int, int, int, int], seed: int):
     """Flat weights, inputs, targets and scales for (batch, steps, driven, scored)."""
-    batch, _, driven, scored = sizes
+    batch, _, input_steps, scored = sizes
     chance = np.random.default_rng(seed)
     weights = chance.normal(0.0, 0.6 / np.sqrt(network.hidden), (models, network.parameters))
     weights = weights.astype(np.float32)
     network.clear_absent(weights)
-    inputs = chance.normal(size=(models, batch, driven, network.inputs)).astype(np.float32)
+    inputs = chance.normal(size=(models, batch, input_steps, network.inputs)).astype(np.float32)
     # away from what the network says, so that gradients do not cancel over the batch
     targets = chance.normal(2.0, 1.0, (models, batch, scored, network.outputs)).astype(np.float32)
     scales = chance.random((models, scored, network.outputs)).astype(np.float32)
@@ -56,14 +56,14 @@ def drawn(network: Network, models: int, sizes: tuple[int, int, int, int], seed:
 
 def reference(network, sizes, named, inputs, targets, scales):
     """The losses (scored) of one model, written from the equations; `named` are float64 tensors."""
-    batch, steps, driven, scored = sizes
+    batch, steps, input_steps, scored = sizes
     inputs, targets, scales = (torch.tensor(a).double() for a in (inputs, targets, scales))
     sigma, rho = ACTIVATION[network.activation], ACTIVATION[network.readout]
     post = torch.zeros(batch, network.hidden, dtype=torch.float64)
     losses = []
     for t in range(steps):
         pre = post @ named["W_hh"].T
-        if t < driven:
+        if t < input_steps:
             pre = pre + inputs[:, t] @ named["W_uh"].T
         if network.bias:
             pre = pre + named["b"]
@@ -83,9 +83,9 @@ def tensors(network: Network, row: np.ndarray) -> dict[str, torch.Tensor]:
 
 
 def assert_gradients(network: Network, sizes: tuple[int, int, int, int], seed: int) -> None:
-    batch, steps, driven, scored = sizes
+    batch, steps, input_steps, scored = sizes
     weights, *data = drawn(network, 2, sizes, seed)
-    step = Step(network, batch=batch, steps=steps, driven=driven, scored=scored)
+    step = NativeStep(network, batch=batch, steps=steps, input_steps=input_steps, scored=scored)
     losses, gradient = step.gradients(weights, *data)
     for m in range(2):
         named = tensors(network, weights[m])
@@ -133,7 +133,7 @@ class Rows:
 def trained(network, rows, weights, data, trainings, steps=20) -> Rows:
     """The chosen rows after some steps, trained as one stack."""
     batch, length = data[0].shape[1:3]
-    step = Step(network, batch=batch, steps=length, scored=data[1].shape[2])
+    step = NativeStep(network, batch=batch, steps=length, scored=data[1].shape[2])
     chosen = [np.ascontiguousarray(array[rows]) for array in data]
     adam, state = Adam([trainings[row] for row in rows]), torch.from_numpy(weights[rows])
     moments = Moments(torch.zeros_like(state), torch.zeros_like(state))
@@ -204,12 +204,14 @@ def test_tanh_is_accurate_bounded_and_keeps_nan():
     scales = np.ones((len(weights), 1, 1), dtype=np.float32)
     all_first = np.zeros(len(weights), dtype=np.int64)
     shared = {"input_rows": all_first, "target_rows": all_first}
-    losses, _ = Step(network, batch=1, steps=1).gradients(weights, one, 0 * one, scales, **shared)
+    losses, _ = NativeStep(network, batch=1, steps=1).gradients(
+        weights, one, 0 * one, scales, **shared
+    )
     found, expected = np.sqrt(losses[:, 0]), np.tanh(views["W_uh"][:, 0, 0].astype(np.float64))
     assert np.abs(found / expected - 1.0).max() < 4e-7
     assert losses.max() <= 1.0
     weights[:, 0] = np.nan
-    losses, gradient = Step(network, batch=1, steps=1).gradients(
+    losses, gradient = NativeStep(network, batch=1, steps=1).gradients(
         weights, one, 0 * one, scales, **shared
     )
     assert np.isnan(losses).all()
@@ -221,7 +223,7 @@ def test_a_diverging_row_harms_no_other():
     weights, *data = drawn(network, 3, (70, 6, 6, 4), 5)
     ruined = weights.copy()
     ruined[1] = np.inf
-    step = Step(network, batch=70, steps=6, scored=4)
+    step = NativeStep(network, batch=70, steps=6, scored=4)
     losses, gradient = step.gradients(weights, *data)
     hurt, slopes = step.gradients(ruined, *data)
     assert not np.isfinite(hurt[1].sum())
@@ -235,9 +237,11 @@ def test_a_diverging_row_harms_no_other():
 def test_a_row_scored_on_fewer_steps_has_the_bits_of_the_shorter_stack(network):
     weights, inputs, targets, scales = drawn(network, 2, (70, 9, 9, 9), 4)
     scales[:, 5:] = 0.0
-    losses, gradient = Step(network, batch=70, steps=9).gradients(weights, inputs, targets, scales)
+    losses, gradient = NativeStep(network, batch=70, steps=9).gradients(
+        weights, inputs, targets, scales
+    )
     short = [np.ascontiguousarray(array[:, :, :5]) for array in (inputs, targets)]
-    step = Step(network, batch=70, steps=5)
+    step = NativeStep(network, batch=70, steps=5)
     expected, slopes = step.gradients(weights, *short, np.ascontiguousarray(scales[:, :5]))
     assert np.array_equal(losses[:, :5], expected)
     assert not losses[:, 5:].any()
@@ -247,7 +251,7 @@ def test_a_row_scored_on_fewer_steps_has_the_bits_of_the_shorter_stack(network):
 def test_rows_may_share_data_and_stand_still():
     network, sizes = FEW[0], (70, 6, 6, 4)
     weights, inputs, targets, scales = drawn(network, 3, sizes, 8)
-    step = Step(network, batch=70, steps=6, scored=4)
+    step = NativeStep(network, batch=70, steps=6, scored=4)
     rows = np.array([2, 0, 2])
     expected, slopes = step.gradients(weights, inputs[rows], targets[rows], scales)
     losses, gradient = step.gradients(
@@ -287,7 +291,7 @@ import torch
 from emtkit import Stream
 from emtkit.plugin.task import Recipe
 from emtkit.study.settings import Training
-from emtkit.train.native import Network, Step, machine
+from emtkit.train.native import Network, NativeStep, machine
 from emtkit.train.native.adam import Adam
 from emtkit.train.native.fused import FusedTraining
 from emtkit.train.optimise import Moments
@@ -297,7 +301,7 @@ state = torch.from_numpy(chance.normal(0.0, 0.3, (2, network.parameters)).astype
 moments = Moments(torch.zeros_like(state), torch.zeros_like(state))
 inputs = chance.normal(size=(2, 70, 8, 2)).astype(np.float32)
 targets = chance.normal(size=(2, 70, 8, 1)).astype(np.float32)
-step = Step(network, batch=70, steps=8)
+step = NativeStep(network, batch=70, steps=8)
 scales = np.ones((2, 8, 1), dtype=np.float32)
 adam, alive = Adam([Training(lr=1e-2, clip=1.0)] * 2), torch.ones(2, 1, dtype=torch.bool)
 for taken in range(20):
@@ -306,7 +310,7 @@ for taken in range(20):
 network, settings = Network(3, 3, 3, "tanh"), Training(batch=70, lr=1e-2, clip=1.0)
 flat = torch.from_numpy(chance.normal(0.0, 0.3, (3, network.parameters)).astype(np.float32))
 whole = FusedTraining(
-    Step(network, batch=70, steps=7),
+    NativeStep(network, batch=70, steps=7),
     ["W_uh", "W_hh", "W_r"],
     [Recipe.delayed((1.0,) * 7, density, 2, 3) for density in (0.3, 0.9, 0.9)],
     np.ones((3, 7, 3), dtype=np.float32),
@@ -367,9 +371,9 @@ def test_importing_the_tier_imports_no_compiler():
         (lambda: Network(2, 1, 1, readout="tanh"), "readout 'tanh'"),
         (lambda: Network(2, 1, 1, reads="cell"), "reads 'cell'"),
         (lambda: Network(2, 1, 1).flat({"W_hh": np.zeros((1, 2, 2))}), "this network has"),
-        (lambda: Step(FEW[0], batch=0, steps=3), "batch 0"),
-        (lambda: Step(FEW[0], batch=4, steps=3, driven=4), "4 of them driven"),
-        (lambda: Step(FEW[0], batch=4, steps=3, scored=0), "0 scored"),
+        (lambda: NativeStep(FEW[0], batch=0, steps=3), "batch 0"),
+        (lambda: NativeStep(FEW[0], batch=4, steps=3, input_steps=4), "4 of them with input"),
+        (lambda: NativeStep(FEW[0], batch=4, steps=3, scored=0), "0 scored"),
     ],
 )
 def test_mistakes_are_told(wrong, sentence):
@@ -379,7 +383,7 @@ def test_mistakes_are_told(wrong, sentence):
 
 def test_wrong_arrays_never_reach_the_compiled_code():
     weights, inputs, targets, scales = drawn(FEW[0], 2, (70, 6, 6, 4), 0)
-    step = Step(FEW[0], batch=70, steps=6, scored=4)
+    step = NativeStep(FEW[0], batch=70, steps=6, scored=4)
     good = {"weights": weights, "inputs": inputs, "targets": targets, "scales": scales}
     for name, bad in (
         ("weights", weights[:, 1:]),

@@ -1,0 +1,84 @@
+"""The part of the command line that cares for stores: verify, merge, gc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from emtkit.places import STORE
+
+DAMAGED = 4
+
+_path = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--store", type=_path, default=STORE, show_default=True)
+@click.option("--salvage", type=_path, help="Copy all that is whole to this new file.")
+def verify(store: Path, salvage: Path | None) -> int:
+    """Check every row and every blob of a store; save what can be read of a damaged one."""
+    from emtkit.store import maintenance
+
+    if salvage is not None:
+        saved = maintenance.salvage(store, salvage)
+        for fault in saved.lost:
+            click.echo(f"not saved: {fault}")
+        click.echo(
+            f"{salvage}: {saved.cells} cells and {saved.findings} findings saved; "
+            f"`emtkit run STUDY --store {salvage}` makes the rest again"
+        )
+        return 0
+    found = maintenance.verify(store)
+    for fault in found.faults:
+        click.echo(str(fault))
+    click.echo(
+        f"{store}: {found.cells} cells, {found.findings} findings, {len(found.faults)} faults"
+    )
+    if found.faults:
+        click.echo(f"save what is whole: emtkit verify --store {store} --salvage NEW", err=True)
+    return DAMAGED if found.faults else 0
+
+
+@click.command()
+@click.argument("first", type=_path)
+@click.argument("second", type=_path)
+def merge(first: Path, second: Path) -> int:
+    """Bring into the store FIRST what only SECOND has; what both have must be equal."""
+    from emtkit.store import maintenance
+
+    found = maintenance.merge(first, second)
+    for key in found.conflicts:
+        click.echo(f"conflict: {key} has other bytes in {second}; {first} keeps its own")
+    click.echo(
+        f"{first}: {found.cells} cells and {found.findings} findings came from {second}, "
+        f"{len(found.conflicts)} conflicts"
+    )
+    return 1 if found.conflicts else 0
+
+
+@click.command()
+@click.argument("studies", nargs=-1, required=True, type=_path)
+@click.option("--store", type=_path, default=STORE, show_default=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def gc(studies: tuple[Path, ...], store: Path, yes: bool) -> int:
+    """Forget every result that none of these STUDIES asks for."""
+    from emtkit.execute.required import Required
+    from emtkit.store import maintenance
+    from emtkit.store.store import Store
+    from emtkit.study.plan import plan_study
+
+    demands = [Required.of(plan_study(study).rows) for study in studies]
+    cells = {key for required in demands for key in required.cells}
+    findings = {key for required in demands for key in required.findings}
+    with Store.open(store) as opened:
+        held_cells, held_findings = opened.keys()
+    gone = len(set(held_cells) - cells), len(set(held_findings) - findings)
+    if not any(gone):
+        click.echo(f"{store}: nothing to forget")
+        return 0
+    if not yes:
+        click.confirm(f"forget {gone[0]} cells and {gone[1]} findings of {store}?", abort=True)
+    freed = maintenance.gc(store, cells, findings)
+    click.echo(f"{store}: {gone[0]} cells and {gone[1]} findings forgotten, {freed:,} bytes freed")
+    return 0

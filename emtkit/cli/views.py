@@ -1,0 +1,218 @@
+"""Commands that only look: tables, figures, comparisons, reports, exports, citations."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from emtkit.cli.options import only_option, seeds_option, store_option, study_argument
+from emtkit.errors import EmtkitError
+
+if TYPE_CHECKING:
+    from emtkit.report.tables.contrast import Sides
+    from emtkit.report.tables.table import DrawnTable
+    from emtkit.session import Session
+
+_STUDIES = (".yaml", ".yml")
+
+FORMATS = ("terminal", "csv", "markdown", "latex", "html")
+
+
+@click.command()
+@study_argument
+@click.argument("name", required=False)
+@store_option
+@only_option
+@seeds_option
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
+def table(
+    study: Path,
+    name: str | None,
+    store: Path | None,
+    only: str | None,
+    seeds: str | None,
+    form: str,
+) -> int:
+    """Print one table of a study, or all of them."""
+    from emtkit.session import open_session
+
+    session = open_session(study, store=store, only=only, seeds=seeds)
+    names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
+    for one in names:
+        _print_table(session.table(one), form)
+    return 0
+
+
+@click.command()
+@click.argument("what", metavar="STUDY_OR_STORE", type=click.Path(path_type=Path))
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@store_option
+@only_option
+@click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
+@click.option("--stat", type=click.Choice(["mean", "median", "best"]), default="mean")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
+def compare(
+    what: Path,
+    first: str,
+    second: str,
+    store: Path | None,
+    only: str | None,
+    values: tuple[str, ...],
+    stat: Literal["mean", "median", "best"],
+    form: str,
+) -> int:
+    """Compare A with B, paired by seed: architectures of a study, its stores, or a store's studies.
+
+    \b
+    emtkit compare study.yaml elman twm_linear
+    emtkit compare study.yaml before.sqlite after.sqlite
+    emtkit compare results/emtkit.sqlite one.yaml two.yaml
+    """
+    from emtkit.report.tables.contrast import contrast
+
+    _print_table(contrast(_sides(what, first, second, store, only), values, stat), form)
+    return 0
+
+
+@click.command()
+@study_argument
+@click.argument("name")
+@store_option
+@only_option
+@seeds_option
+@click.option("--out", type=click.Path(path_type=Path), help="A .svg, .png or .pdf file.")
+def figure(
+    study: Path,
+    name: str,
+    store: Path | None,
+    only: str | None,
+    seeds: str | None,
+    out: Path | None,
+) -> int:
+    """Draw one figure of a study from what is stored."""
+    from emtkit.report.figures.figure import save
+    from emtkit.session import open_session
+
+    session = open_session(study, store=store, only=only, seeds=seeds)
+    drawn = session.figure(name)
+    path = out or session.folder / "figures" / f"{name}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(drawn, path)
+    for note in drawn.notes:
+        click.echo(note, err=True)
+    click.echo(path)
+    return 0
+
+
+@click.command()
+@study_argument
+@store_option
+@only_option
+@seeds_option
+def report(study: Path, store: Path | None, only: str | None, seeds: str | None) -> int:
+    """Write the report of a study from what is stored."""
+    from emtkit.session import open_session
+
+    click.echo(open_session(study, store=store, only=only, seeds=seeds).report())
+    return 0
+
+
+@click.command()
+@study_argument
+@store_option
+@only_option
+@seeds_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder to write to.")
+def export(study: Path, store: Path | None, only: str | None, seeds: str | None, out: Path) -> int:
+    """Write a study's frame, tables, arrays and weights as plain files."""
+    from emtkit.report.page.export import export as write
+    from emtkit.session import open_session
+
+    session = open_session(study, store=store, only=only, seeds=seeds)
+    with session.read() as opened:
+        files = write(session.plan.rows, opened, out)
+    click.echo(f"{len(files)} files in {out}")
+    return 0
+
+
+@click.command()
+@study_argument
+@store_option
+def cite(study: Path, store: Path | None) -> int:
+    """Print the references of every plugin that a study uses."""
+    from emtkit.report.page.write import citations
+    from emtkit.session import open_session
+
+    for citation in citations(open_session(study, store=store).plan):
+        click.echo(f"{citation.plugin}: {citation.text}")
+    return 0
+
+
+def printed_tables(session: Session) -> str:
+    """All tables of a study as this terminal shows them."""
+    from emtkit.report.tables.formats import to_terminal
+
+    console = _console()
+    with console.capture() as captured:
+        for spec in session.plan.study.tables.values():
+            console.print(to_terminal(session.table(spec.name)))
+    return str(captured.get())
+
+
+def _print_table(drawn: DrawnTable, form: str) -> None:
+    from emtkit.report.tables import formats
+    from emtkit.report.tables.latex import to_latex
+
+    writers = {
+        "csv": formats.to_csv,
+        "markdown": formats.to_markdown,
+        "latex": to_latex,
+        "html": formats.to_html,
+    }
+    if form == "terminal":
+        _console().print(formats.to_terminal(drawn))
+    else:
+        click.echo(writers[form](drawn))
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # A pipe has no width of its own; a table cut at 80 columns would lose numbers.
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+VIEW_COMMANDS = (table, compare, figure, report, export, cite)
+
+
+def _sides(what: Path, first: str, second: str, store: Path | None, only: str | None) -> Sides:
+    """The two sides that the words of the command name.
+
+    A study with two of its architectures; a study with two stores, each of which holds it; or a
+    store with two studies.
+
+    Raises:
+        EmtkitError: the words name none of these, or a store that is not there.
+    """
+    from emtkit.report.tables.contrast import Sides, joined
+    from emtkit.session import open_session
+
+    paths = (Path(first), Path(second))
+    if what.suffix in _STUDIES and not all(path.is_file() for path in paths):
+        session = open_session(what, store=store, only=only)
+        return Sides(session.results, "architecture", first, second)
+    if what.suffix in _STUDIES:
+        axis, sessions = "store", [open_session(what, store=path, only=only) for path in paths]
+    elif what.is_file() and all(path.suffix in _STUDIES for path in paths):
+        axis, sessions = "study", [open_session(path, store=what, only=only) for path in paths]
+    else:
+        raise EmtkitError(
+            f"{what} is neither a study (.yaml), with two architectures or two stores to compare, "
+            "nor a store, with two studies: emtkit compare results/emtkit.sqlite one.yaml two.yaml"
+        )
+    one, two = (session.results for session in sessions)
+    return joined(axis, (first, one), (second, two))

@@ -1,0 +1,102 @@
+"""What was measured of which networks, what does not apply and why, and what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from emtkit.report.data.results import Results, level_text
+
+_SHORT = {"not_applicable": "n/a", "missing": "not run"}
+
+
+@dataclass(frozen=True)
+class AnalysisCoverage:
+    """One analysis of one pair: how many cells it measured, in words, and numbered reasons."""
+
+    text: str
+    kind: str
+    notes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PairCoverage:
+    """A task and an architecture, with a spot per analysis."""
+
+    task: str
+    architecture: str
+    spots: tuple[AnalysisCoverage, ...]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The matrix of pairs and analyses; `reasons` are numbered from 1."""
+
+    labels: tuple[str, ...]
+    pairs: tuple[PairCoverage, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One traceback with the rows (positions in the frame) that raised it."""
+
+    what: str
+    text: str
+    rows: tuple[int, ...]
+
+    @property
+    def headline(self) -> str:
+        """The last line of the traceback, which says what went wrong."""
+        lines = [line for line in self.text.splitlines() if line.strip()]
+        return lines[-1].strip() if lines else "no reason was recorded"
+
+
+def coverage(results: Results) -> Coverage:
+    """What was measured of every pair of task and architecture, in the order of the study."""
+    labels = results.labels()
+    notes: dict[str, int] = {}
+    pairs = []
+    groups = results.groups(range(len(results)), ["task", "architecture"])
+    for (task, architecture), rows in groups.items():
+        spots = tuple(_spot(results, rows, label, notes) for label in labels)
+        pairs.append(PairCoverage(level_text(task), level_text(architecture), spots))
+    return Coverage(tuple(labels), tuple(pairs), tuple(notes))
+
+
+def failures(results: Results) -> list[Failure]:
+    """Every traceback once, the most frequent first."""
+    found: dict[tuple[str, str], list[int]] = {}
+    labels = results.labels()
+    for row in range(len(results)):
+        status = str(results.column("status")[row])
+        if status in ("failed", "lost"):
+            text = results.label_cause(row, "train").reason
+            found.setdefault((f"training {status}", text), []).append(row)
+            continue
+        if status != "done":
+            continue
+        for label in labels:
+            cause = results.label_cause(row, label)
+            if cause.standing in ("failed", "lost"):
+                found.setdefault((f"{label} {cause.standing}", cause.reason), []).append(row)
+    listed = [Failure(what, text, tuple(rows)) for (what, text), rows in found.items()]
+    return sorted(listed, key=lambda failure: -len(failure.rows))
+
+
+def _spot(results: Results, rows: list[int], label: str, notes: dict[str, int]) -> AnalysisCoverage:
+    causes = [results.label_cause(row, label) for row in rows]
+    counts = Counter(cause.standing for cause in causes)
+    absent = [cause for cause in causes if cause.standing == "not_applicable"]
+    reasons = dict.fromkeys(cause.reason for cause in absent if cause.reason)
+    numbers = tuple(notes.setdefault(reason, len(notes) + 1) for reason in reasons)
+    if counts["done"] == len(rows):
+        return AnalysisCoverage(str(len(rows)), "done", numbers)
+    words = [f"{counts['done']}/{len(rows)}"] if counts["done"] else []
+    others = [standing for standing in counts if standing != "done"]
+    words += [
+        _SHORT.get(standing, standing) + (f" {counts[standing]}" if words or others[1:] else "")
+        for standing in others
+    ]
+    kind = "not_applicable" if others == ["not_applicable"] and not counts["done"] else "partly"
+    return AnalysisCoverage(", ".join(words), kind, numbers)

@@ -1,0 +1,146 @@
+"""From the store to a tidy frame: a row per cell, a column per parameter and scalar."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emtkit.report.data.results import Results
+from emtkit.store.records import StoredCell, StoredFinding
+from emtkit.store.store import Store
+from emtkit.study.cells import Row
+from emtkit.study.columns import cell_columns
+
+Reason = tuple[str, str, str, str, str]
+_REASONS = ["cell", "label", "scalar", "reason", "status"]
+_EXACT = 2**53
+"""Integers beyond are no exact float64: they name things, and are shown as text."""
+
+
+def read_results(rows: Sequence[Row], store: Store) -> Results:
+    """The frame of these rows, and beside it the reason of everything that has no value.
+
+    `frame`: cell, grid, status (done, failed, lost, not_applicable, missing), reason, seed, task,
+    architecture, parameters, `train.<scalar>`, `test.<metric>`, `<analysis>.<scalar>`.
+    `reasons`: cell, label, scalar, reason, status; an empty scalar speaks of the whole finding,
+    the label `train` of the cell itself.
+
+    Raises:
+        StoreError: the store is damaged where it was read.
+    """
+    cells = store.cells_of(row.cell.key for row in rows)
+    findings = store.findings_of(key for row in rows for _, key, _ in _looks(row))
+    records = [_record(row, cells.get(row.cell.key), findings) for row in rows]
+    found = [reason for row in rows for reason in _reasons(row, cells, findings)]
+    reasons = pd.DataFrame(found, columns=_REASONS, dtype=str)
+    return Results(_table(records), reasons.drop_duplicates(ignore_index=True))
+
+
+def status_of(row: Row, stored: StoredCell | None) -> str:
+    """How the row's cell stands: the plan's word on what does not apply, else the store's."""
+    if row.cell.reason is not None:
+        return "not_applicable"
+    return "missing" if stored is None else stored.status
+
+
+def _looks(row: Row) -> Iterator[tuple[str, str, str | None]]:
+    """Label, key and reason not to be of everything that is asked of the row's network."""
+    yield "test", row.evaluation_spec.key, None
+    for measure in row.measures:
+        yield measure.label, measure.key, measure.reason
+
+
+def _record(
+    row: Row,
+    stored: StoredCell | None,
+    findings: Mapping[str, StoredFinding],
+) -> dict[str, Any]:
+    record = {
+        "cell": row.cell.key,
+        "grid": row.grid,
+        "status": status_of(row, stored),
+        "reason": _cause(row, stored),
+        "seed": row.cell.seed,
+        "task": row.task,
+        "architecture": row.architecture,
+        **cell_columns(row.cell),
+    }
+    if stored is not None and row.cell.reason is None:
+        record |= {f"train.{name}": value for name, value in stored.scalars.items()}
+    for label, key, _ in _looks(row):
+        if key in findings:
+            record |= {f"{label}.{name}": v for name, v in findings[key].scalars.items()}
+    return record
+
+
+def _cause(row: Row, stored: StoredCell | None) -> str:
+    """One line on why the cell is not done; a traceback's last."""
+    if row.cell.reason is not None:
+        return row.cell.reason
+    if stored is None or stored.status == "done":
+        return ""
+    return next((line for line in reversed(stored.error.splitlines()) if line.strip()), "")
+
+
+def _reasons(
+    row: Row, cells: Mapping[str, StoredCell], findings: Mapping[str, StoredFinding]
+) -> Iterator[Reason]:
+    key = row.cell.key
+    stored = cells.get(key)
+    status = status_of(row, stored)
+    if status != "done":
+        error = stored.error if stored is not None and row.cell.reason is None else ""
+        text = row.cell.reason or error or "not trained yet: `emtkit run` the study"
+        yield key, "train", "", text, status
+        return
+    if stored is not None:
+        for scalar, reason in stored.reasons.items():
+            yield key, "train", scalar, reason, "done"
+    for label, at, refusal in _looks(row):
+        if refusal is not None:
+            yield key, label, "", refusal, "not_applicable"
+        elif at not in findings:
+            yield key, label, "", "not measured yet: `emtkit run` the study", "missing"
+        elif findings[at].status != "done":
+            yield key, label, "", findings[at].error, findings[at].status
+        else:
+            yield from _undefined(key, label, findings[at])
+
+
+def _undefined(key: str, label: str, finding: StoredFinding) -> Iterator[Reason]:
+    for scalar, reason in finding.reasons.items():
+        yield key, label, scalar, reason, "done"
+    for scalar, value in finding.scalars.items():
+        if isinstance(value, float) and math.isnan(value) and scalar not in finding.reasons:
+            yield key, label, scalar, "undefined; the analysis does not say why", "done"
+
+
+def _table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    names = dict.fromkeys(name for record in records for name in record)
+    return pd.DataFrame({name: _column([r.get(name) for r in records]) for name in names})
+
+
+def _column(values: list[Any]) -> Any:
+    """A column whose dtype is the same whatever is missing: numbers stay numbers, text text."""
+    present = [value for value in values if value is not None]
+    if any(isinstance(value, list | tuple | Mapping) for value in present):
+        values = [v if v is None else json.dumps(v) for v in values]
+        return pd.Series(values, dtype="str")
+    if any(isinstance(value, str) for value in present):
+        kind = "str" if all(isinstance(value, str) for value in present) else object
+        return pd.Series(values, dtype=kind)
+    if any(isinstance(value, bool) for value in present):
+        whole = len(present) == len(values)
+        return pd.Series(
+            [math.nan if v is None else v for v in values], dtype="bool" if whole else object
+        )
+    if any(isinstance(value, int) and abs(value) > _EXACT for value in present):
+        return pd.Series([v if v is None else str(v) for v in values], dtype="str")
+    if present and len(present) == len(values) and all(isinstance(v, int) for v in present):
+        return np.array(values, dtype=np.int64)
+    return np.array([math.nan if v is None else v for v in values], dtype=np.float64)

@@ -1,0 +1,262 @@
+"""The tidy frame and its reasons, read by column and row position.
+
+The frame has a row per network under its labels: `cell grid status seed task architecture`, the
+parameters `task.* architecture.* training.*` and the scalars `train.* test.* <label>.*`. The
+reasons have a row per number that is not there: `cell label scalar reason status`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from emtkit.errors import EmtkitError, did_you_mean
+from emtkit.study.quantity import Wanted, matches
+
+Standing = Literal["done", "undefined", "failed", "lost", "not_applicable", "missing"]
+"""What became of one number of one cell; `undefined` is a NaN that its analysis explained."""
+
+AXES = ("task", "architecture", "grid", "seed")
+AXIS_FAMILIES = ("task.", "architecture.", "training.")
+_OTHER_LABELS = ("cell", "status", "reason")
+_WORDS: Mapping[str, Standing] = {
+    "failed": "failed",
+    "lost": "lost",
+    "not_applicable": "not_applicable",
+    "missing": "missing",
+}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """How a number stands, and why where it is not there."""
+
+    standing: Standing
+    reason: str = ""
+
+
+class Results:
+    """A frame with its reasons; columns are read once, as plain Python values (None for NaN)."""
+
+    def __init__(self, frame: pd.DataFrame, reasons: pd.DataFrame | None = None) -> None:
+        self.frame = frame
+        self.reasons = reasons if reasons is not None else pd.DataFrame()
+        self._columns: dict[str, list[Any]] = {}
+        self._levels: dict[str, list[Any]] = {}
+        self._labels: dict[str, list[str]] = {}
+        for name in map(str, frame.columns):
+            self._labels.setdefault(name.partition(".")[0], []).append(name)
+        self._causes = _causes(self.reasons)
+        self._undefined: dict[str, dict[str, str]] = {}
+        for (cell, label, scalar), cause in self._causes.items():
+            if scalar:
+                self._undefined.setdefault(cell, {})[f"{label}.{scalar}"] = cause.reason
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def column(self, name: str) -> Sequence[Any]:
+        """The values of a column; all None for a scalar that no cell has (yet).
+
+        Raises:
+            EmtkitError: no such column, though its analysis or axis is there.
+        """
+        if name not in self._columns:
+            if name in self.frame.columns:
+                read = _parameter if name.startswith(AXIS_FAMILIES) else plain
+                self._columns[name] = [read(value) for value in self.frame[name].tolist()]
+            else:
+                self._check_absent(name)
+                self._columns[name] = [None] * len(self.frame)
+        return self._columns[name]
+
+    def keep(self, rows: Iterable[int], where: Mapping[str, Wanted]) -> list[int]:
+        """The rows whose columns match every condition of `where`."""
+        kept = list(rows)
+        for name, wanted in where.items():
+            values = self.column(name)
+            kept = [row for row in kept if matches(values[row], wanted)]
+        return kept
+
+    def levels(self, row: int, axes: Sequence[str]) -> tuple[Any, ...]:
+        """The row's values on `axes`, hashable."""
+        return tuple(self._level_column(axis)[row] for axis in axes)
+
+    def groups(self, rows: Iterable[int], axes: Sequence[str]) -> dict[tuple[Any, ...], list[int]]:
+        """Rows by their values on `axes`, in order of appearance."""
+        columns = [self._level_column(axis) for axis in axes]
+        found: dict[tuple[Any, ...], list[int]] = {}
+        for row in rows:
+            found.setdefault(tuple([column[row] for column in columns]), []).append(row)
+        return found
+
+    def nested(self, rows: Sequence[int], axes: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The combinations that occur, nested as `axes` are, each axis in order of appearance."""
+        listed = list(self.groups(rows, axes))
+        ranks = [
+            {level: place for place, level in enumerate(dict.fromkeys(axis))}
+            for axis in zip(*listed, strict=True)
+        ]
+        return sorted(listed, key=lambda one: [rank[x] for rank, x in zip(ranks, one, strict=True)])
+
+    def varying(self, rows: Sequence[int]) -> list[str]:
+        """The axes on which `rows` differ, the seed included."""
+        names = [name for name in self.axes() if name in self.frame.columns]
+        columns = {name: self._level_column(name) for name in names}
+        return [name for name, column in columns.items() if len({column[row] for row in rows}) > 1]
+
+    def telling(self, rows: Sequence[int], aside: Sequence[str] = ()) -> list[str]:
+        """The fewest axes that tell the networks of `rows` apart, those `aside` left out.
+
+        An axis that follows from others (one half of a zip) is not among them; the grid is only
+        where nothing else tells two networks apart.
+        """
+        found: list[str] = []
+        for name in self.varying(rows):
+            if name in aside:
+                continue
+            if name == "grid" and not self._merges(rows, [*found, *aside, "seed"]):
+                continue
+            if len(self.groups(rows, [*found, name])) > len(self.groups(rows, found)):
+                found.append(name)
+        return found
+
+    def axes(self) -> list[str]:
+        """Every column that says what a network is, the most telling first."""
+        parameters = [name for name in self.frame.columns if name.startswith(AXIS_FAMILIES)]
+        return [*AXES[:2], *parameters, *AXES[2:]]
+
+    def cause(self, row: int, name: str) -> Cause:
+        """How the number `name` of a row stands."""
+        status = str(self.column("status")[row])
+        if status in _WORDS:
+            return Cause(_WORDS[status], self._reason_of(row))
+        if self.column(name)[row] is not None:
+            return Cause("done")
+        label, _, scalar = name.partition(".")
+        cell = str(self.column("cell")[row])
+        for key in ((cell, label, scalar), (cell, label, "")):
+            if key in self._causes:
+                return self._causes[key]
+        siblings = self._labels.get(label, [])
+        if any(self.column(other)[row] is not None for other in siblings):
+            return Cause("undefined", f"{name} has no value")
+        return Cause("missing", f"{label} has not been measured")
+
+    def labels(self) -> list[str]:
+        """Training, test and every analysis that has said something, or said why not."""
+        read = [name for name in self._labels if f"{name}." not in AXIS_FAMILIES]
+        numbers = [name for name in read if any("." in column for column in self._labels[name])]
+        return list(dict.fromkeys([*numbers, *(key[1] for key in self._causes if key[1])]))
+
+    def label_cause(self, row: int, label: str) -> Cause:
+        """How one analysis of one cell stands; a traceback in full where it failed."""
+        cell = str(self.column("cell")[row])
+        status = str(self.column("status")[row])
+        if status in _WORDS:
+            found = self._causes.get((cell, "train", ""))
+            return Cause(_WORDS[status], found.reason if found else self._reason_of(row))
+        known = [name for name in self._labels.get(label, []) if "." in name]
+        explained = self._undefined.get(cell, {})
+        if any(self.column(name)[row] is not None or name in explained for name in known):
+            return Cause("done")
+        return self._causes.get((cell, label, ""), Cause("missing", "not measured"))
+
+    def undefined(self, row: int) -> dict[str, str]:
+        """The reason of every number that this cell's analyses could not define."""
+        cell = str(self.column("cell")[row])
+        return self._undefined.get(cell, {})
+
+    def _merges(self, rows: Sequence[int], axes: Sequence[str]) -> bool:
+        groups = self.groups(rows, axes).values()
+        return any(len(self.groups(members, ["cell"])) > 1 for members in groups)
+
+    def _level_column(self, name: str) -> list[Any]:
+        if name not in self._levels:
+            self._levels[name] = [hashable(value) for value in self.column(name)]
+        return self._levels[name]
+
+    def _reason_of(self, row: int) -> str:
+        reason = self.column("reason")[row] if "reason" in self.frame.columns else None
+        if reason:
+            return str(reason)
+        found = self._causes.get((str(self.column("cell")[row]), "", ""))
+        return found.reason if found else ""
+
+    def _check_absent(self, name: str) -> None:
+        label = name.partition(".")[0]
+        siblings = [
+            str(other) for other in self.frame.columns if str(other).startswith(f"{label}.")
+        ]
+        explained = any(key[1] == label for key in self._causes)
+        bare = "." not in name or f"{label}." in AXIS_FAMILIES
+        if bare or (siblings and not explained):
+            allowed = siblings or [str(other) for other in self.frame.columns]
+            raise EmtkitError(
+                f"there is no column '{name}' in the results; {did_you_mean(name, allowed)}"
+            )
+
+
+def is_axis(name: str) -> bool:
+    """Whether a column says what a network is, rather than what was found of it."""
+    return name in AXES or name in _OTHER_LABELS or name.startswith(AXIS_FAMILIES)
+
+
+def plain(value: Any) -> Any:
+    """A cell of a frame as a plain Python value; None for NaN and missing."""
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def hashable(value: Any) -> Any:
+    """A value that may key a dictionary: lists become tuples, whole floats integers."""
+    if isinstance(value, list | tuple):
+        return tuple(hashable(entry) for entry in value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
+
+
+def level_text(value: Any) -> str:
+    """A level as it is read: shortest numbers, yes and no, a dash where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(level_text(entry) for entry in value) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def where_text(where: Mapping[str, Any]) -> str:
+    """A condition as a phrase: `task.delay = 3, architecture = elman`."""
+    return ", ".join(f"{name} = {level_text(wanted)}" for name, wanted in where.items())
+
+
+def _parameter(value: Any) -> Any:
+    """A parameter; the frame holds those that are lists as JSON text."""
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return plain(value)
+
+
+def _causes(reasons: pd.DataFrame) -> dict[tuple[str, str, str], Cause]:
+    """By cell, label and scalar; an empty scalar stands for every number of the label."""
+    found: dict[tuple[str, str, str], Cause] = {}
+    for record in reasons.to_dict("records"):
+        cell, label, scalar, reason, status = (
+            plain(record.get(name)) for name in ("cell", "label", "scalar", "reason", "status")
+        )
+        standing = _WORDS.get(str(status), "undefined")
+        found[str(cell), str(label or ""), str(scalar or "")] = Cause(standing, str(reason or ""))
+    return found

@@ -1,0 +1,72 @@
+"""Which networks an analysis's own drawing shows, and under which titles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emtkit.errors import EmtkitError, did_you_mean
+from emtkit.report.data.results import Results, level_text
+from emtkit.study.views import Figure
+
+if TYPE_CHECKING:
+    from emtkit.plugin.analysis import Drawing, Findings
+
+
+@dataclass(frozen=True)
+class Example:
+    """One network that an analysis's drawing shows: its key, its labels, its findings."""
+
+    cell: str
+    title: str
+    findings: Findings
+
+
+def chosen_rows(results: Results, spec: Figure) -> list[tuple[int, str]]:
+    """The rows that a drawing shows with their titles, by `spec.cells`, per facet combination.
+
+    Raises:
+        EmtkitError: `by` names no column.
+    """
+    choice = spec.cells
+    rows = results.keep(range(len(results)), {**spec.where, **choice.where})
+    rows = [row for row in rows if results.column("status")[row] == "done"]
+    found: list[tuple[int, str]] = []
+    for levels, members in results.groups(rows, spec.facet).items():
+        ranked = members
+        if choice.select == "best" and choice.by is not None:
+            column = results.column(choice.by)
+            known = [row for row in members if column[row] is not None]
+            sign = 1 if choice.direction == "min" else -1
+            ranked = sorted(known, key=lambda row: sign * column[row])
+        wanted = ranked if choice.select == "all" else ranked[: choice.count]
+        for row in wanted:
+            found.append((row, _example_title(results, row, spec.facet, levels)))
+    return found
+
+
+def drawing_of(drawings: Mapping[str, Drawing], use: str) -> Drawing:
+    """The drawing that `<analysis label>.<drawing>` names.
+
+    Raises:
+        EmtkitError: the analysis has no such drawing.
+    """
+    name = use.partition(".")[2]
+    if name not in drawings:
+        raise EmtkitError(f"there is no drawing '{use}'; {did_you_mean(name, drawings)}")
+    return drawings[name]
+
+
+def short_name(axis: str) -> str:
+    """An axis without its family: `delay` for `task.delay`."""
+    return axis.partition(".")[2] or axis
+
+
+def _example_title(results: Results, row: int, facet: Sequence[str], levels: Sequence[Any]) -> str:
+    if facet:
+        pairs = zip(facet, levels, strict=True)
+        text = ", ".join(f"{short_name(axis)} = {level_text(level)}" for axis, level in pairs)
+    else:
+        text = f"{results.column('architecture')[row]} on {results.column('task')[row]}"
+    return f"{text}, seed {level_text(results.column('seed')[row])}"

@@ -1,0 +1,275 @@
+"""Figures of a study from stored results alone; the one module that draws.
+
+No figure touches pyplot's global state: each is a `matplotlib.figure.Figure` of its own, styled in
+a context, and equal results give equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import matplotlib
+from matplotlib import rcsetup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from emtkit.errors import EmtkitError
+from emtkit.report.data.results import Results, level_text
+from emtkit.report.figures.charts import Panel, Shown, draw_box, draw_line
+from emtkit.report.figures.examples import Example, short_name
+from emtkit.report.figures.maps import (
+    draw_heatmap,
+    draw_phase_diagram,
+    draw_scale,
+    grid_of,
+    scale_of,
+)
+from emtkit.report.figures.palette import COLOURS, GRID, INK
+from emtkit.study.views import Figure
+
+if TYPE_CHECKING:
+    from emtkit.plugin.analysis import Drawing
+
+FileFormat = Literal["svg", "png", "pdf"]
+_CHARTS = {"line": draw_line, "box": draw_box}
+_MAPS = {"heatmap": draw_heatmap, "phase_diagram": draw_phase_diagram}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure with what a reader must know of it: points that are not shown, and why.
+
+    `cells` are the keys of the networks behind it.
+    """
+
+    name: str
+    title: str
+    canvas: Canvas
+    notes: tuple[str, ...]
+    cells: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        return f"<figure>{inline_svg(self)}</figure>"
+
+
+def draw_figure(results: Results, spec: Figure) -> Drawn:
+    """A figure of a core kind: a panel per combination of facets and per `y`.
+
+    Raises:
+        EmtkitError: a column that does not exist, or no row that `where` keeps.
+    """
+    rows = results.keep(range(len(results)), spec.where)
+    if not rows:
+        raise EmtkitError(f"figure '{spec.name}': no cell of the results meets its `where`")
+    panels = _panels(results, spec, rows)
+    across = _across(spec, len(panels))
+    down = -(-len(panels) // across)
+    mapped = spec.use in _MAPS
+    with style():
+        canvas = Canvas(figsize=_size(spec, across, down), layout="constrained")
+        apart = mapped or _values_across(spec, len(panels))
+        share: Literal["row", "all", False] = False if apart else ("row" if spec.y[1:] else "all")
+        axes = canvas.subplots(down, across, squeeze=False, sharey=share)
+        used = list(axes.flat[: len(panels)])
+        for spare in axes.flat[len(panels) :]:
+            spare.set_axis_off()
+        if spec.title:
+            canvas.suptitle(spec.title, x=0.01, ha="left", fontweight="bold")
+        shown = _draw_maps(canvas, used, panels) if mapped else _draw_charts(canvas, used, panels)
+        for place, one in enumerate(used):
+            if _values_across(spec, len(panels)):
+                one.set_title(one.get_ylabel(), loc="left")
+                one.set_ylabel("")
+            else:
+                _outer_labels_only(one, place, across, len(panels))
+        _settle(canvas)
+    causes = Counter(cause for one in shown for cause in one.causes)
+    values = sum(one.values for one in shown)
+    notes = [f"{count} of {values} not shown: {why}" for why, count in causes.most_common()]
+    cells = dict.fromkeys(cell for one in shown for cell in one.cells)
+    return Drawn(spec.name, spec.title or spec.name, canvas, tuple(notes), tuple(cells))
+
+
+def draw_examples(spec: Figure, drawing: Drawing, examples: Sequence[Example]) -> Drawn:
+    """A figure by an analysis's own drawing, a panel per network.
+
+    Raises:
+        EmtkitError: there is no network to show.
+    """
+    if not examples:
+        raise EmtkitError(f"figure '{spec.name}': no network to show; its cells were not measured")
+    across = 2 if len(examples) == 4 else min(len(examples), 3)
+    down = -(-len(examples) // across)
+    with style():
+        size = (6.4 if across == 1 else 4.8 * across, 4.2 * down)
+        canvas = Canvas(figsize=size, layout="constrained")
+        if len(examples) == 1:
+            drawing(examples[0].findings, canvas)
+        else:
+            parts = canvas.subfigures(down, across, squeeze=False)
+            for part, one in zip(parts.flat, examples, strict=False):
+                part.suptitle(one.title, fontsize="medium")
+                drawing(one.findings, part)
+        title = spec.title or (examples[0].title if len(examples) == 1 else "")
+        if title:
+            canvas.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        _settle(canvas)
+    return Drawn(
+        spec.name, spec.title or spec.name, canvas, (), tuple(one.cell for one in examples)
+    )
+
+
+def to_bytes(drawn: Drawn, kind: FileFormat) -> bytes:
+    """The figure as a file of this kind; equal results give equal bytes."""
+    metadata: dict[str, Any] = {
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+        "png": {"Software": None},
+    }[kind]
+    out = io.BytesIO()
+    with style():
+        drawn.canvas.savefig(out, format=kind, metadata=metadata, dpi=200)
+    return out.getvalue()
+
+
+def save(drawn: Drawn, path: Path) -> None:
+    """Write the figure; the kind follows from the suffix, `.svg`, `.png` or `.pdf`.
+
+    Raises:
+        EmtkitError: another suffix.
+    """
+    kinds: dict[str, FileFormat] = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
+    if path.suffix not in kinds:
+        raise EmtkitError(f"'{path.name}': a figure is written as {', '.join(kinds)}")
+    path.write_bytes(to_bytes(drawn, kinds[path.suffix]))
+
+
+def inline_svg(drawn: Drawn) -> str:
+    """The figure as an element of a page: ids of its own, and ink in the page's text colour."""
+    with style(text_as_paths=False):
+        out = io.StringIO()
+        metadata = {"Date": None, "Creator": None}
+        drawn.canvas.savefig(out, format="svg", metadata=metadata, transparent=True)
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = text.replace(INK, "currentColor").replace(GRID, "var(--grid, #d8dadd)")
+    text = text.replace("stroke: #ffffff", "stroke: var(--card, #ffffff)")
+    text = re.sub(r'\b(?:d|x|y)="[^"]*"', _shorter, text)
+    text = re.sub(r'\bid="', f'id="{drawn.name}-', text)
+    text = re.sub(r"url\(#", f"url(#{drawn.name}-", text)
+    return re.sub(r'href="#', f'href="#{drawn.name}-', text)
+
+
+@contextmanager
+def style(*, text_as_paths: bool = True) -> Iterator[None]:
+    """The look of all figures: colour-blind safe, thin lines, deterministic SVG."""
+    look: Any = {
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "axes.titlesize": "medium",
+        "axes.linewidth": 0.9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.prop_cycle": rcsetup.cycler(color=COLOURS),
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
+        "font.size": 10.0,
+        "grid.color": GRID,
+        "grid.linewidth": 0.6,
+        "image.cmap": "viridis",
+        "legend.frameon": False,
+        "pdf.fonttype": 42,
+        "svg.fonttype": "path" if text_as_paths else "none",
+        "svg.hashsalt": "emtkit",
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+    }
+    with matplotlib.rc_context(look):
+        yield
+
+
+def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
+    """A panel per `y` (down) and combination of facets (across)."""
+    facets = results.groups(rows, spec.facet)
+    ys = spec.y if spec.use in _CHARTS else spec.y[:1]
+    hues = list(results.groups(rows, [spec.hue])) if spec.hue else []
+    panels = []
+    for y in ys:
+        for levels, members in facets.items():
+            pairs = zip(spec.facet, levels, strict=True)
+            title = ", ".join(f"{short_name(axis)} = {level_text(level)}" for axis, level in pairs)
+            panels.append(
+                Panel(results, spec, members, y, title, tuple(level for (level,) in hues))
+            )
+    return panels
+
+
+def _values_across(spec: Figure, count: int) -> bool:
+    """Whether panels side by side show different values, each on a scale of its own."""
+    return spec.use in _CHARTS and 1 < len(spec.y) == count
+
+
+def _across(spec: Figure, count: int) -> int:
+    ys = len(spec.y) if spec.use in _CHARTS else 1
+    if ys > 1 and not _values_across(spec, count) and count // ys <= 4:
+        return count // ys
+    return 2 if count == 4 else min(count, 3)
+
+
+def _size(spec: Figure, across: int, down: int) -> tuple[float, float]:
+    width = 6.4 if across == 1 else 3.6 * across
+    return width + (1.2 if spec.hue else 0), (3.6 if across == 1 else 3.0) * down
+
+
+def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Shown]:
+    """Lines or boxes, with one legend for all panels, beside them."""
+    spec = panels[0].spec
+    shown = [_CHARTS[spec.use](one, panel) for one, panel in zip(axes, panels, strict=True)]
+    handles: dict[str, Any] = {}
+    for one in axes:
+        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if handles and spec.hue:
+        title = spec.labels.get(spec.hue, short_name(spec.hue))
+        canvas.legend(handles.values(), handles.keys(), loc="outside right upper", title=title)
+    return shown
+
+
+def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Shown]:
+    """Heatmaps or phase diagrams, on one scale of colours."""
+    spec = panels[0].spec
+    grids = [grid_of(panel) for panel in panels]
+    scale = scale_of(grids)
+    label = panels[0].label(str(spec.value))
+    draw_scale(canvas, axes, scale, label)
+    canvas.draw_without_rendering()
+    return [_MAPS[spec.use](one, grid, scale) for one, grid in zip(axes, grids, strict=True)]
+
+
+def _outer_labels_only(axes: Axes, place: int, across: int, count: int) -> None:
+    if place % across:
+        axes.set_ylabel("")
+    if place + across < count:
+        axes.set_xlabel("")
+
+
+def _shorter(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])
+
+
+def _settle(canvas: Canvas) -> None:
+    """Lay the figure out once, so that every file of it is the same whichever is written first."""
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")

@@ -1,0 +1,268 @@
+"""One quantity over some rows: the estimate, its interval, and an account of every cell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
+from emtkit.report.inference.resampling import (
+    Estimate,
+    Sample,
+    Statistic,
+    estimate,
+    share_near_best,
+    text_shares,
+)
+from emtkit.study.quantity import Quantity, matches
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A quantity over `total` cells, of which `n` gave a value.
+
+    `value` is None where there is no number to show, and `cause` says why; `why` says it of those
+    members of a best of many whose value is undefined. `near_best` is the
+    share of networks near the best one (`stat: best`) or the share of the mode. `left_out` counts
+    cells that a condition on a scalar removed. `cells` are the keys behind the number; `sample`
+    and `pairs` (the values of `over`, one per member of the sample) serve comparisons, and so do
+    the `shares` of resamples in which each text comes out.
+    """
+
+    value: float | str | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    total: int = 0
+    failed: int = 0
+    lost: int = 0
+    not_applicable: int = 0
+    missing: int = 0
+    undefined: int = 0
+    left_out: int = 0
+    near_best: float | None = None
+    cause: str = ""
+    why: str = ""
+    cells: tuple[str, ...] = ()
+    sample: Sample | None = field(default=None, repr=False, compare=False)
+    shares: Mapping[str, float] = field(default_factory=dict)
+    pairs: tuple[Hashable, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The number with its interval, None for a dash or a text."""
+        if self.low is None or self.high is None or not isinstance(self.value, float):
+            return None
+        members = self.n if self.sample is None else len(self.sample)
+        return Estimate(self.value, self.low, self.high, members)
+
+
+def aggregate(
+    results: Results, rows: Sequence[int], quantity: Quantity, over: Sequence[str]
+) -> Aggregate:
+    """The quantity over `rows` of the frame, each cell key counted once.
+
+    Conditions on axes narrow the population; conditions on scalars leave cells out of the
+    statistic and are counted. A NaN among what remains makes a dash, never a smaller average, and
+    so do two networks that differ in more than `over`. Only `best` bears a NaN where it does not
+    decide: in a network that is not the best one.
+    """
+    axis = {name: wanted for name, wanted in quantity.where.items() if is_axis(name)}
+    found = {name: wanted for name, wanted in quantity.where.items() if name not in axis}
+    population = _once(results, results.keep(rows, axis))
+    if not population:
+        return Aggregate(None, cause=_nothing(axis))
+    column = quantity.column
+    assert column is not None
+    account = _account(results, population, quantity, found)
+    kept, counts = account.kept, Counter(cause.standing for cause in account.causes.values())
+    told = Aggregate(
+        None,
+        n=len(kept) - len(account.blank),
+        total=len(population),
+        failed=counts["failed"],
+        lost=counts["lost"],
+        not_applicable=counts["not_applicable"],
+        missing=counts["missing"],
+        undefined=counts["undefined"] + len(account.blank),
+        left_out=account.left_out,
+        cells=tuple(str(results.column("cell")[row]) for row in population),
+    )
+    cause = _why_not(results, account, len(population), found, over)
+    if cause:
+        return replace(told, cause=cause)
+    values = [results.column(column)[row] for row in kept]
+    by = [results.column(name)[row] for name in _by(quantity) for row in kept]
+    why = _commonest([cause.reason for cause in account.blank.values()])
+    result = _evaluate(values, by, quantity, replace(told, why=why))
+    if result.value is None and not result.cause:
+        result = replace(result, cause=f"undefined in the best network: {why}")
+    return replace(result, pairs=tuple(results.levels(row, over) for row in kept))
+
+
+def statistic_of(quantity: Quantity) -> Statistic | None:
+    """The statistic that a quantity names; None for `mode`, which is no number."""
+    kind = quantity.statistic
+    return None if kind == "mode" else Statistic(kind, quantity.direction)
+
+
+def standing_text(found: Aggregate) -> str:
+    """What became of the cells that gave no value: `2 failed, 1 not applicable`."""
+    counts = {
+        "failed": found.failed,
+        "lost": found.lost,
+        "not applicable": found.not_applicable,
+        "not run": found.missing,
+        "left out": found.left_out,
+        "undefined": found.undefined,
+    }
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"{told}: {found.why}" if found.why else told
+
+
+def _by(quantity: Quantity) -> list[str]:
+    if quantity.statistic != "best":
+        return []
+    return [quantity.by or quantity.column or ""]
+
+
+def _once(results: Results, rows: Sequence[int]) -> list[int]:
+    """The first row of every cell key: two grids may hold the same network."""
+    keys = results.column("cell")
+    first = {keys[row]: row for row in reversed(rows)}
+    return sorted(first.values())
+
+
+@dataclass(frozen=True)
+class _Account:
+    """Rows that count (`kept`; those in `blank` only for what is best), and why others do not."""
+
+    kept: list[int]
+    blank: dict[int, Cause]
+    causes: dict[int, Cause]
+    left_out: int
+
+
+def _account(
+    results: Results,
+    population: Sequence[int],
+    quantity: Quantity,
+    conditions: Mapping[str, Any],
+) -> _Account:
+    account = _Account([], {}, {}, 0)
+    left_out = 0
+    for row in population:
+        known = [results.cause(row, name) for name in conditions]
+        absent = next((one for one in known if one.standing not in ("done", "undefined")), None)
+        if absent is None and not results.keep([row], conditions):
+            left_out += 1
+            continue
+        value = results.cause(row, quantity.column or "")
+        ranks = [results.cause(row, name) for name in _by(quantity)]
+        borne = bool(ranks) and value.standing == "undefined"
+        wanted = [*known, *ranks] if borne else [*known, *ranks, value]
+        absent = absent or next((one for one in wanted if one.standing != "done"), None)
+        if absent is not None:
+            account.causes[row] = absent
+            continue
+        account.kept.append(row)
+        if borne:
+            account.blank[row] = value
+    return replace(account, left_out=left_out)
+
+
+def _why_not(
+    results: Results,
+    account: _Account,
+    total: int,
+    conditions: Mapping[str, Any],
+    over: Sequence[str],
+) -> str:
+    """The cause of a dash; empty where a number can be given."""
+    causes, kept = account.causes, account.kept
+    undefined = [cause.reason for cause in causes.values() if cause.standing == "undefined"]
+    if undefined:
+        return f"undefined in {len(undefined)} of {total}: {_commonest(undefined)}"
+    if not kept and causes:
+        words = Counter(cause.standing for cause in causes.values())
+        standing, count = words.most_common(1)[0]
+        reasons = [c.reason for c in causes.values() if c.standing == standing and c.reason]
+        why = f": {_commonest(reasons)}" if reasons else ""
+        word = {"missing": "not run"}.get(standing, standing.replace("_", " "))
+        return (word if count == total else f"{word} in {count}") + why
+    if not kept:
+        return f"none of {total} has {where_text(conditions)}"
+    merged = [rows for rows in results.groups(kept, over).values() if len(rows) > 1]
+    if merged:
+        names = sorted({name for rows in merged for name in results.varying(rows)} - set(over))
+        return (
+            f"several networks would fall into one number: they differ in {', '.join(names)}; "
+            "name it in rows, columns, where or over"
+        )
+    return ""
+
+
+def _evaluate(
+    values: Sequence[Any], by: Sequence[Any], quantity: Quantity, account: Aggregate
+) -> Aggregate:
+    if quantity.share is not None:
+        equals = quantity.share.equals
+        values = [matches(value, equals) for value in values]
+    statistic = statistic_of(quantity)
+    textual = any(isinstance(value, str) for value in values)
+    if any(isinstance(value, str) for value in by):
+        return replace(account, cause=f"{quantity.by} is text, which nothing is best by")
+    if statistic is None or (textual and (statistic.kind == "best" or len(values) == 1)):
+        return _evaluate_text(values, np.array(by, float), statistic, quantity, account)
+    if textual:
+        return replace(account, cause=f"{quantity.column} is text: use `stat: mode` or `share`")
+    if statistic.kind == "share" and not all(value in (0, 1) for value in values):
+        word = f"{quantity.column} is no yes-or-no: use `share: {{of, equals}}`"
+        return replace(account, cause=word)
+    sample = Sample(np.array(values, float), np.array(by, float) if by else None)
+    if np.isnan(statistic(sample.values, sample.by)):
+        return account
+    found = estimate(sample, statistic)
+    near = None
+    if sample.by is not None:
+        near = share_near_best(sample.by, quantity.direction, quantity.within)
+    return replace(
+        account, value=found.value, low=found.low, high=found.high, near_best=near, sample=sample
+    )
+
+
+def _evaluate_text(
+    values: Sequence[Any],
+    by: NDArray[np.float64],
+    statistic: Statistic | None,
+    quantity: Quantity,
+    account: Aggregate,
+) -> Aggregate:
+    """The commonest text, or that of the best network."""
+    texts = [level_text(hashable(value)) for value in values]
+    if statistic is not None and len(by):
+        place = int(statistic(np.arange(len(texts), dtype=float), by))
+        if values[place] is None:
+            return account
+        near = share_near_best(by, quantity.direction, quantity.within)
+        shares = text_shares(texts, by, statistic)
+        return replace(account, value=texts[place], near_best=near, shares=shares)
+    mode = min(Counter(texts).items(), key=lambda item: (-item[1], item[0]))[0]
+    near = texts.count(mode) / len(texts)
+    return replace(account, value=mode, near_best=near, shares=text_shares(texts, None, None))
+
+
+def _commonest(reasons: Sequence[str]) -> str:
+    if not reasons:
+        return ""
+    (reason, _), *others = Counter(reasons).most_common()
+    return reason + (f" (and {len(others)} more)" if others else "")
+
+
+def _nothing(where: Mapping[str, Any]) -> str:
+    return f"no such cell: {where_text(where)}" if where else "no such cell"

@@ -1,0 +1,70 @@
+"""The difference between two aggregates, their cells paired by seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from emtkit.report.inference.aggregate import Aggregate
+from emtkit.report.inference.resampling import Difference, Sample, Statistic, difference, holm
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A minus B over their common seeds.
+
+    `p` is corrected (Holm) once the whole family is known; `separated` says that the interval of
+    the difference leaves out 0 and that p, where there is one, is below 0.05. `cause` says why
+    there is no comparison.
+    """
+
+    difference: Difference | None
+    p: float | None = None
+    cause: str = ""
+
+    @property
+    def separated(self) -> bool:
+        """Whether the two are told apart."""
+        if self.difference is None:
+            return False
+        found = self.difference.estimate
+        apart = found.low > 0 or found.high < 0
+        return apart and (self.p is None or self.p < ALPHA)
+
+
+def compare(
+    a: Aggregate, b: Aggregate, of_a: Statistic, of_b: Statistic, *, fixed: bool = False
+) -> Comparison:
+    """A minus B over the members of `over` that both have.
+
+    `fixed`: B is one constructed network, in which no seed has a part; it goes with all of A's.
+    """
+    if a.sample is None or b.sample is None:
+        return Comparison(None, cause=a.cause or b.cause or "text has no difference")
+    first, second = (a.sample, b.sample.take([0] * len(a.sample))) if fixed else paired(a, b)
+    if not len(first):
+        return Comparison(None, cause="no seeds in common")
+    for sample, statistic in ((first, of_a), (second, of_b)):
+        if np.isnan(statistic(sample.values, sample.by)):
+            return Comparison(None, cause="undefined in the best of the common seeds")
+    found = difference(first, second, of_a, of_b)
+    return Comparison(found, found.p)
+
+
+def paired(a: Aggregate, b: Aggregate) -> tuple[Sample, Sample]:
+    """The members of two samples that share the values of `over`, in one order."""
+    assert a.sample is not None
+    assert b.sample is not None
+    places = {pair: place for place, pair in enumerate(b.pairs)}
+    common = [(place, places[pair]) for place, pair in enumerate(a.pairs) if pair in places]
+    first, second = [one for one, _ in common], [two for _, two in common]
+    return a.sample.take(first), b.sample.take(second)
+
+
+def corrected(family: list[Comparison]) -> list[Comparison]:
+    """The comparisons of one family with their p corrected for how many there are."""
+    ps = holm([one.p for one in family])
+    return [replace(one, p=p) for one, p in zip(family, ps, strict=True)]

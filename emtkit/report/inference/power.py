@@ -1,0 +1,69 @@
+"""Claims that no result could support: their p cannot fall below alpha with so few seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from emtkit.errors import EmtkitError
+from emtkit.report.data.results import Results
+from emtkit.report.inference.claims import combinations, is_deterministic, is_fixed
+from emtkit.report.inference.resampling import EXACT_UP_TO, holm, least_p
+from emtkit.study.views import Claim, EachShare, Expect
+
+
+def unreachable(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
+    """A sentence for each claim that must come out as inconclusive at best, and what would help.
+
+    Only the networks that a study plans are read, no result. Of n pairs the least p is 2/2^n, and
+    Holm multiplies the least of m combinations by m.
+    """
+    for claim in claims:
+        if not _is_tested(claim.expect):
+            continue
+        try:
+            pairs = [n for n in _pairs(results, claim.expect) if n]
+        except EmtkitError:  # a column that no cell has: the claim is not testable, which it says
+            continue
+        reached = [p for p in holm([least_p(n) for n in pairs]) if p is not None]
+        hopeless = sum(p >= claim.expect.alpha for p in reached)
+        if hopeless > _spare(claim.expect, len(pairs)):
+            yield _sentence(claim, pairs, max(reached))
+
+
+def _is_tested(expect: Expect) -> bool:
+    """Whether a p decides: two means or two medians, and not that they are equal."""
+    other = expect.other
+    if other is None or expect.equals is not None or expect.statistic not in ("mean", "median"):
+        return False
+    return other.statistic == expect.statistic
+
+
+def _pairs(results: Results, expect: Expect) -> list[int]:
+    """How many members of `over` each combination shares with what it is compared with.
+
+    Where seeds say nothing, one number decides without a p.
+    """
+    found = []
+    for one in combinations(results, expect):
+        if not is_deterministic(results, expect, one):
+            own = results.groups(one.rows, expect.over).keys()
+            others = results.groups(one.against, expect.over).keys()
+            found.append(len(own if is_fixed(results, one) else own & others))
+    return found
+
+
+def _spare(expect: Expect, count: int) -> int:
+    """How many combinations may stay open without harm."""
+    share = expect.scope.share if isinstance(expect.scope, EachShare) else 1.0
+    return int((1 - share) * count + 1e-9)
+
+
+def _sentence(claim: Claim, pairs: Sequence[int], reached: float) -> str:
+    alpha, count = claim.expect.alpha, len(pairs)
+    enough = next((n for n in range(1, EXACT_UP_TO + 1) if count * least_p(n) < alpha), None)
+    family = f" (over {count} combinations, Holm-corrected)" if count > 1 else ""
+    remedy = f"give it {enough} seeds" if enough else "ask for fewer combinations"
+    return (
+        f"claim '{claim.id}' cannot be supported: with {min(pairs)} paired seeds its p cannot fall "
+        f"below {reached:.2g}{family}, and alpha is {alpha:g}; {remedy}"
+    )

@@ -1,0 +1,93 @@
+"""A study's results in open formats, for those who go on without emtkit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from emtkit.errors import EmtkitError
+from emtkit.report.data.frame import read_results
+from emtkit.store.content import to_safetensors
+from emtkit.store.store import Store
+from emtkit.study.cells import Row
+
+
+def export(rows: Sequence[Row], store: Store, out: Path) -> tuple[Path, ...]:
+    """Write what the store has of these rows; the answer lists the files.
+
+    `frame.csv` (a row per cell, floats in shortest exact form) and, where pyarrow is installed,
+    `frame.parquet`; `reasons.csv` (why a value is missing); `tables/<label>.<table>.csv` (all
+    cells below each other, columns `cell` and `grid` first); `arrays/<grid>/<cell>.safetensors`
+    (arrays of analyses as `<label>.<array>`, complex ones with a last axis of real and imaginary
+    part, and the history as `train.<name>`); `weights/<cell>.safetensors`.
+
+    Raises:
+        StoreError: the store is damaged where it was read.
+        EmtkitError: `out` cannot be written.
+    """
+    try:
+        return tuple(_export(rows, store, out))
+    except OSError as error:
+        raise EmtkitError(
+            f"cannot export to {out} ({error.strerror}: {error.filename}); choose another --out"
+        ) from error
+
+
+def _export(rows: Sequence[Row], store: Store, out: Path) -> Iterator[Path]:
+    out.mkdir(parents=True, exist_ok=True)
+    found = read_results(rows, store)
+    found.frame.to_csv(out / "frame.csv", index=False)
+    yield out / "frame.csv"
+    found.reasons.to_csv(out / "reasons.csv", index=False)
+    yield out / "reasons.csv"
+    if find_spec("pyarrow") is not None:
+        # A mixed column (truth values with gaps) has no parquet type: it goes as text.
+        frame = found.frame.copy()
+        for name in frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]:
+            frame[name] = frame[name].map(str, na_action="ignore")
+        frame.to_parquet(out / "frame.parquet", index=False)
+        yield out / "frame.parquet"
+    yield from _contents(rows, store, out)
+
+
+def _contents(rows: Sequence[Row], store: Store, out: Path) -> Iterator[Path]:
+    """Weights, arrays and tables; a cell's arrays once per grid, since labels are a grid's own."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    labels: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows:
+        known = labels.setdefault((row.grid, row.cell.key), {})
+        known |= {measure.label: measure.key for measure in row.measures}
+    for cell in dict.fromkeys(cell for _, cell in labels):
+        weights = store.weights(cell)
+        if weights is not None:
+            yield _write(out / "weights" / f"{cell}.safetensors", weights)
+    for (grid, cell), looks in labels.items():
+        arrays = {f"train.{name}": array for name, array in store.history(cell).items()}
+        for label, key in looks.items():
+            content = store.content(key)
+            arrays |= {f"{label}.{name}": array for name, array in content.arrays.items()}
+            for name, table in content.tables.items():
+                whose = pd.DataFrame({"cell": [cell] * len(table), "grid": grid})
+                table = table.rename(columns={"cell": "table.cell", "grid": "table.grid"})
+                tables.setdefault(f"{label}.{name}", []).append(pd.concat([whose, table], axis=1))
+        if arrays:
+            place = out / "arrays" / _file_name(grid) / f"{cell}.safetensors"
+            yield _write(place, to_safetensors(arrays))
+    for name, parts in tables.items():
+        text = pd.concat(parts, ignore_index=True).to_csv(index=False)
+        yield _write(out / "tables" / f"{_file_name(name)}.csv", text.encode())
+
+
+def _write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def _file_name(name: str) -> str:
+    """A name out of a study or plugin, which must not lead out of the folder."""
+    return re.sub(r"[^\w.-]", "_", name).lstrip(".") or "_"

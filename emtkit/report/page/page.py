@@ -1,0 +1,328 @@
+"""One report of a study: a self-contained HTML page, and the same in Markdown.
+
+The page loads nothing: style, script and figures stand in it, and a content security policy lets
+only that one script run. All text of studies and plugins is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from itertools import groupby
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from emtkit.report.data.coverage import Coverage, Failure, coverage, failures
+from emtkit.report.data.results import Results, level_text
+from emtkit.report.inference.claims import Verdict, expectation_text
+from emtkit.report.tables.formats import Link, markdown_text, to_html, to_markdown
+from emtkit.report.tables.numbers import interval_text, number_text, numbers_text, p_text
+from emtkit.report.tables.table import DrawnTable
+
+_WORDS = ("supported", "not supported", "inconclusive", "not testable")
+_WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
+_COLOURS = {"supported": "#0b8a5f", "not supported": "#d03a3a", "inconclusive": "#b07a00"}
+_MARKS = {"supported": "✓", "not supported": "✗", "inconclusive": "?", "not testable": "–"}
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure of the report: `svg` is an element from `figures.inline_svg`.
+
+    `cells` are the keys behind it, `file` its place beside the Markdown report (empty: none).
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    notes: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Citation:
+    """What a plugin asks to be cited: who asks, and the BibTeX entry or plain reference."""
+
+    plugin: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything that a report shows; nothing is computed from other sources.
+
+    `study` is the path of the study file as commands name it, `made` the date as text,
+    `remarks` what concerns the report as a whole (stale results, mixed tiers).
+    """
+
+    study: str
+    question: str
+    results: Results
+    made: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    tables: tuple[DrawnTable, ...] = ()
+    figures: tuple[PageFigure, ...] = ()
+    remarks: tuple[str, ...] = ()
+    provenance: Mapping[str, str] | None = None
+    citations: tuple[Citation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One verdict as the page shows it."""
+
+    word: str
+    mark: str
+    where: str
+    estimate: str
+    interval: str
+    p: str
+    count: str
+    cause: str
+    link: str
+
+
+@dataclass(frozen=True)
+class ClaimBlock:
+    """One claim with its verdicts; `words` counts those that are no part of another."""
+
+    name: str
+    text: str
+    source: str
+    expectation: str
+    lines: tuple[Line, ...]
+    combinations: int
+    worst: str
+    words: tuple[tuple[str, str, int], ...]
+
+
+@dataclass(frozen=True)
+class CellLine:
+    """One cell in the list of cells: short key, status, levels on the varying axes."""
+
+    key: str
+    status: str
+    levels: tuple[str, ...]
+
+
+def build_page(content: ReportContent) -> str:
+    """The report as one HTML page."""
+    script = _source("report.js")
+    axes = _shown_axes(content.results)
+    link = _linker(content.results)
+    return (
+        _environment(escape=True)
+        .get_template("report.html.j2")
+        .render(
+            content=content,
+            summary=_summary(content.results),
+            claims=_claims(content.verdicts, link),
+            tables=[(table, Markup(to_html(table, link))) for table in content.tables],
+            figures=[
+                (figure, Markup(figure.svg), link(figure.cells)) for figure in content.figures
+            ],
+            coverage=coverage(content.results),
+            failures=[(one, _rows_link(one.rows)) for one in failures(content.results)],
+            axes=axes,
+            cells=_cells(content.results, axes),
+            data=Markup(_data(content, axes)),
+            style=Markup(_source("report.css")),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            quoted=shlex.quote(content.study),
+        )
+    )
+
+
+def build_markdown(content: ReportContent) -> str:
+    """The report as Markdown, for a repository or a terminal."""
+    environment = _environment(escape=False)
+    environment.filters["md"] = lambda text: markdown_text(str(text))
+    return environment.get_template("report.md.j2").render(
+        content=content,
+        summary=_summary(content.results),
+        claims=_claims(content.verdicts, lambda cells: ""),
+        tables=[to_markdown(table) for table in content.tables],
+        coverage=coverage(content.results),
+        failures=failures(content.results),
+        quoted=shlex.quote(content.study),
+    )
+
+
+def summary_html(
+    name: str, question: str, results: Results, verdicts: Sequence[Verdict], store: str
+) -> str:
+    """Question, cells by status, and a line per verdict; readable on light and dark pages."""
+    statuses = dict(zip(results.column("cell"), results.column("status"), strict=True))
+    counts = Counter(str(status).replace("_", " ") for status in statuses.values())
+    told = ", ".join(f"{count} {word}" for word, count in counts.items())
+    lines = [
+        f"<strong>{escape(question or name)}</strong>",
+        f"<div>{escape(name)}: {escape(told)}; store {escape(store)}</div>",
+    ]
+    rows = [
+        f'<tr><td style="color:{_COLOURS.get(one.word, "inherit")}">{escape(one.word)}</td>'
+        + "".join(
+            f'<td style="text-align:left">{escape(text)}</td>'
+            for text in (one.claim.text, one.where, numbers_text(one), one.cause)
+        )
+        + "</tr>"
+        for one in verdicts
+    ]
+    if rows:
+        heads = "".join(
+            f'<th style="text-align:left">{head}</th>'
+            for head in ("verdict", "claim", "where", "found", "because")
+        )
+        lines.append(
+            f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        )
+    return "<div>" + "\n".join(lines) + "</div>"
+
+
+def verdict_counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """How many verdicts fell each way, in the order of good to unknown."""
+    return {word: sum(one.word == word for one in verdicts) for word in _WORDS}
+
+
+def _environment(*, escape: bool) -> Environment:
+    return Environment(
+        loader=PackageLoader("emtkit.report"),
+        autoescape=escape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _source(name: str) -> str:
+    return resources.files("emtkit.report").joinpath("templates", name).read_text("utf-8")
+
+
+def _summary(results: Results) -> list[tuple[str, int]]:
+    """Statuses of the cells with their counts, each key once."""
+    statuses = dict(zip(results.column("cell"), results.column("status"), strict=True))
+    words = ("done", "failed", "lost", "not_applicable", "missing")
+    counts = [(word.replace("_", " "), list(statuses.values()).count(word)) for word in words]
+    return [(word, count) for word, count in counts if count]
+
+
+def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
+    blocks = []
+    for _, group in groupby(verdicts, key=lambda one: one.claim.id):
+        members = list(group)
+        claim = members[0].claim
+        counts = verdict_counts(members)
+        shown = [part for one in members for part in (one, *one.parts)]
+        blocks.append(
+            ClaimBlock(
+                claim.id,
+                claim.text,
+                claim.source,
+                expectation_text(claim.expect),
+                tuple(_line(one, link) for one in shown),
+                sum(not one.parts for one in shown),
+                next(word for word in _WORST_FIRST if counts[word]),
+                tuple((word, _MARKS[word], count) for word, count in counts.items() if count),
+            )
+        )
+    return blocks
+
+
+def _line(verdict: Verdict, link: Link) -> Line:
+    def text(value: float | str | None) -> str:
+        return number_text(value) if isinstance(value, float) else (value or "")
+
+    estimate, compared = text(verdict.value), text(verdict.compared)
+    interval = ""
+    if verdict.estimate and verdict.estimate.n > 1:
+        interval = ("difference " if compared else "") + interval_text(verdict.estimate)
+    return Line(
+        verdict.word,
+        _MARKS[verdict.word],
+        verdict.where or ("over all combinations" if verdict.parts else ""),
+        f"{estimate} against {compared}" if estimate and compared else estimate,
+        interval,
+        p_text(verdict.p) if verdict.p is not None else "",
+        f"{verdict.n} of {verdict.total}" if verdict.total else "",
+        verdict.cause,
+        link(verdict.cells),
+    )
+
+
+def _linker(results: Results) -> Link:
+    places: dict[str, int] = {}
+    for row, key in enumerate(results.column("cell")):
+        places.setdefault(str(key), row)
+
+    def link(cells: Sequence[str]) -> str:
+        return _rows_link([places[cell] for cell in cells if cell in places])
+
+    return link
+
+
+def _rows_link(rows: Sequence[int]) -> str:
+    """The address that shows these rows of the list of cells: `#cells=0-15,32`."""
+    parts: list[list[int]] = []
+    for row in sorted(rows):
+        if parts and row == parts[-1][1] + 1:
+            parts[-1][1] = row
+        else:
+            parts.append([row, row])
+    spans = [str(first) if first == last else f"{first}-{last}" for first, last in parts]
+    return f"#cells={','.join(spans)}" if spans else ""
+
+
+def _shown_axes(results: Results) -> list[str]:
+    """Task, architecture and seed, and whatever else tells the networks apart."""
+    telling = results.telling(range(len(results)), aside=["seed"])
+    return list(dict.fromkeys(["task", "architecture", *telling, "seed"]))
+
+
+def _cells(results: Results, axes: Sequence[str]) -> list[CellLine]:
+    columns = [[level_text(value) for value in results.column(axis)] for axis in axes]
+    keys, statuses = results.column("cell"), results.column("status")
+    return [
+        CellLine(str(keys[row]), str(statuses[row]).replace("_", " "), levels)
+        for row, levels in enumerate(zip(*columns, strict=True))
+    ]
+
+
+def _data(content: ReportContent, axes: Sequence[str]) -> str:
+    """The frame for the page's script: every number of every cell, exact, and its reason."""
+    results = content.results
+    columns = [str(name) for name in results.frame.columns]
+    rows = list(zip(*(results.column(name) for name in columns), strict=True))
+    reasons = {row: found for row in range(len(results)) if (found := results.undefined(row))}
+    only = [axis for axis in axes if axis != "seed"]
+    data = {
+        "study": shlex.quote(content.study),
+        "columns": columns,
+        "rows": rows,
+        "reasons": reasons,
+        "only": only,
+    }
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+__all__ = [
+    "Citation",
+    "Coverage",
+    "Failure",
+    "PageFigure",
+    "ReportContent",
+    "build_markdown",
+    "build_page",
+    "verdict_counts",
+]

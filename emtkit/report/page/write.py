@@ -1,0 +1,162 @@
+"""Writing a report: the page, its tables, its figures, and what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from emtkit.errors import EmtkitError
+from emtkit.plugin.registry import Plugin
+from emtkit.report.data.results import Results
+from emtkit.report.figures.figure import Drawn, inline_svg, save
+from emtkit.report.inference.claims import Verdict
+from emtkit.report.page.page import (
+    Citation,
+    PageFigure,
+    ReportContent,
+    build_markdown,
+    build_page,
+)
+from emtkit.report.tables.formats import to_csv, to_markdown
+from emtkit.report.tables.latex import to_latex
+from emtkit.report.tables.table import DrawnTable
+from emtkit.store.records import StoredCell
+from emtkit.study.plan import Plan
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a report shows of a plan: `figure` draws the figure of a name."""
+
+    results: Results
+    tables: tuple[DrawnTable, ...]
+    verdicts: tuple[Verdict, ...]
+    figure: Callable[[str], Drawn]
+
+
+def write_report(
+    plan: Plan,
+    views: Views,
+    stored: Mapping[str, StoredCell],
+    folder: Path,
+    source: str,
+    store: Path,
+) -> tuple[Path, ...]:
+    """Write a report, its tables and its figures into `folder`; returns the files, page first.
+
+    `stored` are the cells of the plan that `store` holds, by key; `source` is the study's file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    for table in views.tables:
+        texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
+        files += [
+            _write(folder / "tables" / f"{table.name}.{end}", text) for end, text in texts.items()
+        ]
+    figures, remarks = [], []
+    for spec in plan.study.figures.values():
+        try:
+            drawn = views.figure(spec.name)
+        except EmtkitError as error:
+            remarks.append(str(error))
+            continue
+        path = folder / "figures" / f"{spec.name}.svg"
+        path.parent.mkdir(exist_ok=True)
+        save(drawn, path)
+        files.append(path)
+        figures.append(
+            PageFigure(
+                name=spec.name,
+                title=drawn.title,
+                caption=spec.caption or "",
+                svg=inline_svg(drawn),
+                notes=drawn.notes,
+                cells=drawn.cells,
+                file=f"figures/{spec.name}.svg",
+            )
+        )
+    content = ReportContent(
+        study=source,
+        question=plan.study.question,
+        results=views.results,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        verdicts=views.verdicts,
+        tables=views.tables,
+        figures=tuple(figures),
+        remarks=(*remarks, *_remarks(plan, stored)),
+        provenance=_provenance(stored, store),
+        citations=citations(plan),
+    )
+    page = _write(folder / "report.html", build_page(content))
+    return (page, _write(folder / "report.md", build_markdown(content)), *files)
+
+
+def citations(plan: Plan) -> tuple[Citation, ...]:
+    """The references of every plugin that the study uses, from their docstrings."""
+    found = []
+    for plugin in _used(plan):
+        text = (plugin.cls.__doc__ or "").partition("References:")[2]
+        if text.strip():
+            found.append(Citation(f"{plugin.kind} {plugin.name}", " ".join(text.split())))
+    return tuple(found)
+
+
+def _used(plan: Plan) -> list[Plugin]:
+    names = {("task", row.cell.task.name) for row in plan.rows}
+    names |= {("architecture", row.cell.architecture.name) for row in plan.rows}
+    names |= {("analysis", m.analysis.name) for row in plan.rows for m in row.measures}
+    return [plugin for plugin in plan.registry.all() if (plugin.kind, plugin.name) in names]
+
+
+def _remarks(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
+    """What concerns the report as a whole: results of older sources, tiers that differ."""
+    tiers = sorted({cell.tier for cell in stored.values()} - {"", "constructed"})
+    found = []
+    if len(tiers) > 1:
+        found.append(f"the networks were trained in different tiers: {', '.join(tiers)}")
+    if stale := _stale_cells(plan, stored):
+        found.append(
+            f"{len(stale)} cells are stale: the sources of their plugins have changed since, while "
+            "their versions have not; raise `version` where the numbers changed"
+        )
+    return found
+
+
+def _stale_cells(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
+    """Keys of stored cells whose plugins' sources are no longer what made them."""
+    now: dict[tuple[str, str], str] = {}
+    found = []
+    for key, cell in plan.cells.items():
+        pair = (cell.task.name, cell.architecture.name)
+        if pair not in now:
+            plugins = (
+                plan.registry.get("task", pair[0]),
+                plan.registry.get("architecture", pair[1]),
+            )
+            now[pair] = "+".join(plugin.digest for plugin in plugins if plugin is not None)
+        if key in stored and stored[key].digest not in ("", now[pair]):
+            found.append(key)
+    return found
+
+
+def _provenance(stored: Mapping[str, StoredCell], store: Path) -> dict[str, str]:
+    merged: dict[str, set[str]] = {}
+    for cell in stored.values():
+        for name, value in cell.provenance.items():
+            merged.setdefault(name, set()).add(str(value))
+    seconds = sum(cell.seconds for cell in stored.values())
+    facts = {name: ", ".join(sorted(values - {""})) for name, values in merged.items()}
+    return {
+        **{name: value for name, value in facts.items() if value},
+        "seconds of training": f"{seconds:.0f}",
+        "store": str(store),
+    }
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(text, encoding="utf-8")
+    return draft.replace(path)

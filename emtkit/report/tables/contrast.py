@@ -1,0 +1,213 @@
+"""Two sides of results against each other: architectures, studies or stores, paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from emtkit.errors import EmtkitError, did_you_mean
+from emtkit.report.data.results import AXIS_FAMILIES, Results, level_text
+from emtkit.report.inference.aggregate import Aggregate
+from emtkit.report.tables.numbers import interval_text, number_text, p_text
+from emtkit.report.tables.table import (
+    DrawnTable,
+    Heading,
+    TableCell,
+    TableEntry,
+    draw_table,
+    value_label,
+)
+from emtkit.study.quantity import Stat
+from emtkit.study.views import Table
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Evidence in which the column `axis` tells the two sides `first` and `second` apart."""
+
+    results: Results
+    axis: str
+    first: str
+    second: str
+
+
+def joined(axis: str, first: tuple[str, Results], second: tuple[str, Results]) -> Sides:
+    """Two pieces of evidence as one; equal networks of both stay apart, as `name:key`."""
+    sides = (first, second)
+    frames = [_named(one.frame, name).assign(**{axis: name}) for name, one in sides]
+    reasons = [_named(one.reasons, name) for name, one in sides if len(one.reasons)]
+    told = pd.concat(reasons, ignore_index=True) if reasons else None
+    whole = pd.concat(frames, ignore_index=True)
+    return Sides(Results(whole, told), axis, first[0], second[0])
+
+
+def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> DrawnTable:
+    """Each value on both sides where both have networks, and first minus second, paired by seed.
+
+    A row per combination of everything that varies within a side. `values` are columns of the
+    frame (default: every `test.*` that both have). What else differs between the sides, though
+    it is one and the same within each, is said below the table: it may be the cause.
+
+    Raises:
+        EmtkitError: a side that has no network, a column that does not exist, or no combination
+            that both sides have.
+    """
+    results, axis = sides.results, sides.axis
+    if sides.first == sides.second:
+        raise EmtkitError(f"both sides are {sides.first}; name two that differ")
+    whole = range(len(results))
+    names = list(dict.fromkeys(str(name) for name in results.column(axis)))
+    rows = {name: results.keep(whole, {axis: name}) for name in (sides.first, sides.second)}
+    for name, found in rows.items():
+        if not found:
+            raise EmtkitError(f"there is no {axis} '{name}'; {did_you_mean(name, names)}")
+    first, second = rows.values()
+    own = ("architecture.",) if axis == "architecture" else ()
+    within = [_telling(results, one, axis) for one in (first, second)]
+    shared = list(dict.fromkeys(["task", *within[0], *within[1]]))
+    both = results.groups(first, shared).keys() & results.groups(second, shared).keys()
+    if not both:
+        raise EmtkitError(
+            f"no combination of {', '.join(shared)} has networks of both {sides.first} and "
+            f"{sides.second}; choose comparable parts with --only"
+        )
+    kept = [row for row in (*first, *second) if results.levels(row, shared) in both]
+    part = Results(results.frame.iloc[sorted(kept)].reset_index(drop=True), results.reasons)
+    columns = list(values) or _metrics(part, sides)
+    spec = Table.model_validate(
+        {
+            "name": "compare",
+            "caption": f"{sides.first} against {sides.second}",
+            "rows": [name for name in shared if _varies(part, name)],
+            "values": [{"value": column, "stat": stat} for column in columns],
+            "baseline": {axis: sides.second},
+            "columns": axis,
+        }
+    )
+    drawn = _side_by_side(draw_table(part, spec), spec, sides)
+    remarks = [*drawn.remarks, *_only_one_side(results, rows, shared, len(both))]
+    remarks += _confounds(part, sides, (*shared, axis), own)
+    if common := _common(part, sides):
+        remarks.append(f"{common} networks are one and the same on both sides (equal keys)")
+    return replace(drawn, remarks=tuple(remarks))
+
+
+def _common(results: Results, sides: Sides) -> int:
+    """How many networks two studies share; in two stores they are the same by intent."""
+    if sides.axis != "study":
+        return 0
+    keys = {str(key).rpartition(":")[::2] for key in results.column("cell")}
+    first, second = ({key for side, key in keys if side == s} for s in (sides.first, sides.second))
+    return len(first & second)
+
+
+def _side_by_side(drawn: DrawnTable, spec: Table, sides: Sides) -> DrawnTable:
+    """A row per combination and value; beside both sides their difference, p and effect size."""
+    labels = [value_label(value) for value in spec.shown]
+    rows, body = [], []
+    for levels, line in zip(drawn.rows, drawn.body, strict=True):
+        boxes = {head: box for head, box in zip(drawn.headings, line, strict=True)}
+        for label in labels:
+            one, two = (boxes[Heading((s,), label)] for s in (sides.first, sides.second))
+            rows.append((*levels, label))
+            body.append((_bare(one), two, *_compared(one.entries[0])))
+    names = (sides.first, sides.second, f"{sides.first} − {sides.second}", "p", "d")
+    headings = tuple(Heading((), name) for name in names)
+    axes = (*drawn.row_axes, "value")
+    return replace(
+        drawn, row_axes=axes, column_axes=(), rows=tuple(rows), headings=headings, body=tuple(body)
+    )
+
+
+def _bare(box: TableCell) -> TableCell:
+    """The box without its comparison, which has columns of its own."""
+    return replace(box, entries=tuple(replace(one, comparison=None) for one in box.entries))
+
+
+def _compared(entry: TableEntry) -> tuple[TableCell, TableCell, TableCell]:
+    """Difference, corrected p and Cohen's d; a dash where there is none."""
+    comparison = entry.comparison
+    if comparison is None or comparison.difference is None:
+        cause = comparison.cause if comparison is not None else "no comparison"
+        dash = TableCell((TableEntry(Aggregate(None, cause=cause), "–"),), "–")
+        return dash, dash, dash
+    found, p = comparison.difference, comparison.p
+    spread = found.estimate
+    account = Aggregate(
+        spread.value, spread.low, spread.high, n=spread.n, total=spread.n, cells=entry.found.cells
+    )
+    text = number_text(spread.value)
+    interval = interval_text(spread) if spread.n > 1 else ""
+    difference = TableEntry(account, text, interval, bold=comparison.separated)
+    tested = p is not None
+    chance = TableEntry(replace(account, value=p, low=None, high=None), _p(p))
+    size = number_text(found.effect, ".2f") if tested else "–"
+    effect = TableEntry(replace(account, value=found.effect if tested else None), size)
+    return (
+        TableCell((difference,), text),
+        TableCell((chance,), chance.text),
+        TableCell((effect,), size),
+    )
+
+
+def _p(p: float | None) -> str:
+    return "–" if p is None else p_text(p).removeprefix("p = ").removeprefix("p ")
+
+
+def _named(frame: pd.DataFrame, side: str) -> pd.DataFrame:
+    return frame.assign(cell=[f"{side}:{key}" for key in frame["cell"]])
+
+
+def _telling(results: Results, rows: Sequence[int], axis: str) -> list[str]:
+    return [name for name in results.telling(rows, aside=["seed"]) if name != axis]
+
+
+def _varies(results: Results, axis: str) -> bool:
+    return len(results.groups(range(len(results)), [axis])) > 1 or axis == "task"
+
+
+def _metrics(results: Results, sides: Sides) -> list[str]:
+    """Every `test.*` number that occurs on both sides, the loss first; not the flag `finite`."""
+    found = []
+    for name in map(str, results.frame.columns):
+        if not name.startswith("test.") or name == "test.finite":
+            continue
+        values = results.column(name)
+        numbers = [row for row in range(len(results)) if isinstance(values[row], int | float)]
+        if len(results.groups(numbers, [sides.axis])) == 2:
+            found.append(name)
+    if not found:
+        raise EmtkitError("nothing was evaluated on both sides; run the studies, or give --value")
+    return sorted(found, key=lambda name: name != "test.loss")
+
+
+def _only_one_side(
+    results: Results, rows: dict[str, list[int]], shared: Sequence[str], both: int
+) -> list[str]:
+    told = []
+    for name, members in rows.items():
+        if alone := len(results.groups(members, shared)) - both:
+            told.append(f"{alone} combinations have networks of {name} only, and are left out")
+    return told
+
+
+def _confounds(
+    results: Results, sides: Sides, shown: Sequence[str], own: tuple[str, ...]
+) -> list[str]:
+    """Parameters that differ between the sides beside what is compared."""
+    differing = []
+    whole = range(len(results))
+    first = results.keep(whole, {sides.axis: sides.first})
+    second = results.keep(whole, {sides.axis: sides.second})
+    for name in map(str, results.frame.columns):
+        compared = name in shown or (own and name.startswith(own))
+        if compared or not (name == "architecture" or name.startswith(AXIS_FAMILIES)):
+            continue
+        left = [one for (one,) in results.groups(first, [name])]
+        right = [one for (one,) in results.groups(second, [name])]
+        if set(left) != set(right):
+            texts = ["/".join(map(level_text, levels)) for levels in (left, right)]
+            differing.append(f"{name} ({texts[0]} against {texts[1]})")
+    return [f"the sides also differ in {', '.join(differing)}"] if differing else []

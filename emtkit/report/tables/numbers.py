@@ -1,0 +1,77 @@
+"""How numbers and verdicts are written: as many digits as say something, the same everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from emtkit.report.inference.claims import Verdict
+from emtkit.report.inference.resampling import Difference, Estimate
+
+
+def number_text(value: float, specification: str | None = None) -> str:
+    """A number by its format, else with three significant digits and no exponent in the middle."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if specification is not None:
+        return format(value, specification)
+    size = abs(value)
+    if size != 0 and not 1e-3 <= size < 1e5:
+        return f"{value:.2e}"
+    if value == int(value):
+        return str(int(value))
+    digits = max(0, 2 - math.floor(math.log10(size)))
+    return f"{value:.{digits}f}"
+
+
+def interval_text(found: Estimate, specification: str | None = None) -> str:
+    """An interval: `[0.11, 0.14]`."""
+    low, high = (number_text(bound, specification) for bound in (found.low, found.high))
+    return f"[{low}, {high}]"
+
+
+def share_text(share: float) -> str:
+    """A share in percent."""
+    return f"{100 * share:.0f} %"
+
+
+def p_text(p: float | None) -> str:
+    """A p-value, never written as zero."""
+    if p is None:
+        return "–"
+    return "p < 0.001" if p < 1e-3 else f"p = {p:.3f}"
+
+
+def difference_text(found: Difference, p: float | None, specification: str | None = None) -> str:
+    """A difference with its interval and, where it was tested, corrected p and effect size."""
+    value = number_text(found.estimate.value, specification)
+    sign = "+" if found.estimate.value > 0 else ""
+    text = f"{sign}{value} {interval_text(found.estimate, specification)}"
+    if p is None:
+        return text
+    return f"{text}, {p_text(p)}, d = {number_text(found.effect, '.2f')}"
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """One line per verdict: the claim, the word, where, estimate, interval, p and n."""
+    for one in verdicts:
+        parts = [f"{one.word:<13} {one.claim.id}", one.where, numbers_text(one), one.cause]
+        yield "  ".join(part for part in parts if part)
+
+
+def numbers_text(one: Verdict) -> str:
+    """What was found: estimate, what it is compared with, interval, p and n."""
+
+    def text(value: float | str | None) -> str:
+        return number_text(value) if isinstance(value, float) else (value or "")
+
+    parts = [text(one.value)]
+    if one.compared is not None:
+        parts.append(f"against {text(one.compared)}")
+    if one.estimate is not None and one.estimate.n > 1:
+        parts.append(interval_text(one.estimate))
+    if one.p is not None:
+        parts.append(p_text(one.p))
+    if one.total:
+        parts.append(f"n {one.n} of {one.total}")
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,313 @@
+"""A table of a study: rows and columns of aggregates, compared where that was asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from emtkit.errors import EmtkitError, did_you_mean
+from emtkit.report.data.results import Results, hashable, level_text, where_text
+from emtkit.report.inference.aggregate import Aggregate, aggregate, standing_text, statistic_of
+from emtkit.report.inference.paired import Comparison, compare, corrected
+from emtkit.report.tables.numbers import interval_text, number_text, share_text
+from emtkit.study.quantity import Value
+from emtkit.study.views import Table
+
+Levels = tuple[Any, ...]
+Place = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """One value of one cell: the number and its interval, as written, and how it compares."""
+
+    found: Aggregate
+    text: str
+    interval: str = ""
+    comparison: Comparison | None = None
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """One cell of the table; a composed one holds several entries. `notes` count from 1.
+
+    `counted`: the text itself says how many networks of how many, so no count stands beside it.
+    """
+
+    entries: tuple[TableEntry, ...]
+    text: str
+    notes: tuple[int, ...] = ()
+    counted: bool = False
+
+    @property
+    def bold(self) -> bool:
+        """Whether the leading entry is told apart from those it is compared with."""
+        return self.entries[0].bold
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column: its levels on the column axes, and the value it shows."""
+
+    levels: Levels
+    value: str
+
+
+@dataclass(frozen=True)
+class DrawnTable:
+    """A table ready to be written in any format; nothing below it computes.
+
+    `body[r][c]` stands in row `rows[r]` under `headings[c]`. `usual` is the number of networks
+    behind most entries. `notes` are footnotes; `remarks` hold for the whole table.
+    """
+
+    name: str
+    caption: str
+    row_axes: tuple[str, ...]
+    column_axes: tuple[str, ...]
+    rows: tuple[Levels, ...]
+    headings: tuple[Heading, ...]
+    body: tuple[tuple[TableCell, ...], ...]
+    usual: int
+    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        from emtkit.report.tables.formats import to_html  # which reads tables
+
+        return to_html(self)
+
+
+def draw_table(results: Results, spec: Table) -> DrawnTable:
+    """The table that `spec` asks for.
+
+    Raises:
+        EmtkitError: a column that does not exist, or a baseline that is neither row nor column.
+    """
+    rows = results.keep(range(len(results)), spec.where)
+    row_levels = results.nested(rows, spec.rows)
+    column_levels = results.nested(rows, spec.columns)
+    groups = results.groups(rows, (*spec.rows, *spec.columns))
+    entries: dict[Place, TableEntry] = {}
+    for r, left in enumerate(row_levels):
+        for c, top in enumerate(column_levels):
+            members = groups.get((*left, *top), [])
+            for v, value in enumerate(spec.shown):
+                found = aggregate(results, members, value, spec.over)
+                entries[r, c, v] = TableEntry(
+                    found, entry_text(found, value), _interval(found, value)
+                )
+    entries = _compared(entries, spec, row_levels, column_levels)
+    return _laid_out(entries, spec, row_levels, column_levels)
+
+
+def entry_text(found: Aggregate, value: Value) -> str:
+    """The number as the value's `format` writes it; a dash where there is none."""
+    if found.value is None:
+        return "–"
+    if isinstance(found.value, str):
+        return found.value
+    if value.counts:
+        return f"{round(found.value * found.n)}/{found.n}"
+    if value.statistic == "share" and value.format is None:
+        return share_text(found.value)
+    number = number_text(found.value, value.format)
+    if value.stat == "best" and value.by in (None, value.value) and found.near_best is not None:
+        # One lucky seed of many is no finding: the share near the best stands beside it.
+        return f"{number} ({share_text(found.near_best)} near)"
+    return number
+
+
+def value_label(value: Value) -> str:
+    """How a value is headed: its label, else the column with its statistic."""
+    if value.label is not None:
+        return value.label
+    if value.share is not None:
+        return f"share of {value.share.of} = {level_text(value.share.equals)}"
+    return str(value.value) if value.stat == "mean" else f"{value.value} ({value.stat})"
+
+
+def entry_details(entry: TableEntry) -> str:
+    """Interval, count and shares of an entry in one line, for whoever asks of one number."""
+    found = entry.found
+    parts = [f"95 % interval {entry.interval}"] if entry.interval else []
+    parts.append(f"n = {found.n} of {found.total}")
+    if found.near_best is not None:
+        parts.append(f"{share_text(found.near_best)} of networks near it")
+    if standing := standing_text(found):
+        parts.append(standing)
+    return "; ".join(parts)
+
+
+def _interval(found: Aggregate, value: Value) -> str:
+    if found.estimate is None or found.estimate.n < 2:
+        return ""
+    if value.statistic == "share" and (value.format is None or value.counts):
+        return f"[{share_text(found.estimate.low)}, {share_text(found.estimate.high)}]"
+    return interval_text(found.estimate, value.format)
+
+
+def _compared(
+    entries: Mapping[Place, TableEntry],
+    spec: Table,
+    rows: Sequence[Levels],
+    columns: Sequence[Levels],
+) -> dict[Place, TableEntry]:
+    """The entries with their comparisons, corrected over the whole table, and what is bold."""
+    if spec.baseline is not None:
+        rivals = _baselines(entries, spec, rows, columns)
+    else:
+        rivals = _rivals(entries, spec, rows, columns)
+    family = [(place, _versus(entries, spec, place, other)) for place, other in rivals]
+    fixed = corrected([comparison for _, comparison in family])
+    found: dict[Place, list[Comparison]] = {}
+    for (place, _), comparison in zip(family, fixed, strict=True):
+        found.setdefault(place, []).append(comparison)
+    result = dict(entries)
+    for place, comparisons in found.items():
+        better = spec.shown[place[2]].better
+        wins = better is not None and all(_wins(one, better) for one in comparisons)
+        shown = comparisons[0] if spec.baseline is not None else None
+        result[place] = replace(entries[place], comparison=shown, bold=wins)
+    return result
+
+
+def _versus(
+    entries: Mapping[Place, TableEntry], spec: Table, place: Place, other: Place
+) -> Comparison:
+    statistic = statistic_of(spec.shown[place[2]])
+    if statistic is None:
+        return Comparison(None, cause="text has no difference")
+    return compare(entries[place].found, entries[other].found, statistic, statistic)
+
+
+def _wins(comparison: Comparison, better: str) -> bool:
+    if comparison.difference is None or not comparison.separated:
+        return False
+    return (comparison.difference.estimate.value < 0) == (better == "min")
+
+
+def _baselines(
+    entries: Mapping[Place, TableEntry],
+    spec: Table,
+    rows: Sequence[Levels],
+    columns: Sequence[Levels],
+) -> list[tuple[Place, Place]]:
+    """Every entry that is no baseline, with its baseline where there is one."""
+    axes = (*spec.rows, *spec.columns)
+    assert spec.baseline is not None
+    for name in spec.baseline:
+        if name not in axes:
+            raise EmtkitError(
+                f"table '{spec.name}': the baseline names '{name}', which is neither in its rows "
+                f"nor in its columns; {did_you_mean(name, axes)}"
+            )
+    wanted = {name: hashable(value) for name, value in spec.baseline.items()}
+    places = {(*rows[r], *columns[c], v): (r, c, v) for r, c, v in entries}
+    pairs = []
+    for r, c, v in entries:
+        levels = dict(zip(axes, (*rows[r], *columns[c]), strict=True))
+        other = places.get((*(levels | wanted).values(), v))
+        if other is not None and other != (r, c, v):
+            pairs.append(((r, c, v), other))
+    if not pairs and len(places) > len(spec.shown):
+        raise EmtkitError(
+            f"table '{spec.name}': no row or column has the baseline {where_text(spec.baseline)}"
+        )
+    return pairs
+
+
+def _rivals(
+    entries: Mapping[Place, TableEntry],
+    spec: Table,
+    rows: Sequence[Levels],
+    columns: Sequence[Levels],
+) -> list[tuple[Place, Place]]:
+    """The best entry of each group against every other of it, where a value says what is better.
+
+    A group differs in one axis only: the architecture where it is shown, else the last row axis.
+    """
+    axes = (*spec.rows, *spec.columns)
+    axis = axes.index("architecture") if "architecture" in axes else len(spec.rows) - 1
+    groups: dict[tuple[Any, ...], list[Place]] = {}
+    for r, c, v in entries:
+        better = spec.shown[v].better
+        if better is not None and isinstance(entries[r, c, v].found.value, float):
+            levels = [*rows[r], *columns[c]]
+            del levels[axis : axis + 1]
+            groups.setdefault((v, *levels), []).append((r, c, v))
+    pairs = []
+    for members in groups.values():
+        least = spec.shown[members[0][2]].better == "min"
+        ranked = sorted(members, key=lambda p: _signed(entries[p].found.value, least))
+        pairs += [(ranked[0], other) for other in ranked[1:]]
+    return pairs
+
+
+def _signed(value: float | str | None, least: bool) -> float:
+    number = float(value or 0.0)
+    return number if least else -number
+
+
+def _laid_out(
+    entries: Mapping[Place, TableEntry],
+    spec: Table,
+    rows: Sequence[Levels],
+    columns: Sequence[Levels],
+) -> DrawnTable:
+    """Entries gathered into boxes, with numbered footnotes for what is not there."""
+    usual = Counter(entry.found.n for entry in entries.values() if entry.found.n)
+    usually = usual.most_common(1)[0][0] if usual else 0
+    notes: dict[str, int] = {}
+    body = []
+    for r in range(len(rows)):
+        line = []
+        for c in range(len(columns)):
+            found = [entries[r, c, v] for v in range(len(spec.shown))]
+            boxes = [found] if spec.cell else [[entry] for entry in found]
+            line += [_box(box, spec, notes) for box in boxes]
+        body.append(tuple(line))
+    labels = [value_label(value) for value in spec.shown]
+    heads = [_composed(spec, labels)] if spec.cell else labels
+    return DrawnTable(
+        spec.name,
+        spec.caption or "",
+        spec.rows,
+        spec.columns,
+        tuple(rows),
+        tuple(Heading(top, head) for top in columns for head in heads),
+        tuple(body),
+        usually,
+        tuple(notes),
+        _remarks(spec, usually, entries),
+    )
+
+
+def _box(entries: Sequence[TableEntry], spec: Table, notes: dict[str, int]) -> TableCell:
+    texts = [entry.text for entry in entries]
+    text = _composed(spec, texts) if spec.cell else texts[0]
+    written = [entry.found.cause or standing_text(entry.found) for entry in entries]
+    numbers = sorted({notes.setdefault(note, len(notes) + 1) for note in written if note})
+    counted = bool(spec.cell) and any(value.counts for value in spec.cell)
+    return TableCell(tuple(entries), "–" if set(texts) == {"–"} else text, tuple(numbers), counted)
+
+
+def _composed(spec: Table, texts: Sequence[str]) -> str:
+    return spec.template.format(*texts)
+
+
+def _remarks(spec: Table, usual: int, entries: Mapping[Place, TableEntry]) -> tuple[str, ...]:
+    remarks = [f"n = {usual} networks per number unless written otherwise"] if usual > 1 else []
+    if spec.values and any(entry.interval for entry in entries.values()):
+        remarks.append("brackets: 95 % bootstrap interval over " + ", ".join(spec.over))
+    if spec.baseline is not None:
+        remarks.append(
+            f"differences to {where_text(spec.baseline)}, paired by {', '.join(spec.over)}; "
+            "p by permutation, Holm over the table; d is Cohen's for pairs"
+        )
+    if any(entry.bold for entry in entries.values()):
+        remarks.append("bold: better, and told apart (interval of the difference and p)")
+    return tuple(remarks)

@@ -1,0 +1,1 @@
+"""The one file that holds everything a project has found out."""

@@ -1,0 +1,304 @@
+"""Care for a store: check every bit of it, save what can be read of a damaged one, unite two."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emtkit.errors import StoreError
+from emtkit.store import schema as _schema
+from emtkit.store.codec import from_json, name_of, seal, sha256
+from emtkit.store.records import Bundle, CellResult, FindingResult, StoredCell, StoredFinding
+from emtkit.store.store import Store
+from emtkit.store.write import END
+
+_UNUSED = (
+    "DELETE FROM provenance WHERE key NOT IN "
+    "(SELECT provenance FROM cells UNION SELECT provenance FROM findings)",
+    "DELETE FROM attempts WHERE cell NOT IN (SELECT key FROM cells UNION SELECT cell FROM states)",
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row or blob that is not as it was written; `kind` is 'row' or the blob's."""
+
+    table: str
+    owner: str
+    kind: str
+    step: int = END
+
+    def __str__(self) -> str:
+        what = f"snapshot {self.step}" if self.kind == "snapshot" else self.kind
+        return f"{self.table[:-1]} {self.owner}: its {what} is missing or not as it was written"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How much a store holds, and every fault in it."""
+
+    cells: int
+    findings: int
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True)
+class Salvage:
+    """How much was saved; `lost` are the faults of rows that could be read but not trusted.
+
+    Rows of which nothing could be read are in no list: the plan of a study names them as missing.
+    """
+
+    cells: int
+    findings: int
+    lost: tuple[Fault, ...]
+
+
+@dataclass(frozen=True)
+class Merge:
+    """How many cells and findings came over, and the keys that both hold with other bytes."""
+
+    cells: int
+    findings: int
+    conflicts: tuple[str, ...]
+
+
+def verify(path: Path) -> Verification:
+    """Read a whole store: each row's seal, each blob's digest, and that nothing is missing.
+
+    Raises:
+        StoreError: it is too damaged to be opened; `salvage` may still read parts of it.
+    """
+    with Store.open(path) as store:
+        cells, findings = store.keys()
+    with _schema.translated(path), closing(_schema.connect_reader(path)) as connection:
+        return Verification(len(cells), len(findings), tuple(_faults(connection)))
+
+
+def salvage(path: Path, out: Path) -> Salvage:
+    """Copy every whole cell and finding of a damaged store to a new one; the old is not touched.
+
+    A cell is whole when its row, weights and history are as they were written, a finding when its
+    row, tables and arrays are. What is lost is trained or measured again by the next run on `out`.
+
+    Raises:
+        StoreError: `out` exists, or nothing at all can be read.
+    """
+    if out.exists():
+        raise StoreError(f"{out}: exists already; salvage into a new file")
+    with tempfile.TemporaryDirectory() as folder, _schema.translated(path):
+        copy = Path(folder) / "damaged.sqlite"
+        shutil.copyfile(path, copy)
+        _mend(copy)
+        with (
+            Store.open(out, writer=True),
+            closing(_plain(copy)) as source,
+            closing(_plain(out)) as target,
+        ):
+            target.execute("BEGIN IMMEDIATE")
+            for table in ("cells", "findings", "blobs", "states", "attempts", "provenance"):
+                _copy_rows(table, source, target)
+            lost = tuple(_faults(target))
+            for fault in lost:
+                _remove(fault, target)
+            target.execute("COMMIT")
+    with Store.open(out) as store:
+        cells, findings = store.keys()
+    return Salvage(len(cells), len(findings), lost)
+
+
+def merge(first: Path, second: Path) -> Merge:
+    """Bring into `first` what only `second` has; what both have must be equal, bit for bit.
+
+    Where bytes differ, `first` keeps its own, the key is named, and findings of a network with
+    other weights stay out. A cell or finding that is done in one store only is taken from there.
+
+    Raises:
+        StoreError: either is damaged, or another process writes to `first`.
+    """
+    came = {"cells": 0, "findings": 0}
+    conflicts: list[str] = []
+    with Store.open(second) as other, Store.open(first, writer=True) as store:
+        cells, findings = other.keys()
+        for key in cells:
+            theirs, mine = other.cells_of([key])[key], store.cells_of([key]).get(key)
+            if mine is None or (mine.status != "done" and theirs.status == "done"):
+                store.commit(Bundle(cells=(_cell_result(other, theirs),)), replace=True)
+                came["cells"] += 1
+            elif mine.status == theirs.status == "done":
+                if differ(store, other, key):
+                    conflicts.append(key)
+                elif set(theirs.snapshots) - set(mine.snapshots):
+                    store.commit(Bundle(cells=(_cell_result(other, theirs),)))
+        for key in findings:
+            found, known = other.findings_of([key])[key], store.findings_of([key]).get(key)
+            if found.cell in conflicts:
+                continue
+            if known is None or (known.status != "done" and found.status == "done"):
+                store.commit(Bundle(findings=(_finding_result(other, found),)))
+                came["findings"] += 1
+            elif known.status == found.status == "done" and (
+                repr(known.scalars) != repr(found.scalars) or differ(store, other, key)
+            ):
+                conflicts.append(key)
+    return Merge(came["cells"], came["findings"], tuple(conflicts))
+
+
+def gc(path: Path, cells: Collection[str], findings: Collection[str]) -> int:
+    """Forget all but these cells and findings; the answer is how many bytes the file lost.
+
+    Raises:
+        StoreError: the store is damaged, or another process writes to it.
+    """
+    with Store.open(path, writer=True) as store, _schema.translated(path):
+        before = path.stat().st_size
+        known_cells, known_findings = store.keys()
+        with closing(_plain(path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for table, known, kept in (
+                ("cells", known_cells, set(cells)),
+                ("findings", known_findings, set(findings)),
+            ):
+                gone = [(key,) for key in known if key not in kept]
+                connection.executemany(f"DELETE FROM {table} WHERE key = ?", gone)
+                connection.executemany("DELETE FROM blobs WHERE owner = ?", gone)
+            for query in _UNUSED:
+                connection.execute(query)
+            connection.execute("COMMIT")
+            connection.execute("VACUUM")
+    return before - path.stat().st_size
+
+
+def differ(one: Store, two: Store, owner: str) -> bool:
+    """Whether a blob that both have of this owner differs."""
+    first, second = one.digests(owner), two.digests(owner)
+    return any(first[at] != second[at] for at in first.keys() & second.keys() if at[0] != "state")
+
+
+def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
+    sources = {
+        key
+        for key, text in connection.execute("SELECT key, text FROM provenance")
+        if name_of(str(text).encode("utf-8", "replace")) == key
+    }
+    for table in ("cells", "findings"):
+        for row in connection.execute(f"SELECT * FROM {table}").fetchall():
+            key, (parts, source, stamp) = row[0], row[-3:]
+            if seal(row[:-1]) != stamp or source not in sources:
+                yield Fault(table, str(key), "row")
+                continue
+            for kind, name in from_json(parts).items():
+                blob = _blob(connection, key, kind, END)
+                if blob is None or name_of(blob) != name:
+                    yield Fault(table, key, kind)
+    rest = "SELECT owner, kind, step FROM blobs WHERE kind IN ('snapshot', 'state')"
+    for owner, kind, step in connection.execute(rest).fetchall():
+        if _blob(connection, owner, kind, step) is None:
+            yield Fault("states" if kind == "state" else "cells", owner, kind, step)
+    for cell, meta, stamp in connection.execute("SELECT * FROM states").fetchall():
+        if seal((cell, meta)) != stamp or _blob(connection, cell, "state", END) is None:
+            yield Fault("states", cell, "state")
+
+
+def _blob(connection: sqlite3.Connection, owner: str, kind: str, step: int) -> bytes | None:
+    """The blob, if it is as it was written."""
+    query = "SELECT digest, data FROM blobs WHERE owner = ? AND kind = ? AND step = ?"
+    row = connection.execute(query, (owner, kind, step)).fetchone()
+    return row[1] if row and isinstance(row[1], bytes) and sha256(row[1]) == row[0] else None
+
+
+def _remove(fault: Fault, target: sqlite3.Connection) -> None:
+    """Take out what the fault spoils: one snapshot, one state, or the row with all its blobs."""
+    blobs, values = "DELETE FROM blobs WHERE owner = ?", [fault.owner]
+    if fault.kind == "snapshot":
+        target.execute(f"{blobs} AND kind = 'snapshot' AND step = ?", [*values, fault.step])
+    elif fault.kind == "state":
+        target.execute("DELETE FROM states WHERE cell = ?", values)
+        target.execute(f"{blobs} AND kind = 'state'", values)
+    else:
+        target.execute(f"DELETE FROM {fault.table} WHERE key = ?", values)
+        target.execute(f"{blobs} AND kind != 'state'", values)
+
+
+def _mend(copy: Path) -> None:
+    """Make a copy of a damaged file open: a whole number of pages, and a first page that holds.
+
+    Every store lays its tables at the same pages, so the first page of a new one, which holds the
+    schema, may stand in for a lost one. What the other pages say is not believed before its seal
+    and digest are checked.
+    """
+    fresh = copy.with_name("fresh.sqlite")
+    with closing(_plain(fresh)) as connection:
+        _schema.create(connection)
+    empty = fresh.read_bytes()
+    first, size = empty[: _schema.PAGE_BYTES], copy.stat().st_size
+    pages = max(-(-size // _schema.PAGE_BYTES), len(empty) // _schema.PAGE_BYTES)
+    whole = size // _schema.PAGE_BYTES * _schema.PAGE_BYTES
+    with copy.open("r+b") as file:
+        file.truncate(pages * _schema.PAGE_BYTES)
+        file.write(first[:28] + pages.to_bytes(4, "big") + first[32:])
+        if whole < len(empty):  # cut before the tables' first pages: those of empty tables will do
+            file.seek(max(whole, _schema.PAGE_BYTES))
+            file.write(empty[max(whole, _schema.PAGE_BYTES) :])
+
+
+def _copy_rows(table: str, source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Every row that can be read, asked for one by one: an unreadable page hides no other."""
+    for number in range(1, _last(table, source) + 1):
+        try:
+            row = source.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)).fetchone()
+            if row is not None:
+                marks = ", ".join("?" * len(row))
+                target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+        except (sqlite3.Error, UnicodeDecodeError):
+            continue
+
+
+def _last(table: str, source: sqlite3.Connection) -> int:
+    """The last row's number, or a bound on it where that cannot be read."""
+    try:
+        return int(source.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0)
+    except sqlite3.Error:
+        pages = int(source.execute("PRAGMA page_count").fetchone()[0])
+        return 100 * pages
+
+
+def _plain(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA cell_size_check=ON")
+    return connection
+
+
+def _cell_result(store: Store, cell: StoredCell) -> CellResult:
+    return CellResult(
+        **_shared(cell),
+        tier=cell.tier,
+        weights=store.weights(cell.key),
+        history=store.blob(cell.key, "history"),
+        snapshots={step: store.weights(cell.key, step) or b"" for step in cell.snapshots},
+    )
+
+
+def _finding_result(store: Store, found: StoredFinding) -> FindingResult:
+    content = store.blob(found.key, "content")
+    return FindingResult(**_shared(found), cell=found.cell, content=content)
+
+
+def _shared(record: StoredCell | StoredFinding) -> dict[str, Any]:
+    return {
+        "key": record.key,
+        "identity": record.identity,
+        "status": record.status,
+        "scalars": record.scalars,
+        "reasons": record.reasons,
+        "seconds": record.seconds,
+        "digest": record.digest,
+        "error": record.error,
+        "provenance": record.provenance,
+    }

@@ -1,0 +1,299 @@
+"""The store: one SQLite file that holds every network, history and finding of a project.
+
+Rows are the truth, tables and figures are views of them. One process writes, any number read.
+A commit is one transaction, and every row and blob carries a digest that is checked on reading.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from emtkit.errors import StoreError
+from emtkit.store import schema as _schema
+from emtkit.store.codec import from_json, name_of, scalars_from_json, seal, sha256
+from emtkit.store.content import unpack
+from emtkit.store.lock import WriterLock
+from emtkit.store.records import (
+    Attempt,
+    Bundle,
+    CellState,
+    Content,
+    Progress,
+    Status,
+    StoredCell,
+    StoredFinding,
+)
+from emtkit.store.write import END, Writer
+
+_CELL = "key, identity, status, scalars, reasons, tier, seconds, digest, error, parts"
+_FINDING = "key, cell, identity, status, scalars, reasons, seconds, digest, error, parts"
+
+
+class Store:
+    """An open store; made by `Store.open` or `Store.empty`, closed by `close` or a `with`."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, lock: WriterLock | None = None
+    ) -> None:
+        self.path = path
+        self._connection = connection
+        self._lock = lock
+        self._provenance: dict[str, dict[str, Any]] = {}
+
+    @classmethod
+    def open(cls, path: Path, *, writer: bool = False) -> Self:
+        """Open a store; a writer creates it where there is none, and is the only one.
+
+        Raises:
+            StoreError: another process writes to it (host and process are named), it is damaged,
+                no store, of another version, or (for a reader) not there.
+        """
+        if not writer:
+            return cls(path, _schema.connect_reader(path))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{path}: its folder cannot be made ({error.strerror}); give another --store"
+            ) from error
+        lock = WriterLock(path)
+        try:
+            return cls(path, _schema.connect_writer(path), lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def empty(cls) -> Self:
+        """A store in which nothing is done yet, for a plan before the first run."""
+        return cls(Path("nowhere"), _schema.connect_empty())
+
+    def close(self) -> None:
+        """Let go of the file, and of the lock."""
+        self._connection.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def commit(self, bundle: Bundle, *, replace: bool = False) -> None:
+        """Store results, all or none of them.
+
+        A cell that is done keeps its bytes: equal ones may come again with more snapshots, and a
+        failure of a later try does not undo it. With `replace` the new result wins, and what was
+        found of the old network goes with it. A cell that ends (not: is lost) drops its state.
+
+        Raises:
+            StoreError: a cell came out with other weights than are stored, or the disk failed.
+        """
+        with self._transaction() as rows:
+            for cell in bundle.cells:
+                rows.put_cell(cell, replace=replace)
+            for finding in bundle.findings:
+                rows.put_finding(finding)
+            for state in bundle.states:
+                rows.put_state(state)
+            for attempt in bundle.attempts:
+                rows.put_attempt(attempt)
+
+    def drop_states(self, cells: Iterable[str]) -> None:
+        """Forget where the training of these cells stood."""
+        with self._transaction() as rows:
+            for cell in cells:
+                rows.drop_state(cell)
+
+    def set_progress(self, progress: Progress) -> None:
+        """Say where a run stands; at most once a second, since each is a commit."""
+        with self._transaction() as rows:
+            rows.put_progress(progress)
+
+    def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Keys of all cells and of all findings, in the order in which they were stored."""
+        cells, findings = (
+            tuple(key for (key,) in self._all(f"SELECT key FROM {table} ORDER BY rowid"))
+            for table in ("cells", "findings")
+        )
+        return cells, findings
+
+    def digests(self, owner: str) -> dict[tuple[str, int], bytes]:
+        """Digest of each blob of a cell or finding, by kind and iteration (-1: the end)."""
+        query = "SELECT kind, step, digest FROM blobs WHERE owner = ?"
+        return {(kind, step): digest for kind, step, digest in self._all(query, (owner,))}
+
+    def status_of(self, keys: Iterable[str]) -> dict[str, Status]:
+        """Status of each of these cells that the store knows."""
+        return {key: cell.status for key, cell in self.cells_of(keys).items()}
+
+    def cells_of(self, keys: Iterable[str]) -> dict[str, StoredCell]:
+        """Each of these cells that the store knows, by key, without weights.
+
+        Raises:
+            StoreError: a row is not as it was written.
+        """
+        keys = list(keys)
+        snapshots: dict[str, list[int]] = {}
+        steps = "SELECT owner, step FROM blobs WHERE kind = 'snapshot' AND owner"
+        for owner, step in self._select(steps, keys):
+            snapshots.setdefault(owner, []).append(step)
+        found = {}
+        for row in self._select(f"SELECT {_CELL}, provenance, seal FROM cells WHERE key", keys):
+            key, identity, status, scalars, reasons, tier, seconds, digest, error, _ = row[:-2]
+            provenance = self._open_seal("cell", row)
+            found[key] = StoredCell(
+                key=key,
+                identity=from_json(identity),
+                status=status,
+                scalars=scalars_from_json(scalars),
+                reasons=from_json(reasons),
+                tier=tier,
+                seconds=seconds,
+                digest=digest,
+                error=error,
+                provenance=provenance,
+                snapshots=tuple(sorted(snapshots.get(key, ()))),
+            )
+        return found
+
+    def findings_of(self, keys: Iterable[str]) -> dict[str, StoredFinding]:
+        """Each of these findings that the store knows, by key, without tables and arrays.
+
+        Raises:
+            StoreError: a row is not as it was written.
+        """
+        found = {}
+        query = f"SELECT {_FINDING}, provenance, seal FROM findings WHERE key"
+        for row in self._select(query, keys):
+            key, cell, identity, status, scalars, reasons, seconds, digest, error, _ = row[:-2]
+            provenance = self._open_seal("finding", row)
+            found[key] = StoredFinding(
+                key=key,
+                cell=cell,
+                identity=from_json(identity),
+                status=status,
+                scalars=scalars_from_json(scalars),
+                reasons=from_json(reasons),
+                seconds=seconds,
+                digest=digest,
+                error=error,
+                provenance=provenance,
+            )
+        return found
+
+    def weights(self, cell: str, step: int | None = None) -> bytes | None:
+        """The cell's weights, at the end or at a snapshot, as safetensors; None if not stored."""
+        if step is None:
+            return self.blob(cell, "weights")
+        return self.blob(cell, "snapshot", step)
+
+    def history(self, cell: str) -> dict[str, Any]:
+        """Arrays of the cell's training by name (`loss` per iteration); empty if not stored."""
+        blob = self.blob(cell, "history")
+        return {} if blob is None else dict(unpack(blob).arrays)
+
+    def content(self, finding: str) -> Content:
+        """Tables and arrays of a finding; both empty if it has none."""
+        blob = self.blob(finding, "content")
+        return Content({}, {}) if blob is None else unpack(blob)
+
+    def blob(self, owner: str, kind: str, step: int = END) -> bytes | None:
+        """A blob by owner and kind (weights, snapshot, history, state, content), checked."""
+        query = "SELECT digest, data FROM blobs WHERE owner = ? AND kind = ? AND step = ?"
+        rows = self._all(query, (owner, kind, step))
+        if not rows:
+            return None
+        digest, data = rows[0]
+        if not isinstance(data, bytes) or sha256(data) != digest:
+            raise self._corrupt(f"the {kind} of {owner}")
+        return data
+
+    def states_of(self, cells: Iterable[str]) -> dict[str, CellState]:
+        """Where the training of these cells stands, for those that are under way."""
+        found = {}
+        for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
+            data = self.blob(cell, "state")
+            if data is None or seal((cell, meta)) != stamp:
+                raise self._corrupt(f"the state of cell {cell}")
+            found[cell] = CellState(cell, from_json(meta), data)
+        return found
+
+    def state_metas(self, cells: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """What is said of the state of these cells (tier, iteration), without the state itself."""
+        found = {}
+        for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
+            if seal((cell, meta)) != stamp:
+                raise self._corrupt(f"the state of cell {cell}")
+            found[cell] = from_json(meta)
+        return found
+
+    def attempts_of(self, cells: Iterable[str]) -> dict[str, tuple[Attempt, ...]]:
+        """The tries at each of these cells, in order."""
+        found: dict[str, tuple[Attempt, ...]] = {}
+        for row in sorted(self._select("SELECT * FROM attempts WHERE cell", cells)):
+            found[row[0]] = (*found.get(row[0], ()), Attempt(*row))
+        return found
+
+    def progress(self) -> tuple[Progress, ...]:
+        """Every run of this store, the one heard of last at the end."""
+        rows = self._all("SELECT * FROM progress ORDER BY updated")
+        return tuple(
+            Progress(run, study, state, started, updated, from_json(counts))
+            for run, study, state, started, updated, counts in rows
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Writer]:
+        if self._lock is None:
+            raise StoreError(f"{self.path}: open for reading; nothing can be stored in it")
+        with _schema.translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield Writer(self.path, self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite itself rolls back on a full disk
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _open_seal(self, what: str, row: tuple[Any, ...]) -> dict[str, Any]:
+        """The row's provenance, once the row is known to be as it was written."""
+        *whole, stamp = row
+        if seal(whole) != stamp:
+            raise self._corrupt(f"{what} {row[0]}")
+        source = row[-2]
+        if source not in self._provenance:
+            found = self._all("SELECT text FROM provenance WHERE key = ?", (source,))
+            if not found or name_of(str(found[0][0]).encode()) != source:
+                raise self._corrupt(f"the provenance of {what} {row[0]}")
+            self._provenance[source] = from_json(found[0][0])
+        return self._provenance[source]
+
+    def _select(self, query: str, keys: Iterable[str]) -> list[Any]:
+        """Rows of `query`, which ends in a column's name, for these values of that column."""
+        wanted = list(dict.fromkeys(keys))
+        rows: list[Any] = []
+        for start in range(0, len(wanted), 500):  # SQLite bounds the number of placeholders
+            some = wanted[start : start + 500]
+            rows += self._all(f"{query} IN ({', '.join('?' * len(some))})", some)
+        return rows
+
+    def _all(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """All rows at once: a reader that lingers would keep the writer from committing."""
+        with _schema.translated(self.path):
+            return self._connection.execute(query, values).fetchall()
+
+    def _corrupt(self, what: str) -> StoreError:
+        return StoreError(f"{self.path}: {_schema.damaged(f'{what} is not as it was written')}")

@@ -1,0 +1,144 @@
+"""One iteration of a stack as a program that looks at no number.
+
+    measure   losses and gradients (the tier's)
+    update    clip, step, and a note of each row's loss and whether it still lives
+    advance   both
+
+What it reads and writes has a fixed place, and no value decides what is done: a row whose loss or
+gradient is not finite is marked and its weights stay; whoever runs the program learns of it when
+the notes are read. So the same steps run at once on the processor and are recorded on CUDA
+(`capture`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emtkit.plugin.task import Batch
+from emtkit.train.optimise import Moments, Optimiser
+from emtkit.train.row_state import RowState
+from emtkit.train.stack import Stacked
+from emtkit.train.tiers.base import Gradients, Span, Tier, Trained
+
+WINDOW = 100
+"""Iterations whose notes are kept; they are read at least as often."""
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """Where M rows stand: weights and moments (M P), and which live (M 1), on one device.
+
+    `losses` and `lived` (WINDOW M) are notes of the last iterations, `noted` (1) how many.
+    """
+
+    flat: Tensor
+    first: Tensor
+    second: Tensor
+    alive: Tensor
+    losses: Tensor
+    lived: Tensor
+    noted: Tensor
+
+    @classmethod
+    def of(cls, rows: Sequence[RowState], device: torch.device) -> TrainState:
+        """Rows that all live, with nothing noted yet."""
+        count = len(rows)
+        return cls(
+            torch.stack([row.parameters for row in rows]).to(device),
+            torch.stack([row.first for row in rows]).to(device),
+            torch.stack([row.second for row in rows]).to(device),
+            torch.ones((count, 1), dtype=torch.bool, device=device),
+            torch.zeros((WINDOW, count), dtype=torch.float64, device=device),
+            torch.ones((WINDOW, count), dtype=torch.bool, device=device),
+            torch.zeros(1, dtype=torch.int64, device=device),
+        )
+
+    def note(self, losses: Tensor) -> None:
+        """Keep an iteration's losses (M), and which rows live after it."""
+        self.losses.index_copy_(0, self.noted, losses.double().unsqueeze(0))
+        self.lived.index_copy_(0, self.noted, self.alive.T)
+        self.noted.add_(1)
+
+    def note_many(self, begun: int, made: Trained) -> None:
+        """Keep what some iterations gave at once, after `begun` that are noted already."""
+        place = slice(begun, begun + len(made.losses))
+        self.losses[place] = torch.from_numpy(made.losses)
+        self.lived[place] = True
+        self.lived[place.stop - 1] = torch.from_numpy(made.healthy)
+
+    def read(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The notes of the last `count` iterations (M count); they begin anew."""
+        self.noted.zero_()
+        return self.losses[:count].T.cpu().numpy(), self.lived[:count].T.cpu().numpy()
+
+    def copy(self) -> TrainState:
+        """The same in other memory."""
+        return TrainState(*(getattr(self, field.name).clone() for field in fields(self)))
+
+    def restore(self, kept: TrainState) -> None:
+        """Write what was `kept` into this memory."""
+        for field in fields(self):
+            getattr(self, field.name).copy_(getattr(kept, field.name))
+
+
+class Iteration:
+    """An iteration of the rows of `train_state` on batches of one shape, scored within `span`."""
+
+    found: Gradients
+    """What the last `measure` gave."""
+
+    def __init__(
+        self,
+        tier: Tier,
+        stacked: Stacked,
+        optimiser: Optimiser,
+        train_state: TrainState,
+        span: Span,
+    ) -> None:
+        self.tier, self.stacked, self.span = tier, stacked, span
+        self.optimiser, self.train_state = optimiser, train_state
+        self.batch: Batch
+        self.masks: Tensor
+        self.schedule: Tensor
+
+    def load(self, batch: Batch, masks: Tensor, schedule: Tensor) -> None:
+        """Hand over what the next iteration works on, from the processor's memory."""
+        device = self.stacked.device
+        self.batch, self.masks = batch.to(device), masks.to(device)
+        self.schedule = schedule.to(device)
+
+    def measure(self) -> None:
+        """Losses and gradients of all rows, into `found`."""
+        self._run(self._measure)
+
+    def update(self) -> None:
+        """One step of all rows by what was `found`, and a note of it."""
+        self._run(self._update)
+
+    def advance(self) -> None:
+        """One whole iteration."""
+        self._run(self._measure, self._update)
+
+    def _run(self, *parts: Callable[[], None]) -> None:
+        for part in parts:
+            part()
+
+    def _measure(self) -> None:
+        self.found = self.tier.gradients(
+            self.stacked, self.train_state.flat, self.batch, self.masks, self.span
+        )
+
+    def _update(self) -> None:
+        now, losses, gradients = self.train_state, self.found.losses, self.found.gradients
+        lived = now.alive.clone()
+        healthy = losses.isfinite() & gradients.isfinite().all(1)
+        now.alive.logical_and_(healthy.unsqueeze(1))
+        gradients = gradients.masked_fill(~now.alive, 0.0)
+        moments = Moments(now.first, now.second)
+        self.optimiser.step(now.flat, gradients, moments, self.schedule, lived)
+        now.note(losses)

@@ -1,0 +1,249 @@
+"""M networks of one architecture as one program: a template, flat parameters, stacked buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from emtkit.errors import PluginError
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.stream import CPU, Stream
+from emtkit.plugin.task import Batch, Recipe, Task
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one parameter lies in a flat row."""
+
+    name: str
+    shape: torch.Size
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows whose task has equal parameters: one task object speaks for all of them."""
+
+    task: Task
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """M models of equal shapes. Parameters travel apart from it, as a flat tensor M P."""
+
+    template: SequenceModel
+    tasks: tuple[Task, ...]
+    task_keys: tuple[str, ...]
+    buffers: dict[str, Tensor]
+    device: torch.device = CPU
+
+    @property
+    def models(self) -> int:
+        """Number of models M."""
+        return len(self.tasks)
+
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """The layout of a flat row, in the order of the module's parameters."""
+        found, start = [], 0
+        for name, value in self.template.named_parameters():
+            found.append(Slot(name, value.shape, start, start + value.numel()))
+            start += value.numel()
+        return tuple(found)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Rows by equal task parameters."""
+        found: dict[str, list[int]] = {}
+        for row, key in enumerate(self.task_keys):
+            found.setdefault(key, []).append(row)
+        return tuple(Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values())
+
+    @cached_property
+    def squares(self) -> Tensor | None:
+        """Weights M O (float64) where every task's loss is a weighted square, else None."""
+        rows: dict[int, tuple[float, ...]] = {}
+        for group in self.groups:
+            weights = group.task.squares()
+            if weights is None:
+                return None
+            rows.update(dict.fromkeys(group.rows, weights))
+        found = [rows[row] for row in range(self.models)]
+        return torch.tensor(found, dtype=torch.float64, device=self.device)
+
+    @cached_property
+    def recipes(self) -> tuple[Recipe, ...] | None:
+        """How each row draws, where every task has a recipe and all batches one shape."""
+        rows: dict[int, Recipe] = {}
+        for group in self.groups:
+            recipe = group.task.recipe()
+            if recipe is None:
+                return None
+            recipe.check(group.task.channels)
+            rows.update(dict.fromkeys(group.rows, recipe))
+        if len({(len(r.mask), r.input_steps, r.density is None) for r in rows.values()}) > 1:
+            return None
+        return tuple(rows[row] for row in range(self.models))
+
+    def take(self, rows: Sequence[int]) -> Stacked:
+        """The stack of only these rows, in this order; a row may come twice."""
+        index = torch.tensor(rows, device=self.device)
+        return Stacked(
+            self.template,
+            tuple(self.tasks[row] for row in rows),
+            tuple(self.task_keys[row] for row in rows),
+            {name: value[index] for name, value in self.buffers.items()},
+            self.device,
+        )
+
+    def cast(self, dtype: torch.dtype) -> Stacked:
+        """The same stack in another precision."""
+        buffers = {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in self.buffers.items()
+        }
+        return replace(self, buffers=buffers)
+
+    def to(self, device: torch.device) -> Stacked:
+        """The same stack on another device."""
+        buffers = {name: value.to(device) for name, value in self.buffers.items()}
+        return replace(self, buffers=buffers, device=device)
+
+    def parameters(self, flat: Tensor) -> dict[str, Tensor]:
+        """Views of the rows `flat` (M P) under the module's own names and shapes."""
+        return {
+            slot.name: flat[:, slot.start : slot.stop].view(-1, *slot.shape) for slot in self.slots
+        }
+
+    def draw(self, batch: int, streams: Sequence[Stream], horizon: int | None) -> Batch:
+        """One batch per row: inputs M B T I, targets M B T O, mask M T."""
+        drawn = type(self.tasks[0]).sample_rows(self.tasks, batch, streams, horizon)
+        if drawn.mask.shape != (self.models, drawn.steps):
+            raise PluginError(
+                f"task '{self.tasks[0].name}': sample_rows of {self.models} rows gave a mask of "
+                f"shape {tuple(drawn.mask.shape)}; it must be (M, T) = "
+                f"{(self.models, drawn.steps)}"
+            )
+        return drawn
+
+    def errors(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The tasks' own loss per row, sequence and step (M B T)."""
+        steps = tuple(batch.inputs.shape[:-1])
+        self._check(outputs, (*steps, self.tasks[0].channels.outputs))
+        parts = []
+        for group in self.groups:
+            mask = batch.mask[group.rows[0]]
+            picked = self._pick(group, outputs, batch.inputs, batch.targets)
+            parts.append(vmap(_error(group.task, mask, batch.input_steps))(*picked))
+        errors = self._join(parts)
+        if errors.shape != steps:
+            raise PluginError(
+                f"task '{self.tasks[0].name}': the loss of one batch has shape "
+                f"{tuple(errors.shape[1:])}; it must be (B, T) = {steps[1:]}, neither averaged "
+                "nor summed"
+            )
+        return errors
+
+    def _check(self, outputs: Tensor, wanted: tuple[int, ...]) -> None:
+        """Outputs of another shape would be broadcast in silence, and trained to nonsense."""
+        if tuple(outputs.shape) != wanted:
+            raise PluginError(
+                f"architecture '{self.template.name}': the outputs of one batch have shape "
+                f"{tuple(outputs.shape[1:])}; they must be (B, T, O) = {wanted[1:]}"
+            )
+
+    def metrics(self, outputs: Tensor, batch: Batch, masks: Tensor) -> list[dict[str, float]]:
+        """The tasks' metrics per row, on the steps that `masks` (M T) leaves."""
+        rows: list[dict[str, float]] = [{} for _ in range(self.models)]
+        for group in self._alike(masks):
+            picked = self._pick(group, outputs, batch.inputs, batch.targets)
+            judged = vmap(_metrics(group.task, masks[group.rows[0]], batch.input_steps))(*picked)
+            for name, values in judged.items():
+                if values.shape != (len(group.rows),):
+                    raise PluginError(
+                        f"task '{group.task.name}': the metric '{name}' has shape "
+                        f"{tuple(values.shape[1:])}; a metric is one number (a 0-d tensor)"
+                    )
+                for row, value in zip(group.rows, values.tolist(), strict=True):
+                    rows[row][name] = value
+        return rows
+
+    def _alike(self, masks: Tensor) -> list[Group]:
+        found: dict[tuple[str, bytes], list[int]] = {}
+        windows = masks.cpu().numpy()
+        for row, key in enumerate(self.task_keys):
+            found.setdefault((key, windows[row].tobytes()), []).append(row)
+        return [Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values()]
+
+    def _pick(self, group: Group, *tensors: Tensor) -> tuple[Tensor, ...]:
+        if len(group.rows) == self.models:
+            return tensors
+        index = torch.tensor(group.rows, device=self.device)
+        return tuple(tensor[index] for tensor in tensors)
+
+    def _join(self, parts: Sequence[Tensor]) -> Tensor:
+        if len(parts) == 1:
+            return parts[0]
+        order = torch.tensor([row for group in self.groups for row in group.rows])
+        return torch.cat(list(parts))[torch.argsort(order).to(self.device)]
+
+
+def stack(models: Sequence[SequenceModel], tasks: Sequence[Task], keys: Sequence[str]) -> Stacked:
+    """Stack models of equal shapes; `keys` tell tasks with equal parameters."""
+    buffers = {
+        name: torch.stack([dict(model.named_buffers())[name] for model in models])
+        for name, _ in models[0].named_buffers()
+    }
+    return Stacked(models[0], tuple(tasks), tuple(keys), buffers)
+
+
+def flatten(model: SequenceModel) -> Tensor:
+    """All parameters of one model as one row (P)."""
+    parts = [value.detach().reshape(-1) for value in model.parameters()]
+    return torch.cat(parts) if parts else torch.zeros(0)
+
+
+def by_step(errors: Tensor, masks: Tensor) -> Tensor:
+    """Mean of `errors` (M B T) over sequences (M T), 0 at the steps that `masks` (M T) drops."""
+    kept = torch.where(masks.unsqueeze(1) > 0, errors, torch.zeros_like(errors))
+    return kept.transpose(1, 2).contiguous().mean(2)
+
+
+def average(steps: Tensor, masks: Tensor) -> Tensor:
+    """Mean of `steps` (M T) over those that `masks` (M T) leaves: M.
+
+    A running sum in the order of time, so that what a row scores later changes no bit of what came
+    before.
+    """
+    kept = torch.where(masks > 0, steps, torch.zeros_like(steps))
+    return kept.cumsum(1)[:, -1] / masks.sum(1)
+
+
+def first_scored(mask: Tensor, horizon: int | None) -> Tensor:
+    """`mask` (... T) with only its first `horizon` scored steps left."""
+    if horizon is None:
+        return mask
+    return mask * (mask.cumsum(-1) <= horizon)
+
+
+def _error(
+    task: Task, mask: Tensor, input_steps: int
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    return lambda outputs, inputs, targets: task.loss(
+        outputs, Batch(inputs, targets, mask, input_steps)
+    )
+
+
+def _metrics(
+    task: Task, mask: Tensor, input_steps: int
+) -> Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]:
+    return lambda outputs, inputs, targets: task.metrics(
+        outputs, Batch(inputs, targets, mask, input_steps)
+    )

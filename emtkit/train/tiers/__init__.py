@@ -1,0 +1,1 @@
+"""Ways to compute the gradients of a stack, a file each."""

@@ -1,0 +1,174 @@
+"""The dense tier: recurrences without autograd, by `passes` or by a kernel of their author."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecurrence
+from emtkit.plugin.kernel import StackedKernel
+from emtkit.plugin.task import Batch
+from emtkit.train.stack import Stacked
+from emtkit.train.tiers.author_kernel import by_kernel
+from emtkit.train.tiers.base import Gradients, Span, Tier
+from emtkit.train.tiers.bptt import Matrices, Passes, Sizes, Workspace
+from emtkit.train.tiers.criterion import Squares, in_place, judge_of, read_losses
+from emtkit.train.tiers.impulse_response import ImpulseResponses
+from emtkit.train.tiers.vmap import VmapTier
+
+
+class DenseTier(Tier):
+    """Losses and gradients of M recurrences without autograd; any loss, any dtype."""
+
+    name = "dense"
+    rows_share_horizon = True
+
+    def __init__(self) -> None:
+        self._plain = VmapTier()
+        self.work = Workspace()
+        self._passes: Passes | None = None
+
+    @staticmethod
+    def refusal(model: SequenceModel) -> str | None:
+        """None, or why this tier cannot train `model`."""
+        if isinstance(model, RecurrentModel) and (model.simple_form() or model.stacked_kernel()):
+            return None
+        return f"{model.name} is no simple recurrence, and its author gives no kernel"
+
+    def gradients(
+        self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
+    ) -> Gradients:
+        """Losses, gradients and outputs, which are 0 outside the scored steps."""
+        span = span or Span.of(masks)
+        kernel = _kernel(stacked.template)
+        if kernel is not None:
+            return by_kernel(kernel, stacked, flat, batch, masks, span)
+        weights, first = stacked.parameters(flat), span.first
+        sizes = _sizes(stacked, weights, batch, span)
+        # Tasks with horizons are left out: what a row's neighbours score must not choose its path.
+        once = span.end == first + 1 and not stacked.tasks[0].horizons
+        if stacked.squares is not None and once and _is_pulse_cheaper(sizes, weights):
+            return self._by_pulses(stacked, weights, batch, masks, first)
+        passes = self._passes_of(sizes, flat)
+        matrices = Matrices.of(weights, sizes.ones)
+        passes.forward(matrices, batch.inputs)
+
+        def outputs() -> Tensor:
+            return passes.outputs(matrices)
+
+        judge = judge_of(outputs, stacked, batch, masks, span)
+        gradients = _flat(stacked, passes.backward(matrices, judge.slopes))
+        losses, steps = read_losses(judge.errors(), masks, first)
+        return Gradients(losses, gradients, steps, lambda: in_place(outputs(), batch.steps, first))
+
+    def _by_pulses(
+        self, stacked: Stacked, weights: dict[str, Tensor], batch: Batch, masks: Tensor, last: int
+    ) -> Gradients:
+        """A linear recurrence without bias, scored at step `last`; its readout may have one."""
+        if stacked.squares is None:
+            raise TypeError("the slopes of one step are known for weighted squares alone")
+        pulses = ImpulseResponses(
+            weights, batch.inputs[:, :, : min(batch.input_steps, last + 1)], last
+        )
+        outputs = pulses.outputs()
+        if "b_r" in weights:
+            outputs += weights["b_r"].unsqueeze(2)
+        is_relu = _form(stacked.template).readout == "relu"
+        if is_relu:
+            outputs.clamp_(min=0)
+        judge = Squares(stacked.squares, batch.targets, masks, Span(last, last + 1))
+        slopes = torch.empty_like(outputs)
+        judge.slopes(0, outputs, slopes)
+        if is_relu:
+            torch.ops.aten.threshold_backward(slopes, outputs, 0, grad_input=slopes)
+        gradients = _flat(stacked, {**pulses.gradients(slopes), "b_r": slopes.sum(2)})
+        losses, steps = read_losses(judge.errors(), masks, last)
+        return Gradients(
+            losses, gradients, steps, lambda: in_place(outputs.unsqueeze(0), batch.steps, last)
+        )
+
+    def _passes_of(self, sizes: Sizes, like: Tensor) -> Passes:
+        """Those of the last call, where the sizes are the same."""
+        if self._passes is None or self._passes.sizes != sizes:
+            self._passes = Passes(sizes, like, self.work)
+        return self._passes
+
+    def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
+        """Outputs M B T O by the author's own module."""
+        return self._plain.outputs(stacked, flat, batch)
+
+
+class CudaTier(DenseTier):
+    """The dense tier on a CUDA device, where whole iterations are graphs; see `capture`.
+
+    Matrix products may take another path there in another stack, so that a row keeps its bits in
+    the same stack alone; horizons are rounded up because each length is a graph of its own.
+    """
+
+    name = "cuda"
+    device = torch.device("cuda")
+    horizon_step = 8
+
+    @staticmethod
+    def refusal(model: SequenceModel) -> str | None:
+        """None, or why this tier cannot train `model`."""
+        form = model.simple_form() if isinstance(model, RecurrentModel) else None
+        return f"{model.name} is no simple recurrence" if form is None else None
+
+
+class Tf32Tier(CudaTier):
+    """The CUDA tier with products of matrices in TF32: 10 bits of a factor, sums in float32."""
+
+    name = "cuda_tf32"
+
+    def gradients(
+        self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
+    ) -> Gradients:
+        """See `DenseTier.gradients`; a graph keeps the kernels that were chosen here."""
+        products = torch.backends.cuda.matmul
+        before = products.allow_tf32
+        products.allow_tf32 = True
+        try:
+            return super().gradients(stacked, flat, batch, masks, span)
+        finally:
+            products.allow_tf32 = before
+
+
+def _kernel(model: SequenceModel) -> StackedKernel | None:
+    """The author's kernel, where the core has no passes of its own."""
+    if not isinstance(model, RecurrentModel) or model.simple_form() is not None:
+        return None
+    return model.stacked_kernel()
+
+
+def _form(model: SequenceModel) -> SimpleRecurrence:
+    form = model.simple_form() if isinstance(model, RecurrentModel) else None
+    if form is None:
+        raise TypeError(DenseTier.refusal(model))
+    return form
+
+
+def _sizes(stacked: Stacked, weights: dict[str, Tensor], batch: Batch, span: Span) -> Sizes:
+    models, sequences, _, inputs = batch.inputs.shape
+    return Sizes(
+        _form(stacked.template),
+        models,
+        sequences,
+        inputs,
+        weights["W_hh"].shape[1],
+        batch.targets.shape[3],
+        ones=int(bool(weights.keys() & {"b", "b_r"})),
+        input_steps=min(batch.input_steps, span.end),
+        first=span.first,
+        end=span.end,
+    )
+
+
+def _is_pulse_cheaper(sizes: Sizes, weights: dict[str, Tensor]) -> bool:
+    """Whether I pulses and one product with all that was heard cost less than B sequences."""
+    return sizes.is_linear and "b" not in weights and 2 * sizes.inputs <= sizes.sequences
+
+
+def _flat(stacked: Stacked, found: dict[str, Tensor]) -> Tensor:
+    """Gradients by name as rows M P."""
+    return torch.cat([found[slot.name].flatten(1) for slot in stacked.slots], 1)

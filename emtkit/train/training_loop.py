@@ -1,0 +1,289 @@
+"""The rows of a stack that still train: iterations on a device, and what is due between them.
+
+Between iterations at which something is due, nobody looks at a row: what is done row by row in
+Python would cost as much as the training of a small network, and a device would be waited for.
+Only a curriculum looks after every iteration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from emtkit.plugin.stream import CPU, Stream
+from emtkit.plugin.task import Batch
+from emtkit.study.cells import Cell
+from emtkit.study.settings import Check, LossGated, Staged, Training
+from emtkit.train import curriculum
+from emtkit.train.evaluate import check
+from emtkit.train.iteration import WINDOW, Iteration, TrainState
+from emtkit.train.optimise import Moments
+from emtkit.train.row_state import RowState
+from emtkit.train.stack import Stacked, average, first_scored
+from emtkit.train.tiers.base import Gradients, Span, Tier
+from emtkit.train.tiers.cuda_graph import Programs
+
+
+class TrainingLoop:
+    """Rows gathered into one program; those from `live` on are company, and are not kept."""
+
+    def __init__(
+        self,
+        tier: Tier,
+        stacked: Stacked,
+        rows: Sequence[RowState],
+        cells: Sequence[Cell],
+        live: int,
+    ) -> None:
+        self.tier, self.live = tier, live
+        self.rows, self.cells = rows, cells
+        self.trainings = [cell.training for cell in cells]
+        self.stacked = stacked.to(tier.device)
+        self.train_state = TrainState.of(rows, tier.device)
+        self.optimiser = tier.optimiser(self.trainings, self.train_state.flat)
+        self.programs = Programs(
+            tier,
+            self.stacked,
+            self.optimiser,
+            self.train_state,
+            shows_outputs=isinstance(self.trainings[0].curriculum, Staged),
+        )
+        self.source = tier.device if stacked.tasks[0].draws_anywhere else CPU
+        self.span: tuple[list[int | None], Span] | None = None
+        self.iterations = [row.iteration for row in rows]
+        now = self.train_state
+        self.fused = tier.fused(
+            self.stacked,
+            self.trainings,
+            self._streams(range(len(rows))),
+            now.flat,
+            Moments(now.first, now.second),
+        )
+        self.made = 0
+        self.quiet = self._quiet()
+
+    def iterate(self) -> int:
+        """One iteration of every row, or as many as the tier makes by itself; gives how many."""
+        if self.fused is None:
+            self._iterate_once()
+            made, lively = 1, True
+        else:
+            trained = self.fused.run(min(self.quiet - self.made, self.fused.most))
+            self.train_state.note_many(self.made, trained)
+            made, lively = len(trained.losses), bool(trained.healthy.all())
+        self.iterations = [iteration + made for iteration in self.iterations]
+        self.made += made
+        if self.made >= self.quiet or not lively:
+            self._settle()
+        return made
+
+    @property
+    def ended(self) -> bool:
+        """Whether some row is seen to have come to its end."""
+        return any(row.end is not None for row in self.rows)
+
+    def store(self) -> None:
+        """Write losses, weights and moments back into the rows."""
+        self._note()
+        self._gather()
+        now = self.train_state
+        parameters, first, second = now.flat.cpu(), now.first.cpu(), now.second.cpu()
+        for at, row in enumerate(self.rows[: self.live]):
+            row.parameters = parameters[at].clone()
+            row.first, row.second = first[at].clone(), second[at].clone()
+
+    def _iterate_once(self) -> None:
+        horizons = [None if r.progress is None else int(r.progress.horizon) for r in self.rows]
+        drawn = self._drawn(horizons)
+        program = self._loaded(horizons, drawn)
+        if self.trainings[0].curriculum == "none":
+            program.advance()
+        else:
+            watched = self._measured(program, horizons, drawn)
+            program.update()
+            self._advance(watched)
+
+    def _drawn(self, horizons: list[int | None]) -> int | None:
+        """How many scored steps are drawn: the longest horizon, rounded up to the tier's step."""
+        longest = max((h for h in horizons if h is not None), default=None)
+        most = curriculum.longest(self.trainings[0], self.stacked.tasks[0])
+        if longest is None or most is None:
+            return longest
+        step = self.tier.horizon_step
+        return max(longest, min(-(-longest // step) * step, most))
+
+    def _loaded(self, horizons: list[int | None], drawn: int | None) -> Iteration:
+        """The program of all rows, with the data of the next iteration."""
+        batch, masks = self._draw(range(len(self.rows)), self.stacked, horizons, drawn)
+        if self.span is None or self.span[0] != horizons:
+            self.span = (horizons, Span.of(masks))
+        program = self.programs.of(batch, self.span[1])
+        program.load(batch, masks, self.optimiser.schedule(self.iterations))
+        return program
+
+    def _draw(
+        self,
+        rows: Sequence[int],
+        stacked: Stacked,
+        horizons: Sequence[int | None],
+        drawn: int | None,
+    ) -> tuple[Batch, Tensor]:
+        """Data of `rows`, the rows of `stacked`; masks (M T) end with each row's own horizon."""
+        batch = stacked.draw(self.trainings[0].batch, self._streams(rows), drawn)
+        if set(horizons) == {drawn}:
+            return batch, batch.mask
+        limits = torch.tensor([horizon or 0 for horizon in horizons]).unsqueeze(1)
+        return batch, batch.mask * (batch.mask.cumsum(-1) <= limits.to(self.source))
+
+    def _streams(self, rows: Sequence[int]) -> list[Stream]:
+        """What each of `rows` draws its next training batch from."""
+        dtype, source = self.train_state.flat.dtype, self.source
+        return [
+            Stream(self.cells[r].seed, "train", self.iterations[r], dtype=dtype, device=source)
+            for r in rows
+        ]
+
+    def _gather(self) -> None:
+        """Take the weights over from where they are trained in whole iterations."""
+        if self.fused is not None:
+            now = self.train_state
+            flat, moments = self.fused.state()
+            now.flat.copy_(flat)
+            now.first.copy_(moments.first)
+            now.second.copy_(moments.second)
+
+    def _measured(
+        self, program: Iteration, horizons: list[int | None], drawn: int | None
+    ) -> list[float]:
+        """Measure, in one program where that leaves a row's bits alone; what curricula watch."""
+        everyone = list(range(len(self.rows)))
+        cut = [row for row in everyone if horizons[row] != drawn]
+        if self.tier.rows_share_horizon or not cut:
+            program.measure()
+            found = program.found
+            watched = _watched(self.stacked, self.trainings, found, program.batch, program.masks)
+            # A row that runs on past its horizon may overflow there, which says nothing of it.
+            finite = found.gradients.isfinite().all(1).tolist() if cut else []
+            again = [row for row in cut if not finite[row]]
+        else:
+            flat = self.train_state.flat
+            losses = flat.new_zeros(len(everyone))
+            found = program.found = Gradients(losses, torch.zeros_like(flat), losses, None)
+            watched = [0.0] * len(everyone)
+            again = everyone
+        for horizon in sorted({horizons[row] or 0 for row in again}):
+            rows = [row for row in again if (horizons[row] or 0) == horizon]
+            step, seen = self._measured_apart(rows if len(rows) > 1 else rows * 2, horizon)
+            for at, row in enumerate(rows):
+                found.losses[row] = step.losses[at]
+                found.gradients[row] = step.gradients[at]
+                watched[row] = seen[at]
+        return watched
+
+    def _measured_apart(self, rows: list[int], horizon: int) -> tuple[Gradients, list[float]]:
+        """Losses and gradients of some rows on their own horizon, and what they watch."""
+        stacked = self.stacked.take(rows)
+        batch, masks = self._draw(rows, stacked, [horizon] * len(rows), horizon)
+        span = Span.of(masks)
+        batch, masks = batch.to(stacked.device), masks.to(stacked.device)
+        step = self.tier.gradients(
+            stacked, self.train_state.flat[torch.tensor(rows)], batch, masks, span
+        )
+        trainings = [self.trainings[row] for row in rows]
+        return step, _watched(stacked, trainings, step, batch, masks)
+
+    def _advance(self, watched: list[float]) -> None:
+        for at, row in enumerate(self.rows[: self.live]):
+            if row.progress is not None:
+                training, task = self.trainings[at], self.stacked.tasks[at]
+                row.progress = curriculum.advance(row.progress, training, task, watched[at])
+
+    def _quiet(self) -> int:
+        """How many iterations it is until something is due for some row, or the notes are full."""
+        due = [WINDOW]
+        for row, training in zip(self.rows, self.trainings, strict=True):
+            moments = [training.steps, *training.snapshots]
+            if training.stop is not None or training.solved is not None:
+                moments.append((row.iteration // training.check + 1) * training.check)
+            due.append(min((m - row.iteration for m in moments if m > row.iteration), default=1))
+        return min(due)
+
+    def _note(self) -> None:
+        """Write the losses of the last iterations into the rows, up to where one diverged."""
+        losses, lived = self.train_state.read(self.made)
+        for at, row in enumerate(self.rows[: self.live]):
+            made = self.made
+            if not lived[at].all():
+                made = int(lived[at].argmin()) + 1
+                row.end = "diverged"
+            row.losses[row.iteration : row.iteration + made] = losses[at, :made]
+            row.iteration += made
+        self.made = 0
+
+    def _settle(self) -> None:
+        """Bring the rows up to date, and do what is due at this iteration."""
+        self._note()
+        self._gather()
+        for at, row in enumerate(self.rows[: self.live]):
+            if row.end is None and row.iteration == self.trainings[at].steps:
+                row.end = "done"
+            if row.iteration in self.trainings[at].snapshots:
+                row.snapshots[row.iteration] = self.train_state.flat[at].to("cpu", copy=True)
+        self._look()
+        self.quiet = self._quiet()
+
+    def _look(self) -> None:
+        """The checks of `stop` and `solved`, on the stream "check" of each row."""
+        for rule in ("stop", "solved"):
+            asked: dict[str, list[int]] = {}
+            for at, row in enumerate(self.rows[: self.live]):
+                condition = getattr(self.trainings[at], rule)
+                due = row.iteration % self.trainings[at].check == 0 and row.end != "diverged"
+                if condition is None or not due or (rule == "solved" and row.solved_at is not None):
+                    continue
+                asked.setdefault(condition.model_dump_json(), []).append(at)
+            for rows in asked.values():
+                self._look_at(rule, getattr(self.trainings[rows[0]], rule), rows)
+
+    def _look_at(self, rule: str, condition: Check, rows: list[int]) -> None:
+        company = rows if len(rows) > 1 else rows * 2
+        part = self.stacked.take(company)
+        flat = self.train_state.flat[torch.tensor(company)]
+        streams = [
+            Stream(self.cells[row].seed, "check", self.rows[row].iteration, dtype=flat.dtype)
+            for row in company
+        ]
+        horizon = condition.horizon
+        if horizon is None:
+            horizon = curriculum.longest(self.trainings[rows[0]], self.stacked.tasks[rows[0]])
+        found = check(part, flat, self.tier, condition.sequences, streams, horizon)
+        for row, metrics in zip(rows, found, strict=False):
+            if not _holds(condition, metrics):
+                continue
+            state = self.rows[row]
+            if rule == "solved":
+                state.solved_at = state.iteration
+            elif state.end is None:
+                state.end = "stopped"
+
+
+def _holds(condition: Check, metrics: dict[str, float]) -> bool:
+    value = metrics[condition.metric]
+    if condition.below is not None:
+        return value < condition.below
+    return condition.above is not None and value > condition.above
+
+
+def _watched(
+    stacked: Stacked, trainings: Sequence[Training], step: Gradients, batch: Batch, masks: Tensor
+) -> list[float]:
+    """What each row's curriculum looks at, on this iteration's training batch."""
+    rule = trainings[0].curriculum
+    if isinstance(rule, LossGated):
+        first = first_scored(masks, rule.start)
+        return [float(value) for value in average(step.steps, first).tolist()]
+    if isinstance(rule, Staged) and step.outputs is not None:
+        return [row[rule.metric] for row in stacked.metrics(step.outputs(), batch, masks)]
+    return [0.0] * len(trainings)

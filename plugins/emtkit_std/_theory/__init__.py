@@ -1,0 +1,1 @@
+"""Mathematics that several plugins share; no plugin is registered from here."""

@@ -1,0 +1,120 @@
+"""The exact circuit of a history law: its basis, and the weights that hold it.
+
+With a basis Psi (H, m) of the kept coordinates and Psi* = Psi^+,
+
+    W_hh = Psi Phi Psi*,   W_uh = Psi_s,   W_r = Psi_s*      (block s = the newest variable)
+
+References: Episodic Memory Theory, arXiv:2310.02430, Eqs. 6-8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emtkit.errors import EmtkitError
+from emtkit.plugin.task import Task
+from emtkit_std._theory.facts import Activation, HistoryLaw, PulseCircuit
+
+Basis = Literal["orthonormal", "gaussian"]
+
+CONDITION_LIMIT = 1e3
+REDRAWS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """`basis` Psi (H, m), `dual` Psi* (m, H), `phi` (m, m) on the kept coordinates; float64.
+
+    `loads` (H, s d) puts a whole flattened history into the state, dropped coordinates at zero.
+    """
+
+    basis: Tensor
+    dual: Tensor
+    phi: Tensor
+    loads: Tensor
+    dimension: int
+
+    @property
+    def recurrent(self) -> Tensor:
+        """W_hh (H, H)."""
+        return self.basis @ self.phi @ self.dual
+
+    @property
+    def write(self) -> Tensor:
+        """W_uh (H, d)."""
+        return self.basis[:, -self.dimension :].contiguous()
+
+    @property
+    def readout(self) -> Tensor:
+        """W_r (d, H)."""
+        return self.dual[-self.dimension :].clone()
+
+
+def refuse(task: Task, hidden: int) -> str | None:
+    """Why no exact circuit of `hidden` units exists for `task`, or None."""
+    if HistoryLaw not in task.offers:
+        return f"'{task.name}' has no history law from which a circuit could be built"
+    law = task.facts(HistoryLaw)
+    if law.core_rank == 0:
+        return f"the rule of '{task.name}' has core rank 0: nothing goes on by itself"
+    if hidden < law.mask.sum():
+        return (
+            f"the circuit of this rule needs {int(law.mask.sum())} hidden units (its core), "
+            f"and `hidden` is {hidden}"
+        )
+    return None
+
+
+def refuse_real_values(task: Task, activation: Activation) -> str | None:
+    """Why a network that is not linear does not carry the values of `task`, or None."""
+    if activation == "linear" or HistoryLaw not in task.offers:
+        return None
+    if not task.facts(HistoryLaw).real_values:
+        return None
+    limit = "saturates" if activation == "tanh" else "loses what is negative"
+    return (
+        f"'{task.name}' has real values here, which may grow without bound; a network with "
+        f"{activation} units {limit} (linear and constructed networks apply)"
+    )
+
+
+def build(law: HistoryLaw, basis: Tensor) -> Circuit:
+    """The circuit of `law` in a basis (H, m) of its kept coordinates."""
+    mask = torch.from_numpy(law.mask)
+    phi = torch.from_numpy(law.phi)[mask][:, mask]
+    dual = torch.linalg.pinv(basis).contiguous()
+    loads = basis.new_zeros(len(basis), len(mask))
+    loads[:, mask] = basis
+    return Circuit(basis, dual, phi, loads, law.dimension)
+
+
+def pulses(
+    recurrent: Tensor, write: Tensor, readout: Tensor, activation: Literal["linear", "tanh"]
+) -> PulseCircuit:
+    """A bias-free Elman network with a linear readout (d, H) of its activations, as that fact."""
+    W_h, W_x, W_r = (each.detach().double().numpy() for each in (recurrent, write, readout))
+    silent = np.zeros(len(W_h)), np.zeros(len(W_r))
+    return PulseCircuit(W_h, W_x, W_r.T, *silent, activation, "linear", "activation")
+
+
+def draw_basis(kind: Basis, hidden: int, size: int) -> Tensor:
+    """A random basis (hidden, size) in float64, from torch's own generator (a model's init).
+
+    `gaussian`: entries N(0, 1/hidden), drawn again where the condition exceeds 1000, as a square
+    one often does; `orthonormal`: the Q of such a draw.
+    """
+    for _ in range(REDRAWS):
+        drawn = torch.randn(hidden, size, dtype=torch.float64) / hidden**0.5
+        if kind == "orthonormal":
+            return torch.linalg.qr(drawn).Q.contiguous()
+        if torch.linalg.cond(drawn) <= CONDITION_LIMIT:
+            return drawn
+    raise EmtkitError(
+        f"{REDRAWS} Gaussian bases of {size} memories in {hidden} units all had a condition above "
+        f"{CONDITION_LIMIT:g}; take more hidden units or `basis: orthonormal`"
+    )

@@ -1,0 +1,1 @@
+"""Recurrences and kernels that several architectures share."""

@@ -1,0 +1,128 @@
+"""What the recurrent architectures share: starts, tied readouts, and weights as a pulse circuit."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emtkit.errors import EmtkitError, NotApplicable
+from emtkit.plugin.task import Task
+from emtkit_std._theory.facts import Activation, Array, DelayLaw
+
+Init = Literal["spiral", "gaussian", "uniform"]
+
+
+def recurrent_weights(init: Init, hidden: int) -> Tensor:
+    """W_hh (H, H) from torch's generator.
+
+    `spiral`: rho Rot(theta) in blocks of two, rho ~ U(.5, .95), theta ~ U(0, 180) degrees; a unit
+    left over decays by +-rho. `gaussian`: N(0, 1/H). `uniform`: U(-1, 1) / sqrt(H).
+    """
+    if init == "gaussian":
+        return torch.randn(hidden, hidden) / math.sqrt(hidden)
+    if init == "uniform":
+        return (2.0 * torch.rand(hidden, hidden) - 1.0) / math.sqrt(hidden)
+    pairs = (hidden + 1) // 2
+    radius, theta = 0.5 + 0.45 * torch.rand(pairs), math.pi * torch.rand(pairs)
+    cosine, sine = radius * torch.cos(theta), radius * torch.sin(theta)
+    blocks = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
+    if hidden % 2:
+        blocks[-1, 0, 0] = radius[-1] * torch.sign(cosine[-1])
+    return torch.block_diag(*blocks.unbind())[:hidden, :hidden].contiguous()
+
+
+def outer_weights(init: Init, rows: int, columns: int, hidden: int) -> Tensor:
+    """Input or readout weights (rows, columns): N(0, 1/4), or U(-1, 1) / sqrt(H) for `uniform`."""
+    if init == "uniform":
+        return (2.0 * torch.rand(rows, columns) - 1.0) / math.sqrt(hidden)
+    return 0.5 * torch.randn(rows, columns)
+
+
+def own_items(task: Task) -> Tensor:
+    """Which direction each output repeats: (L, O, I), its sign at (delay, output, source)."""
+    law = task.facts(DelayLaw)
+    own = torch.zeros(max(law.delay) + 1, len(law.delay), law.inputs)
+    for output, (delay, source, sign) in enumerate(
+        zip(law.delay, law.source, law.sign, strict=True)
+    ):
+        own[delay, output, source] = sign
+    return own
+
+
+def tied_readout(W_hh: Tensor, W_uh: Tensor, own: Tensor, activation: Activation) -> Tensor:
+    """W_r (O, H) made of the directions w_k = W_h sigma(w_{k-1}) that the outputs should repeat."""
+    direction = W_uh
+    readout = own[0] @ direction.T
+    for item in own[1:]:
+        direction = W_hh @ activated(direction, activation)
+        readout = readout + item @ direction.T
+    return readout
+
+
+def tie_refusal(task: Task) -> str | None:
+    """Why a readout cannot be tied to the delayed direction on `task`, or None."""
+    if DelayLaw not in task.offers:
+        return f"a tied readout repeats a delayed direction, but task '{task.name}' has no DelayLaw"
+    try:
+        task.facts(DelayLaw)
+    except NotApplicable as error:
+        return f"a tied readout repeats a delayed direction: {error}"
+    return None
+
+
+def is_one_product_cheaper(input_steps: int, inputs: int, hidden: int) -> bool:
+    """Whether `linear_states` beats the loop over time, from shapes alone.
+
+    It multiplies driven I / (H + I) times as much, in one product instead of 2 T small ones.
+    """
+    return input_steps * inputs <= 32 * (hidden + inputs)
+
+
+def linear_states(W_hh: Tensor, W_uh: Tensor, inputs: Tensor, steps: int) -> Tensor:
+    """States (B T H) of h_t = W_hh h_{t-1} + W_uh u_t from rest, all of them in one product.
+
+    h_t = sum_s w_s u_{t-s} with w_s = W_hh^s W_uh; `inputs` (B driven I), zero afterwards.
+    """
+    batch, input_steps, channels = inputs.shape
+    directions = [W_uh]
+    for _ in range(steps - 1):
+        directions.append(W_hh @ directions[-1])
+    ahead = W_uh.new_zeros(input_steps - 1, *W_uh.shape)
+    padded = torch.cat([ahead, torch.stack(directions)])
+    # Window t holds the ages t - driven + 1 .. t, the input of the last of them being the first.
+    windows = padded.unfold(0, input_steps, 1)  # T H I driven
+    kernel = windows.permute(3, 2, 0, 1).reshape(input_steps * channels, -1)
+    states = inputs.flip(1).reshape(batch, input_steps * channels) @ kernel
+    return states.reshape(batch, steps, -1)
+
+
+def activated(values: Tensor, activation: Activation) -> Tensor:
+    """The named activation, element by element."""
+    if activation == "linear":
+        return values
+    return torch.relu(values) if activation == "relu" else torch.tanh(values)
+
+
+def slope(values: Tensor, activation: Activation) -> Tensor:
+    """The derivative of the named activation, element by element; 0 at the kink of relu."""
+    if activation == "linear":
+        return torch.ones_like(values)
+    return (values > 0).to(values) if activation == "relu" else 1.0 - torch.tanh(values).square()
+
+
+def to_array(weights: Tensor) -> Array:
+    """Weights in float64 for the maths modules."""
+    return weights.detach().cpu().numpy().astype(np.float64)
+
+
+def as_buffer(weights: Array) -> Tensor:
+    """Constructed weights in torch's default precision."""
+    if not np.isfinite(weights).all():
+        raise EmtkitError(
+            "constructed weights are not finite; this is a mistake of the construction"
+        )
+    return torch.from_numpy(weights).to(torch.get_default_dtype())

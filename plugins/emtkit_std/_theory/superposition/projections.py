@@ -1,0 +1,172 @@
+"""What a lone pulse leaves behind: feature directions, output projections, order parameters.
+
+The direction of age s is w_s, the state s steps after a unit pulse; its output projection is
+a_s = W_yᵀ w_s. For a linear recurrence with an untied readout every invertible change of basis
+gives the same network, so angles between raw directions are NOT identifiable there; a_s, the
+eigenvalues of W_h and the angle k |arg| are. Report those first.
+
+Shapes: W_h (H, H), W_x (H, I), W_y (H, O), directions (L, H, I), projections (O, I, L); L = lags.
+
+Source: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emtkit.errors import EmtkitError
+from emtkit_std._theory.facts import Activation, Array, DelayLaw
+
+Regime = Literal["dense", "alternating", "sparse", "undefined"]
+
+DENSE_BELOW = 0.35
+SPARSE_FROM = 0.75
+REPRESENTED_ABOVE = 0.5
+
+
+@dataclass(frozen=True)
+class OrderParameters:
+    """Where the off-target projections lie, for the outputs that hold their item at all.
+
+    `hidden_share` H = sum relu(-a)² / sum a² off target (NaN where that is 0/0);
+    `visible_interference` I+ = sum relu(a)² off target; `tail` = sum a² at ages beyond the delay;
+    each output is first scaled to own gain 1. `own_gain` (O) is a_k before
+    scaling, with the sign of the target taken out.
+    """
+
+    hidden_share: float
+    visible_interference: float
+    tail: float
+    own_gain: tuple[float, ...]
+    represented: int
+    regime: Regime
+    reason: str
+
+
+def pulse_responses(W_h: Array, W_x: Array, lags: int, activation: Activation = "linear") -> Array:
+    """Directions (L, H, I) of a lone unit pulse: w_0 = W_x, w_s = W_h sigma(w_{s-1}).
+
+    Linear: w_s = W_h^s W_x. ReLU: exact for any amplitude >= 0, since relu is homogeneous.
+    """
+    if lags < 1:
+        raise EmtkitError(
+            f"pulse_responses: {lags} lags asked; age 0 alone is one lag, give 1 or more"
+        )
+    directions = [np.asarray(W_x, dtype=np.float64)]
+    for _ in range(lags - 1):
+        directions.append(np.asarray(W_h @ activate(directions[-1], activation)))
+    return np.stack(directions)
+
+
+def output_projections(
+    W_h: Array, W_x: Array, W_y: Array, lags: int, activation: Activation = "linear"
+) -> Array:
+    """Projections (O, I, L): a_s = W_yᵀ w_s for every output, input and age."""
+    return project(pulse_responses(W_h, W_x, lags, activation), W_y)
+
+
+def project(directions: Array, W_y: Array) -> Array:
+    """Projections (O, I, L) of the directions (L, H, I) on the readout W_y (H, O)."""
+    return np.einsum("ho,shi->ois", W_y, directions)
+
+
+def activate(values: Array, activation: Activation) -> Array:
+    """The named activation, element by element."""
+    if activation == "linear":
+        return values
+    return np.maximum(values, 0.0) if activation == "relu" else np.tanh(values)
+
+
+def order_parameters(projections: Array, law: DelayLaw) -> OrderParameters:
+    """H, I+, tail and regime of projections (O, I, L), over the outputs that hold their item.
+
+    With several outputs these are the ones with own gain of at least 1/2 (features are kept all or
+    none). A single output counts from a quarter of its fair share 1/(k+1): the exact linear optimum
+    has a_k = .30 at k = 3 and .12 at k = 8, and is the very thing called dense. The regime follows
+    from H alone, never from an angle: a mirrored spiral travels 270 degrees too.
+    """
+    gains = own_gains(projections, law)
+    least = 0.5 if len(gains) > 1 else 0.25 / (law.delay[0] + 1)
+    held = [output for output, gain in enumerate(gains) if gain >= least]
+    represented = int((gains > REPRESENTED_ABOVE).sum())
+    visible, hidden, tail = 0.0, 0.0, 0.0
+    for output in held:
+        scaled = projections[output] * (law.sign[output] / gains[output])
+        tail += float(np.square(scaled[:, law.delay[output] + 1 :]).sum())
+        scaled[law.source[output], law.delay[output]] = 0.0
+        visible += float(np.square(np.maximum(scaled, 0.0)).sum())
+        hidden += float(np.square(np.maximum(-scaled, 0.0)).sum())
+    own = tuple(float(gain) for gain in gains)
+    if not held:
+        reason = (
+            f"no output holds its item: own gains {np.round(gains, 3)}, {least:.3g} is the least"
+        )
+        nan = float("nan")
+        return OrderParameters(nan, nan, nan, own, represented, "undefined", reason)
+    # Below rounding of a gain of 1 there is no interference to share out: 0/0.
+    share = hidden / (hidden + visible) if hidden + visible > 1e-20 else float("nan")
+    reason = "" if share == share else "no off-target projection at all, H is 0/0"
+    return OrderParameters(share, visible, tail, own, represented, regime(share), reason)
+
+
+def own_gains(projections: Array, law: DelayLaw) -> Array:
+    """Gain (O) of each output for its own item: sign_j a_{j, source_j, delay_j}; 1 is perfect."""
+    outputs, inputs, lags = projections.shape
+    if outputs != len(law.delay) or inputs != law.inputs or lags <= max(law.delay):
+        raise EmtkitError(
+            f"projections have shape (O, I, L) = {projections.shape}, but the delay law has "
+            f"{len(law.delay)} outputs, {law.inputs} inputs and needs more than {max(law.delay)} "
+            "lags"
+        )
+    rows = np.arange(outputs)
+    return np.asarray(law.sign) * projections[rows, list(law.source), list(law.delay)]
+
+
+def regime(hidden_share: float) -> Regime:
+    """Dense below .35, alternating below .75, sparse from there; undefined where H is NaN."""
+    if np.isnan(hidden_share):
+        return "undefined"
+    if hidden_share < DENSE_BELOW:
+        return "dense"
+    return "alternating" if hidden_share < SPARSE_FROM else "sparse"
+
+
+def travelled_angle(W_h: Array, delay: int, *, folded: bool = False) -> float:
+    """k |arg lambda| in degrees of the eigenvalue of largest modulus, unfolded beyond 180.
+
+    `folded` takes the angle of one step to at most 90 degrees before multiplying: only in the
+    linear zero-mean problem are theta and 180 - theta the same solution.
+    """
+    step = largest_eigenvalue_angle(W_h)
+    return delay * (min(step, 180.0 - step) if folded else step)
+
+
+def largest_eigenvalue_angle(W_h: Array) -> float:
+    """|arg| in degrees (0 to 180) of the eigenvalue of largest modulus; NaN when all are 0."""
+    eigenvalues = np.linalg.eigvals(W_h)
+    largest = eigenvalues[np.argmax(np.abs(eigenvalues))]
+    return float(np.degrees(np.abs(np.angle(largest)))) if np.abs(largest) > 0 else float("nan")
+
+
+def spectral_radius(W_h: Array) -> float:
+    """Largest modulus of the eigenvalues (not ||w_0||, which some notes call by that name)."""
+    return float(np.abs(np.linalg.eigvals(W_h)).max())
+
+
+def successive_angles(directions: Array) -> Array:
+    """Angles in degrees (L-1, I) between w_s and w_{s+1}; NaN where either of them is zero."""
+    return angles_between(directions[:-1], directions[1:])
+
+
+def angles_between(first: Array, second: Array) -> Array:
+    """Angles in degrees between vectors along axis -2 (Kahan's form, accurate near 0 and 180)."""
+    lengths = np.linalg.norm(first, axis=-2), np.linalg.norm(second, axis=-2)
+    present: NDArray[np.bool_] = (lengths[0] > 0) & (lengths[1] > 0)
+    left = first / np.where(present, lengths[0], 1.0)[..., None, :]
+    right = second / np.where(present, lengths[1], 1.0)[..., None, :]
+    half = np.arctan2(np.linalg.norm(left - right, axis=-2), np.linalg.norm(left + right, axis=-2))
+    return np.where(present, 2.0 * np.degrees(half), np.nan)

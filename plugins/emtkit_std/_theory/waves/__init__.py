@@ -1,0 +1,1 @@
+"""Traveling-wave working memory."""

@@ -1,0 +1,239 @@
+"""Wavefields: how far the state is a history that travels one column per step.
+
+The substrate of working memory holds s columns of d values, oldest first. In a perfect wave
+
+    Z_{i-1}(t+1) = Z_i(t)  (i = 2..s),     Z_s(t+1) = f(Z(t)),
+
+that is, content moves from column s to column 1 and the rule f writes column s anew. Residuals
+are root mean squares relative to the field's own, so 0 is a perfect wave and sqrt(2) is what
+independent columns give.
+
+Shapes: states (B T H), basis (H, s d), field (B T s d), operator f (d, s d).
+
+References: Karuvally, Sejnowski and Siegelmann, "Hidden traveling waves bind working memory
+variables in recurrent neural networks", ICML 2024, Eqs. 3, 6, 21-24. Their Eq. 3 prints the
+shift the other way round; Eq. 24 and Fig. 2 fix it as above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emtkit_std._theory.emt.memories import windows
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+FADED = 1e-3
+"""Steps whose amplitude is below this share of the first step's are left out: a dying network
+otherwise looks like a good wave."""
+
+
+@dataclass(frozen=True)
+class Wavefield:
+    """Coordinates `values` (B T s d), zero where `kept` (s d) is False; column 1 is the oldest.
+
+    `kept` leaves out the coordinates that the smallest exact circuit does not hold.
+    """
+
+    values: Array
+    kept: Mask
+
+    @property
+    def history(self) -> int:
+        """Number of columns s."""
+        return int(self.values.shape[2])
+
+    def first(self, sequences: int) -> Wavefield:
+        """The first `sequences` sequences."""
+        return Wavefield(self.values[:sequences], self.kept)
+
+    def until(self, steps: int) -> Wavefield:
+        """The first `steps` steps."""
+        return Wavefield(self.values[:, :steps], self.kept)
+
+
+@dataclass(frozen=True)
+class NativeColumns:
+    """A fact of models that hold columns by construction: `basis` (H, s d), oldest first.
+
+    `history` s and `dimension` d are the model's own; they need not be the task's.
+    """
+
+    history: int
+    dimension: int
+    basis: Array
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """A field, and the share of the states' norm that the basis does not reach."""
+
+    field: Wavefield
+    unexplained: float
+
+
+@dataclass(frozen=True)
+class HistoryFit:
+    """h(t) = mean + Psi (chi(t) - mean chi): `basis` (H, s d), `offset` (H) at chi = 0, `r2`."""
+
+    basis: Array
+    offset: Array
+    r2: float
+
+
+@dataclass(frozen=True)
+class ShiftFit:
+    """Shift residual after one gain per column; `gains` (s-1) for columns 2..s (NaN: not kept)."""
+
+    residual: float
+    gains: Array
+
+
+@dataclass(frozen=True)
+class OperatorResiduals:
+    """How far Psi^+ J Psi is from a shift (`shift`) and from the rule (`boundary`)."""
+
+    shift: float
+    boundary: float
+
+
+def field_of(values: Array, kept: Mask | None = None) -> Wavefield:
+    """A field given in its own coordinates (B T s d)."""
+    whole = np.ones(values.shape[2:], dtype=bool) if kept is None else kept
+    return Wavefield(np.where(whole, values, 0.0), whole)
+
+
+def coordinates(
+    states: Array, basis: Array, history: int, kept: Mask | None = None, offset: Array | None = None
+) -> Coordinates:
+    """Z = Psi^+ (h - offset), of which the kept coordinates are shown; not the ambient projection.
+
+    All of Psi is inverted, so that what is not kept does not leak into what is. `offset` (H) is the
+    fixed point or mean of a network with bias.
+    """
+    dimension = basis.shape[1] // history
+    whole = np.ones((history, dimension), dtype=bool) if kept is None else kept
+    centred = states if offset is None else states - offset
+    reached = centred @ np.linalg.pinv(basis).T
+    norm = float(np.linalg.norm(centred))
+    missed = float(np.linalg.norm(centred - reached @ basis.T))
+    values = reached.reshape(*states.shape[:2], history, dimension)
+    return Coordinates(field_of(values, whole), missed / norm if norm > 0 else float("nan"))
+
+
+def sliding_history(values: Array, history: int) -> Array:
+    """Windows (B, T-s+1, s, d) of a sequence (B T d): row t holds the s values up to t + s - 1."""
+    flat = windows(values, history)
+    return flat.reshape(*flat.shape[:2], history, values.shape[-1])
+
+
+def fit_history(states: Array, history: Array) -> HistoryFit:
+    """Least squares of states (B T H) on the true history (B T s d): one map for all b and t.
+
+    R^2 = 1 - ||h - fit||^2 / ||h - mean||^2 is high only if one time-invariant linear map encodes
+    the sliding history, i.e. a wave: a register that keeps each item in its place gets 1/s.
+    """
+    flat = states.reshape(-1, states.shape[-1])
+    chi = history.reshape(len(flat), -1)
+    mean, chi_mean = flat.mean(axis=0), chi.mean(axis=0)
+    solved, *_ = np.linalg.lstsq(chi - chi_mean, flat - mean, rcond=None)
+    missed = float(((flat - mean - (chi - chi_mean) @ solved) ** 2).sum())
+    total = float(((flat - mean) ** 2).sum())
+    r2 = 1.0 - missed / total if total > 0 else float("nan")
+    return HistoryFit(solved.T, mean - solved.T @ chi_mean, r2)
+
+
+def shift_residual(field: Wavefield) -> float:
+    """rms(Z_{i-1}(t+1) - Z_i(t)) / rms(Z_i(t)) over i = 2..s; sqrt(2) for independent columns."""
+    later, earlier = _shifted(field)
+    return _ratio(later - earlier, earlier)
+
+
+def gain_corrected_shift(field: Wavefield) -> ShiftFit:
+    """Shift residual of a wave that gains or loses g_i per step on leaving column i.
+
+    rms(Z_{i-1}(t+1) - g_i Z_i(t)) / rms(Z_{i-1}(t+1)), g_i by least squares; 1 without a wave.
+    """
+    later, earlier = field.values[:, 1:, :-1], field.values[:, :-1, 1:]
+    pairs = field.kept[:-1] & field.kept[1:]
+    power = (earlier**2 * pairs).sum(axis=(0, 1, 3))
+    product = (later * earlier * pairs).sum(axis=(0, 1, 3))
+    gains = np.divide(product, power, out=np.full(len(power), np.nan), where=power > 0)
+    missed = (later - np.nan_to_num(gains)[:, None] * earlier)[..., pairs]
+    return ShiftFit(_ratio(missed, later[..., pairs]), gains)
+
+
+def boundary_residual(field: Wavefield, operator: Array) -> float:
+    """rms(Z_s(t+1) - f(Z(t))) / rms(Z_s(t+1)) on autonomous steps; f (d, s d)."""
+    kept = field.kept[-1]
+    flat = field.values[:, :-1].reshape(*field.values[:, :-1].shape[:2], -1)
+    written = field.values[:, 1:, -1]
+    return _ratio((written - flat @ operator.T)[..., kept], written[..., kept])
+
+
+def operator_residuals(
+    jacobian: Array,
+    basis: Array,
+    history: int,
+    operator: Array,
+    kept: Mask | None = None,
+    dual: Array | None = None,
+) -> OperatorResiduals:
+    """Residuals of Phi^ = Psi^+ J Psi, with J (H, H) the Jacobian at the fixed point.
+
+    shift = ||Phi^[:(s-1) d] - [0 I]||_F / sqrt((s-1) d), boundary = ||Phi^[last d] - F||_F /
+    ||F||_F; rows and columns of coordinates that are not kept are left out of both. `dual`
+    (kept, H) stands for Psi^+ where the basis has a dual of its own.
+    """
+    size = basis.shape[1]
+    dimension = size // history
+    chosen = np.ones(size, dtype=bool) if kept is None else kept.ravel()
+    inverse = np.linalg.pinv(basis)[chosen] if dual is None else dual
+    measured = inverse @ jacobian @ basis[:, chosen]
+    theory = np.eye(size, k=dimension)
+    theory[size - dimension :] = operator
+    theory = theory[np.ix_(chosen, chosen)]
+    newest = (np.arange(size) >= size - dimension)[chosen]
+    off = measured - theory
+    return OperatorResiduals(
+        float(np.linalg.norm(off[~newest]) / np.sqrt(max(1, int((~newest).sum())))),
+        float(np.linalg.norm(off[newest]) / np.linalg.norm(theory[newest])),
+    )
+
+
+def amplitudes(field: Wavefield) -> Array:
+    """rms of the field at each step (T)."""
+    return np.asarray(np.sqrt((field.values[..., field.kept] ** 2).mean(axis=(0, 2))))
+
+
+def amplitude_ratio(field: Wavefield) -> float:
+    """rms of the last step over that of the first; NaN where the first is zero."""
+    sizes = amplitudes(field)
+    return float(sizes[-1] / sizes[0]) if sizes[0] > 0 else float("nan")
+
+
+def living_steps(field: Wavefield) -> int:
+    """How many steps from the first on have an amplitude of at least `FADED` of the first's."""
+    sizes = amplitudes(field)
+    faded = np.flatnonzero(~(sizes >= FADED * sizes[0]))
+    return int(faded[0]) if len(faded) else len(sizes)
+
+
+def motion(field: Wavefield) -> float:
+    """Share of the field that changes in time: rms(Z - time mean) / rms(Z); 0 when static."""
+    moving = field.values - field.values.mean(axis=1, keepdims=True)
+    return _ratio(moving[..., field.kept], field.values[..., field.kept])
+
+
+def _shifted(field: Wavefield) -> tuple[Array, Array]:
+    pairs = field.kept[:-1] & field.kept[1:]
+    return field.values[:, 1:, :-1][..., pairs], field.values[:, :-1, 1:][..., pairs]
+
+
+def _ratio(numerator: Array, denominator: Array) -> float:
+    size = float(np.sqrt(np.mean(denominator**2))) if denominator.size else 0.0
+    return float(np.sqrt(np.mean(numerator**2))) / size if size > 0 else float("nan")

@@ -1,0 +1,69 @@
+"""Claims whose p no result could bring below alpha are found before anything is trained."""
+
+from __future__ import annotations
+
+import pytest
+
+from emtkit.report.data.results import Results
+from emtkit.report.inference.claims import judge_claim
+from emtkit.report.inference.power import unreachable
+from emtkit.study.views import Claim
+from tests.report.frames import NAN, frame
+
+
+def claim(scope="each", stat="mean", **side):
+    side = side or {"below": {"where": {"task.density": 1.0}}}
+    expect = {"value": "a.x", "stat": stat, "where": {"task.density": 0.1}, "for": scope, **side}
+    return Claim.model_validate({"id": "c", "text": "It holds.", "expect": expect})
+
+
+def planned(seeds, delays=(3,)):
+    axes = {"task.density": [1.0, 0.1], "task.delay": list(delays)}
+    return frame(axes, seeds, lambda axes, seed: {"a.x": axes["task.density"] + 0.01 * seed})
+
+
+def warned(data, one):
+    return list(unreachable(Results(data.drop(columns="a.x")), [one]))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "delays", "enough"),
+    [(5, (3,), 6), (6, (3,), None), (6, (3, 5), 7), (7, (3, 5), None)],
+)
+def test_a_claim_is_warned_of_just_when_perfect_data_cannot_support_it(seeds, delays, enough):
+    data, one = planned(seeds, delays), claim()
+    words = {verdict.word for verdict in judge_claim(Results(data), one)}
+    found = warned(data, one)
+    assert bool(found) == (words == {"inconclusive"}) == (enough is not None)
+    if enough:
+        assert f"with {seeds} paired seeds" in found[0]
+        assert f"give it {enough} seeds" in found[0]
+
+
+def test_a_share_of_combinations_does_not_soften_a_family_that_is_too_large():
+    assert not warned(planned(8, range(6)), claim({"share": 0.5}))
+    assert warned(planned(5, range(6)), claim({"share": 0.5}))
+
+
+@pytest.mark.parametrize(
+    "one", [claim(below=0.3), claim(stat="best"), claim(equals={"where": {"task.density": 1.0}})]
+)
+def test_claims_without_a_p_are_not_warned_of(one):
+    assert warned(planned(2), one) == []
+
+
+def test_only_common_seeds_count():
+    data = planned(8)
+    few = data[(data["task.density"] == 0.1) | (data["seed"] < 4)]
+    assert "with 4 paired seeds" in warned(few, claim())[0]
+
+
+def test_an_unknown_column_is_left_to_the_verdict():
+    one = claim(below={"where": {"task.colour": 1.0}})
+    assert warned(planned(2), one) == []
+
+
+def test_constructed_networks_need_no_p():
+    data = planned(1)
+    data["training.steps"] = NAN
+    assert warned(data, claim()) == []

@@ -241,7 +241,7 @@ def test_the_second_run_loads_nothing_heavy(smoke, tmp_path):
     shutil.copy(smoke.study, tmp_path / "study.yaml")
     code = (
         "import sys; from emtkit.cli import rerun_cache; from emtkit.cli.main import main\n"
-        "receipt.SETTLED = -3600; sys.argv = ['emtkit', 'run', 'study.yaml']\n"
+        "rerun_cache.SETTLED = -3600; sys.argv = ['emtkit', 'run', 'study.yaml']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])\n"

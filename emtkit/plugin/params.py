@@ -26,12 +26,13 @@ Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a plugin as a reader sees it."""
+    """One parameter of a plugin as a reader sees it; `description` is empty where it has none."""
 
     name: str
     type: str
     default: Json
     required: bool
+    description: str
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,19 @@ def parameters(plugin: type) -> tuple[Parameter, ...]:
     return tuple(
         Parameter(
             name,
-            _spelled(hints.get(name, "")),
-            None if entry.default is entry.empty else _json(entry.default),
-            entry.default is entry.empty,
+            _spelled(hints[name]),
+            None if field.is_required() else _json(field.default),
+            field.is_required(),
+            field.description or "",
         )
-        for name, entry in _keywords(plugin).items()
+        for name, field in schema(plugin).model_fields.items()
     )
 
 
 def resolve(plugin: type, given: Mapping[str, Json]) -> Resolved:
     """Check `given` in JSON's strict sense and fill in the defaults.
 
-    `true` is no integer, `'3'` no number; a list is a tuple; an integer given for a float becomes
+    `true` is not an integer, `'3'` not a number; a list is a tuple; an integer given for a float becomes
     that float, so that `1` and `1.0` are one setting.
     """
     model = schema(plugin)

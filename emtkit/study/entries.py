@@ -14,7 +14,14 @@ from emtkit.study.yaml_nodes import Trail
 
 Family = Literal["tasks", "architectures", "analyses"]
 
-RESERVED_KEYS = ("use", "grid", "zip", "label", "at")
+RESERVED_KEYS = {
+    "use": "Name of the plugin.",
+    "grid": "Parameters with a list of values each; every combination of them is one setting.",
+    "zip": "Parameters with lists of equal length, walked through side by side as one axis.",
+    "label": "What columns call this entry; without it, the name after `use`.",
+    "at": "Whether the analysis measures the trained network (`end`) or every snapshot of it.",
+}
+"""Keys of an entry that are not parameters of its plugin, with their meaning."""
 RESERVED_LABELS = (
     "task",
     "architecture",
@@ -27,7 +34,14 @@ RESERVED_LABELS = (
     "seed",
     "status",
 )
-RULE_KEYS = ("grid", "tasks", "architectures", "training", "seeds")
+RULE_KEYS = {
+    "grid": "Names of grids.",
+    "tasks": "A task's name, or its parameters, `use` or `label` with the values left out.",
+    "architectures": "An architecture's name, or its parameters, `use` or `label` with values.",
+    "training": "Training settings with the values left out.",
+    "seeds": "Seeds left out.",
+}
+"""Keys of a rule of `exclude`, with their meaning; a rule holds where all of its keys match."""
 
 
 @dataclass(frozen=True)

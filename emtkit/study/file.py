@@ -7,10 +7,12 @@ reading goes on, so that all of them are told at once. Which plugins there are i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field
 
 from emtkit.errors import did_you_mean
 from emtkit.study.checked import Problems, checked, shown
@@ -31,16 +33,27 @@ from emtkit.study.yaml_nodes import Trail
 
 V = TypeVar("V", Table, Figure, Claim)
 
-GRID_KEYS = (
-    "tasks",
-    "architectures",
-    "analyses",
-    "training",
-    "evaluation",
-    "seeds",
-    "exclude",
-)
-STUDY_KEYS = ("question", "plugins", "grids", "tables", "figures", "claims", *GRID_KEYS)
+GRID_KEYS = {
+    "tasks": "The tasks, each by name or as a mapping with `use` and parameters.",
+    "architectures": "The networks, each by name or as a mapping with `use` and parameters.",
+    "analyses": "What is measured on every network.",
+    "training": "How every network is trained.",
+    "evaluation": "The fresh sequences on which every network is tested.",
+    "seeds": "Number of seeds from 0 on, or a mapping with `first` and `count`.",
+    "exclude": "Rules that leave out combinations of tasks, architectures, training and seeds.",
+}
+"""Keys of a grid beside its name, with their meaning."""
+GRID_NAME = "Name of the grid, shown in the column `grid`."
+STUDY_KEYS = {
+    "question": "The question that the study answers, printed at the head of its report.",
+    "plugins": "Python files with plugins of your own, relative to the study's folder.",
+    "grids": "Several grids, each with its own keys; the top level gives their defaults.",
+    "tables": "Tables of the report.",
+    "figures": "Figures of the report.",
+    "claims": "Sentences whose expectation the report tests.",
+    **GRID_KEYS,
+}
+"""Keys of a study, with their meaning."""
 ONLY_GRID = "main"
 """What the grid of a study without `grids:` is called."""
 
@@ -48,8 +61,8 @@ ONLY_GRID = "main"
 class Seeds(Settings):
     """The seeds `first`, `first` + 1, ..., `count` of them."""
 
-    first: int = 0
-    count: Count = 1
+    first: Annotated[int, Field(description="The first seed.")] = 0
+    count: Annotated[Count, Field(description="Number of seeds.")] = 1
 
     def all(self) -> range:
         """Every seed."""
@@ -110,7 +123,7 @@ def read_study(document: Document, problems: Problems) -> Study:
 
 
 def check_keys(
-    mapping: Mapping[str, Any], allowed: tuple[str, ...], path: Trail, problems: Problems
+    mapping: Mapping[str, Any], allowed: Collection[str], path: Trail, problems: Problems
 ) -> None:
     """Note every key of `mapping` that is not allowed."""
     for key in mapping:

@@ -31,11 +31,9 @@ def draw_points(findings: Findings, figure: Figure) -> None:
 class FixedPointSearch(Analysis):
     """Fixed points of h -> step(h, 0): how many, how exact, how stable.
 
-    `starts` states are taken evenly from trajectories of the task, with Gaussian noise of
-    `noise` times their own standard deviation; each descends by Levenberg-Marquardt with exact
-    Jacobians and is polished by Newton in float64. A point counts when q = |step(h) - h|^2 / 2 is
-    below `tolerance`; points nearer than `merge` are one. Starts that reach none are counted
-    apart and never listed among the points.
+    Starts are taken evenly from trajectories of the task; each descends by Levenberg-Marquardt with
+    exact Jacobians on q = |step(h) - h|^2 / 2 and is polished by Newton in float64. Starts that
+    reach no fixed point are counted apart and never listed among the points.
 
     Scalars: `count`, `converged` (share of starts), `stable` (points without an eigenvalue
     outside the unit circle), `worst_residual` (of the points), `least_radius` (smallest spectral
@@ -52,10 +50,22 @@ class FixedPointSearch(Analysis):
     def __init__(
         self,
         *,
-        starts: Annotated[int, Field(ge=1)] = 256,
-        noise: Annotated[float, Field(ge=0)] = 0.5,
-        tolerance: Annotated[float, Field(gt=0)] = 1e-18,
-        merge: Annotated[float, Field(gt=0)] = 1e-6,
+        starts: Annotated[
+            int, Field(ge=1, description="Number of states from which the search starts.")
+        ] = 256,
+        noise: Annotated[
+            float,
+            Field(
+                ge=0,
+                description="Gaussian noise on the starts, in standard deviations of the states.",
+            ),
+        ] = 0.5,
+        tolerance: Annotated[
+            float, Field(gt=0, description="Largest q at which a point counts as fixed.")
+        ] = 1e-18,
+        merge: Annotated[
+            float, Field(gt=0, description="Distance below which two points count as one.")
+        ] = 1e-6,
     ) -> None:
         self.starts, self.noise = starts, noise
         self.search = search.Search(tolerance=tolerance, merge=merge)

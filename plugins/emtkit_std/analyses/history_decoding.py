@@ -12,6 +12,7 @@ from pydantic import Field
 from emtkit import Analysis, Control, Findings, Subject, hookimpl
 from emtkit.errors import NotApplicable
 from emtkit.plugin.analysis import Scalar
+from emtkit_std._parameters import Lags, Sequences, Steps
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.observe import draw, input_jacobians, memory_span, run
 from emtkit_std._theory.superposition.projections import order_parameters
@@ -37,8 +38,6 @@ class HistoryDecoding(Analysis):
     `regime` follow from the projections as in temporal superposition. Raw directions are not
     identifiable for a linear recurrence with an untied readout; projections are.
 
-    `lags`: how far back (default s, or the longest delay and the item).
-
     References: Jaeger 2001 (memory capacity, here in all dimensions at once); Sharma, Proca,
     Prieto and Mediano (ICLR 2026) for projections and order parameters.
     """
@@ -57,9 +56,9 @@ class HistoryDecoding(Analysis):
     def __init__(
         self,
         *,
-        sequences: Annotated[int, Field(ge=16)] = 1024,
-        steps: Annotated[int, Field(ge=3)] = 32,
-        lags: Annotated[int, Field(ge=1)] | None = None,
+        sequences: Annotated[Sequences, Field(ge=16)] = 1024,
+        steps: Annotated[Steps, Field(ge=3)] = 32,
+        lags: Annotated[Lags, Field(ge=1)] = None,
     ) -> None:
         self.sequences, self.steps, self.lags = sequences, steps, lags
 

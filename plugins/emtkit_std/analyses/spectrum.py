@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from emtkit import Analysis, Control, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
@@ -41,10 +42,9 @@ def draw_eigenvalues(findings: Findings, figure: Figure) -> None:
 class Spectrum(Analysis):
     """Eigenvalues of how a network moves its state.
 
-    `of: recurrent` takes the recurrent matrix W_h; `of: jacobian` takes d step / d state at the
-    fixed point that the network reaches from its initial state without input, and refuses a fixed
-    point on a kink of relu, where there is no derivative. Scalars: `radius` = max |lambda| and
-    `angle`, |arg| in degrees (0 to 180) of that eigenvalue. Table `eigenvalues`, largest first.
+    Scalars: `radius` = max |lambda| and `angle`, |arg| in degrees (0 to 180) of that eigenvalue.
+    Table `eigenvalues`, largest first. A fixed point on a kink of relu is refused, as it has no
+    derivative.
 
     References: Sussillo and Barak (2013), doi:10.1162/NECO_a_00409 (linearisation at fixed points).
     """
@@ -68,7 +68,17 @@ class Spectrum(Analysis):
         ),
     )
 
-    def __init__(self, *, of: Literal["recurrent", "jacobian"] = "recurrent") -> None:
+    def __init__(
+        self,
+        *,
+        of: Annotated[
+            Literal["recurrent", "jacobian"],
+            Field(
+                description="Whether the matrix is W_h, or d step / d state at the fixed point "
+                "that is reached from the initial state without input."
+            ),
+        ] = "recurrent",
+    ) -> None:
         self.of = of
 
     def measure(self, subject: Subject) -> Findings:

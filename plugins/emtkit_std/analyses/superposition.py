@@ -40,7 +40,7 @@ class Superposition(Analysis):
 
     Directions w_s (state s steps after a lone unit pulse), projections a_s = W_yᵀ w_s. Scalars:
 
-    - `relative_loss` on `samples` fresh sequences (the zero predictor has 1), its standard error
+    - `relative_loss` on fresh sequences (the zero predictor has 1), its standard error
       `relative_loss_error`; `expected_loss` from theory, and for linear networks its four terms.
     - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
       `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75.
@@ -80,7 +80,13 @@ class Superposition(Analysis):
         ),
     )
 
-    def __init__(self, *, samples: Annotated[int, Field(ge=2)] = 200_000) -> None:
+    def __init__(
+        self,
+        *,
+        samples: Annotated[
+            int, Field(ge=2, description="Number of fresh sequences behind `relative_loss`.")
+        ] = 200_000,
+    ) -> None:
         self.samples = samples
 
     def measure(self, subject: Subject) -> Findings:

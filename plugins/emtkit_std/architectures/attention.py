@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import SequenceModel, Task, Trace, hookimpl
+from emtkit_std._parameters import HeadCount, Hidden
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,8 @@ class _Attended:
 class Attention(SequenceModel):
     """r_t = x_t + W_O [sum_j alpha_tj W_V x_j]_heads, y_t = W_r r_t + b_r, x_t = W_uh u_t + b.
 
-    alpha_t = softmax over all tokens j <= t of (W_Q x_t) . (W_K x_j) / sqrt(width of a head), plus,
-    for `relative`, one trained number per head and distance (distances from `reach` - 1 on share
-    one). No MLP, no norm. Without `residual`, r_t is the attended sum alone. The state is the
+    alpha_t = softmax over all tokens j <= t of (W_Q x_t) . (W_K x_j) / sqrt(width of a head), plus
+    the number of its distance where `position` is relative. No MLP, no norm. The state is the
     residual stream r.
 
     After the driven steps the context goes on with the network's own outputs: step t reads the
@@ -46,11 +46,19 @@ class Attention(SequenceModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 32,
-        heads: Annotated[int, Field(ge=1)] = 1,
-        position: Literal["relative", "none"] = "relative",
-        residual: bool = True,
-        reach: Annotated[int, Field(ge=1)] = 16,
+        hidden: Hidden = 32,
+        heads: HeadCount = 1,
+        position: Annotated[
+            Literal["relative", "none"],
+            Field(description="Whether scores get a trained number per head and distance."),
+        ] = "relative",
+        residual: Annotated[
+            bool, Field(description="Whether the token x_t is added to the attended sum.")
+        ] = True,
+        reach: Annotated[
+            int,
+            Field(ge=1, description="Number of distances told apart; larger ones share the last."),
+        ] = 16,
     ) -> None:
         super().__init__()
         inputs, outputs = task.channels.inputs, task.channels.outputs

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, Task, hookimpl
+from emtkit_std._parameters import Hidden, Readout
 from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
 
 F = TypeVar("F")
@@ -24,7 +25,7 @@ class DiagonalSsm(RecurrentModel):
     trained and always stable; they begin as S4D-Lin at step 1/modes: decay e^{-1/(2 modes)} and
     angles pi n / modes. `shift`: A moves the content of one register per input by one place
     (fixed, as is W_uh, which writes its first place), and only the readout is trained: H3's shift.
-    Both are linear and time-invariant. `relu` is applied to the outputs.
+    Both are linear and time-invariant.
 
     References: Gu, Goel, Gupta and Re 2022, arXiv:2206.11893; Dao et al. 2022, arXiv:2212.14052.
     """
@@ -36,9 +37,12 @@ class DiagonalSsm(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=2)] = 64,
-        kind: Literal["diagonal", "shift"] = "diagonal",
-        readout: Literal["linear", "relu"] = "linear",
+        hidden: Annotated[Hidden, Field(ge=2)] = 64,
+        kind: Annotated[
+            Literal["diagonal", "shift"],
+            Field(description="Whether A is diagonal and trained, or a fixed shift register."),
+        ] = "diagonal",
+        readout: Readout = "linear",
     ) -> None:
         super().__init__()
         inputs, outputs = task.channels.inputs, task.channels.outputs

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
+from emtkit_std._parameters import Activation, Hidden, UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.networks.recurrence import activated, slope, to_array
@@ -23,9 +24,7 @@ F = TypeVar("F")
 class Elman(RecurrentModel):
     """Simple recurrent network, h_t = sigma(W_hh h_{t-1} + W_uh u_t + b), y_t = W_r h_t.
 
-    sigma = tanh or relu; state (B H), outputs (B O). `b` is the sum of the two biases of common
-    implementations. `init`: uniform is U(-1, 1) / sqrt(H) for every weight; gaussian N(0, 1/H) and
-    orthogonal are for W_hh, the others staying uniform.
+    State (B H), outputs (B O). `b` is the sum of the two biases of common implementations.
 
     References: Elman (1990), doi:10.1207/s15516709cog1402_1.
     """
@@ -37,10 +36,16 @@ class Elman(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 128,
-        activation: Literal["tanh", "relu"] = "tanh",
-        bias: bool = False,
-        init: Literal["uniform", "gaussian", "orthogonal"] = "uniform",
+        hidden: Hidden = 128,
+        activation: Annotated[Literal["tanh", "relu"], Activation] = "tanh",
+        bias: UnitBias = False,
+        init: Annotated[
+            Literal["uniform", "gaussian", "orthogonal"],
+            Field(
+                description="Initial W_hh: U(-1, 1) / sqrt(H) as every other weight, N(0, 1/H), or "
+                "orthogonal."
+            ),
+        ] = "uniform",
     ) -> None:
         super().__init__()
         channels = task.channels

@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
-from emtkit_std._theory.emt import circuit as circuit
+from emtkit_std._parameters import Activation, Amplitude, Hidden
+from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
 
 F = TypeVar("F")
@@ -22,11 +23,9 @@ class EmtCircuit(RecurrentModel):
         h(t) = s(W_hh h(t-1) + eps W_uh u(t)),   y(t) = W_r h(t) / eps
         W_hh = Psi Phi Psi^+,   W_uh = Psi_s,   W_r = Psi_s^+
 
-    Phi is the task's, on the coordinates that its optimised mask keeps; Psi (H, m) is
-    `orthonormal` or `gaussian` (entries N(0, 1/H)). `start: history` sets h(s) = eps sum_k
-    Psi_k u(k), exact for every rule; `start: input` runs the driven phase through W_uh from
-    h(0) = 0, which is exact for repeat copy alone, as for any linear network. With
-    `activation: tanh` the circuit is exact in the limit of a small `amplitude` eps.
+    Phi is the task's, on the coordinates that its optimised mask keeps, in the basis Psi (H, m).
+    `start: history` sets h(s) = eps sum_k Psi_k u(k); `start: input` runs the driven phase through
+    W_uh from h(0) = 0. With `activation: tanh` the circuit is exact in the limit of a small eps.
 
     Shapes: state B H, inputs B d, outputs B d.
 
@@ -40,11 +39,20 @@ class EmtCircuit(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 128,
-        basis: Literal["orthonormal", "gaussian"] = "orthonormal",
-        start: Literal["history", "input"] = "history",
-        activation: Literal["linear", "tanh"] = "linear",
-        amplitude: Annotated[float, Field(gt=0)] = 1.0,
+        hidden: Hidden = 128,
+        basis: Annotated[
+            Literal["orthonormal", "gaussian"],
+            Field(description="Kind of the random basis Psi; Gaussian entries are N(0, 1/H)."),
+        ] = "orthonormal",
+        start: Annotated[
+            Literal["history", "input"],
+            Field(
+                description="Whether the state is set to the whole history at once, exact for "
+                "every rule, or hears it step by step, exact for repeat copy alone."
+            ),
+        ] = "history",
+        activation: Annotated[Literal["linear", "tanh"], Activation] = "linear",
+        amplitude: Amplitude = 1.0,
     ) -> None:
         super().__init__()
         law = task.facts(HistoryLaw)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
+from emtkit_std._parameters import Hidden, UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.networks.gated_kernel import GruKernel
 from emtkit_std._theory.networks.torch_cells import torch_cell
@@ -23,7 +23,7 @@ class GatedRecurrentUnit(RecurrentModel):
         n    = tanh(W_uh u(t) + b + r (W_hh h(t-1) + b_n))   (the last H rows)
 
     W_hh (3H, H) and W_uh (3H, I) hold the rows of r, z, n in this order; all weights start
-    uniform on +-1/sqrt(H). `bias: False` drops b and b_n; the origin is then a fixed point.
+    uniform on +-1/sqrt(H).
 
     Shapes: state B H, inputs B I, outputs B O.
 
@@ -32,9 +32,7 @@ class GatedRecurrentUnit(RecurrentModel):
 
     name = "gru"
 
-    def __init__(
-        self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 128, bias: bool = True
-    ) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 128, bias: UnitBias = True) -> None:
         super().__init__()
         self.hidden, self.bias = hidden, bias
         bound = hidden**-0.5

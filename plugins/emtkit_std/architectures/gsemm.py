@@ -11,7 +11,8 @@ from torch import Tensor
 
 from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit.errors import EmtkitError
-from emtkit_std._theory.emt import circuit as circuit
+from emtkit_std._parameters import Activation, Amplitude, Hidden
+from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
 
 F = TypeVar("F")
@@ -23,11 +24,10 @@ class SequentialEpisodicMemory(RecurrentModel):
         V(t) = Xi Phi Xi^+ s(V(t-1)) + eps Xi_s u(t),   y(t) = (Xi^+ s(V(t)))_s / eps
 
     The discrete form of GSEMM with its fast variables slaved; h = s(V) is an Elman network with
-    W = Xi Phi Xi^+ (the analysis `conjugacy` measures that). Phi is the
-    task's, on the m coordinates that its mask keeps, and the memories Xi (H, m) are `memories`
-    (H rows of m numbers) or, by default, random with entries N(0, 1/H). The state starts from
-    the history, V(s) = eps Xi (u(1), ..., u(s)). For tanh a small `amplitude` eps keeps it near
-    linear; `sign` holds binary memories and cares for no scale.
+    W = Xi Phi Xi^+ (the analysis `conjugacy` measures that). Phi is the task's, on the m
+    coordinates that its mask keeps, and the memories are Xi (H, m). The state starts from the
+    history, V(s) = eps Xi (u(1), ..., u(s)). For tanh a small eps keeps it near linear; `sign`
+    holds binary memories, of any scale.
 
     Shapes: state B H, inputs B d, outputs B d.
 
@@ -41,10 +41,13 @@ class SequentialEpisodicMemory(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 128,
-        memories: tuple[tuple[float, ...], ...] | None = None,
-        activation: Literal["tanh", "linear", "sign"] = "tanh",
-        amplitude: Annotated[float, Field(gt=0)] = 0.1,
+        hidden: Hidden = 128,
+        memories: Annotated[
+            tuple[tuple[float, ...], ...] | None,
+            Field(description="Xi as H rows of m numbers; null draws its entries from N(0, 1/H)."),
+        ] = None,
+        activation: Annotated[Literal["tanh", "linear", "sign"], Activation] = "tanh",
+        amplitude: Amplitude = 0.1,
     ) -> None:
         super().__init__()
         law = task.facts(HistoryLaw)

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, Task, hookimpl
+from emtkit_std._parameters import Activation, Hidden
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.networks.recurrence import activated, slope
@@ -20,7 +21,6 @@ F = TypeVar("F")
 class IdentityRnn(RecurrentModel):
     """h_t = sigma(W_hh h_{t-1} + W_uh u_t + b), y_t = W_r h_t + b_r, W_hh = 1 at first.
 
-    `start: shift` begins with the identity rolled by one unit instead, an ablation of the wave-RNN.
     W_uh begins as N(0, .001^2).
 
     References: Le, Jaitly and Hinton 2015, arXiv:1504.00941; Keller et al. 2023, arXiv:2309.08045.
@@ -33,9 +33,15 @@ class IdentityRnn(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 100,
-        activation: Literal["relu", "tanh", "linear"] = "relu",
-        start: Literal["identity", "shift"] = "identity",
+        hidden: Hidden = 100,
+        activation: Annotated[Literal["relu", "tanh", "linear"], Activation] = "relu",
+        start: Annotated[
+            Literal["identity", "shift"],
+            Field(
+                description="Initial W_hh: the identity, or the identity rolled by one unit, an "
+                "ablation of the wave-RNN."
+            ),
+        ] = "identity",
     ) -> None:
         super().__init__()
         inputs, outputs = task.channels.inputs, task.channels.outputs

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, Trace, hookimpl
+from emtkit_std._parameters import Hidden, Init, Readout, ReadoutBias, Tied
 from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import (
     is_one_product_cheaper,
@@ -30,8 +30,7 @@ class LinearRnn(RecurrentModel):
     """Linear recurrence; with a ReLU readout it is the superposition paper's SSM.
 
     h_t = W_hh h_{t-1} + W_uh u_t,  y_t = readout(W_r h_t + b_r). State (B H), outputs (B O).
-    `bias` adds b_r, `tied` sets W_r to the direction w_k that the output should repeat.
-    `init`: spiral is rho Rot(theta) in blocks of two.
+    Tied, W_r holds the directions w_k = W_hh^k W_uh.
 
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
     """
@@ -43,11 +42,11 @@ class LinearRnn(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 2,
-        readout: Literal["linear", "relu"] = "linear",
-        tied: bool = False,
-        bias: bool = False,
-        init: Literal["spiral", "gaussian", "uniform"] = "spiral",
+        hidden: Hidden = 2,
+        readout: Readout = "linear",
+        tied: Tied = False,
+        bias: ReadoutBias = False,
+        init: Init = "spiral",
     ) -> None:
         super().__init__()
         channels = task.channels

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
+from emtkit_std._parameters import UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.networks.gated_kernel import LstmKernel
 from emtkit_std._theory.networks.torch_cells import torch_cell
@@ -22,8 +23,7 @@ class LongShortTermMemory(RecurrentModel):
         i, f, o = sigmoid(W_uh u(t) + W_hh h(t-1) + b),   g = tanh(... + b)
 
     W_hh (4n, n) and W_uh (4n, I) hold the rows of i, f, g, o in this order, n = `hidden`; all
-    weights start uniform on +-1/sqrt(n). The state is one vector, h then c: H = 2n.
-    `bias: False` drops b; the origin is then a fixed point.
+    weights start uniform on +-1/sqrt(n). The state is one vector, h then c.
 
     Shapes: state B H, inputs B I, outputs B O.
 
@@ -33,7 +33,13 @@ class LongShortTermMemory(RecurrentModel):
     name = "lstm"
 
     def __init__(
-        self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 128, bias: bool = True
+        self,
+        task: Task,
+        *,
+        hidden: Annotated[
+            int, Field(ge=1, description="Number of units n; the state h, c has H = 2n numbers.")
+        ] = 128,
+        bias: UnitBias = True,
     ) -> None:
         super().__init__()
         self.units, self.hidden, self.bias = hidden, 2 * hidden, bias

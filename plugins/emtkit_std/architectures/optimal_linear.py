@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor
 
 from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit_std._parameters import ReadoutBias
 from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import as_buffer, to_array
 from emtkit_std._theory.superposition.linear_optimum import linear_optimum
@@ -21,7 +23,7 @@ class OptimalLinear(RecurrentModel):
 
     h_t = W_hh h_{t-1} + W_uh u_t,  y_t = W_r h_t + b_r with the weights that minimise the
     stationary expected loss (infinite history), known in closed form up to the two poles. State
-    (B H), outputs (B 1). `bias` frees b_r, else it is 0.
+    (B H), outputs (B 1).
 
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), linear case; the optimum is emtkit's.
     """
@@ -29,7 +31,13 @@ class OptimalLinear(RecurrentModel):
     name = "optimal_linear"
     offers = (LinearRecurrence, PulseCircuit)
 
-    def __init__(self, task: Task, *, hidden: Literal[1, 2] = 2, bias: bool = False) -> None:
+    def __init__(
+        self,
+        task: Task,
+        *,
+        hidden: Annotated[Literal[1, 2], Field(description="Number of units H.")] = 2,
+        bias: ReadoutBias = False,
+    ) -> None:
         super().__init__()
         best = linear_optimum(task.facts(DelayLaw), hidden, bias=bias)
         self.hidden = hidden

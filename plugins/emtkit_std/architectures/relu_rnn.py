@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
+from emtkit_std._parameters import Activation, Hidden, Init, Readout, ReadoutBias, Tied
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.networks.recurrence import (
@@ -30,9 +30,8 @@ F = TypeVar("F")
 class ReluRnn(RecurrentModel):
     """Nonlinear recurrence whose readout sees the state before the activation.
 
-    h_t = W_hh sigma(h_{t-1}) + W_uh u_t,  y_t = readout(W_r h_t + b_r), sigma = relu or tanh; h is
-    the PRE-activation. State (B H), outputs (B O). `bias` adds b_r, `tied` sets W_r to the
-    direction w_k = W_h sigma(w_{k-1}) that the output should repeat.
+    h_t = W_hh sigma(h_{t-1}) + W_uh u_t,  y_t = readout(W_r h_t + b_r); h is the PRE-activation.
+    State (B H), outputs (B O). Tied, W_r holds the directions w_k = W_hh sigma(w_{k-1}).
 
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
     """
@@ -44,12 +43,12 @@ class ReluRnn(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 2,
-        readout: Literal["relu", "linear"] = "relu",
-        activation: Literal["relu", "tanh"] = "relu",
-        tied: bool = False,
-        bias: bool = False,
-        init: Literal["spiral", "gaussian", "uniform"] = "spiral",
+        hidden: Hidden = 2,
+        readout: Readout = "relu",
+        activation: Annotated[Literal["relu", "tanh"], Activation] = "relu",
+        tied: Tied = False,
+        bias: ReadoutBias = False,
+        init: Init = "spiral",
     ) -> None:
         super().__init__()
         channels = task.channels

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit_std._parameters import Hidden
 from emtkit_std._theory.facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import activated, as_buffer, to_array
 
@@ -37,8 +38,11 @@ class ShiftRegister(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 4,
-        activation: Literal["linear", "relu"] = "linear",
+        hidden: Hidden = 4,
+        activation: Annotated[
+            Literal["linear", "relu"],
+            Field(description="Nonlinearity sigma of the units and of the outputs."),
+        ] = "linear",
     ) -> None:
         super().__init__()
         self.hidden, self.activation = hidden, activation

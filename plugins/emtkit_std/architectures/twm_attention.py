@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, StackedKernel, Task, Trace, hookimpl
+from emtkit_std._parameters import HeadCount, InputMode
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.networks.attention_kernel import AttentionKernel, Substrate
 from emtkit_std._theory.waves.attention import BoundaryHeads, Heads, columns_read, constructed_heads
@@ -35,11 +36,8 @@ class TwmAttention(RecurrentModel):
     """H(t+1) = [h_2 .. h_s, f(H) + u], f(H) = sum_a W_V^a sum_i alpha_i^a h_i: Eq. 8 in a loop.
 
     alpha^a = softmax_i(kappa (W_K^a k_i) . (W_Q^a q)) over columns i = 1..s, with k_i = [h_i; p_i]
-    and q that of column s; kappa = 1/sqrt(rank) for `sqrt`. Positions: `none` makes f blind to
-    the order of columns 1..s-1, `onehot` sets p_i beside the content, `learned` adds a trained p_i
-    to it (keys and queries only). `rank` defaults to the width of the keys. `tanh` bounds the new
-    column. `exact_strength` builds the rule instead of training it: one head per column that it
-    reads, with this score on that column; the rest is softmax leak.
+    and q that of column s. Without positions f is blind to the order of columns 1..s-1. With
+    `exact_strength` the rule is built instead of trained: one head per column that it reads.
 
     The trace holds `attention` (B T heads s): by which weights each state writes the next column.
 
@@ -54,13 +52,35 @@ class TwmAttention(RecurrentModel):
         self,
         task: Task,
         *,
-        heads: Annotated[int, Field(ge=1)] = 1,
-        position: Literal["none", "onehot", "learned"] = "none",
-        scale: Literal["sqrt", "none"] = "sqrt",
-        boundary_activation: Literal["none", "tanh"] = "none",
-        input_mode: Literal["clamp", "add"] = "clamp",
-        rank: Annotated[int, Field(ge=1)] | None = None,
-        exact_strength: Annotated[float, Field(gt=0)] | None = None,
+        heads: HeadCount = 1,
+        position: Annotated[
+            Literal["none", "onehot", "learned"],
+            Field(
+                description="Whether keys and queries are blind to the order of the columns, hold "
+                "a fixed place p_i beside the content, or a trained one added to it."
+            ),
+        ] = "none",
+        scale: Annotated[
+            Literal["sqrt", "none"],
+            Field(description="Factor kappa of the scores: 1 / sqrt(rank), or 1."),
+        ] = "sqrt",
+        boundary_activation: Annotated[
+            Literal["none", "tanh"],
+            Field(description="Nonlinearity of the new column; tanh bounds it."),
+        ] = "none",
+        input_mode: InputMode = "clamp",
+        rank: Annotated[
+            int | None,
+            Field(ge=1, description="Rows of W_Q and W_K; null takes the width of the keys."),
+        ] = None,
+        exact_strength: Annotated[
+            float | None,
+            Field(
+                gt=0,
+                description="Score with which a constructed head attends to the one column that it "
+                "reads, the rest being softmax leak; null trains the heads.",
+            ),
+        ] = None,
     ) -> None:
         super().__init__()
         law = task.facts(HistoryLaw)

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import RecurrentModel, Task, hookimpl
+from emtkit_std._parameters import Activation
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.waves.wavefield import NativeColumns
@@ -23,15 +24,8 @@ TAPS = 3
 class WaveRnn(RecurrentModel):
     """h_t = sigma(u (*) h_{t-1} + b_u + W_uh u_t + b), y_t = W_r vec(h_t) + b_r: waves on rings.
 
-    (u (*) h)[o, x] = sum_i sum_k u[o, i, k] h[i, x + k - 1], k = 0..2, over `channels` (default:
-    one per input) of `sites` each; the state is flattened channel by channel. Kernel `shift` is
-    the one-way wave equation at one site per step towards lower sites (u[o, o, 2] = 1),
-    `identity` does not move, `random` is the usual convolution. Writing: `identity` puts input j
-    into channel j at the source site (the paper), `ones` every input into every channel there
-    (the released code, rank one), `normal` draws N(0, .001^2) everywhere. The ring is closed:
-    content comes back to site 0 after `sites` steps; `open` lets it leave at site 0 and writes at
-    the last site instead (ours). Where the history divides `sites`, repeat copy needs no rule at
-    all: prefer sizes that do not.
+    (u (*) h)[o, x] = sum_i sum_k u[o, i, k] h[i, x + k - 1], k = 0..2, over `channels` rings of
+    `sites` each; the state is flattened channel by channel. A shift begins as u[o, o, 2] = 1.
 
     References: Keller, Muller, Sejnowski and Welling 2023, arXiv:2309.08045, Eq. 3.
     """
@@ -43,12 +37,40 @@ class WaveRnn(RecurrentModel):
         self,
         task: Task,
         *,
-        channels: Annotated[int, Field(ge=1)] | None = None,
-        sites: Annotated[int, Field(ge=3)] = 16,
-        kernel: Literal["shift", "identity", "random"] = "shift",
-        input_init: Literal["identity", "ones", "normal"] = "identity",
-        activation: Literal["tanh", "relu", "linear"] = "tanh",
-        boundary: Literal["circular", "open"] = "circular",
+        channels: Annotated[
+            int | None, Field(ge=1, description="Number of rings; null takes one per input.")
+        ] = None,
+        sites: Annotated[
+            int,
+            Field(
+                ge=3,
+                description="Number of sites per ring; where the history of a task divides it, "
+                "repeat copy needs no rule at all.",
+            ),
+        ] = 16,
+        kernel: Annotated[
+            Literal["shift", "identity", "random"],
+            Field(
+                description="Initial u: one site per step towards lower sites (the one-way wave "
+                "equation), no motion, or the usual uniform weights of a convolution."
+            ),
+        ] = "shift",
+        input_init: Annotated[
+            Literal["identity", "ones", "normal"],
+            Field(
+                description="Initial W_uh: input j into channel j at the source site (the paper), "
+                "every input into every channel there (the released code), or N(0, .001^2) "
+                "everywhere."
+            ),
+        ] = "identity",
+        activation: Annotated[Literal["tanh", "relu", "linear"], Activation] = "tanh",
+        boundary: Annotated[
+            Literal["circular", "open"],
+            Field(
+                description="Whether content comes back to site 0 after `sites` steps, or leaves "
+                "there and inputs enter at the last site (ours)."
+            ),
+        ] = "circular",
     ) -> None:
         super().__init__()
         inputs, outputs = task.channels.inputs, task.channels.outputs

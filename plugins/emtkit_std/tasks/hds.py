@@ -19,23 +19,32 @@ from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.facts import DelayLaw, HistoryLaw
 
 F = TypeVar("F")
+Rule = Literal[
+    "T1",
+    "T2",
+    "T3",
+    "T4",
+    "repeat",
+    "diagonal",
+    "signed",
+    "fibonacci",
+    "custom",
+    "waves_t3",
+    "waves_t4",
+]
 
 
 class HistoryDependentSystem(Task):
     """Hear `history` vectors, then continue x(t) = f(x(t-s), ..., x(t-1)) for `horizon` steps.
 
-    Inputs u(1..s) are independent signs in {-1, 1}^d (`values: real`: uniform on [-1, 1]); from
-    step s + 1 on the input is zero and the scored target is
+    Inputs u(1..s) are independent; from step s + 1 on the input is zero and the scored target is
 
         y(t) = f(y(t-s), ..., y(t-1)),   y(1..s) = u(1..s),
 
     so the first scored output is f(u(1), ..., u(s)). Shapes: inputs and targets B (s + horizon) d.
 
-    Rules: `T1`..`T4` (published, only at 8x8), `waves_t3`, `waves_t4` (published, only at 4x4),
-    `repeat` and `diagonal` (T1 and T2 at any size), `signed` (a random signed permutation, drawn
-    from `rule_seed`), `fibonacci` (the sum of the history; real values), `custom` (either
-    `table_id`, the published triple [a, b, c], or `operator`, d rows of s d numbers). A rule that
-    leaves {-1, 1}, diverges or has an incomplete core is refused unless `values: real`.
+    `custom` takes either `table_id` or `operator`. A rule that leaves {-1, 1}, diverges or has an
+    incomplete core is refused unless `values: real`.
 
     Metrics: `accuracy` (share of outputs of the right sign, 0 counts as +1) and `first_accuracy`
     (the same at the first scored step); for real values `relative_error`, the mean over steps of
@@ -56,26 +65,40 @@ class HistoryDependentSystem(Task):
     def __init__(
         self,
         *,
-        rule: Literal[
-            "T1",
-            "T2",
-            "T3",
-            "T4",
-            "repeat",
-            "diagonal",
-            "signed",
-            "fibonacci",
-            "custom",
-            "waves_t3",
-            "waves_t4",
+        rule: Annotated[
+            Rule,
+            Field(
+                description="The rule f: `T1` to `T4` (published, 8 x 8 alone), `waves_t3` and "
+                "`waves_t4` (published, 4 x 4 alone), `repeat` and `diagonal` (T1 and T2 at any "
+                "size), `signed` (a random signed permutation), `fibonacci` (the sum of the "
+                "history, real values), or `custom`."
+            ),
         ] = "T1",
-        history: Annotated[int, Field(ge=1)] = 8,
-        dimension: Annotated[int, Field(ge=1)] = 8,
-        horizon: Annotated[int, Field(ge=1)] = 100,
-        table_id: tuple[int, int, int] | None = None,
-        operator: tuple[tuple[float, ...], ...] | None = None,
-        rule_seed: Annotated[int, Field(ge=0)] = 0,
-        values: Literal["signs", "real"] = "signs",
+        history: Annotated[int, Field(ge=1, description="Number of vectors s to hear.")] = 8,
+        dimension: Annotated[int, Field(ge=1, description="Number of values d per vector.")] = 8,
+        horizon: Annotated[
+            int,
+            Field(
+                ge=1,
+                description="Number of scored steps in training; evaluation has 200, or for real "
+                "values as many as training.",
+            ),
+        ] = 100,
+        table_id: Annotated[
+            tuple[int, int, int] | None,
+            Field(description="A custom rule as the published triple [a, b, c]."),
+        ] = None,
+        operator: Annotated[
+            tuple[tuple[float, ...], ...] | None,
+            Field(description="A custom rule as d rows of s d numbers, the oldest vector first."),
+        ] = None,
+        rule_seed: Annotated[
+            int, Field(ge=0, description="Seed of the permutation of `signed`.")
+        ] = 0,
+        values: Annotated[
+            Literal["signs", "real"],
+            Field(description="Whether inputs are signs in {-1, 1}, or uniform on [-1, 1]."),
+        ] = "signs",
     ) -> None:
         self.rule, self.history, self.dimension, self.horizon = rule, history, dimension, horizon
         self.real = values == "real" or rule == "fibonacci"

@@ -9,8 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError, NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._theory.emt import circuit as circuit
 from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
 

@@ -11,9 +11,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, NotApplicable, Recipe, Stream, Task, hookimpl
-from emtkit.errors import EmtkitError
-from emtkit.plugin.stream import signs_rows
+from emtkit import (
+    Batch,
+    Channels,
+    EmtkitError,
+    NotApplicable,
+    Recipe,
+    Stream,
+    Task,
+    hookimpl,
+    signs_rows,
+)
 from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.facts import DelayLaw, HistoryLaw

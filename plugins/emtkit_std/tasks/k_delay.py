@@ -9,9 +9,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, Recipe, Stream, Task, hookimpl
-from emtkit.errors import EmtkitError, PluginError
-from emtkit.plugin.stream import sparse_uniform_rows
+from emtkit import (
+    Batch,
+    Channels,
+    EmtkitError,
+    PluginError,
+    Recipe,
+    Stream,
+    Task,
+    hookimpl,
+    sparse_uniform_rows,
+)
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.superposition.linear_loss import AMPLITUDES, delay_law
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from emtkit.errors import PluginError
 from emtkit.plugin.kernel import StackedKernel
-from emtkit.plugin.task import Task
-
-F = TypeVar("F")
+from emtkit.plugin.task import Fact, Task
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class SequenceModel(nn.Module, ABC):
     def trace(self, inputs: Tensor, steps: int) -> Trace:
         """Hear `inputs` (B driven I), then go on to `steps` steps in all."""
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The fact of type `kind`, one of `offers`."""
         raise PluginError(
             f"architecture '{self.name}' was asked for the fact {kind.__name__}; it offers "

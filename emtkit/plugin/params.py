@@ -90,8 +90,8 @@ def parameters(plugin: type) -> tuple[Parameter, ...]:
 def resolve(plugin: type, given: Mapping[str, Json]) -> Resolved:
     """Check `given` in JSON's strict sense and fill in the defaults.
 
-    `true` is not an integer, `'3'` not a number; a list is a tuple; an integer given for a float becomes
-    that float, so that `1` and `1.0` are one setting.
+    `true` is not an integer, `'3'` not a number; a list is a tuple; an integer given for a float
+    becomes that float, so that `1` and `1.0` are one setting.
     """
     model = schema(plugin)
     try:

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, NotApplicable, Subject, hookimpl
-from emtkit.plugin.analysis import Drawing
+from emtkit import Analysis, Control, Drawing, Findings, NotApplicable, Subject, hookimpl
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 
 Array = NDArray[np.float64]
 Activation = Literal["linear", "relu", "tanh"]

@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
-from emtkit.plugin.analysis import Scalar
+from emtkit import Analysis, Findings, NotApplicable, Scalar, Subject, hookimpl
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.observe import Run, law_of, memory_span, run
 from emtkit_std._theory.waves.attention import (

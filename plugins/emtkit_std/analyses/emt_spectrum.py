@@ -11,8 +11,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, Subject, hookimpl
-from emtkit.plugin.stream import StreamKey
+from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, StreamKey, Subject, hookimpl
 from emtkit_std._parameters import Threshold
 from emtkit_std._theory import linearise as linearised
 from emtkit_std._theory.emt import angles as angles

@@ -10,8 +10,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
-from emtkit.dynamics import fixed_points as search
+from emtkit import (
+    Analysis,
+    Findings,
+    FixedPointSearch,
+    RecurrentModel,
+    Subject,
+    find_fixed_points,
+    hookimpl,
+)
 from emtkit_std._theory import linearise as linearised
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ def draw_points(findings: Findings, figure: Figure) -> None:
     axes.set_ylabel("spectral radius at h*")
 
 
-class FixedPointSearch(Analysis):
+class FixedPointAnalysis(Analysis):
     """Fixed points of h -> step(h, 0): how many, how exact, how stable.
 
     Starts are taken evenly from trajectories of the task; each descends by Levenberg-Marquardt with
@@ -68,13 +75,13 @@ class FixedPointSearch(Analysis):
         ] = 1e-6,
     ) -> None:
         self.starts, self.noise = starts, noise
-        self.search = search.Search(tolerance=tolerance, merge=merge)
+        self.search = FixedPointSearch(tolerance=tolerance, merge=merge)
 
     def measure(self, subject: Subject) -> Findings:
         """Search from states that the network visits."""
         model = linearised.in_double(subject)
         state_map = linearised.silent_map(subject, model)
-        found = search.find_fixed_points(state_map, self._starts(subject, model), self.search)
+        found = find_fixed_points(state_map, self._starts(subject, model), self.search)
         radii = found.eigenvalues.abs().amax(1).numpy() if len(found.points) else np.zeros(0)
         points = pd.DataFrame(
             {
@@ -121,4 +128,4 @@ def _first(values: np.ndarray) -> float:
 @hookimpl
 def emtkit_analyses() -> list[type[Analysis]]:
     """Offer `fixed_points`."""
-    return [FixedPointSearch]
+    return [FixedPointAnalysis]

@@ -9,8 +9,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
+from emtkit import Analysis, Control, Findings, NotApplicable, Subject, hookimpl
 from emtkit_std._parameters import Lags, Sequences
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.observe import (

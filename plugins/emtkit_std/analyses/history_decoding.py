@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
-from emtkit.plugin.analysis import Scalar
+from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
 from emtkit_std._parameters import Lags, Sequences, Steps
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.observe import draw, input_jacobians, memory_span, run

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
-from emtkit.errors import EmtkitError
-from emtkit.plugin.analysis import Drawing
+from emtkit import (
+    Analysis,
+    Control,
+    Drawing,
+    EmtkitError,
+    Findings,
+    RecurrentModel,
+    Subject,
+    hookimpl,
+)
 from emtkit_std._theory.facts import LinearRecurrence
 from emtkit_std._theory.superposition.capacity import MemoryCurve, fisher_memory, linear_capacity
 

@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Analysis, Control, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
-from emtkit.dynamics.fixed_points import find_fixed_points
-from emtkit.dynamics.linearise import state_map_of
-from emtkit.plugin.analysis import Drawing
+from emtkit import (
+    Analysis,
+    Control,
+    Drawing,
+    Findings,
+    NotApplicable,
+    RecurrentModel,
+    Subject,
+    find_fixed_points,
+    hookimpl,
+    state_map_of,
+)
 from emtkit_std._theory.facts import Array, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import to_array
 

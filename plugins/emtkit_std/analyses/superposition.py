@@ -10,8 +10,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
-from emtkit.plugin.analysis import Drawing
+from emtkit import Analysis, Batch, Control, Drawing, Findings, Subject, hookimpl
 from emtkit_std._theory.facts import Array, DelayLaw, PulseCircuit
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss

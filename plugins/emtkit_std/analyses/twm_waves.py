@@ -8,9 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
-from emtkit.plugin.analysis import Scalar
+from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.emt.memories import dual_memories, spectral_core
 from emtkit_std._theory.observe import (

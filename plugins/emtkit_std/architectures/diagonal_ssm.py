@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, Task, hookimpl
+from emtkit import Fact, RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import Hidden, Readout
 from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
-
-F = TypeVar("F")
 
 
 class DiagonalSsm(RecurrentModel):
@@ -80,7 +78,7 @@ class DiagonalSsm(RecurrentModel):
         outputs = state @ self.W_r.T + self.b_r
         return torch.relu(outputs) if self.readout == "relu" else outputs
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """Its dense form."""
         if kind is not PulseCircuit and kind is not LinearRecurrence:
             return super().facts(kind)

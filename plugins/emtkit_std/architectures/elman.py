@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import Recognised, RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
+from emtkit import Fact, Recognised, RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
 from emtkit_std._parameters import Activation, Hidden, UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.networks.recurrence import activated, slope, to_array
 from emtkit_std._theory.networks.torch_cells import torch_cell
-
-F = TypeVar("F")
 
 
 class Elman(RecurrentModel):
@@ -86,7 +84,7 @@ class Elman(RecurrentModel):
         """The same network for the fast tiers."""
         return SimpleRecurrence(self.activation)
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The weights as a circuit whose readout sees the activations."""
         if kind is not PulseCircuit:
             return super().facts(kind)
@@ -100,7 +98,7 @@ class Elman(RecurrentModel):
             readout="linear",
             reads="activation",
         )
-        return cast(F, circuit)
+        return cast(Fact, circuit)
 
     def _drive(self, state: Tensor, inputs: Tensor) -> Tensor:
         drive = state @ self.W_hh.T + inputs @ self.W_uh.T

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import Fact, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
-
-F = TypeVar("F")
 
 
 class EmtCircuit(RecurrentModel):
@@ -93,11 +91,11 @@ class EmtCircuit(RecurrentModel):
         """W_r h / eps."""
         return state @ self.W_r.T
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The weights as a circuit that hears its inputs through W_uh."""
         if kind is not PulseCircuit:
             return super().facts(kind)
-        return cast(F, circuit.pulses(self.W_hh, self.W_uh, self.W_r, self.activation))
+        return cast(Fact, circuit.pulses(self.W_hh, self.W_uh, self.W_r, self.activation))
 
 
 @hookimpl

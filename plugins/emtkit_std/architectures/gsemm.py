@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError, Fact, NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
-
-F = TypeVar("F")
 
 
 class SequentialEpisodicMemory(RecurrentModel):
@@ -91,14 +88,14 @@ class SequentialEpisodicMemory(RecurrentModel):
         """The newest variable of Xi^+ s(V), in the task's units."""
         return self._activate(state) @ self.W_r.T
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The Elman network that it is conjugate to; V is the pre-activation."""
         if kind is not PulseCircuit:
             return super().facts(kind)
         if self.activation == "sign":
             raise NotApplicable("a network of sign units has no pulse responses")
         recurrent = self.memories @ self.phi @ self.dual
-        return cast(F, circuit.pulses(recurrent, self.W_uh, self.W_r, self.activation))
+        return cast(Fact, circuit.pulses(recurrent, self.W_uh, self.W_r, self.activation))
 
     def _activate(self, state: Tensor) -> Tensor:
         if self.activation == "tanh":

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, Task, hookimpl
+from emtkit import Fact, RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Hidden
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.networks.recurrence import activated, slope
-
-F = TypeVar("F")
 
 
 class IdentityRnn(RecurrentModel):
@@ -71,7 +69,7 @@ class IdentityRnn(RecurrentModel):
         """Outputs (... O) of states (... H)."""
         return state @ self.W_r.T + self.b_r
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """Its weights in the form of the temporal superposition paper."""
         if kind is not PulseCircuit:
             return super().facts(kind)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, Trace, hookimpl
+from emtkit import Fact, RecurrentModel, SequenceModel, SimpleRecurrence, Task, Trace, hookimpl
 from emtkit_std._parameters import Hidden, Init, Readout, ReadoutBias, Tied
 from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import (
@@ -22,8 +22,6 @@ from emtkit_std._theory.networks.recurrence import (
     tied_readout,
     to_array,
 )
-
-F = TypeVar("F")
 
 
 class LinearRnn(RecurrentModel):
@@ -92,15 +90,15 @@ class LinearRnn(RecurrentModel):
         """The same network for the fast tiers, unless its readout is tied."""
         return None if self.tied else SimpleRecurrence("linear", self.readout)
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The weights as a linear recurrence, or as a circuit with its readout."""
         W_h, W_x, W_y = to_array(self.W_hh), to_array(self.W_uh), to_array(self._W_r()).T
         if kind is LinearRecurrence:
-            return cast(F, LinearRecurrence(W_h, W_x, W_y))
+            return cast(Fact, LinearRecurrence(W_h, W_x, W_y))
         if kind is PulseCircuit:
             b_y = np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r)
             silent = np.zeros(self.hidden)
-            return cast(F, PulseCircuit(W_h, W_x, W_y, silent, b_y, "linear", self.readout))
+            return cast(Fact, PulseCircuit(W_h, W_x, W_y, silent, b_y, "linear", self.readout))
         return super().facts(kind)
 
     def _W_r(self) -> Tensor:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import Fact, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import ReadoutBias
 from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import as_buffer, to_array
 from emtkit_std._theory.superposition.linear_optimum import linear_optimum
-
-F = TypeVar("F")
 
 
 class OptimalLinear(RecurrentModel):
@@ -69,15 +67,15 @@ class OptimalLinear(RecurrentModel):
         """W_r h + b_r for states (... H) -> (... 1)."""
         return state @ self.get_buffer("W_r").T + self.get_buffer("b_r")
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The weights as a linear recurrence, or as a circuit with its readout."""
         names = ("W_hh", "W_uh", "W_r", "b_r")
         W_h, W_x, W_r, b_r = (to_array(self.get_buffer(name)) for name in names)
         if kind is LinearRecurrence:
-            return cast(F, LinearRecurrence(W_h, W_x, W_r.T))
+            return cast(Fact, LinearRecurrence(W_h, W_x, W_r.T))
         if kind is PulseCircuit:
             silent = np.zeros(self.hidden)
-            return cast(F, PulseCircuit(W_h, W_x, W_r.T, silent, b_r, "linear", "linear"))
+            return cast(Fact, PulseCircuit(W_h, W_x, W_r.T, silent, b_r, "linear", "linear"))
         return super().facts(kind)
 
 

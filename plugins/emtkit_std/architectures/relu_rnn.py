@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
+from emtkit import Fact, RecurrentModel, SequenceModel, SimpleRecurrence, Task, hookimpl
 from emtkit_std._parameters import Activation, Hidden, Init, Readout, ReadoutBias, Tied
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import PulseCircuit
@@ -23,8 +23,6 @@ from emtkit_std._theory.networks.recurrence import (
     tied_readout,
     to_array,
 )
-
-F = TypeVar("F")
 
 
 class ReluRnn(RecurrentModel):
@@ -88,7 +86,7 @@ class ReluRnn(RecurrentModel):
         """The same network for the fast tiers, unless its readout is tied."""
         return None if self.tied else SimpleRecurrence(self.activation, self.readout, "input")
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The weights as a circuit."""
         if kind is not PulseCircuit:
             return super().facts(kind)
@@ -101,7 +99,7 @@ class ReluRnn(RecurrentModel):
             activation=self.activation,
             readout=self.readout,
         )
-        return cast(F, circuit)
+        return cast(Fact, circuit)
 
     def _W_r(self) -> Tensor:
         if self.tied:

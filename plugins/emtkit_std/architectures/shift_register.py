@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import Fact, NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Hidden
 from emtkit_std._theory.facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import activated, as_buffer, to_array
-
-F = TypeVar("F")
 
 
 class ShiftRegister(RecurrentModel):
@@ -83,18 +81,18 @@ class ShiftRegister(RecurrentModel):
         drive = state @ self.get_buffer("W_r").T
         return torch.relu(drive) if self.activation == "relu" else drive
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The weights as a circuit; as a linear recurrence when it is one."""
         W_h, W_x = to_array(self.get_buffer("W_hh")), to_array(self.get_buffer("W_uh"))
         W_y = to_array(self.get_buffer("W_r")).T
         if kind is LinearRecurrence:
             if self.activation != "linear":
                 raise NotApplicable("a relu register is no linear recurrence")
-            return cast(F, LinearRecurrence(W_h, W_x, W_y))
+            return cast(Fact, LinearRecurrence(W_h, W_x, W_y))
         if kind is PulseCircuit:
             b_h, b_y = np.zeros(self.hidden), np.zeros(W_y.shape[1])
             kind_of = self.activation
-            return cast(F, PulseCircuit(W_h, W_x, W_y, b_h, b_y, kind_of, kind_of))
+            return cast(Fact, PulseCircuit(W_h, W_x, W_y, b_h, b_y, kind_of, kind_of))
         return super().facts(kind)
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, StackedKernel, Task, Trace, hookimpl
+from emtkit import Fact, RecurrentModel, StackedKernel, Task, Trace, hookimpl
 from emtkit_std._parameters import HeadCount, InputMode
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.networks.attention_kernel import AttentionKernel, Substrate
 from emtkit_std._theory.waves.attention import BoundaryHeads, Heads, columns_read, constructed_heads
 from emtkit_std._theory.waves.wavefield import NativeColumns
-
-F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ class TwmAttention(RecurrentModel):
             Substrate(self.content, self.places, self.kappa, self.bounded, clamped)
         )
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """Its columns (the state itself), and its heads."""
         if kind is NativeColumns:
             return kind(self.history, self.dimension, torch.eye(self.hidden).double().numpy())

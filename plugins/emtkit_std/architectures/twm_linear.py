@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, Task, hookimpl
+from emtkit import Fact, RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import InputMode
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.waves.wavefield import NativeColumns
-
-F = TypeVar("F")
 
 WORST_CONDITION = 1e3
 
@@ -111,7 +109,7 @@ class TwmLinear(RecurrentModel):
             return super().encode(inputs)
         return self._state(inputs.reshape(inputs.shape[0], -1))
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """Its columns, through Psi."""
         if kind is NativeColumns:
             return kind(self.history, self.dimension, self.psi.double().cpu().numpy())

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, Task, hookimpl
+from emtkit import Fact, RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import Activation
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.waves.wavefield import NativeColumns
-
-F = TypeVar("F")
 
 TAPS = 3
 
@@ -112,7 +110,7 @@ class WaveRnn(RecurrentModel):
         """Outputs (... O) of states (... H)."""
         return state @ self.W_r.T + self.b_r
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """Its dense form, and its rings as columns (oldest content first)."""
         if kind is PulseCircuit:
             return kind(

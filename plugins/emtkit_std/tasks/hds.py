@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Literal, cast
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, NotApplicable, Recipe, Stream, Task, hookimpl
-from emtkit.errors import EmtkitError
-from emtkit.plugin.stream import signs_rows
+from emtkit import (
+    Batch,
+    Channels,
+    EmtkitError,
+    Fact,
+    NotApplicable,
+    Recipe,
+    Stream,
+    Task,
+    hookimpl,
+    signs_rows,
+)
 from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.facts import DelayLaw, HistoryLaw
 
-F = TypeVar("F")
 Rule = Literal[
     "T1",
     "T2",
@@ -184,12 +192,12 @@ class HistoryDependentSystem(Task):
             "first_accuracy": (right * first).sum(),
         }
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The law of this rule, or the delays at which its outputs repeat the history."""
         if kind is HistoryLaw:
-            return cast(F, self._law)
+            return cast(Fact, self._law)
         if kind is DelayLaw:
-            return cast(F, self._delays())
+            return cast(Fact, self._delays())
         return super().facts(kind)
 
     def _delays(self) -> DelayLaw:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, Recipe, Stream, Task, hookimpl
-from emtkit.errors import EmtkitError, PluginError
-from emtkit.plugin.stream import sparse_uniform_rows
+from emtkit import (
+    Batch,
+    Channels,
+    EmtkitError,
+    Fact,
+    PluginError,
+    Recipe,
+    Stream,
+    Task,
+    hookimpl,
+    sparse_uniform_rows,
+)
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.superposition.linear_loss import AMPLITUDES, delay_law
-
-F = TypeVar("F")
 
 
 class KDelay(Task):
@@ -134,10 +141,10 @@ class KDelay(Task):
             return None
         return Recipe.delayed(self._scored(), self.density, self.delay, self.features)
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The delay law."""
         if kind is DelayLaw:
-            return cast(F, self.law)
+            return cast(Fact, self.law)
         raise PluginError(f"k_delay offers DelayLaw, not {kind.__name__}")
 
     def _mask(self, inputs: Tensor) -> Tensor:

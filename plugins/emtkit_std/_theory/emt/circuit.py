@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emtkit.errors import EmtkitError
-from emtkit.plugin.task import Task
+from emtkit import EmtkitError, Task
 from emtkit_std._theory.facts import Activation, HistoryLaw, PulseCircuit
 
 Basis = Literal["orthonormal", "gaussian"]

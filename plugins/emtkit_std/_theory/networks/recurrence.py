@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emtkit.errors import EmtkitError, NotApplicable
-from emtkit.plugin.task import Task
+from emtkit import EmtkitError, NotApplicable, Task
 from emtkit_std._theory.facts import Activation, Array, DelayLaw
 
 Init = Literal["spiral", "gaussian", "uniform"]

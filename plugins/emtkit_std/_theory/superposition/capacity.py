@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve_discrete_lyapunov
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.superposition.projections import pulse_responses, spectral_radius
 from emtkit_std._theory.svd import decompose

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 from emtkit_std._theory.facts import Array, DelayLaw
 from emtkit_std._theory.superposition.linear_loss import input_moments
 from emtkit_std._theory.superposition.projections import spectral_radius, travelled_angle

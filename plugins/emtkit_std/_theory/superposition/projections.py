@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 from emtkit_std._theory.facts import Activation, Array, DelayLaw
 
 Regime = Literal["dense", "alternating", "sparse", "undefined"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
-from typing import Annotated, Literal, cast
+from functools import cached_property
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -23,23 +23,11 @@ from emtkit import (
     hookimpl,
     signs_rows,
 )
-from emtkit_std._theory.emt import binding as binding
+from emtkit_std._theory.emt import binding
 from emtkit_std._theory.emt import selection as selections
+from emtkit_std._theory.emt.continuation import by_operator, by_selection, unrolled
+from emtkit_std._theory.emt.rules import Rule, operator_of
 from emtkit_std._theory.facts import DelayLaw, HistoryLaw
-
-Rule = Literal[
-    "T1",
-    "T2",
-    "T3",
-    "T4",
-    "repeat",
-    "diagonal",
-    "signed",
-    "fibonacci",
-    "custom",
-    "waves_t3",
-    "waves_t4",
-]
 
 
 class HistoryDependentSystem(Task):
@@ -113,7 +101,7 @@ class HistoryDependentSystem(Task):
         # A rule of real values may grow; twice its training horizon can overflow single precision.
         self.evaluation_horizon = horizon if self.real else 200
         try:
-            self.operator = _operator(rule, history, dimension, table_id, operator, rule_seed)
+            self.operator = operator_of(rule, history, dimension, table_id, operator, rule_seed)
         except ValueError as error:
             raise EmtkitError(f"hds cannot pose rule '{rule}': {error}") from error
         self.selection = selections.selection_of(self.operator, history)
@@ -130,7 +118,9 @@ class HistoryDependentSystem(Task):
         horizon = self.horizon if horizon is None else horizon
         shape = (batch, self.history, self.dimension)
         start = 2 * stream.uniform(shape) - 1 if self.real else stream.signs(shape)
-        return _batch(start, self._continue(start, horizon))
+        if self.selection is None:
+            return _batch(start, by_operator(start, self.operator, horizon))
+        return _batch(start, by_selection(start, self.selection, horizon))
 
     @staticmethod
     def sample_rows(
@@ -144,17 +134,17 @@ class HistoryDependentSystem(Task):
         first = rows[0]
         start = signs_rows(streams, (batch, first.history, first.dimension))
         scored = first.horizon if horizon is None else horizon
-        alike: dict[selections.Selection, list[int]] = {}
+        alike: dict[selections.ModeSelection, list[int]] = {}
         for place, row in enumerate(rows):
             if row.selection is not None:
                 alike.setdefault(row.selection, []).append(place)
         if len(alike) == 1:
-            return _heard(start, _selected(start, *alike, scored), first.history)
-        parts = [_selected(start[places], rule, scored) for rule, places in alike.items()]
+            return _batch(start, by_selection(start, *alike, scored))
+        parts = [by_selection(start[places], rule, scored) for rule, places in alike.items()]
         targets = torch.empty_like(torch.cat(parts))
         for part, places in zip(parts, alike.values(), strict=True):
             targets[places] = part
-        return _heard(start, targets, first.history)
+        return _batch(start, targets)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean over the dimensions of the squared error (B T)."""
@@ -169,7 +159,7 @@ class HistoryDependentSystem(Task):
         if self.real or self.selection is None:
             return None
         silent = self.history * self.dimension
-        index, sign = _unrolled(self.selection, self.horizon)
+        index, sign = unrolled(self.selection, self.horizon)
         return Recipe(
             mask=(0.0,) * self.history + (1.0,) * self.horizon,
             input_steps=self.history,
@@ -195,9 +185,9 @@ class HistoryDependentSystem(Task):
     def facts(self, kind: type[Fact]) -> Fact:
         """The law of this rule, or the delays at which its outputs repeat the history."""
         if kind is HistoryLaw:
-            return cast(Fact, self._law)
+            return self._law
         if kind is DelayLaw:
-            return cast(Fact, self._delays())
+            return self._delays()
         return super().facts(kind)
 
     def _delays(self) -> DelayLaw:
@@ -239,19 +229,6 @@ class HistoryDependentSystem(Task):
             real_values=self.real,
         )
 
-    def _continue(self, start: Tensor, horizon: int) -> Tensor:
-        """Targets B horizon d of histories B s d; exact for selections."""
-        if self.selection is not None:
-            index, sign = _unrolled(self.selection, horizon)
-            targets = start.flatten(1)[:, index.to(start.device)] * sign.to(start)
-            return targets.unflatten(1, (horizon, self.dimension))
-        f = torch.from_numpy(self.operator.T.copy()).to(start)
-        window, terms = start.flatten(1), []
-        for _ in range(horizon):
-            terms.append(window @ f)
-            window = torch.cat([window[:, self.dimension :], terms[-1]], 1)
-        return torch.stack(terms, 1)
-
     def _refuse_unsound(self) -> None:
         verdict = binding.soundness(self.operator, self.history)
         if verdict.reasons:
@@ -262,96 +239,14 @@ class HistoryDependentSystem(Task):
             )
 
 
-def _operator(
-    rule: str,
-    history: int,
-    dimension: int,
-    table_id: tuple[int, int, int] | None,
-    operator: tuple[tuple[float, ...], ...] | None,
-    rule_seed: int,
-) -> binding.Array:
-    """The matrix f (d, s d) of a rule; raises ValueError with the reason where there is none."""
-    given = (table_id is not None) + (operator is not None)
-    if given != (1 if rule == "custom" else 0):
-        raise ValueError(
-            "`rule: custom` takes exactly one of `table_id` and `operator`, and no other rule "
-            "takes either"
-        )
-    if rule in selections.PUBLISHED:
-        s, d, _ = selections.PUBLISHED[rule]
-        if (history, dimension) != (s, d):
-            raise ValueError(
-                f"it is published only for history {s} and dimension {d}, not {history} and "
-                f"{dimension}; `repeat` and `diagonal` are T1 and T2 at any size"
-            )
-        return selections.published(rule).operator
-    if rule == "repeat":
-        return selections.repeat(history, dimension).operator
-    if rule == "diagonal":
-        return selections.diagonal(history, dimension).operator
-    if rule == "signed":
-        drawn = Stream(rule_seed, "rule", dtype=torch.float64).uniform((3, dimension))
-        return selections.random_signed(history, dimension, drawn.numpy()).operator
-    if rule == "fibonacci":
-        return binding.fibonacci(history, dimension)
-    if table_id is not None:
-        return selections.decode(table_id, history, dimension).operator
-    rows = operator or ()
-    if len(rows) != dimension or any(len(row) != history * dimension for row in rows):
-        raise ValueError(
-            f"`operator` must have {dimension} rows of {history * dimension} numbers (dimension, "
-            f"history x dimension), not {len(rows)} rows of {sorted({len(row) for row in rows})}"
-        )
-    return np.array(rows, dtype=np.float64)
-
-
 def _batch(start: Tensor, targets: Tensor) -> Batch:
-    """Inputs then silence; zero targets while listening, which the mask leaves out."""
-    return _heard(start, torch.cat([torch.zeros_like(start), targets], -2), start.shape[-2])
-
-
-def _heard(start: Tensor, targets: Tensor, history: int) -> Batch:
-    """The batch of targets (... B T d) of which the first `history` are zero."""
+    """The batch of histories (... B s d) and targets (... B T d), of which the first s are zero."""
+    history = start.shape[-2]
     inputs = torch.zeros_like(targets)
     inputs[..., :history, :] = start
     mask = start.new_ones(targets.shape[-2])
     mask[:history] = 0.0
     return Batch(inputs, targets, mask.expand(*start.shape[:-3], -1), history)
-
-
-def _selected(start: Tensor, rule: selections.Selection, horizon: int) -> Tensor:
-    """Targets (M B T d) of histories (M B s d) that one rule continues; zero while listening."""
-    models, batch, history, dimension = start.shape
-    index, sign = _whole(rule, horizon, start.device)
-    size = history * dimension
-    targets = start.reshape(models * batch, size).index_select(1, index)
-    targets[:, :size] = 0.0
-    if sign is not None:
-        targets[:, size:] *= sign.to(start.dtype)
-    return targets.view(models, batch, history + horizon, dimension)
-
-
-@lru_cache(maxsize=64)
-def _whole(
-    rule: selections.Selection, horizon: int, device: torch.device
-) -> tuple[Tensor, Tensor | None]:
-    """`_unrolled` on a device, its index from the first step on; no sign where none is flipped."""
-    index, sign = _unrolled(rule, horizon)
-    listening = index.new_zeros(rule.history * rule.dimension)
-    flips = sign.to(device) if bool((sign < 0).any()) else None
-    return torch.cat([listening, index]).to(device), flips
-
-
-@lru_cache(maxsize=256)
-def _unrolled(selection: selections.Selection, horizon: int) -> tuple[Tensor, Tensor]:
-    """Every target as one coordinate of the heard history and its sign: two vectors (horizon d)."""
-    size = selection.history * selection.dimension
-    index, sign = np.arange(size), np.ones(size, dtype=np.int64)
-    source, flips = np.array(selection.source), np.array(selection.sign)
-    for step in range(horizon):
-        read = source + step * selection.dimension
-        index, sign = np.append(index, index[read]), np.append(sign, sign[read] * flips)
-    return torch.from_numpy(index[size:].copy()), torch.from_numpy(sign[size:].copy())
 
 
 @hookimpl

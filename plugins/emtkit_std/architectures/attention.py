@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from emtkit import SequenceModel, Task, Trace, hookimpl
 from emtkit_std._parameters import HeadCount, Hidden
+from emtkit_std._theory.networks.recurrence import uniform
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,14 @@ class Attention(SequenceModel):
         super().__init__()
         inputs, outputs = task.channels.inputs, task.channels.outputs
         self.hidden, self.heads, self.residual, self.reach = hidden, heads, residual, reach
-        self.W_uh = nn.Parameter(_uniform((hidden, inputs), inputs))
-        self.b = nn.Parameter(_uniform((hidden,), inputs))
-        self.W_Q = nn.Parameter(_uniform((hidden, hidden), hidden))
-        self.W_K = nn.Parameter(_uniform((hidden, hidden), hidden))
-        self.W_V = nn.Parameter(_uniform((hidden, hidden), hidden))
-        self.W_O = nn.Parameter(_uniform((hidden, hidden), hidden))
-        self.W_r = nn.Parameter(_uniform((outputs, hidden), hidden))
-        self.b_r = nn.Parameter(_uniform((outputs,), hidden))
+        self.W_uh = uniform(hidden, inputs, fan_in=inputs)
+        self.b = uniform(hidden, fan_in=inputs)
+        self.W_Q = uniform(hidden, hidden, fan_in=hidden)
+        self.W_K = uniform(hidden, hidden, fan_in=hidden)
+        self.W_V = uniform(hidden, hidden, fan_in=hidden)
+        self.W_O = uniform(hidden, hidden, fan_in=hidden)
+        self.W_r = uniform(outputs, hidden, fan_in=hidden)
+        self.b_r = uniform(outputs, fan_in=hidden)
         if position == "relative":
             self.bias = nn.Parameter(torch.zeros(heads, reach))
         else:
@@ -135,11 +136,6 @@ class Attention(SequenceModel):
 
     def _read(self, stream: Tensor) -> Tensor:
         return stream @ self.W_r.T + self.b_r
-
-
-def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
-    bound = fan_in**-0.5
-    return torch.empty(shape).uniform_(-bound, bound)
 
 
 @hookimpl

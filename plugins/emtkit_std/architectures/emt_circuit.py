@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from emtkit import Fact, RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
+from emtkit_std._theory.networks.recurrence import activated
 
 
 class EmtCircuit(RecurrentModel):
@@ -85,7 +85,7 @@ class EmtCircuit(RecurrentModel):
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """s(W_hh h + eps W_uh u)."""
         moved = state @ self.W_hh.T + inputs @ self.W_uh.T
-        return torch.tanh(moved) if self.activation == "tanh" else moved
+        return activated(moved, self.activation)
 
     def read(self, state: Tensor) -> Tensor:
         """W_r h / eps."""
@@ -95,7 +95,7 @@ class EmtCircuit(RecurrentModel):
         """The weights as a circuit that hears its inputs through W_uh."""
         if kind is not PulseCircuit:
             return super().facts(kind)
-        return cast(Fact, circuit.pulses(self.W_hh, self.W_uh, self.W_r, self.activation))
+        return circuit.pulses(self.W_hh, self.W_uh, self.W_r, self.activation)
 
 
 @hookimpl

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
 from emtkit_std._parameters import Hidden, UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.networks.gated_kernel import GruKernel
+from emtkit_std._theory.networks.recurrence import uniform
 from emtkit_std._theory.networks.torch_cells import torch_cell
 
 
@@ -35,13 +36,12 @@ class GatedRecurrentUnit(RecurrentModel):
     def __init__(self, task: Task, *, hidden: Hidden = 128, bias: UnitBias = True) -> None:
         super().__init__()
         self.hidden, self.bias = hidden, bias
-        bound = hidden**-0.5
         channels = task.channels
-        self.W_hh = _uniform(bound, 3 * hidden, hidden)
-        self.W_uh = _uniform(bound, 3 * hidden, channels.inputs)
-        self.W_r = _uniform(bound, channels.outputs, hidden)
+        self.W_hh = uniform(3 * hidden, hidden, fan_in=hidden)
+        self.W_uh = uniform(3 * hidden, channels.inputs, fan_in=hidden)
+        self.W_r = uniform(channels.outputs, hidden, fan_in=hidden)
         if bias:
-            self.b, self.b_n = _uniform(bound, 3 * hidden), _uniform(bound, hidden)
+            self.b, self.b_n = uniform(3 * hidden, fan_in=hidden), uniform(hidden, fan_in=hidden)
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -78,10 +78,6 @@ class GatedRecurrentUnit(RecurrentModel):
     def stacked_kernel(self) -> StackedKernel:
         """Its passes through time by hand."""
         return GruKernel()
-
-
-def _uniform(bound: float, *shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 
 
 @hookimpl

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -13,6 +13,7 @@ from emtkit import EmtkitError, Fact, NotApplicable, RecurrentModel, SequenceMod
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
+from emtkit_std._theory.networks.recurrence import activated
 
 
 class SequentialEpisodicMemory(RecurrentModel):
@@ -95,12 +96,12 @@ class SequentialEpisodicMemory(RecurrentModel):
         if self.activation == "sign":
             raise NotApplicable("a network of sign units has no pulse responses")
         recurrent = self.memories @ self.phi @ self.dual
-        return cast(Fact, circuit.pulses(recurrent, self.W_uh, self.W_r, self.activation))
+        return circuit.pulses(recurrent, self.W_uh, self.W_r, self.activation)
 
     def _activate(self, state: Tensor) -> Tensor:
-        if self.activation == "tanh":
-            return torch.tanh(state)
-        return torch.sign(state) if self.activation == "sign" else state
+        if self.activation == "sign":
+            return torch.sign(state)
+        return activated(state, self.activation)
 
 
 def _memories(given: tuple[tuple[float, ...], ...] | None, hidden: int, size: int) -> Tensor:

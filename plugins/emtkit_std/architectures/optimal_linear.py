@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -72,10 +72,10 @@ class OptimalLinear(RecurrentModel):
         names = ("W_hh", "W_uh", "W_r", "b_r")
         W_h, W_x, W_r, b_r = (to_array(self.get_buffer(name)) for name in names)
         if kind is LinearRecurrence:
-            return cast(Fact, LinearRecurrence(W_h, W_x, W_r.T))
+            return LinearRecurrence(W_h, W_x, W_r.T)
         if kind is PulseCircuit:
             silent = np.zeros(self.hidden)
-            return cast(Fact, PulseCircuit(W_h, W_x, W_r.T, silent, b_r, "linear", "linear"))
+            return PulseCircuit(W_h, W_x, W_r.T, silent, b_r, "linear", "linear")
         return super().facts(kind)
 
 

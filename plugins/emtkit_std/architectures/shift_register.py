@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -88,11 +88,11 @@ class ShiftRegister(RecurrentModel):
         if kind is LinearRecurrence:
             if self.activation != "linear":
                 raise NotApplicable("a relu register is no linear recurrence")
-            return cast(Fact, LinearRecurrence(W_h, W_x, W_y))
+            return LinearRecurrence(W_h, W_x, W_y)
         if kind is PulseCircuit:
             b_h, b_y = np.zeros(self.hidden), np.zeros(W_y.shape[1])
             kind_of = self.activation
-            return cast(Fact, PulseCircuit(W_h, W_x, W_y, b_h, b_y, kind_of, kind_of))
+            return PulseCircuit(W_h, W_x, W_y, b_h, b_y, kind_of, kind_of)
         return super().facts(kind)
 
 

@@ -14,6 +14,7 @@ from emtkit import Fact, RecurrentModel, StackedKernel, Task, Trace, hookimpl
 from emtkit_std._parameters import HeadCount, InputMode
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.networks.attention_kernel import AttentionKernel, Substrate
+from emtkit_std._theory.networks.recurrence import as_buffer, to_array, uniform
 from emtkit_std._theory.waves.attention import BoundaryHeads, Heads, columns_read, constructed_heads
 from emtkit_std._theory.waves.wavefield import NativeColumns
 
@@ -89,15 +90,15 @@ class TwmAttention(RecurrentModel):
         rank = width if rank is None else rank
         self.kappa = rank**-0.5 if scale == "sqrt" else 1.0
         if exact_strength is None:
-            self.W_Q = nn.Parameter(_uniform((heads, rank, width), width))
-            self.W_K = nn.Parameter(_uniform((heads, rank, width), width))
-            self.W_V = nn.Parameter(_uniform((heads, law.dimension, law.dimension), law.dimension))
+            self.W_Q = uniform(heads, rank, width, fan_in=width)
+            self.W_K = uniform(heads, rank, width, fan_in=width)
+            self.W_V = uniform(heads, law.dimension, law.dimension, fan_in=law.dimension)
         else:
             rule = law.phi[-law.dimension :]
             built = constructed_heads(rule, law.history, exact_strength, heads, rank, self.kappa)
-            self.register_buffer("W_Q", torch.as_tensor(built.W_Q, dtype=torch.get_default_dtype()))
-            self.register_buffer("W_K", torch.as_tensor(built.W_K, dtype=torch.get_default_dtype()))
-            self.register_buffer("W_V", torch.as_tensor(built.W_V, dtype=torch.get_default_dtype()))
+            self.register_buffer("W_Q", as_buffer(built.W_Q))
+            self.register_buffer("W_K", as_buffer(built.W_K))
+            self.register_buffer("W_V", as_buffer(built.W_V))
         self.register_buffer("content", torch.eye(law.dimension, width))
         if position == "learned":
             self.places = nn.Parameter(torch.randn(law.history, width) * width**-0.5)
@@ -179,10 +180,8 @@ class TwmAttention(RecurrentModel):
         if kind is NativeColumns:
             return kind(self.history, self.dimension, torch.eye(self.hidden).double().numpy())
         if kind is BoundaryHeads:
-            W_Q, W_K, W_V = (
-                weight.detach().double().cpu().numpy() for weight in (self.W_Q, self.W_K, self.W_V)
-            )
-            return kind(Heads(W_Q, W_K, W_V), self.history, self.bounded)
+            heads = Heads(to_array(self.W_Q), to_array(self.W_K), to_array(self.W_V))
+            return kind(heads, self.history, self.bounded)
         return super().facts(kind)
 
     def _prepare(self) -> _Prepared:
@@ -214,11 +213,6 @@ class TwmAttention(RecurrentModel):
         by_head = sought.unflatten(-1, (-1, self.dimension + self.history))
         by_content, by_place = by_head.split([self.dimension, self.history], -1)
         return torch.softmax(by_content @ columns.transpose(-1, -2) + by_place, -1)
-
-
-def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
-    bound = fan_in**-0.5
-    return torch.empty(shape).uniform_(-bound, bound)
 
 
 @hookimpl

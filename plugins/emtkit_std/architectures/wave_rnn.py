@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from emtkit import Fact, RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import Activation
 from emtkit_std._theory.emt.circuit import refuse_real_values
-from emtkit_std._theory.facts import PulseCircuit
+from emtkit_std._theory.facts import Array, PulseCircuit
+from emtkit_std._theory.networks.recurrence import activated, to_array, uniform
 from emtkit_std._theory.waves.wavefield import NativeColumns
 
 TAPS = 3
@@ -77,12 +78,12 @@ class WaveRnn(RecurrentModel):
         self.hidden = self.channels * sites
         self.activation, self.boundary = activation, boundary
         self.kernel = nn.Parameter(_kernel(kernel, self.channels))
-        self.kernel_bias = nn.Parameter(_uniform((self.channels,), TAPS * self.channels))
+        self.kernel_bias = uniform(self.channels, fan_in=TAPS * self.channels)
         write, bias = _writing(input_init, self.channels, sites, self.source, inputs)
         self.W_uh = nn.Parameter(write)
         self.b = nn.Parameter(bias)
-        self.W_r = nn.Parameter(_uniform((outputs, self.hidden), self.hidden))
-        self.b_r = nn.Parameter(_uniform((outputs,), self.hidden))
+        self.W_r = uniform(outputs, self.hidden, fan_in=self.hidden)
+        self.b_r = uniform(outputs, fan_in=self.hidden)
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -102,9 +103,7 @@ class WaveRnn(RecurrentModel):
         kernel = self.kernel.transpose(1, 2).reshape(self.channels, TAPS * self.channels)
         moved = kernel @ heard + self.kernel_bias[:, None]
         total = moved.reshape(-1, self.hidden) + inputs @ self.W_uh.T + self.b
-        if self.activation == "tanh":
-            return torch.tanh(total)
-        return torch.relu(total) if self.activation == "relu" else total
+        return activated(total, self.activation)
 
     def read(self, state: Tensor) -> Tensor:
         """Outputs (... O) of states (... H)."""
@@ -115,10 +114,10 @@ class WaveRnn(RecurrentModel):
         if kind is PulseCircuit:
             return kind(
                 W_h=self._recurrence(),
-                W_x=_numpy(self.W_uh),
-                W_y=_numpy(self.W_r).T,
-                b_h=_numpy(self.b) + np.repeat(_numpy(self.kernel_bias), self.sites),
-                b_y=_numpy(self.b_r),
+                W_x=to_array(self.W_uh),
+                W_y=to_array(self.W_r).T,
+                b_h=to_array(self.b) + np.repeat(to_array(self.kernel_bias), self.sites),
+                b_y=to_array(self.b_r),
                 activation=self.activation,
                 readout="linear",
                 reads="activation",
@@ -137,15 +136,15 @@ class WaveRnn(RecurrentModel):
         edge = last if self.boundary == "circular" else torch.zeros_like(last)
         return torch.cat([field[..., 1:], edge], -1)
 
-    def _recurrence(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    def _recurrence(self) -> Array:
         """W_h (H, H) of the convolution: block (o, i) holds u[o, i, k] on diagonal k - 1."""
-        kernel, n = _numpy(self.kernel), self.sites
+        kernel, n = to_array(self.kernel), self.sites
         wraps = self.boundary == "circular"
         taps = [np.eye(n, k=k) + wraps * np.eye(n, k=k - n if k > 0 else k + n) for k in (-1, 0, 1)]
         taps[1] = np.eye(n)
         return sum(np.kron(kernel[:, :, k], taps[k]) for k in range(TAPS))
 
-    def _columns(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    def _columns(self) -> Array:
         """The site of every column as basis (H, n c): last written is the newest column."""
         n, c = self.sites, self.channels
         order = [(self.source + 1 + i) % n for i in range(n)]
@@ -158,7 +157,7 @@ class WaveRnn(RecurrentModel):
 
 def _kernel(kind: str, channels: int) -> Tensor:
     if kind == "random":
-        return _uniform((channels, channels, TAPS), TAPS * channels)
+        return uniform(channels, channels, TAPS, fan_in=TAPS * channels)
     kernel = torch.zeros(channels, channels, TAPS)
     kernel[range(channels), range(channels), 2 if kind == "shift" else 1] = 1.0
     return kernel
@@ -169,7 +168,7 @@ def _writing(
 ) -> tuple[Tensor, Tensor]:
     write = torch.zeros(channels, sites, inputs)
     if kind == "normal":
-        bias = _uniform((channels * sites,), inputs)
+        bias = uniform(channels * sites, fan_in=inputs)
         return 1e-3 * torch.randn(channels * sites, inputs), bias
     if kind == "ones":
         write[:, source] = 1.0
@@ -177,15 +176,6 @@ def _writing(
         for place in range(max(channels, inputs)):
             write[place % channels, source, place % inputs] = 1.0
     return write.reshape(channels * sites, inputs), torch.zeros(channels * sites)
-
-
-def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
-    bound = fan_in**-0.5
-    return torch.empty(shape).uniform_(-bound, bound)
-
-
-def _numpy(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return tensor.detach().double().cpu().numpy()
 
 
 @hookimpl

@@ -144,7 +144,7 @@ class KDelay(Task):
     def facts(self, kind: type[Fact]) -> Fact:
         """The delay law."""
         if kind is DelayLaw:
-            return cast(Fact, self.law)
+            return self.law
         raise PluginError(f"k_delay offers DelayLaw, not {kind.__name__}")
 
     def _mask(self, inputs: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from emtkit import EmtkitError, NotApplicable, Task
 from emtkit_std._theory.facts import Activation, Array, DelayLaw
@@ -39,6 +39,12 @@ def outer_weights(init: Init, rows: int, columns: int, hidden: int) -> Tensor:
     if init == "uniform":
         return (2.0 * torch.rand(rows, columns) - 1.0) / math.sqrt(hidden)
     return 0.5 * torch.randn(rows, columns)
+
+
+def uniform(*shape: int, fan_in: int) -> nn.Parameter:
+    """A trained tensor that begins as U(-1, 1) / sqrt(fan_in), like those of torch's own layers."""
+    bound = fan_in**-0.5
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
 
 
 def own_items(task: Task) -> Tensor:

@@ -49,7 +49,7 @@ def draw_eigenvalues(findings: Findings, figure: Figure) -> None:
 class Spectrum(Analysis):
     """Eigenvalues of how a network moves its state.
 
-    `of: recurrent` takes the recurrent matrix W_h; `of: jacobian` takes d step / d state at the
+    `of: recurrent` takes the recurrent matrix W_hh; `of: jacobian` takes d step / d state at the
     fixed point that the network reaches from its initial state without input, and refuses a fixed
     point on a kink of relu, where there is no derivative. Scalars: `radius` = max |lambda| and
     `angle`, |arg| in degrees (0 to 180) of that eigenvalue. Table `eigenvalues`, largest first.
@@ -98,7 +98,7 @@ class Spectrum(Analysis):
 def _recurrent(subject: Subject) -> Array:
     for kind in (PulseCircuit, LinearRecurrence):
         if kind in subject.model.offers:
-            return subject.model.facts(kind).W_h
+            return subject.model.facts(kind).W_hh
     matrix = subject.model.state_dict().get("W_hh")
     if matrix is None or matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise NotApplicable(

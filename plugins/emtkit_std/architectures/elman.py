@@ -86,11 +86,11 @@ class Elman(RecurrentModel):
         if kind is not PulseCircuit:
             return super().facts(kind)
         circuit = PulseCircuit(
-            W_h=to_array(self.W_hh),
-            W_x=to_array(self.W_uh),
-            W_y=to_array(self.W_r).T,
-            b_h=np.zeros(self.hidden) if self.b is None else to_array(self.b),
-            b_y=np.zeros(self.outputs),
+            W_hh=to_array(self.W_hh),
+            W_uh=to_array(self.W_uh),
+            W_r=to_array(self.W_r),
+            b=np.zeros(self.hidden) if self.b is None else to_array(self.b),
+            b_r=np.zeros(self.outputs),
             activation=self.activation,
             readout="linear",
             reads="activation",

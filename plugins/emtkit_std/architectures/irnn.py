@@ -69,16 +69,16 @@ class IdentityRnn(RecurrentModel):
         """Its weights in the form of the temporal superposition paper."""
         if kind is not PulseCircuit:
             return super().facts(kind)
-        W_h, W_x, W_y, b, b_r = (
+        W_hh, W_uh, W_r, b, b_r = (
             tensor.detach().double().cpu().numpy()
             for tensor in (self.W_hh, self.W_uh, self.W_r, self.b, self.b_r)
         )
         return kind(
-            W_h=W_h,
-            W_x=W_x,
-            W_y=W_y.T,
-            b_h=b,
-            b_y=b_r,
+            W_hh=W_hh,
+            W_uh=W_uh,
+            W_r=W_r,
+            b=b,
+            b_r=b_r,
             activation=self.activation,
             readout="linear",
             reads="activation",

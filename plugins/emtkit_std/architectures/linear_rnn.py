@@ -95,13 +95,13 @@ class LinearRnn(RecurrentModel):
 
     def facts(self, kind: type[F]) -> F:
         """The weights as a linear recurrence, or as a circuit with its readout."""
-        W_h, W_x, W_y = to_array(self.W_hh), to_array(self.W_uh), to_array(self._W_r()).T
+        W_hh, W_uh, W_r = to_array(self.W_hh), to_array(self.W_uh), to_array(self._W_r())
         if kind is LinearRecurrence:
-            return cast(F, LinearRecurrence(W_h, W_x, W_y))
+            return cast(F, LinearRecurrence(W_hh, W_uh, W_r))
         if kind is PulseCircuit:
-            b_y = np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r)
+            b_r = np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r)
             silent = np.zeros(self.hidden)
-            return cast(F, PulseCircuit(W_h, W_x, W_y, silent, b_y, "linear", self.readout))
+            return cast(F, PulseCircuit(W_hh, W_uh, W_r, silent, b_r, "linear", self.readout))
         return super().facts(kind)
 
     def _W_r(self) -> Tensor:

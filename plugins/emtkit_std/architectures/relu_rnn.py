@@ -32,7 +32,7 @@ class ReluRnn(RecurrentModel):
 
     h_t = W_hh sigma(h_{t-1}) + W_uh u_t,  y_t = readout(W_r h_t + b_r), sigma = relu or tanh; h is
     the PRE-activation. State (B H), outputs (B O). `bias` adds b_r, `tied` sets W_r to the
-    direction w_k = W_h sigma(w_{k-1}) that the output should repeat.
+    direction w_k = W_hh sigma(w_{k-1}) that the output should repeat.
 
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
     """
@@ -87,18 +87,20 @@ class ReluRnn(RecurrentModel):
 
     def simple_form(self) -> SimpleRecurrence | None:
         """The same network for the fast tiers, unless its readout is tied."""
-        return None if self.tied else SimpleRecurrence(self.activation, self.readout, "input")
+        return (
+            None if self.tied else SimpleRecurrence(self.activation, self.readout, "preactivation")
+        )
 
     def facts(self, kind: type[F]) -> F:
         """The weights as a circuit."""
         if kind is not PulseCircuit:
             return super().facts(kind)
         circuit = PulseCircuit(
-            W_h=to_array(self.W_hh),
-            W_x=to_array(self.W_uh),
-            W_y=to_array(self._W_r()).T,
-            b_h=np.zeros(self.hidden),
-            b_y=np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r),
+            W_hh=to_array(self.W_hh),
+            W_uh=to_array(self.W_uh),
+            W_r=to_array(self._W_r()),
+            b=np.zeros(self.hidden),
+            b_r=np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r),
             activation=self.activation,
             readout=self.readout,
         )

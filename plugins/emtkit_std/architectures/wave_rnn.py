@@ -94,11 +94,11 @@ class WaveRnn(RecurrentModel):
         """Its dense form, and its rings as columns (oldest content first)."""
         if kind is PulseCircuit:
             return kind(
-                W_h=self._recurrence(),
-                W_x=_numpy(self.W_uh),
-                W_y=_numpy(self.W_r).T,
-                b_h=_numpy(self.b) + np.repeat(_numpy(self.kernel_bias), self.sites),
-                b_y=_numpy(self.b_r),
+                W_hh=self._recurrence(),
+                W_uh=_numpy(self.W_uh),
+                W_r=_numpy(self.W_r),
+                b=_numpy(self.b) + np.repeat(_numpy(self.kernel_bias), self.sites),
+                b_r=_numpy(self.b_r),
                 activation=self.activation,
                 readout="linear",
                 reads="activation",
@@ -118,7 +118,7 @@ class WaveRnn(RecurrentModel):
         return torch.cat([field[..., 1:], edge], -1)
 
     def _recurrence(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        """W_h (H, H) of the convolution: block (o, i) holds u[o, i, k] on diagonal k - 1."""
+        """W_hh (H, H) of the convolution: block (o, i) holds u[o, i, k] on diagonal k - 1."""
         kernel, n = _numpy(self.kernel), self.sites
         wraps = self.boundary == "circular"
         taps = [np.eye(n, k=k) + wraps * np.eye(n, k=k - n if k > 0 else k + n) for k in (-1, 0, 1)]

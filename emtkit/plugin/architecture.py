@@ -85,13 +85,13 @@ class SimpleRecurrence:
     """The form of a network that the hand-written tiers know; the module stays the reference.
 
     h_t = W_uh u_t + W_hh sigma(h_{t-1}) + b,  y_t = rho(W_r x_t + b_r), zero at first; x_t is
-    sigma(h_t) when `reads` is "state" (an Elman network), h_t itself when it is "input". The
-    module's parameters bear exactly these names; the biases are optional.
+    sigma(h_t) when `reads` is "activation" (an Elman network), h_t itself when it is
+    "preactivation". The module's parameters bear exactly these names; the biases are optional.
     """
 
     activation: Literal["linear", "relu", "tanh"]
     readout: Literal["linear", "relu"] = "linear"
-    reads: Literal["state", "input"] = "state"
+    reads: Literal["activation", "preactivation"] = "activation"
 
 
 class RecurrentModel(SequenceModel):

@@ -52,9 +52,9 @@ class Conjugacy(Analysis):
     def measure(self, subject: Subject) -> Findings:
         """Factor the weights, run both, compare."""
         circuit = subject.fact(PulseCircuit)
-        if circuit.b_h.any():
+        if circuit.b.any():
             raise NotApplicable("the network has biases, which the episodic memory has not")
-        weights, size = circuit.W_h, len(circuit.W_h)
+        weights, size = circuit.W_hh, len(circuit.W_hh)
         normals = subject.stream.fork("memories").normal((size, size)).double().numpy()
         basis = np.linalg.qr(normals)[0]
         model = gsemm.Gsemm.from_elman(weights, basis, circuit.activation)

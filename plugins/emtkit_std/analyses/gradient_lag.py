@@ -116,8 +116,8 @@ class GradientLag(Analysis):
 
 def _radius(subject: Subject) -> tuple[float, str]:
     if PulseCircuit in subject.model.offers:
-        W_h = subject.model.facts(PulseCircuit).W_h
-        return float(np.abs(np.linalg.eigvals(W_h)).max()), ""
+        W_hh = subject.model.facts(PulseCircuit).W_hh
+        return float(np.abs(np.linalg.eigvals(W_hh)).max()), ""
     local = local_map(subject.model, subject.task.channels.inputs)
     if local.jacobian is None:
         return float("nan"), local.reason

@@ -82,7 +82,7 @@ class Spectrum(Analysis):
         of: Annotated[
             Literal["recurrent", "jacobian"],
             Field(
-                description="Whether the matrix is W_h, or d step / d state at the fixed point "
+                description="Whether the matrix is W_hh, or d step / d state at the fixed point "
                 "that is reached from the initial state without input."
             ),
         ] = "recurrent",
@@ -108,7 +108,7 @@ class Spectrum(Analysis):
 def _recurrent(subject: Subject) -> Array:
     for kind in (PulseCircuit, LinearRecurrence):
         if kind in subject.model.offers:
-            return subject.model.facts(kind).W_h
+            return subject.model.facts(kind).W_hh
     matrix = subject.model.state_dict().get("W_hh")
     if matrix is None or matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise NotApplicable(

@@ -83,16 +83,16 @@ class DiagonalSsm(RecurrentModel):
         """Its dense form."""
         if kind is not PulseCircuit and kind is not LinearRecurrence:
             return super().facts(kind)
-        W_x, W_r, b_r = to_array(self.W_uh), to_array(self.W_r), to_array(self.b_r)
-        W_h = self._recurrence(W_x.shape[1])
+        W_uh, W_r, b_r = to_array(self.W_uh), to_array(self.W_r), to_array(self.b_r)
+        W_hh = self._recurrence(W_uh.shape[1])
         if kind is LinearRecurrence:
-            return kind(W_h, W_x, W_r.T)
+            return kind(W_hh, W_uh, W_r)
         return kind(
-            W_h=W_h,
-            W_x=W_x,
-            W_y=W_r.T,
-            b_h=np.zeros(self.hidden),
-            b_y=b_r,
+            W_hh=W_hh,
+            W_uh=W_uh,
+            W_r=W_r,
+            b=np.zeros(self.hidden),
+            b_r=b_r,
             activation="linear",
             readout=self.readout,
         )

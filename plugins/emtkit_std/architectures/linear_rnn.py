@@ -55,7 +55,7 @@ class LinearRnn(PreActivationNetwork):
         if kind is not LinearRecurrence:
             return super().facts(kind)
         circuit = super().facts(PulseCircuit)
-        return LinearRecurrence(circuit.W_h, circuit.W_x, circuit.W_y)
+        return LinearRecurrence(circuit.W_hh, circuit.W_uh, circuit.W_r)
 
 
 @hookimpl

@@ -39,9 +39,9 @@ class OptimalLinear(RecurrentModel):
         super().__init__()
         best = linear_optimum(task.facts(DelayLaw), hidden, bias=bias)
         self.hidden = hidden
-        self.register_buffer("W_hh", as_buffer(best.W_h))
-        self.register_buffer("W_uh", as_buffer(best.W_x))
-        self.register_buffer("W_r", as_buffer(best.W_y.T.copy()))
+        self.register_buffer("W_hh", as_buffer(best.W_hh))
+        self.register_buffer("W_uh", as_buffer(best.W_uh))
+        self.register_buffer("W_r", as_buffer(best.W_r))
         self.register_buffer("b_r", as_buffer(best.bias))
 
     @classmethod
@@ -70,12 +70,12 @@ class OptimalLinear(RecurrentModel):
     def facts(self, kind: type[Fact]) -> Fact:
         """The weights as a linear recurrence, or as a circuit with its readout."""
         names = ("W_hh", "W_uh", "W_r", "b_r")
-        W_h, W_x, W_r, b_r = (to_array(self.get_buffer(name)) for name in names)
+        W_hh, W_uh, W_r, b_r = (to_array(self.get_buffer(name)) for name in names)
         if kind is LinearRecurrence:
-            return LinearRecurrence(W_h, W_x, W_r.T)
+            return LinearRecurrence(W_hh, W_uh, W_r)
         if kind is PulseCircuit:
             silent = np.zeros(self.hidden)
-            return PulseCircuit(W_h, W_x, W_r.T, silent, b_r, "linear", "linear")
+            return PulseCircuit(W_hh, W_uh, W_r, silent, b_r, "linear", "linear")
         return super().facts(kind)
 
 

@@ -37,7 +37,9 @@ class ReluRnn(PreActivationNetwork):
 
     def simple_form(self) -> SimpleRecurrence | None:
         """The same network for the fast tiers, unless its readout is tied."""
-        return None if self.tied else SimpleRecurrence(self.activation, self.readout, "input")
+        return (
+            None if self.tied else SimpleRecurrence(self.activation, self.readout, "preactivation")
+        )
 
 
 @hookimpl

@@ -113,11 +113,11 @@ class WaveRnn(RecurrentModel):
         """Its dense form, and its rings as columns (oldest content first)."""
         if kind is PulseCircuit:
             return kind(
-                W_h=self._recurrence(),
-                W_x=to_array(self.W_uh),
-                W_y=to_array(self.W_r).T,
-                b_h=to_array(self.b) + np.repeat(to_array(self.kernel_bias), self.sites),
-                b_y=to_array(self.b_r),
+                W_hh=self._recurrence(),
+                W_uh=to_array(self.W_uh),
+                W_r=to_array(self.W_r),
+                b=to_array(self.b) + np.repeat(to_array(self.kernel_bias), self.sites),
+                b_r=to_array(self.b_r),
                 activation=self.activation,
                 readout="linear",
                 reads="activation",
@@ -137,7 +137,7 @@ class WaveRnn(RecurrentModel):
         return torch.cat([field[..., 1:], edge], -1)
 
     def _recurrence(self) -> Array:
-        """W_h (H, H) of the convolution: block (o, i) holds u[o, i, k] on diagonal k - 1."""
+        """W_hh (H, H) of the convolution: block (o, i) holds u[o, i, k] on diagonal k - 1."""
         kernel, n = to_array(self.kernel), self.sites
         wraps = self.boundary == "circular"
         taps = [np.eye(n, k=k) + wraps * np.eye(n, k=k - n if k > 0 else k + n) for k in (-1, 0, 1)]

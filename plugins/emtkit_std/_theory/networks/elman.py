@@ -52,11 +52,11 @@ class ElmanNetwork(RecurrentModel):
             return super().facts(kind)
         W_r = to_array(self.W_r)
         return PulseCircuit(
-            W_h=to_array(self.W_hh),
-            W_x=to_array(self.W_uh),
-            W_y=W_r.T,
-            b_h=np.zeros(self.hidden) if self.b is None else to_array(self.b),
-            b_y=np.zeros(len(W_r)) if self.b_r is None else to_array(self.b_r),
+            W_hh=to_array(self.W_hh),
+            W_uh=to_array(self.W_uh),
+            W_r=W_r,
+            b=np.zeros(self.hidden) if self.b is None else to_array(self.b),
+            b_r=np.zeros(len(W_r)) if self.b_r is None else to_array(self.b_r),
             activation=self.activation,
             readout="linear",
             reads="activation",

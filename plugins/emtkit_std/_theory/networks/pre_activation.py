@@ -80,11 +80,11 @@ class PreActivationNetwork(RecurrentModel):
         if kind is not PulseCircuit:
             return super().facts(kind)
         return PulseCircuit(
-            W_h=to_array(self.W_hh),
-            W_x=to_array(self.W_uh),
-            W_y=to_array(self._W_r()).T,
-            b_h=np.zeros(self.hidden),
-            b_y=np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r),
+            W_hh=to_array(self.W_hh),
+            W_uh=to_array(self.W_uh),
+            W_r=to_array(self._W_r()),
+            b=np.zeros(self.hidden),
+            b_r=np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r),
             activation=self.activation,
             readout=self.readout,
         )

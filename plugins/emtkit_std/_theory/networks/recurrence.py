@@ -59,7 +59,7 @@ def own_items(task: Task) -> Tensor:
 
 
 def tied_readout(W_hh: Tensor, W_uh: Tensor, own: Tensor, activation: Activation) -> Tensor:
-    """W_r (O, H) made of the directions w_k = W_h sigma(w_{k-1}) that the outputs should repeat."""
+    """W_r (O, H) of the directions w_k = W_hh sigma(w_{k-1}) that the outputs should repeat."""
     direction = W_uh
     readout = own[0] @ direction.T
     for item in own[1:]:

@@ -17,7 +17,7 @@ class WriterLock:
     which the next writer takes over.
 
     Raises:
-        StoreError: another process holds it, or the file system lets none be taken.
+        StoreError: another process holds it, or the file system has no locks.
     """
 
     def __init__(self, store: Path) -> None:
@@ -28,7 +28,7 @@ class WriterLock:
         os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)
 
     def release(self) -> None:
-        """Let the next writer in; more than once is no mistake."""
+        """Let the next writer in; calling it again does nothing."""
         if self._descriptor >= 0:
             self._path.unlink(missing_ok=True)
             os.close(self._descriptor)

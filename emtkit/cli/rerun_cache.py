@@ -80,7 +80,7 @@ class RerunCache:
 
     def fingerprint(self) -> Fingerprint | None:
         """What an output depends on now; None while another process writes to the store."""
-        store = _store_state(Path(self.request.store))
+        store = _store_state(Path(os.path.realpath(self.request.store)))
         if store is None:
             return None
         return {

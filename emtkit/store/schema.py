@@ -83,6 +83,36 @@ _TABLES = (
 )
 
 
+def resolved(path: Path) -> Path:
+    """The one name of a store, without symbolic links.
+
+    Raises:
+        StoreError: it cannot be a store: a folder, a device, a pipe, or no name of a file at all.
+    """
+    advice = "give the path of a file with --store, for instance results/emtkit.sqlite"
+    try:
+        found = path.resolve()
+        if found.exists() and not found.is_file():
+            what = "a folder" if found.is_dir() else "not a regular file"
+            raise StoreError(f"{path}: it is {what}, and a store is a file; {advice}")
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name with a null
+        raise StoreError(f"{str(path)!r} is not the path of a store ({error}); {advice}") from error
+    return found
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a read-only file, also for a user who may write to it all the same (root).
+
+    Raises:
+        StoreError: the file exists and is read-only.
+    """
+    if path.exists() and not path.stat().st_mode & 0o222:
+        raise StoreError(
+            f"{path}: the file is read-only; allow writing (chmod u+w) or give another file with "
+            "--store"
+        )
+
+
 def connect_writer(path: Path) -> sqlite3.Connection:
     """A connection that writes; a store that does not exist yet is created, a damaged one refused.
 
@@ -93,11 +123,6 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """
     with translated(path):
         _check_header(path)
-        if path.exists() and not path.stat().st_mode & 0o222:
-            raise StoreError(
-                f"{path}: the file is read-only; allow writing (chmod u+w) or give another file "
-                "with --store"
-            )
         connection = _connect(path, "rwc")
         try:
             _configure(connection)

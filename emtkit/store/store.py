@@ -53,6 +53,7 @@ class Store:
             StoreError: another process writes to it (host and process are named), it is damaged,
                 no store, of another version, or (for a reader) not there.
         """
+        path = _schema.resolved(path)
         if not writer:
             return cls(path, _schema.connect_reader(path))
         try:
@@ -61,6 +62,7 @@ class Store:
             raise StoreError(
                 f"{path}: its folder cannot be made ({error.strerror}); give another --store"
             ) from error
+        _schema.check_writable(path)
         lock = WriterLock(path)
         try:
             return cls(path, _schema.connect_writer(path), lock)

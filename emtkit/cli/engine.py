@@ -41,7 +41,7 @@ class Percent(click.ParamType[float]):
         except ValueError:
             share = -1.0
         if not 0 < share <= 1:
-            self.fail(f"'{text}' is no share; write for instance 5% or 0.05", param, context)
+            self.fail(f"'{text}' is not a share; write for instance 5% or 0.05", param, context)
         return share
 
 
@@ -59,7 +59,7 @@ def opened_engine(
 
 def print_audit(audit: Audit) -> None:
     """What an audit found, in lines."""
-    made = f"audit: {audit.cells} cells and {audit.findings} findings were made again"
+    made = f"audit: {audit.cells} cells and {audit.findings} findings were computed again"
     if not audit.differing:
         click.echo(f"{made}; every byte is equal")
         return
@@ -93,7 +93,7 @@ def _engine(session: Session, name: str, scheduler: str | None, limits: Limits) 
 
 
 def _plugins(session: Session) -> set[str]:
-    """The plugins that the plan uses: those by which workers are judged."""
+    """The plugins that the plan uses: workers must have these."""
     found = set()
     for row in session.plan.rows:
         found |= {f"task {row.cell.task.name}", f"architecture {row.cell.architecture.name}"}

@@ -17,7 +17,7 @@ from emtkit.errors import EmtkitError
 from emtkit.plugin import params
 from emtkit.plugin.registry import Plugin
 from emtkit.testing import bench
-from emtkit.testing.verdict import RuleOutcome, failed, ok
+from emtkit.testing.rule import RuleOutcome, failed, ok
 
 T = TypeVar("T")
 

@@ -14,12 +14,14 @@ import click
 
 from emtkit import __version__
 from emtkit.cli.authors import AUTHORS_COMMANDS, plugin_names
-from emtkit.cli.engine import Limits, Percent, opened_engine
+from emtkit.cli.engine import Percent
 from emtkit.cli.options import only_option, seeds_option, store_option, study_argument
 from emtkit.cli.output import print_output, run_output
 from emtkit.cli.store import gc, merge, verify
 from emtkit.cli.views import VIEW_COMMANDS
 from emtkit.errors import EmtkitError
+from emtkit.execute.engines.engine import TIMEOUT
+from emtkit.execute.engines.open import ENGINES, Limits, allowed_cores, opened_engine
 from emtkit.places import STORE
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def cli() -> None:
 @seeds_option
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: cores]")
 @click.option("--tier", type=click.Choice(TIERS), help="Train in this tier.")
-@click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True)
+@click.option("--engine", type=click.Choice(ENGINES), default="local", show_default=True)
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option(
     "--retry",
@@ -58,7 +60,7 @@ def cli() -> None:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=3600.0,
+    default=TIMEOUT,
     show_default=True,
     help="Seconds until a worker without an answer counts as lost.",
 )
@@ -106,7 +108,7 @@ def run(
             click.echo(known.progress, err=True)
         return print_output(known, None, quiet, as_json, check_claims)
 
-    if engine == "local" and study.is_file() and _cores() > 1:
+    if engine == "local" and study.is_file() and allowed_cores() > 1:
         from emtkit.execute.engines import _forkserver
 
         _forkserver.begin()
@@ -120,11 +122,11 @@ def run(
         max_failures=0 if fail_fast else max_failures,
         tier=tier,
     )
-    limits = Limits(jobs or _cores(), timeout, None if memory is None else int(memory * 2**30))
+    limits = Limits.of(jobs, timeout, memory)
     audited = None
     with (
         _monitor(silent, events) as monitor,
-        opened_engine(session, engine, scheduler, limits) as workers,
+        opened_engine(session.plan, limits, engine, scheduler) as workers,
     ):
         found = session.run(workers, monitor, options)
         if audit is not None:
@@ -157,7 +159,7 @@ def plan(
 
     session = open_session(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
     with session.read() as opened:
-        for line in overview(session.plan, opened, jobs or _cores()):
+        for line in overview(session.plan, opened, jobs or allowed_cores()):
             click.echo(line)
     for warning in session.warnings():
         click.echo(f"warning: {warning}", err=True)
@@ -244,13 +246,6 @@ def _hung_up(number: int, frame: object) -> None:
     for stream in range(3):  # the terminal is closed, and writing to it would fail
         os.dup2(nowhere, stream)
     raise SystemExit(129)
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1
 
 
 @contextmanager

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from emtkit.plugin.statistic import STATISTICS, statistic_named
 from emtkit.study.settings import Settings
 
 Atom = None | bool | int | float | str
 Wanted = Atom | tuple[Atom | tuple[Atom, ...], ...]
 """A value to match; a tuple matches any of its members, or a list-valued column as a whole."""
 
-Stat = Literal["mean", "median", "best", "share", "mode"]
+if TYPE_CHECKING:
+    Stat = str
+else:
+    Stat = Literal[STATISTICS.names]
 Direction = Literal["min", "max"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
 
@@ -28,6 +32,17 @@ def _spelled_out(value: Any) -> Any:
 
 Columns = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Where = Mapping[str, Wanted]
+
+
+def check_by(by: str | None, stat: Stat) -> None:
+    """Refuse a `by` where the statistic ranks nothing.
+
+    Raises:
+        ValueError: it names a column that would not be read.
+    """
+    if by is not None and not statistic_named(stat).ranks:
+        rank = [name for name in STATISTICS.names if statistic_named(name).ranks]
+        raise ValueError(f"`by` belongs to `stat: {' or '.join(rank)}`; this has `stat: {stat}`")
 
 
 def matches(actual: object, wanted: Wanted) -> bool:
@@ -61,9 +76,10 @@ class ShareOf(View):
 class Quantity(View):
     """One number over the rows that `where` keeps: a statistic of a column, or a share.
 
-    `best` reads `value` off the row in which `by` (default: `value` itself) is least or greatest;
-    the share of rows within `within` (relative) of that best comes with it. `stat: share` is the
-    share of rows in which the boolean `value` holds, `share` that of any column and value.
+    A statistic that ranks (`best`) reads `value` in the row in which `by` (default: `value` itself)
+    is least or greatest (`direction`); the share of rows within `within` (relative) of that best
+    comes with it. `stat: share` is the share of rows in which the boolean `value` is true, `share`
+    that of any column and value.
     """
 
     value: str | None = None
@@ -88,6 +104,11 @@ class Quantity(View):
         return "share" if self.share is not None else self.stat
 
     @property
+    def is_share(self) -> bool:
+        """Whether the number is a share of networks, which is written in percent."""
+        return statistic_named(self.statistic).reads == "truths"
+
+    @property
     def column(self) -> str | None:
         """The column that is read, whichever way it is named."""
         return self.share.of if self.share is not None else self.value
@@ -100,8 +121,7 @@ class Quantity(View):
         """
         if self.column is None:
             raise ValueError("needs `value` (a column) or `share: {of, equals}`")
-        if self.by is not None and self.stat != "best":
-            raise ValueError(f"`by` belongs to `stat: best`; this has `stat: {self.stat}`")
+        check_by(self.by, self.stat)
 
     def columns(self) -> tuple[str, ...]:
         """Every column that this quantity reads."""
@@ -123,7 +143,7 @@ class Value(Quantity):
     @model_validator(mode="after")
     def _says_what(self) -> Value:
         self.check_complete()
-        if self.counts and self.statistic != "share":
+        if self.counts and not self.is_share:
             raise ValueError(f"`format: count` belongs to a share, not to `stat: {self.stat}`")
         if self.format is not None and not self.counts:
             _try_format(self.format)
@@ -159,5 +179,5 @@ def _try_format(specification: str) -> None:
         format(0.5, specification)
     except ValueError:
         raise ValueError(
-            f"'{specification}' is no number format; write for instance `.3f` or `.2e`"
+            f"'{specification}' is not a number format; write for instance `.3f` or `.2e`"
         ) from None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from emtkit.plugin.statistic import statistic_named
 from emtkit.study.quantity import (
     Columns,
     Direction,
@@ -19,6 +20,7 @@ from emtkit.study.quantity import (
     Value,
     View,
     Where,
+    check_by,
     matches,
 )
 from emtkit.study.settings import Count, Share
@@ -139,8 +141,7 @@ class Figure(View):
             _none_of(given, {"value"}, self.use)
         elif self.value is None or len(self.y) > 1:
             raise ValueError(f"a {self.use} needs `value`, and one axis as `y`")
-        if self.by is not None and self.stat != "best":
-            raise ValueError(f"`by` belongs to `stat: best`; this has `stat: {self.stat}`")
+        check_by(self.by, self.stat)
         return self
 
     @property
@@ -210,7 +211,8 @@ class Expect(Quantity):
         mine: dict[str, Any] = {key: getattr(self, key) for key in Quantity.model_fields}
         if given & {"value", "share"}:
             mine |= {"value": None, "share": None}
-        if "share" in given or ("stat" in given and self.bound.stat != "best"):
+        unranked = "stat" in given and not statistic_named(self.bound.stat).ranks
+        if "share" in given or unranked:
             mine["by"] = None
         mine |= {key: getattr(self.bound, key) for key in given}
         mine["where"] = {**self.where, **self.bound.where}

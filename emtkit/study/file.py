@@ -10,9 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-
-from pydantic import Field
+from typing import Any, Literal, TypeVar
 
 from emtkit.errors import did_you_mean
 from emtkit.study.checked import Problems, checked, shown
@@ -61,8 +59,10 @@ ONLY_GRID = "main"
 class Seeds(Settings):
     """The seeds `first`, `first` + 1, ..., `count` of them."""
 
-    first: Annotated[int, Field(description="The first seed.")] = 0
-    count: Annotated[Count, Field(description="Number of seeds.")] = 1
+    first: int = 0
+    """The first seed."""
+    count: Count = 1
+    """Number of seeds."""
 
     def all(self) -> range:
         """Every seed."""

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     Stat = str
 else:
     Stat = Literal[STATISTICS.names]
-Direction = Literal["min", "max"]
+Direction = Annotated[
+    Literal["min", "max"], Field(description="Which end of the ranked column is best.")
+]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
 
 
@@ -31,7 +33,12 @@ def _spelled_out(value: Any) -> Any:
 
 
 Columns = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Where = Mapping[str, Wanted]
+Matched = Mapping[str, Wanted]
+Where = Annotated[
+    Matched,
+    Field(description="Columns with the value, or list of values, that rows must have to count."),
+]
+Over = Annotated[Columns, Field(description="Axes along which rows are taken together.")]
 
 
 def check_by(by: str | None, stat: Stat) -> None:
@@ -70,7 +77,9 @@ class ShareOf(View):
     """The share of rows whose column `of` has the value `equals`."""
 
     of: str
+    """Name of the column."""
     equals: bool | int | float | str
+    """The value that is counted."""
 
 
 class Quantity(View):
@@ -83,11 +92,16 @@ class Quantity(View):
     """
 
     value: str | None = None
+    """Name of the column."""
     share: ShareOf | None = None
+    """The share of rows with one value of a column, in place of `value`."""
     stat: Stat = "mean"
+    """Statistic of the column over the rows that are taken together."""
     by: str | None = None
+    """Column that ranks the rows for `stat: best`; null ranks by `value` itself."""
     direction: Direction = "min"
     within: Annotated[float, Field(ge=0)] = 0.03
+    """Relative distance from the best within which rows count as near it."""
     where: Where = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -130,15 +144,14 @@ class Quantity(View):
 
 
 class Value(Quantity):
-    """A quantity shown in a table: how it is headed, written, and which end of it is better.
-
-    `format` is a Python format specification such as `.3f`; `count` writes a share as `3/20`.
-    Without `better` nothing is bold.
-    """
+    """A quantity shown in a table: how it is headed, written, and which end of it is better."""
 
     label: str | None = None
+    """Heading of its column; null takes one made of what it measures."""
     format: str | None = None
-    better: Direction | None = None
+    """Python format specification such as `.3f`, or `count` to write a share as `3/20`."""
+    better: Literal["min", "max"] | None = None
+    """Which end of it is better and printed bold; null prints nothing bold."""
 
     @model_validator(mode="after")
     def _says_what(self) -> Value:

@@ -12,9 +12,18 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Settings(BaseModel):
-    """Strict and frozen: an unknown key or a wrong type is a mistake, never a guess."""
+    """Strict and frozen: an unknown key or a wrong type is a mistake, never a guess.
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    The text below a field is its description, shown by editors and the documentation.
+    """
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 class Cosine(Settings):
@@ -101,14 +110,14 @@ class Training(Settings):
 
 
 class Evaluation(Settings):
-    """What every network is judged on: one common set of fresh sequences.
-
-    `horizon` overrides the task's own; `at` asks for the metrics around those output steps.
-    """
+    """What every network is tested on: one common set of fresh sequences."""
 
     sequences: Count = 1024
+    """Number of sequences."""
     horizon: Count | None = None
+    """Number of scored steps, on tasks with horizons; null takes the task's own."""
     at: tuple[Count, ...] = ()
+    """Output steps around which every metric is measured too, as `test.<metric>_at_<n>`."""
 
 
 def longest_horizon(training: Training, horizon: int) -> int:

@@ -49,7 +49,13 @@ class TemplateName(Analysis):
         ),
     )
 
-    def __init__(self, *, sequences: Annotated[int, Field(ge=2)] = 256) -> None:
+    def __init__(
+        self,
+        *,
+        sequences: Annotated[
+            int, Field(ge=2, description="Number of fresh sequences that are measured.")
+        ] = 256,
+    ) -> None:
         self.sequences = sequences
 
     def measure(self, subject: Subject) -> Findings:

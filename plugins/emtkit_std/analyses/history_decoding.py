@@ -24,7 +24,8 @@ JACOBIAN_SEQUENCES = 8
 class HistoryDecoding(Analysis):
     """R^2 of x(t-k) from the state by one affine map for all t, and the geometry of the past.
 
-        x(t-k) = A_k h(t) + b_k + error,   r2(k) = 1 - E|error|^2 / Var x,   k = 0 .. lags - 1
+        x(t-k) = A_k h(t) + b_k + error,   k = 0 .. lags - 1
+        r2(k) = 1 - E|error|^2 / Var x
 
     `r2` per lag is on unseen sequences; `capacity` sums what is positive of it, `mean_r2` is its
     share of the lags, `decodable` counts lags above one half, `oldest_r2` is that of the last lag.

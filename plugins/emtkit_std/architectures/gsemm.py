@@ -19,7 +19,7 @@ from emtkit_std._theory.networks.recurrence import activated
 class SequentialEpisodicMemory(RecurrentModel):
     """Sequential episodic memory that runs the task's rule on its memories, with nothing to train.
 
-        V(t) = Xi Phi Xi^+ s(V(t-1)) + eps Xi_s u(t),   y(t) = (Xi^+ s(V(t)))_s / eps
+        V(t) = Xi Phi Xi^+ s(V(t-1)) + eps Xi_s u(t),  y(t) = (Xi^+ s(V(t)))_s / eps
 
     The discrete form of GSEMM with its fast variables slaved; h = s(V) is an Elman network with
     W = Xi Phi Xi^+ (the analysis `conjugacy` measures that). Phi is the task's, on the m

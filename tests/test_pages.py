@@ -10,7 +10,7 @@ import pytest
 
 from emtkit import Registry
 from emtkit.cli.main import cli
-from emtkit.plugin.describe import WIDTH, page
+from emtkit.plugin import describe
 from emtkit.plugin.params import parameters
 from emtkit.study.settings import LossGated, Training
 from emtkit.study.views import Expect, Figure, Table
@@ -47,7 +47,9 @@ def test_every_plugin_has_a_page_with_its_whole_docstring(pages: dict[str, str])
 
 def test_what_show_prints_fits_a_terminal() -> None:
     for plugin in Registry.installed().all():
-        assert [line for line in page(plugin).splitlines() if len(line) > WIDTH] == []
+        assert [
+            line for line in describe.page(plugin).splitlines() if len(line) > describe.WIDTH
+        ] == []
 
 
 def test_pages_of_what_is_gone_are_gone(pages: dict[str, str]) -> None:

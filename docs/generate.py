@@ -73,7 +73,7 @@ def _parts() -> dict[str, str]:
     }
     lists = [
         ("Keys of a grid", ("name", *GRID_KEYS)),
-        ("Words that are no label", RESERVED_LABELS),
+        ("Words that cannot be a label", RESERVED_LABELS),
         ("Kinds of figure", (*CORE_KINDS, "<analysis label>.<drawing>")),
     ]
     rows = [(title, ", ".join(f"`{word}`" for word in words)) for title, words in lists]
@@ -153,8 +153,8 @@ def _default(schema: Mapping[str, Any], *, required: bool) -> str:
 def _plugins(registry: Registry) -> dict[str, str]:
     """A page for each plugin, and one that lists them."""
     if registry.broken:
-        told = "; ".join(f"{broken.module}: {broken.reason}" for broken in registry.broken)
-        raise EmtkitError(f"the pages of plugins need every plugin to load: {told}")
+        reasons = "; ".join(f"{broken.module}: {broken.reason}" for broken in registry.broken)
+        raise EmtkitError(f"the pages of plugins need every plugin to load: {reasons}")
     pages: dict[str, str] = {}
     overview = [
         "# Plugins\n",
@@ -172,14 +172,14 @@ def _plugins(registry: Registry) -> dict[str, str]:
 
 
 def _plugin(plugin: Plugin, family: str) -> str:
-    told = page(plugin)
+    text = page(plugin)
     given = {p.name: p.default for p in parameters(plugin.cls) if not p.required}
     entry = json.dumps({"use": plugin.name, **given}).replace('"', "")
     return "\n".join(
         [
             f"# {plugin.name}\n",
             f"{plugin.summary}\n" if not _has_markup(plugin.summary) else "",
-            f"```text\n{told}\n```\n",
+            f"```text\n{text}\n```\n",
             "In a study, with every default written out:\n",
             f"```text\n{family}:\n  - {entry}\n```\n",
         ]

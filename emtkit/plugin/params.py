@@ -125,11 +125,11 @@ def _mistake(plugin: type, item: Any) -> Mistake:
     path = tuple(part for part in item["loc"] if not _is_branch(part))
     known = [parameter.name for parameter in parameters(plugin)]
     label = getattr(plugin, "name", plugin.__name__)
-    asked = ".".join(str(part) for part in path)
+    name = ".".join(str(part) for part in path)
     if item["type"] == "extra_forbidden":
-        return Mistake(path, f"{label} has no parameter '{asked}'", did_you_mean(asked, known))
+        return Mistake(path, f"{label} has no parameter '{name}'", did_you_mean(name, known))
     if item["type"] == "missing":
-        return Mistake(path, f"{label} needs '{asked}'", f"allowed: {', '.join(known)}")
+        return Mistake(path, f"{label} needs '{name}'", f"allowed: {', '.join(known)}")
     declared = next((p for p in parameters(plugin) if p.name == path[0]), None) if path else None
     hint = f"'{declared.name}' is {declared.type}" if declared else ""
     return Mistake(

@@ -111,7 +111,7 @@ def test_with_linear_units_they_carry_any_value(cls):
 
 def test_a_readout_cannot_be_tied_to_a_sum_of_the_past():
     growing = HistoryDependentSystem(rule="fibonacci", history=2, dimension=1)
-    assert "no delayed copies" in str(LinearRnn.accepts(growing, {"tied": True}))
+    assert "not delayed copies" in str(LinearRnn.accepts(growing, {"tied": True}))
     assert LinearRnn.accepts(growing, {"tied": False}) is None
 
 

@@ -36,7 +36,7 @@ def test_a5_the_relu_register_of_two_units_at_delay_two():
     found = look(Superposition(samples=500), task, model).scalars
     assert (found["hidden_share"], found["tail"], found["visible_interference"]) == (1, 0, 0)
     assert found["regime"] == "sparse"
-    with pytest.raises(NotApplicable, match="no linear recurrence"):
+    with pytest.raises(NotApplicable, match="not a linear recurrence"):
         model.facts(LinearRecurrence)
 
 

@@ -58,7 +58,7 @@ class Attention(SequenceModel):
         ] = True,
         reach: Annotated[
             int,
-            Field(ge=1, description="Number of distances told apart; larger ones share the last."),
+            Field(ge=1, description="Number of distances; larger ones share the last."),
         ] = 16,
     ) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Attention(SequenceModel):
         channels = task.channels
         if task.horizons and channels.inputs != channels.outputs:
             return (
-                f"attention hears its own outputs after the inputs, but {task.name} has "
+                f"attention continues on its own outputs after the inputs, but {task.name} has "
                 f"{channels.inputs} inputs and {channels.outputs} outputs"
             )
         return None
@@ -112,8 +112,8 @@ class Attention(SequenceModel):
 
     def _attend(self, tokens: Tensor, keys: Tensor, values: Tensor, at: Tensor) -> _Attended:
         """Tokens (B t H) at positions `at` (t) attend to all tokens (B heads T w) up to them."""
-        sought = self._split(tokens @ self.W_Q.T)
-        scores = sought @ keys.transpose(-1, -2) * keys.shape[-1] ** -0.5
+        queries = self._split(tokens @ self.W_Q.T)
+        scores = queries @ keys.transpose(-1, -2) * keys.shape[-1] ** -0.5
         distance = at[:, None] - torch.arange(keys.shape[-2], device=at.device)
         scores = scores + self.bias[:, distance.clamp(0, self.reach - 1)]
         weights = torch.softmax(scores.masked_fill(distance < 0, -torch.inf), -1)

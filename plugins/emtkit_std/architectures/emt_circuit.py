@@ -46,7 +46,7 @@ class EmtCircuit(RecurrentModel):
             Literal["history", "input"],
             Field(
                 description="Whether the state is set to the whole history at once, exact for "
-                "every rule, or hears it step by step, exact for repeat copy alone."
+                "every rule, or receives it step by step, exact for repeat copy alone."
             ),
         ] = "history",
         activation: Annotated[Literal["linear", "tanh"], Activation] = "linear",
@@ -77,7 +77,7 @@ class EmtCircuit(RecurrentModel):
         return circuit.refuse(task, int(parameters["hidden"]))
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """The state after the driven inputs: loaded at once, or heard step by step."""
+        """The state after the driven inputs: loaded at once, or step by step."""
         if self.start == "history":
             return inputs.flatten(1) @ self.loads.T
         return super().encode(inputs)
@@ -92,7 +92,7 @@ class EmtCircuit(RecurrentModel):
         return state @ self.W_r.T
 
     def facts(self, kind: type[Fact]) -> Fact:
-        """The weights as a circuit that hears its inputs through W_uh."""
+        """The weights as a circuit that receives its inputs through W_uh."""
         if kind is not PulseCircuit:
             return super().facts(kind)
         return circuit.pulses(self.W_hh, self.W_uh, self.W_r, self.activation)

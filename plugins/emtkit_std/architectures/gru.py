@@ -60,15 +60,15 @@ class GatedRecurrentUnit(RecurrentModel):
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """One update of the gated state."""
-        input_steps, recurrent = inputs @ self.W_uh.T, state @ self.W_hh.T
+        external, recurrent = inputs @ self.W_uh.T, state @ self.W_hh.T
         if self.bias:
-            input_steps = input_steps + self.b
-        gates = torch.sigmoid((input_steps + recurrent)[:, : 2 * self.hidden])
+            external = external + self.b
+        gates = torch.sigmoid((external + recurrent)[:, : 2 * self.hidden])
         reset, keep = gates[:, : self.hidden], gates[:, self.hidden :]
         inner = recurrent[:, 2 * self.hidden :]
         if self.bias:
             inner = inner + self.b_n
-        proposed = torch.tanh(input_steps[:, 2 * self.hidden :] + reset * inner)
+        proposed = torch.tanh(external[:, 2 * self.hidden :] + reset * inner)
         return proposed + keep * (state - proposed)
 
     def read(self, state: Tensor) -> Tensor:

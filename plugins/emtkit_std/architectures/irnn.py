@@ -42,7 +42,7 @@ class IdentityRnn(ElmanNetwork):
         inputs, outputs = task.channels.inputs, task.channels.outputs
         self.hidden, self.activation = hidden, activation
         identity = torch.eye(hidden)
-        # rolled so that unit x hears unit x + 1, like the wave-RNN's shift kernel
+        # rolled so that unit x + 1 drives unit x, like the wave-RNN's shift kernel
         self.W_hh = nn.Parameter(identity if start == "identity" else identity.roll(1, 1))
         self.W_uh = nn.Parameter(1e-3 * torch.randn(hidden, inputs))
         self.b = uniform(hidden, fan_in=inputs)

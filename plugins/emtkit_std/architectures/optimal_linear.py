@@ -53,7 +53,7 @@ class OptimalLinear(RecurrentModel):
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """The optimum is known for one delayed feature."""
         if DelayLaw not in task.offers:
-            return f"the linear optimum is that of a delay law, which task '{task.name}' has not"
+            return f"the linear optimum needs a DelayLaw, which task '{task.name}' does not offer"
         channels = task.channels
         if (channels.inputs, channels.outputs) != (1, 1):
             return f"the exact linear optimum is known for one feature, not for {channels.inputs}"

@@ -58,7 +58,7 @@ class ShiftRegister(RecurrentModel):
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """The register must be long enough and, behind a relu, the items positive."""
         if DelayLaw not in task.offers:
-            return f"a register holds delayed items, but task '{task.name}' has no DelayLaw"
+            return f"a register holds delayed items, but task '{task.name}' does not offer DelayLaw"
         law, hidden = task.facts(DelayLaw), parameters["hidden"]
         relu = parameters["activation"] == "relu"
         if relu and (law.amplitude == "signed" or min(law.sign) < 0):
@@ -87,7 +87,7 @@ class ShiftRegister(RecurrentModel):
         W_r = to_array(self.get_buffer("W_r"))
         if kind is LinearRecurrence:
             if self.activation != "linear":
-                raise NotApplicable("a relu register is no linear recurrence")
+                raise NotApplicable("a relu register is not a linear recurrence")
             return LinearRecurrence(W_hh, W_uh, W_r)
         if kind is PulseCircuit:
             b, b_r = np.zeros(self.hidden), np.zeros(len(W_r))

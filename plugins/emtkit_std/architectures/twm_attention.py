@@ -209,8 +209,8 @@ class TwmAttention(RecurrentModel):
 
     def _attention(self, columns: Tensor, prepared: _Prepared) -> Tensor:
         """alpha (... heads s) of columns (... s d)."""
-        sought = columns[..., -1, :] @ prepared.query + prepared.offset
-        by_head = sought.unflatten(-1, (-1, self.dimension + self.history))
+        queries = columns[..., -1, :] @ prepared.query + prepared.offset
+        by_head = queries.unflatten(-1, (-1, self.dimension + self.history))
         by_content, by_place = by_head.split([self.dimension, self.history], -1)
         return torch.softmax(by_content @ columns.transpose(-1, -2) + by_place, -1)
 

@@ -96,12 +96,12 @@ class WaveRnn(RecurrentModel):
         return 0 if self.boundary == "circular" else self.sites - 1
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """The next state (B H): every site hears its neighbours, and the source the input."""
+        """The next state (B H): each site from its neighbours, the source from the input too."""
         field = state.reshape(-1, self.channels, self.sites)
-        heard = torch.cat([self._before(field), field, self._after(field)], 1)
+        neighbours = torch.cat([self._before(field), field, self._after(field)], 1)
         # (o, i, k) -> (o, k, i), as the three neighbours are stacked block by block
         kernel = self.kernel.transpose(1, 2).reshape(self.channels, TAPS * self.channels)
-        moved = kernel @ heard + self.kernel_bias[:, None]
+        moved = kernel @ neighbours + self.kernel_bias[:, None]
         total = moved.reshape(-1, self.hidden) + inputs @ self.W_uh.T + self.b
         return activated(total, self.activation)
 

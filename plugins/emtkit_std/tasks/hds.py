@@ -1,4 +1,4 @@
-"""Task `hds`: hear a history, then continue it by a fixed rule, without further input."""
+"""Task `hds`: receive a history, then continue it by a fixed rule, without further input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from emtkit_std._theory.facts import DelayLaw, HistoryLaw
 
 
 class HistoryDependentSystem(Task):
-    """Hear `history` vectors, then continue x(t) = f(x(t-s), ..., x(t-1)) for `horizon` steps.
+    """Receive `history` vectors, then continue x(t) = f(x(t-s), ..., x(t-1)) for `horizon` steps.
 
     Inputs u(1..s) are independent; from step s + 1 on the input is zero and the scored target is
 
@@ -70,7 +70,9 @@ class HistoryDependentSystem(Task):
                 "history, real values), or `custom`."
             ),
         ] = "T1",
-        history: Annotated[int, Field(ge=1, description="Number of vectors s to hear.")] = 8,
+        history: Annotated[
+            int, Field(ge=1, description="Number of vectors s that are received.")
+        ] = 8,
         dimension: Annotated[int, Field(ge=1, description="Number of values d per vector.")] = 8,
         horizon: Annotated[
             int,
@@ -103,7 +105,7 @@ class HistoryDependentSystem(Task):
         try:
             self.operator = operator_of(rule, history, dimension, table_id, operator, rule_seed)
         except ValueError as error:
-            raise EmtkitError(f"hds cannot pose rule '{rule}': {error}") from error
+            raise EmtkitError(f"hds cannot use rule '{rule}': {error}") from error
         self.selection = selections.selection_of(self.operator, history)
         if not self.real:
             self._refuse_unsound()
@@ -195,7 +197,7 @@ class HistoryDependentSystem(Task):
         rule = self.selection
         if rule is None or self.real or not rule.is_permutation:
             raise NotApplicable(
-                f"the outputs of rule '{self.rule}' are no delayed copies of single inputs"
+                f"the outputs of rule '{self.rule}' are not delayed copies of single inputs"
             )
         d = self.dimension
         return DelayLaw(
@@ -230,10 +232,10 @@ class HistoryDependentSystem(Task):
         )
 
     def _refuse_unsound(self) -> None:
-        verdict = binding.soundness(self.operator, self.history)
-        if verdict.reasons:
+        soundness = binding.soundness(self.operator, self.history)
+        if soundness.reasons:
             raise EmtkitError(
-                f"hds cannot pose rule '{self.rule}' on signs: {'; '.join(verdict.reasons)}. "
+                f"hds cannot use rule '{self.rule}' on signs: {'; '.join(soundness.reasons)}. "
                 "Choose another operator, or set `values: real` (for linear and constructed "
                 "networks)"
             )

@@ -49,6 +49,6 @@ def unrolled(rule: ModeSelection, horizon: int) -> tuple[Tensor, Tensor]:
 def _whole(rule: ModeSelection, horizon: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
     """`unrolled` on a device, its index from the first step on; no sign where none is flipped."""
     index, sign = unrolled(rule, horizon)
-    heard = index.new_zeros(rule.history * rule.dimension)
+    received = index.new_zeros(rule.history * rule.dimension)
     flips = sign.to(device) if bool((sign < 0).any()) else None
-    return torch.cat([heard, index]).to(device), flips
+    return torch.cat([received, index]).to(device), flips

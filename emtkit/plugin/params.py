@@ -133,7 +133,7 @@ def _mistake(plugin: type, item: Any) -> Mistake:
     declared = next((p for p in parameters(plugin) if p.name == path[0]), None) if path else None
     hint = f"'{declared.name}' is {declared.type}" if declared else ""
     return Mistake(
-        path, f"{label}.{asked} = {json.dumps(item['input'], default=str)}: {item['msg']}", hint
+        path, f"{label}.{name} = {json.dumps(item['input'], default=str)}: {item['msg']}", hint
     )
 
 

@@ -194,9 +194,9 @@ class Session:
 
     @cached_property
     def _verdicts(self) -> list[Verdict]:
-        from emtkit.report.inference.claims import judge
+        from emtkit.report.inference.claims import verdicts_of
 
-        return judge(self.results, tuple(self.plan.study.claims.values()))
+        return verdicts_of(self.results, tuple(self.plan.study.claims.values()))
 
     def _content(self, cell: str, label: str) -> Content:
         labels = {

@@ -10,6 +10,8 @@ import pytest
 
 from emtkit import Registry
 from emtkit.cli.main import cli
+from emtkit.plugin import describe
+from emtkit.plugin.params import parameters
 from emtkit.study.settings import LossGated, Training
 from emtkit.study.views import Expect, Figure, Table
 
@@ -36,9 +38,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_every_plugin_has_a_page_with_its_whole_docstring(pages: dict[str, str]) -> None:
     for plugin in Registry.installed().all():
         page = pages[f"plugins/{plugin.kind}-{plugin.name}.md"]
-        assert plugin.summary in page
+        words = " ".join(page.split())
+        assert plugin.summary in words
+        assert all(parameter.description in words for parameter in parameters(plugin.cls))
         assert "Parameters:" in page
         assert f"(plugins/{plugin.kind}-{plugin.name}.md)" in pages["plugins.md"]
+
+
+def test_what_show_prints_fits_a_terminal() -> None:
+    for plugin in Registry.installed().all():
+        assert [
+            line for line in describe.page(plugin).splitlines() if len(line) > describe.WIDTH
+        ] == []
 
 
 def test_pages_of_what_is_gone_are_gone(pages: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: glue, and nothing else. Whatever is heavy is imported inside a command."""
+"""The command line, without logic of its own. Heavy modules are imported inside a command."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import click
 
 from emtkit import __version__
-from emtkit.cli.answer import answer_of, tell
 from emtkit.cli.authors import AUTHORS_COMMANDS, plugin_names
-from emtkit.cli.engine import Limits, Percent, opened_engine
+from emtkit.cli.engine import Percent
 from emtkit.cli.options import only_option, seeds_option, store_option, study_argument
+from emtkit.cli.output import print_output, run_output
 from emtkit.cli.store import gc, merge, verify
 from emtkit.cli.views import VIEW_COMMANDS
 from emtkit.errors import EmtkitError
+from emtkit.execute.engines.engine import TIMEOUT
+from emtkit.execute.engines.open import ENGINES, Limits, allowed_cores, opened_engine
 from emtkit.places import STORE
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def cli() -> None:
 @seeds_option
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: cores]")
 @click.option("--tier", type=click.Choice(TIERS), help="Train in this tier.")
-@click.option("--engine", type=click.Choice(["local", "dask"]), default="local", show_default=True)
+@click.option("--engine", type=click.Choice(ENGINES), default="local", show_default=True)
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option(
     "--retry",
@@ -58,7 +60,7 @@ def cli() -> None:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=3600.0,
+    default=TIMEOUT,
     show_default=True,
     help="Seconds until a worker without an answer counts as lost.",
 )
@@ -68,8 +70,8 @@ def cli() -> None:
     help="GiB that a worker may take.  [default: an equal share]",
 )
 @click.option("--audit", type=Percent(), help="Train this share again and compare, e.g. 5%.")
-@click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.option("--events", type=click.Path(path_type=Path), help="Write a JSON line per change.")
 @click.option("--check-claims", is_flag=True, help="Exit with 5 if a claim is not supported.")
 def run(
@@ -93,20 +95,20 @@ def run(
     events: Path | None,
     check_claims: bool,
 ) -> int:
-    """Train and measure what a study asks for, and write its report."""
-    from emtkit.cli.rerun_cache import Asked, Begun
+    """Train and measure the networks of a study, and write its report."""
+    from emtkit.cli.rerun_cache import RerunCache, RunRequest
 
     path = store or STORE
-    asked = Asked(str(study), str(path), only, seeds, tier, engine, scheduler)
-    begun, silent = Begun.now(asked), quiet or as_json
+    request = RunRequest(str(study), str(path), only, seeds, tier, engine, scheduler)
+    cache, silent = RerunCache.at_start(request), quiet or as_json
     special = retry_failed or audit is not None or events is not None
-    known = None if special else begun.answer(shown=not silent)
+    known = None if special else cache.load(shown=not silent)
     if known is not None:
         if not silent:
             click.echo(known.progress, err=True)
-        return tell(known, None, quiet, as_json, check_claims)
+        return print_output(known, None, quiet, as_json, check_claims)
 
-    if engine == "local" and study.is_file() and _cores() > 1:
+    if engine == "local" and study.is_file() and allowed_cores() > 1:
         from emtkit.execute.engines import _forkserver
 
         _forkserver.begin()
@@ -120,20 +122,20 @@ def run(
         max_failures=0 if fail_fast else max_failures,
         tier=tier,
     )
-    limits = Limits(jobs or _cores(), timeout, None if memory is None else int(memory * 2**30))
+    limits = Limits.of(jobs, timeout, memory)
     audited = None
     with (
         _monitor(silent, events) as monitor,
-        opened_engine(session, engine, scheduler, limits) as workers,
+        opened_engine(session.plan, limits, engine, scheduler) as workers,
     ):
         found = session.run(workers, monitor, options)
         if audit is not None:
             audited = session.audit(workers, monitor, audit)
-    ground = begun.ground()
+    fingerprint = cache.fingerprint()
     files = session.write_report()
-    answer = answer_of(session, found, files[0])
-    begun.keep(answer, ground, session.plan.study.plugins, files)
-    return tell(answer, audited, quiet, as_json, check_claims)
+    output = run_output(session, found, files[0])
+    cache.save(output, fingerprint, session.plan.study.plugins, files)
+    return print_output(output, audited, quiet, as_json, check_claims)
 
 
 @cli.command()
@@ -151,13 +153,13 @@ def plan(
     jobs: int | None,
     no_plugins: bool,
 ) -> int:
-    """Show what a study asks for and what is already stored; train nothing."""
+    """Show the networks of a study and what is already stored; train nothing."""
     from emtkit.execute.overview import overview
     from emtkit.session import open_session
 
     session = open_session(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
     with session.read() as opened:
-        for line in overview(session.plan, opened, jobs or _cores()):
+        for line in overview(session.plan, opened, jobs or allowed_cores()):
             click.echo(line)
     for warning in session.warnings():
         click.echo(f"warning: {warning}", err=True)
@@ -168,15 +170,15 @@ def plan(
 @study_argument
 @store_option
 def watch(study: Path, store: Path | None) -> int:
-    """Show how a run of a study gets on, from another terminal, until it ends."""
+    """Show the progress of a run of a study, from another terminal, until it ends."""
     from emtkit.execute.progress import follow
 
     with _monitor(False, None) as monitor:
         last = follow(store or STORE, study.stem, monitor)
     if last.state == "running":
-        click.echo("nothing was heard of the run for a while; it was killed, or hangs", err=True)
+        click.echo("the run has not reported for a while; it was killed, or hangs", err=True)
     elif last.state == "stopped":
-        click.echo("the run was stopped; `emtkit run` goes on from what is stored", err=True)
+        click.echo("the run was stopped; `emtkit run` continues from what is stored", err=True)
     lacking = last.counts.get("failed", 0) + last.counts.get("lost", 0)
     return 0 if last.state == "done" and not lacking else 1
 
@@ -220,7 +222,7 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("interrupted; what is done is stored, run again to go on", err=True)
+        click.echo("interrupted; what is done is stored, run again to continue", err=True)
         code = 130
     except click.ClickException as error:
         error.show()
@@ -235,22 +237,15 @@ def main() -> None:
 
 
 def _terminated(number: int, frame: object) -> None:
-    click.echo("terminated; what is done is stored, run again to go on", err=True)
+    click.echo("terminated; what is done is stored, run again to continue", err=True)
     raise SystemExit(143)
 
 
 def _hung_up(number: int, frame: object) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):  # the terminal is closed: nobody can be told, and writing would fail
+    for stream in range(3):  # the terminal is closed, and writing to it would fail
         os.dup2(nowhere, stream)
     raise SystemExit(129)
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1
 
 
 @contextmanager

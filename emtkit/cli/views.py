@@ -1,4 +1,4 @@
-"""Commands that only look: tables, figures, comparisons, reports, exports, citations."""
+"""Commands that only read: tables, figures, comparisons, reports, exports, citations."""
 
 from __future__ import annotations
 
@@ -190,13 +190,13 @@ VIEW_COMMANDS = (table, compare, figure, report, export, cite)
 
 
 def _sides(what: Path, first: str, second: str, store: Path | None, only: str | None) -> Sides:
-    """The two sides that the words of the command name.
+    """The two sides that the arguments name.
 
     A study with two of its architectures; a study with two stores, each of which holds it; or a
     store with two studies.
 
     Raises:
-        EmtkitError: the words name none of these, or a store that is not there.
+        EmtkitError: the arguments name none of these, or a store that does not exist.
     """
     from emtkit.report.tables.contrast import Sides, joined
     from emtkit.session import open_session

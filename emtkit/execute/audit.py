@@ -21,7 +21,7 @@ from emtkit.study.cells import Row
 
 @dataclass(frozen=True)
 class Audit:
-    """How many cells and findings were made again, and the keys that came out otherwise."""
+    """How many cells and findings were computed again, and the keys that differ."""
 
     cells: int
     findings: int

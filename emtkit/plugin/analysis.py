@@ -6,21 +6,20 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from emtkit.errors import NotApplicable, PluginError
 from emtkit.plugin.architecture import SequenceModel
-from emtkit.plugin.task import Task
+from emtkit.plugin.task import Fact, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from emtkit.plugin.stream import Stream
 
-F = TypeVar("F")
 Scalar = float | int | bool | str
 
 
@@ -77,7 +76,7 @@ class Subject:
     history: History
     stream: Stream
 
-    def fact(self, kind: type[F]) -> F:
+    def fact(self, kind: type[Fact]) -> Fact:
         """The fact of type `kind` that the task, else the model, offers.
 
         Raises:

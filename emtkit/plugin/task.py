@@ -15,7 +15,8 @@ from emtkit.errors import PluginError
 if TYPE_CHECKING:
     from emtkit.plugin.stream import Stream
 
-F = TypeVar("F")
+Fact = TypeVar("Fact")
+"""The record class in `facts(kind: type[Fact]) -> Fact`, for every plugin that offers facts."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class Task(ABC):
         """Further numbers (0-d tensors) on the masked steps; they become columns `test.<name>`."""
         return {}
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The fact of type `kind`, one of `offers`."""
         raise _no_fact(self, kind)
 

@@ -27,7 +27,7 @@ R = TypeVar("R", CellResult, FindingResult, CellState, Attempt, Seen)
 _MAGIC = b"emtkit-bundle-1\n"
 
 MAX_BLOB = 2**29
-"""A result is no larger than this; SQLite itself takes no blob above about twice of it."""
+"""The largest result that is stored; SQLite itself takes blobs up to about twice of it."""
 
 
 def encode(bundle: Bundle) -> bytes:
@@ -42,10 +42,10 @@ def encode(bundle: Bundle) -> bytes:
 
 
 def decode(data: bytes) -> Bundle:
-    """The message again.
+    """The message that `encode` wrote.
 
     Raises:
-        StoreError: these are not the bytes of a whole message of this version.
+        StoreError: the bytes are not a complete message of this version.
     """
     start = len(_MAGIC) + 8
     if not data.startswith(_MAGIC) or len(data) < start:
@@ -85,24 +85,28 @@ def scalars_to_json(scalars: Mapping[str, Scalar]) -> str:
 
 
 def scalars_from_json(text: str) -> dict[str, Scalar]:
-    """The scalars again."""
+    """The scalars that `scalars_to_json` wrote."""
     found = from_json(text)
     try:
         return {name: value_of(value) for name, value in found.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"the store holds no scalars where it should: {text[:80]}") from error
+        raise StoreError(
+            f"the store has something else where scalars belong: {text[:80]}"
+        ) from error
 
 
 def from_json(text: str) -> Any:
-    """The value of JSON text out of a store, which may be a stranger's.
+    """The value of JSON text from a store, which may come from someone else.
 
     Raises:
-        StoreError: it is no JSON.
+        StoreError: it is not JSON.
     """
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise StoreError(f"the store holds no JSON where it should: {str(text)[:80]}") from error
+        raise StoreError(
+            f"the store has something else where JSON belongs: {str(text)[:80]}"
+        ) from error
 
 
 def sha256(blob: bytes) -> bytes:
@@ -121,7 +125,7 @@ def seal(parts: Sequence[object]) -> bytes:
 
 
 def _flat(record: object, blobs: list[bytes]) -> dict[str, Any]:
-    """A record as plain values; bytes move to `blobs` and leave their number behind."""
+    """A record as plain values; bytes move to `blobs` and are replaced by their number."""
 
     def number(blob: bytes | None) -> int | None:
         if blob is None:

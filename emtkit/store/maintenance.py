@@ -1,4 +1,4 @@
-"""Care for a store: check every bit of it, save what can be read of a damaged one, unite two."""
+"""Maintenance of a store: check every bit, copy what is intact in a damaged one, merge two."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Merge:
 
 
 def verify(path: Path) -> Verification:
-    """Read a whole store: each row's seal, each blob's digest, and that nothing is missing.
+    """Check a store completely: each row's seal, each blob's digest, and that nothing is missing.
 
     Raises:
         StoreError: it is too damaged to be opened; `salvage` may still read parts of it.
@@ -82,9 +82,9 @@ def verify(path: Path) -> Verification:
 
 
 def salvage(path: Path, out: Path) -> Salvage:
-    """Copy every whole cell and finding of a damaged store to a new one; the old is not touched.
+    """Copy every intact cell and finding of a damaged store to a new one; the old is not changed.
 
-    A cell is whole when its row, weights and history are as they were written, a finding when its
+    A cell is intact when its row, weights and history are as they were written, a finding when its
     row, tables and arrays are. What is lost is trained or measured again by the next run on `out`.
 
     Raises:
@@ -95,7 +95,7 @@ def salvage(path: Path, out: Path) -> Salvage:
     with tempfile.TemporaryDirectory() as folder, _schema.translated(path):
         copy = Path(folder) / "damaged.sqlite"
         shutil.copyfile(path, copy)
-        _mend(copy)
+        _repair(copy)
         with (
             Store.open(out, writer=True),
             closing(_plain(copy)) as source,
@@ -114,7 +114,7 @@ def salvage(path: Path, out: Path) -> Salvage:
 
 
 def merge(first: Path, second: Path) -> Merge:
-    """Bring into `first` what only `second` has; what both have must be equal, bit for bit.
+    """Add to `first` what only `second` has; what both have must be equal, bit for bit.
 
     Where bytes differ, `first` keeps its own, the key is named, and findings of a network with
     other weights stay out. A cell or finding that is done in one store only is taken from there.
@@ -151,7 +151,7 @@ def merge(first: Path, second: Path) -> Merge:
 
 
 def gc(path: Path, cells: Collection[str], findings: Collection[str]) -> int:
-    """Forget all but these cells and findings; the answer is how many bytes the file lost.
+    """Delete all but these cells and findings; returns by how many bytes the file shrank.
 
     Raises:
         StoreError: the store is damaged, or another process writes to it.
@@ -226,12 +226,12 @@ def _remove(fault: Fault, target: sqlite3.Connection) -> None:
         target.execute(f"{blobs} AND kind != 'state'", values)
 
 
-def _mend(copy: Path) -> None:
-    """Make a copy of a damaged file open: a whole number of pages, and a first page that holds.
+def _repair(copy: Path) -> None:
+    """Repair a copy of a damaged file so that it opens: whole pages, and a valid first page.
 
     Every store lays its tables at the same pages, so the first page of a new one, which holds the
-    schema, may stand in for a lost one. What the other pages say is not believed before its seal
-    and digest are checked.
+    schema, can replace a lost one. Nothing on the other pages is used before its seal and digest
+    are checked.
     """
     fresh = copy.with_name("fresh.sqlite")
     with closing(_plain(fresh)) as connection:
@@ -249,7 +249,7 @@ def _mend(copy: Path) -> None:
 
 
 def _copy_rows(table: str, source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    """Every row that can be read, asked for one by one: an unreadable page hides no other."""
+    """Copy every row that can be read, one query each: an unreadable page hides no other."""
     for number in range(1, _last(table, source) + 1):
         try:
             row = source.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)).fetchone()

@@ -53,6 +53,7 @@ class Store:
             StoreError: another process writes to it (host and process are named), it is damaged,
                 no store, of another version, or (for a reader) not there.
         """
+        path = _schema.resolved(path)
         if not writer:
             return cls(path, _schema.connect_reader(path))
         try:
@@ -61,6 +62,7 @@ class Store:
             raise StoreError(
                 f"{path}: its folder cannot be made ({error.strerror}); give another --store"
             ) from error
+        _schema.check_writable(path)
         lock = WriterLock(path)
         try:
             return cls(path, _schema.connect_writer(path), lock)
@@ -74,7 +76,7 @@ class Store:
         return cls(Path("nowhere"), _schema.connect_empty())
 
     def close(self) -> None:
-        """Let go of the file, and of the lock."""
+        """Close the file and release the lock."""
         self._connection.close()
         if self._lock is not None:
             self._lock.release()
@@ -91,7 +93,7 @@ class Store:
         self.close()
 
     def commit(self, bundle: Bundle, *, replace: bool = False) -> None:
-        """Store results, all or none of them.
+        """Store these results in one transaction.
 
         A cell that is done keeps its bytes: equal ones may come again with more snapshots, and a
         failure of a later try does not undo it. With `replace` the new result wins, and what was
@@ -111,13 +113,13 @@ class Store:
                 rows.put_attempt(attempt)
 
     def drop_states(self, cells: Iterable[str]) -> None:
-        """Forget where the training of these cells stood."""
+        """Delete the training states of these cells."""
         with self._transaction() as rows:
             for cell in cells:
                 rows.drop_state(cell)
 
     def set_progress(self, progress: Progress) -> None:
-        """Say where a run stands; at most once a second, since each is a commit."""
+        """Store the progress of a run; at most once a second, since each call is a commit."""
         with self._transaction() as rows:
             rows.put_progress(progress)
 
@@ -152,7 +154,7 @@ class Store:
         found = {}
         for row in self._select(f"SELECT {_CELL}, provenance, seal FROM cells WHERE key", keys):
             key, identity, status, scalars, reasons, tier, seconds, digest, error, _ = row[:-2]
-            provenance = self._open_seal("cell", row)
+            provenance = self._checked_provenance("cell", row)
             found[key] = StoredCell(
                 key=key,
                 identity=from_json(identity),
@@ -178,7 +180,7 @@ class Store:
         query = f"SELECT {_FINDING}, provenance, seal FROM findings WHERE key"
         for row in self._select(query, keys):
             key, cell, identity, status, scalars, reasons, seconds, digest, error, _ = row[:-2]
-            provenance = self._open_seal("finding", row)
+            provenance = self._checked_provenance("finding", row)
             found[key] = StoredFinding(
                 key=key,
                 cell=cell,
@@ -221,7 +223,7 @@ class Store:
         return data
 
     def states_of(self, cells: Iterable[str]) -> dict[str, CellState]:
-        """Where the training of these cells stands, for those that are under way."""
+        """The training states of these cells, of those that are being trained."""
         found = {}
         for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
             data = self.blob(cell, "state")
@@ -231,7 +233,7 @@ class Store:
         return found
 
     def state_metas(self, cells: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """What is said of the state of these cells (tier, iteration), without the state itself."""
+        """The metadata (tier, iteration) of the training states of these cells."""
         found = {}
         for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
             if seal((cell, meta)) != stamp:
@@ -240,14 +242,14 @@ class Store:
         return found
 
     def attempts_of(self, cells: Iterable[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The tries at each of these cells, in order."""
+        """The attempts at each of these cells, in order."""
         found: dict[str, tuple[Attempt, ...]] = {}
         for row in sorted(self._select("SELECT * FROM attempts WHERE cell", cells)):
             found[row[0]] = (*found.get(row[0], ()), Attempt(*row))
         return found
 
     def progress(self) -> tuple[Progress, ...]:
-        """Every run of this store, the one heard of last at the end."""
+        """Every run of this store, the one that was updated last at the end."""
         rows = self._all("SELECT * FROM progress ORDER BY updated")
         return tuple(
             Progress(run, study, state, started, updated, from_json(counts))
@@ -268,8 +270,8 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _open_seal(self, what: str, row: tuple[Any, ...]) -> dict[str, Any]:
-        """The row's provenance, once the row is known to be as it was written."""
+    def _checked_provenance(self, what: str, row: tuple[Any, ...]) -> dict[str, Any]:
+        """The row's provenance, after the row's seal is checked."""
         *whole, stamp = row
         if seal(whole) != stamp:
             raise self._corrupt(f"{what} {row[0]}")
@@ -291,7 +293,7 @@ class Store:
         return rows
 
     def _all(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        """All rows at once: a reader that lingers would keep the writer from committing."""
+        """All rows at once: an open cursor would keep the writer from committing."""
         with _schema.translated(self.path):
             return self._connection.execute(query, values).fetchall()
 

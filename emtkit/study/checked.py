@@ -14,7 +14,7 @@ from emtkit.study.yaml_nodes import Trail, spelled
 
 M = TypeVar("M", bound=BaseModel)
 
-# What pydantic may say of a mapping; everything else it says of plain values.
+# Types of pydantic's errors about mappings; all others are about plain values.
 _OF_MAPPING = {"missing", "value_error", "union_tag_invalid", "union_tag_not_found"}
 _WORDS = {
     "Input should be an object": "it should be a mapping",
@@ -39,7 +39,7 @@ class Problems:
         return tuple(self._found)
 
     def say(self, path: Trail, text: str, hint: str = "", *, key: bool = False) -> None:
-        """Note a mistake at `path`: at its value or, for `key`, at its key."""
+        """Add a mistake at `path`: at its value or, for `key`, at its key."""
         problem = Problem(self.document.place(path, key=key), spelled(path), text, hint)
         self._found[problem] = None
 
@@ -52,13 +52,13 @@ def checked(
 ) -> M | None:
     """`raw` as a `model`, or None and the mistakes, `trail` turning inner paths into outer ones."""
     if not isinstance(raw, dict):
-        problems.say(trail(()), f"{shown(raw)} stands where a mapping belongs", _allowed([model]))
+        problems.say(trail(()), f"{shown(raw)} is not a mapping", _allowed([model]))
         return None
     try:
         # Through JSON: lists are then taken for tuples in strict mode, and nothing else is.
         return model.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
-        for item in _telling(error, raw):
+        for item in _per_place(error, raw):
             _report(model, raw, item, problems, trail)
         return None
 
@@ -102,8 +102,8 @@ def _reworded(item: Mapping[str, Any]) -> str:
     return message
 
 
-def _telling(error: ValidationError, raw: Mapping[str, Any]) -> list[Any]:
-    """One error per place: of a union's failed branches, the one that fits what is written."""
+def _per_place(error: ValidationError, raw: Mapping[str, Any]) -> list[Any]:
+    """One error per place: of a union's failed branches, the one that fits the value."""
     by_path: dict[Trail, list[Any]] = {}
     for item in error.errors(include_url=False, include_context=False):
         by_path.setdefault(_path(item["loc"], raw), []).append(item)
@@ -139,7 +139,7 @@ def _at(raw: object, path: Trail) -> object:
 
 
 def _models(annotation: Any, path: Trail, raw: object) -> list[type[BaseModel]]:
-    """The models that may stand at `path` below `annotation`, those of another `kind` left out."""
+    """The models allowed at `path` below `annotation`, those of another `kind` left out."""
     models = _inside(annotation)
     if isinstance(raw, dict):
         models = [model for model in models if _fits(model, raw)] or models

@@ -91,7 +91,7 @@ def regimes(axes: Axes, path: Trail, problems: Problems) -> tuple[Regime, ...]:
     """Every setting of training that the axes of one grid span."""
     found: list[Regime] = []
     if "device" in axes.grid or "device" in axes.zip:
-        text = "`device` is no axis: networks that differ in it alone have one key"
+        text = "`device` is not an axis: networks that differ in it alone have one key"
         problems.say(axes.paths["device"], text, "give one `device`, or compare with `--tier`")
         return ()
     for point in expand(axes):
@@ -108,7 +108,7 @@ def regimes(axes: Axes, path: Trail, problems: Problems) -> tuple[Regime, ...]:
 
 
 def _source(axes: Axes, point: Point, key: str) -> Trail:
-    """Where the value of `key` at this point stands in the file."""
+    """The place in the file of the value of `key` at this point."""
     position = point.positions.get(key)
     return axes.paths[key] if position is None else (*axes.paths[key], position)
 
@@ -116,8 +116,8 @@ def _source(axes: Axes, point: Point, key: str) -> Trail:
 def _unknown(kind: Kind, name: str, registry: Registry) -> tuple[str, str]:
     hint = did_you_mean(name, registry.names(kind))
     if registry.broken:
-        told = "; ".join(f"{broken.module} ({broken.reason})" for broken in registry.broken)
-        hint += f"\n  could not be loaded: {told}"
+        listed = "; ".join(f"{broken.module} ({broken.reason})" for broken in registry.broken)
+        hint += f"\n  could not be loaded: {listed}"
     return f"unknown {kind} '{name}'", hint
 
 
@@ -135,7 +135,7 @@ def _report(
 
 
 def _check_sense(training: Training, trail: Callable[[Trail], Trail], problems: Problems) -> None:
-    """What no single field can tell."""
+    """Checks that involve more than one field."""
     checks: Mapping[str, Check | None] = {"stop": training.stop, "solved": training.solved}
     for key, check in checks.items():
         if check is not None and (check.below is None) == (check.above is None):

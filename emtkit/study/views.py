@@ -8,10 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from emtkit.plugin.statistic import statistic_named
 from emtkit.study.quantity import (
     Columns,
     Direction,
+    Matched,
     Name,
+    Over,
     Quantity,
     ShareOf,
     ShortValue,
@@ -19,6 +22,7 @@ from emtkit.study.quantity import (
     Value,
     View,
     Where,
+    check_by,
     matches,
 )
 from emtkit.study.settings import Count, Share
@@ -43,21 +47,27 @@ CORE_KINDS = ("line", "heatmap", "phase_diagram", "box")
 class Table(View):
     """Rows and columns are axes, every other varying axis is averaged `over` or fixed by `where`.
 
-    Either `values` (each its own column) or `cell` (several values written into one cell by
-    `format`, for instance `"{0} ({1})"`). `baseline` names the row or column that the others are
-    compared with, paired by seed.
+    Either `values` or `cell` says what is shown.
     """
 
     name: Name
+    """Name of the table and of the files that hold it."""
     caption: str | None = None
+    """Text printed with the table; null prints its name."""
     rows: Columns
+    """Axes whose values head the rows."""
     columns: Columns = ()
+    """Axes whose values head the columns."""
     values: tuple[ShortValue, ...] = ()
+    """Values that are shown, each in a column of its own."""
     cell: tuple[ShortValue, ...] = ()
+    """Values that are written into one cell together."""
     format: str | None = None
-    over: Columns = ("seed",)
+    """How `cell` is written, for instance `{0} ({1})`; null puts all but the first in brackets."""
+    over: Over = ("seed",)
     where: Where = Field(default_factory=dict)
-    baseline: Where | None = None
+    baseline: Matched | None = None
+    """The row or column, by its axes, that the others are compared with, paired by seed."""
 
     @model_validator(mode="after")
     def _values_or_cell(self) -> Table:
@@ -83,9 +93,12 @@ class Selection(View):
     """Which networks an analysis's drawing shows, per combination of the figure's facets."""
 
     select: Literal["first", "best", "all"] = "first"
+    """Whether the first networks by seed are drawn, the best, or all."""
     by: str | None = None
+    """Column that ranks the networks for `select: best`."""
     direction: Direction = "min"
     count: Count = 1
+    """Number of networks per combination of the facets, where not all are drawn."""
     where: Where = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -96,30 +109,43 @@ class Selection(View):
 
 
 class Figure(View):
-    """A core kind (`line`, `heatmap`, `phase_diagram`, `box`) or `<analysis label>.<drawing>`.
+    """A chart of columns, or a drawing of an analysis.
 
     `line` and `box` show one or more columns `y` against `x`; `heatmap` and `phase_diagram` show
-    the column `value` over the axes `x` and `y`; a drawing shows the `cells` chosen. `labels`
-    replace column names on axes, with units.
+    the column `value` over the axes `x` and `y`; a drawing shows the `cells` chosen.
     """
 
     name: Name
+    """Name of the figure and of the files that hold it."""
     use: str
+    """Kind of chart (`line`, `heatmap`, `phase_diagram`, `box`) or `<analysis label>.<drawing>`."""
     title: str | None = None
+    """Text above the figure."""
     caption: str | None = None
+    """Text printed with the figure."""
     x: str | None = None
+    """Column along the horizontal axis."""
     y: Columns = ()
+    """Columns along the vertical axis."""
     value: str | None = None
+    """Column shown as colour by `heatmap` and `phase_diagram`."""
     hue: str | None = None
+    """Axis whose values are told apart by colour."""
     facet: Columns = ()
-    over: Columns = ("seed",)
+    """Axes whose values get a panel each."""
+    over: Over = ("seed",)
     where: Where = Field(default_factory=dict)
     stat: Stat = "mean"
+    """Statistic of the column over the rows that are taken together."""
     by: str | None = None
+    """Column that ranks the rows for `stat: best`; null ranks by the column that is shown."""
     direction: Direction = "min"
     log: Literal["x", "y", "both"] | None = None
+    """Axes that are logarithmic."""
     labels: Mapping[str, str] = Field(default_factory=dict)
+    """Texts that replace the names of columns, with their units."""
     cells: Selection = Field(default_factory=Selection)
+    """Networks that a drawing shows."""
 
     @model_validator(mode="after")
     def _parts_of_its_kind(self) -> Figure:
@@ -139,8 +165,7 @@ class Figure(View):
             _none_of(given, {"value"}, self.use)
         elif self.value is None or len(self.y) > 1:
             raise ValueError(f"a {self.use} needs `value`, and one axis as `y`")
-        if self.by is not None and self.stat != "best":
-            raise ValueError(f"`by` belongs to `stat: best`; this has `stat: {self.stat}`")
+        check_by(self.by, self.stat)
         return self
 
     @property
@@ -153,6 +178,7 @@ class EachShare(View):
     """The claim holds if at least this share of its combinations supports it."""
 
     share: Share
+    """Least share of the combinations that must support the claim."""
 
 
 def _kind(bound: Any) -> str:
@@ -172,17 +198,23 @@ class Expect(Quantity):
     """A quantity and the side of a number, or of another quantity, on which it must lie.
 
     A compared quantity inherits what it does not say: `below: {where: {...}}` compares the same
-    value under another condition, whose keys replace those of the own `where`. `for: each` judges
-    every combination of the axes that are neither in `where` nor in `over`.
+    value under another condition, whose keys replace those of the own `where`. The other axes are
+    those that are neither in `where` nor in `over`.
     """
 
     below: Number | None = None
+    """Number or quantity that it must be below."""
     above: Number | None = None
+    """Number or quantity that it must be above."""
     equals: Plain | None = None
+    """Value or quantity that it must equal."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
+    """Distance within which numbers count as equal."""
     scope: Literal["each", "all"] | EachShare = Field("each", alias="for")
-    over: Columns = ("seed",)
+    """One verdict per combination of the other axes (`each`), or one over `all` or a share."""
+    over: Over = ("seed",)
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Level that p must stay below, corrected for the number of combinations."""
 
     @model_validator(mode="after")
     def _one_expectation(self) -> Expect:
@@ -210,7 +242,8 @@ class Expect(Quantity):
         mine: dict[str, Any] = {key: getattr(self, key) for key in Quantity.model_fields}
         if given & {"value", "share"}:
             mine |= {"value": None, "share": None}
-        if "share" in given or ("stat" in given and self.bound.stat != "best"):
+        unranked = "stat" in given and not statistic_named(self.bound.stat).ranks
+        if "share" in given or unranked:
             mine["by"] = None
         mine |= {key: getattr(self.bound, key) for key in given}
         mine["where"] = {**self.where, **self.bound.where}
@@ -220,12 +253,16 @@ class Expect(Quantity):
 
 
 class Claim(View):
-    """A sentence with a testable expectation; `source` says where it comes from."""
+    """A sentence with a testable expectation."""
 
     id: Name
+    """Name of the claim."""
     text: str
+    """The sentence."""
     source: str = ""
+    """Where the sentence comes from."""
     expect: Expect
+    """What must be true if the sentence is."""
 
 
 def _none_of(given: set[str], foreign: set[str], use: str) -> None:

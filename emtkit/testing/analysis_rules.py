@@ -29,7 +29,7 @@ from emtkit.testing.bench import (
     why_not,
 )
 from emtkit.testing.common_rules import under_global_seed
-from emtkit.testing.verdict import RuleOutcome, failed, ok, skipped
+from emtkit.testing.rule import RuleOutcome, failed, ok, skipped
 
 
 def builds_with_defaults(bench: AnalysisBench) -> RuleOutcome:
@@ -239,15 +239,15 @@ def _control_mistake(bench: AnalysisBench, control: Control) -> str | None:
     except NotApplicable as reason_:
         return f"{pair}: not applicable: {reason_}"
     value = findings.scalars.get(control.scalar)
-    told = f"{pair}: {control.scalar} = {value!r}"
+    measured = f"{pair}: {control.scalar} = {value!r}"
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return f"{told} ({findings.reasons.get(control.scalar, 'no such scalar')})"
+        return f"{measured} ({findings.reasons.get(control.scalar, 'no such scalar')})"
     if control.equals is not None and value != control.equals:
-        return f"{told}, expected {control.equals!r}"
+        return f"{measured}, expected {control.equals!r}"
     if control.least is not None and float(value) < control.least:
-        return f"{told}, expected {control.least} or more"
+        return f"{measured}, expected {control.least} or more"
     if control.most is not None and float(value) > control.most:
-        return f"{told}, expected {control.most} or less"
+        return f"{measured}, expected {control.most} or less"
     return None
 
 

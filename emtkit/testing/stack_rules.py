@@ -17,7 +17,7 @@ from emtkit.testing import model_rules as rules
 from emtkit.testing import values
 from emtkit.testing.bench import DRAWS, Case, ModelBench, Pairing, resolved, try_case, why_not
 from emtkit.testing.model_gates import SEQUENCES
-from emtkit.testing.verdict import RuleOutcome, failed, ok, skipped
+from emtkit.testing.rule import RuleOutcome, failed, ok, skipped
 from emtkit.train.grouping import group, tier_named
 from emtkit.train.stack import flatten, stack
 from emtkit.train.tiers.dense import DenseTier
@@ -55,7 +55,7 @@ def jacobian_is_the_derivative(bench: ModelBench) -> RuleOutcome:
     for pair in bench.pairings:
         model = pair.network()
         assert isinstance(model, RecurrentModel)
-        heard = pair.heard(SEQUENCES).inputs[:, 0]
+        heard = pair.sample(SEQUENCES).inputs[:, 0]
         # fixed numbers away from zero, where an activation may have a kink
         state = torch.linspace(-1.3, 1.1, heard.shape[0] * model.hidden, dtype=heard.dtype)
         state = state.reshape(heard.shape[0], -1)
@@ -78,7 +78,7 @@ def kernel_equals_plain(bench: ModelBench) -> RuleOutcome:
         looked = True
         stacked = stack(models, [pair.case.task] * 3, [""] * 3)
         flat = torch.stack([flatten(model) for model in models])
-        one = pair.heard(5)
+        one = pair.sample(5)
         inputs, targets = (torch.stack([value] * 3) for value in (one.inputs, one.targets))
         masks = torch.stack([one.mask] * 3)
         for dtype, limit in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
@@ -170,7 +170,7 @@ def _constructed(bench: ModelBench, pairs: list[Pairing]) -> list[tuple[Tensor, 
         digest([task.name, dict(pair.case.parameters)])
         for task, pair in zip(tasks, pairs, strict=True)
     ]
-    heard = [pair.heard(4) for pair in pairs]
+    heard = [pair.sample(4) for pair in pairs]
     inputs, targets, masks = (
         torch.stack([part for part in parts])
         for parts in zip(*((b.inputs, b.targets, b.mask) for b in heard), strict=True)

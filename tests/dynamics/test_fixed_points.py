@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from emtkit.dynamics.fixed_points import Search, find_fixed_points, merge_points
+from emtkit.dynamics.fixed_points import FixedPointSearch, find_fixed_points, merge_points
 from emtkit.dynamics.linearise import StateMap
 
 NOTHING = torch.zeros(1, dtype=torch.float64)
@@ -103,4 +103,6 @@ def test_starts_of_the_wrong_kind_are_refused():
     with pytest.raises(ValueError, match="float64"):
         find_fixed_points(StateMap(lambda h, x: h, NOTHING), torch.zeros(3, 2))
     with pytest.raises(ValueError, match="at least one row"):
-        find_fixed_points(StateMap(lambda h, x: h, NOTHING), torch.zeros(0, 2).double(), Search())
+        find_fixed_points(
+            StateMap(lambda h, x: h, NOTHING), torch.zeros(0, 2).double(), FixedPointSearch()
+        )

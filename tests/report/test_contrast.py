@@ -8,8 +8,9 @@ import io
 import pytest
 
 from emtkit.errors import EmtkitError
+from emtkit.plugin.statistic import Sample, statistic_named
 from emtkit.report.data.results import Results
-from emtkit.report.inference.resampling import Sample, Statistic, difference
+from emtkit.report.inference.resampling import difference
 from emtkit.report.tables.contrast import Sides, contrast, joined
 from emtkit.report.tables.formats import to_csv
 from tests.report.frames import frame, reasons
@@ -60,7 +61,7 @@ def test_the_numbers_are_those_of_the_paired_difference():
         Sample(found[(found["task.delay"] == 3) & (found.architecture == name)]["test.loss"].values)
         for name in ("elman", "gru")
     )
-    expected = difference(one, two, Statistic("mean"))
+    expected = difference(one, two, statistic_named("mean"))
     (row,) = [row for row in rows(table) if row["value"] == "elman − gru"]
     assert float(row["estimate"]) == pytest.approx(expected.estimate.value)
     assert float(row["low"]) == pytest.approx(expected.estimate.low)

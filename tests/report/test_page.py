@@ -11,7 +11,7 @@ import pytest
 
 from emtkit.report.data.coverage import coverage, failures
 from emtkit.report.data.results import Results
-from emtkit.report.inference.claims import judge
+from emtkit.report.inference.claims import verdicts_of
 from emtkit.report.page.page import Citation, PageFigure, ReportContent, build_markdown, build_page
 from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Claim, Table
@@ -96,7 +96,7 @@ def content(question="Which network remembers?", name="elman", seeds=6):
         }
         for scope in ("each", "all")
     ]
-    verdicts = judge(results, [Claim.model_validate(claim) for claim in claims])
+    verdicts = verdicts_of(results, [Claim.model_validate(claim) for claim in claims])
     return ReportContent(
         study=f"studies/{name}.yaml",
         question=question,

@@ -49,7 +49,7 @@ def test_every_statistic(stat, value):
     entry = only(draw_table(Results(data), table(values=[asked])))
     if stat == "share":
         assert entry.found.value is None
-        assert "no yes-or-no" in entry.found.cause
+        assert "not yes or no" in entry.found.cause
     else:
         assert entry.found.value == value
     assert entry.found.near_best == (0.5 if stat == "best" else None)

@@ -18,7 +18,7 @@ from emtkit_std.analyses.basis_sensitivity import BasisSensitivity
 from emtkit_std.analyses.conjugacy import Conjugacy
 from emtkit_std.analyses.emt_basis import EmtBasis
 from emtkit_std.analyses.emt_spectrum import EmtSpectrum
-from emtkit_std.analyses.fixed_points import FixedPointSearch
+from emtkit_std.analyses.fixed_points import FixedPointAnalysis
 from emtkit_std.analyses.intervene import Intervene
 from emtkit_std.architectures.emt_circuit import EmtCircuit
 from emtkit_std.architectures.gru import GatedRecurrentUnit
@@ -182,7 +182,7 @@ def test_a_relu_at_its_threshold_has_no_jacobian():
 
 def test_fixed_points_of_a_biased_network_are_verified_and_drawn():
     asked = plain(REPEAT, gain=2.0, bias=0.1)
-    found = FixedPointSearch(starts=40).measure(asked)
+    found = FixedPointAnalysis(starts=40).measure(asked)
     points = torch.from_numpy(found.arrays["points"])
     twin = asked.model.double()
     moved = twin.step(points, torch.zeros(len(points), 4, dtype=torch.float64))
@@ -191,11 +191,11 @@ def test_fixed_points_of_a_biased_network_are_verified_and_drawn():
     assert found.scalars["worst_residual"] < 1e-18
     counted = found.tables["points"]["hits"].sum() + len(found.tables["unconverged"])
     assert counted == 40
-    drawn(FixedPointSearch, found)
+    drawn(FixedPointAnalysis, found)
 
 
 def test_the_origin_is_the_one_fixed_point_of_a_contracting_network():
-    found = FixedPointSearch(starts=10).measure(plain(REPEAT, gain=0.5))
+    found = FixedPointAnalysis(starts=10).measure(plain(REPEAT, gain=0.5))
     assert found.scalars["count"] == found.scalars["stable"] == 1
     assert found.scalars["converged"] == 1.0
     assert np.abs(found.arrays["points"]).max() < 1e-8

@@ -128,7 +128,7 @@ def test_outputs_of_a_selection_are_delayed_copies():
     assert delays.delay == (4, 3, 2, 1)
     assert delays.source == (2, 0, 3, 1)
     assert delays.sign == (1.0, -1.0, 1.0, -1.0)
-    with pytest.raises(NotApplicable, match="no delayed copies"):
+    with pytest.raises(NotApplicable, match="not delayed copies"):
         Hds(rule="fibonacci", **SMALL).facts(DelayLaw)
 
 

@@ -12,7 +12,7 @@ from emtkit_std._theory.superposition.projections import output_projections
 
 
 def loss_of(optimum: LinearOptimum, delay: int, density: float, amplitude: str) -> float:
-    a = output_projections(optimum.W_h, optimum.W_x, optimum.W_y, lags=400)
+    a = output_projections(optimum.W_hh, optimum.W_uh, optimum.W_r, lags=400)
     return linear_terms(a, delay_law(delay, density, amplitude), optimum.bias).total
 
 
@@ -62,9 +62,9 @@ def test_the_stated_loss_is_that_of_the_weights_and_nearby_weights_are_worse(
     rng = np.random.default_rng(0)
     for _ in range(30):
         near = LinearOptimum(
-            best.W_h + rng.normal(size=best.W_h.shape) * 1e-3,
-            best.W_x,
-            best.W_y + rng.normal(size=best.W_y.shape) * 1e-3,
+            best.W_hh + rng.normal(size=best.W_hh.shape) * 1e-3,
+            best.W_uh,
+            best.W_r + rng.normal(size=best.W_r.shape) * 1e-3,
             best.bias + bias * rng.normal(size=1) * 1e-3,
             *(0.0,) * 5,
         )
@@ -101,9 +101,9 @@ def test_no_random_two_unit_network_beats_it():
     rng, law = np.random.default_rng(8), delay_law(3, 0.7)
     best = linear_optimum(law, 2).loss
     for _ in range(200):
-        W_h = rng.normal(size=(2, 2))
-        W_h *= rng.uniform(0.2, 0.97) / np.abs(np.linalg.eigvals(W_h)).max()
-        a = output_projections(W_h, rng.normal(size=(2, 1)), np.eye(2), lags=300)[:, 0]
+        W_hh = rng.normal(size=(2, 2))
+        W_hh *= rng.uniform(0.2, 0.97) / np.abs(np.linalg.eigvals(W_hh)).max()
+        a = output_projections(W_hh, rng.normal(size=(2, 1)), np.eye(2), lags=300)[:, 0]
         # best readout by least squares in the metric of the loss
         gram = (1 - 0.25 * 0.7 * 3) * a @ a.T + 0.25 * 0.7 * 3 * np.outer(a.sum(1), a.sum(1))
         toward = (1 - 0.25 * 0.7 * 3) * a[:, 3] + 0.25 * 0.7 * 3 * a.sum(1)

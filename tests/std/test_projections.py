@@ -29,16 +29,16 @@ def test_a1_projections_of_a_spiral():
 
 
 def test_a3_projections_and_eigenvalues_are_gauge_invariant_but_raw_angles_are_not():
-    W_h, W_x, W_y = net_a1()
+    W_hh, W_uh, W_r = net_a1()
     basis = np.array([[2.0, 0.0], [1.0, 0.5]])
-    moved = basis @ W_h @ np.linalg.inv(basis), basis @ W_x, np.linalg.inv(basis).T @ W_y
+    moved = basis @ W_hh @ np.linalg.inv(basis), basis @ W_uh, W_r @ np.linalg.inv(basis)
     np.testing.assert_allclose(
-        output_projections(*moved, lags=20), output_projections(W_h, W_x, W_y, lags=20), atol=1e-9
+        output_projections(*moved, lags=20), output_projections(W_hh, W_uh, W_r, lags=20), atol=1e-9
     )
     assert spectral_radius(moved[0]) == pytest.approx(0.8, abs=1e-9)
     assert np.linalg.norm(moved[0], 2) == pytest.approx(3.176, abs=1e-3)
     assert travelled_angle(moved[0], 3) == pytest.approx(150, abs=1e-9)
-    own = successive_angles(pulse_responses(W_h, W_x, 5))[:, 0]
+    own = successive_angles(pulse_responses(W_hh, W_uh, 5))[:, 0]
     np.testing.assert_allclose(own, 50, atol=1e-9)
     seen = successive_angles(pulse_responses(moved[0], moved[1], 5))[:, 0]
     np.testing.assert_allclose(seen, [12.02, 98.87, 62.13, 11.00], atol=0.01)
@@ -49,13 +49,13 @@ finite = st.floats(-2, 2, allow_nan=False, width=64)
 
 @given(arrays(np.float64, (3, 3), elements=finite), arrays(np.float64, (3, 3), elements=finite))
 def test_any_change_of_basis_leaves_projections_and_travelled_angle(first, second):
-    W_h, basis = 0.2 * first, np.eye(3) + 0.15 * second  # within 0.9 of the identity: invertible
-    W_x, W_y = np.array([[1.0, 0], [0.5, -1], [0, 2]]), np.array([[1.0], [2.0], [-1.0]])
+    W_hh, basis = 0.2 * first, np.eye(3) + 0.15 * second  # within 0.9 of the identity: invertible
+    W_uh, W_r = np.array([[1.0, 0], [0.5, -1], [0, 2]]), np.array([[1.0, 2.0, -1.0]])
     inverse = np.linalg.inv(basis)
-    moved = basis @ W_h @ inverse, basis @ W_x, inverse.T @ W_y
+    moved = basis @ W_hh @ inverse, basis @ W_uh, W_r @ inverse
     np.testing.assert_allclose(
         output_projections(*moved, lags=8),
-        output_projections(W_h, W_x, W_y, lags=8),
+        output_projections(W_hh, W_uh, W_r, lags=8),
         atol=1e-9,
     )
 
@@ -80,22 +80,22 @@ def test_a5_relu_circuit_hides_every_intermediate_and_forgets_sharply():
 
 @given(st.floats(0.01, 100))
 def test_relu_pulse_responses_are_homogeneous(amplitude):
-    W_h, W_x, _ = relu_chain()
-    unit = pulse_responses(W_h, W_x, 6, "relu")
-    scaled = pulse_responses(W_h, amplitude * W_x, 6, "relu")
+    W_hh, W_uh, _ = relu_chain()
+    unit = pulse_responses(W_hh, W_uh, 6, "relu")
+    scaled = pulse_responses(W_hh, amplitude * W_uh, 6, "relu")
     np.testing.assert_allclose(scaled, amplitude * unit, rtol=1e-12)
 
 
 def test_lone_pulse_equals_running_the_recurrence():
     rng = np.random.default_rng(3)
-    W_h, W_x = rng.normal(size=(4, 4)), rng.normal(size=(4, 2))
+    W_hh, W_uh = rng.normal(size=(4, 4)), rng.normal(size=(4, 2))
     for activation, function in (("tanh", np.tanh), ("relu", lambda x: np.maximum(x, 0))):
-        directions = pulse_responses(W_h, W_x, 5, activation)
+        directions = pulse_responses(W_hh, W_uh, 5, activation)
         for source in range(2):
             state = np.zeros(4)
             for step in range(5):
                 pulse = np.eye(2)[source] if step == 0 else np.zeros(2)
-                state = W_x @ pulse + W_h @ function(state)
+                state = W_uh @ pulse + W_hh @ function(state)
                 np.testing.assert_allclose(directions[step, :, source], state, rtol=1e-12)
 
 

@@ -268,11 +268,11 @@ def test_the_state_space_is_its_dense_form(kind):
     state = np.zeros((3, 12))
     for step in range(9):
         heard = inputs[:, step].numpy() if step < 7 else np.zeros((3, 2))
-        state = state @ dense.W_h.T + heard @ dense.W_x.T
+        state = state @ dense.W_hh.T + heard @ dense.W_uh.T
         np.testing.assert_allclose(trace.states[:, step].detach().numpy(), state, atol=1e-12)
-    read = state @ dense.W_y + model.b_r.detach().numpy()
+    read = state @ dense.W_r.T + model.b_r.detach().numpy()
     np.testing.assert_allclose(trace.outputs[:, -1].detach().numpy(), read, atol=1e-12)
-    radius = np.abs(np.linalg.eigvals(dense.W_h)).max()
+    radius = np.abs(np.linalg.eigvals(dense.W_hh)).max()
     assert radius == pytest.approx(math.exp(-1 / 12) if kind == "diagonal" else 0.0, abs=1e-6)
 
 

@@ -131,15 +131,19 @@ MISTAKES = {
         "s.yaml:1:9 tasks[0]: echo refuses its parameters: constant amplitude with density 1",
         "change them",
     ),
-    "duplicate key": (BASE + "tasks: [recall]", "s.yaml:3:1 tasks: the key 'tasks' stands", "1:1"),
+    "duplicate key": (BASE + "tasks: [recall]", "s.yaml:3:1 tasks: the key 'tasks' appears", "1:1"),
     "missing tasks": (
         "architectures: [plain]",
         "s.yaml:1:1: 'tasks' is missing",
         "write for instance `tasks: [name]`",
     ),
     "no list": ("tasks: echo\narchitectures: [plain]", 's.yaml:1:8 tasks: "echo" is no', "[name]"),
-    "empty list": ("tasks: []\narchitectures: [plain]", "s.yaml:1:8 tasks: [] is no list", "["),
-    "no mapping": ("[echo, plain]", "s.yaml:1:1: the study is no mapping", "its keys are question"),
+    "empty list": ("tasks: []\narchitectures: [plain]", "s.yaml:1:8 tasks: [] is not a list", "["),
+    "no mapping": (
+        "[echo, plain]",
+        "s.yaml:1:1: the study is not a mapping",
+        "its keys are question",
+    ),
     "missing use": (
         "tasks: [{delay: 3}]\narchitectures: [plain]",
         "s.yaml:1:9 tasks[0].use: 'use' is missing",
@@ -147,7 +151,7 @@ MISTAKES = {
     ),
     "empty grid": (
         "tasks: [{use: echo, grid: {}}]\narchitectures: [plain]",
-        "s.yaml:1:27 tasks[0].grid: {} names no axis",
+        "s.yaml:1:27 tasks[0].grid: {} does not name an axis",
         "parameter: [value, value]",
     ),
     "empty axis": (
@@ -157,18 +161,18 @@ MISTAKES = {
     ),
     "axis no list": (
         "tasks: [{use: echo, grid: {delay: 3}}]\narchitectures: [plain]",
-        "s.yaml:1:35 tasks[0].grid.delay: 3 is no list",
+        "s.yaml:1:35 tasks[0].grid.delay: 3 is not a list",
         "write a list, `delay: [3]`",
     ),
     "value twice on an axis": (
         "tasks: [{use: echo, grid: {density: [1, 0.5, 1.0]}}]\narchitectures: [plain]",
-        "s.yaml:1:46 tasks[0].grid.density[2]: the value 1.0 stands twice",
+        "s.yaml:1:46 tasks[0].grid.density[2]: the value 1.0 appears twice",
         "keep one",
     ),
     "fixed and on an axis": (
         "tasks: [{use: echo, delay: 2, grid: {delay: [3, 4]}}]\narchitectures: [plain]",
-        "s.yaml:1:38 tasks[0].grid.delay: the parameter 'delay' stands twice",
-        "it stands first at s.yaml:1:21",
+        "s.yaml:1:38 tasks[0].grid.delay: the parameter 'delay' appears twice",
+        "it appears first at s.yaml:1:21",
     ),
     "zip of unequal lengths": (
         "tasks: [{use: echo, zip: {delay: [3, 5], density: [0.5]}}]\narchitectures: [plain]",
@@ -207,8 +211,8 @@ MISTAKES = {
     ),
     "duplicate label": (
         "tasks: [echo]\narchitectures:\n  - plain\n  - {use: plain, hidden: 3}\n",
-        "s.yaml:4:5 architectures[1]: the label 'plain' stands twice",
-        "it stands first at s.yaml:3:5; give one of them its own `label`",
+        "s.yaml:4:5 architectures[1]: the label 'plain' appears twice",
+        "it appears first at s.yaml:3:5; give one of them its own `label`",
     ),
     "an analysis with axes": (
         BASE + "analyses: [{use: radius, grid: {of: [recurrent]}}]",
@@ -276,7 +280,7 @@ MISTAKES = {
         "s.yaml:3:25 evaluation.sequences: 0 is wrong: it should be greater than or equal to 1",
         "",
     ),
-    "seeds": (BASE + "seeds: 1.5", "s.yaml:3:8 seeds: 1.5 is no number of seeds", "seeds: 16"),
+    "seeds": (BASE + "seeds: 1.5", "s.yaml:3:8 seeds: 1.5 is not a number of seeds", "seeds: 16"),
     "too many": (
         BASE + "seeds: 1000000000",
         "s.yaml:1:1: the grid 'main' asks for 1,000,000,000 networks",
@@ -294,7 +298,7 @@ MISTAKES = {
     ),
     "two grids of one name": (
         BASE + "grids: [{name: a}, {name: a, seeds: 3}]",
-        "s.yaml:3:27 grids[1].name: the grid 'a' stands twice",
+        "s.yaml:3:27 grids[1].name: the grid 'a' appears twice",
         "rename",
     ),
     "unknown key in a grid": (

@@ -85,7 +85,7 @@ class Simple(RecurrentModel):
         return drive if self.b is None else drive + self.b
 
     def read(self, state: Tensor) -> Tensor:
-        seen = self._sigma(state) if self.case.form.reads == "state" else state
+        seen = self._sigma(state) if self.case.form.reads == "activation" else state
         drive = seen @ self.W_r.T
         drive = drive if self.b_r is None else drive + self.b_r
         return torch.relu(drive) if self.case.form.readout == "relu" else drive
@@ -102,7 +102,7 @@ def cases(
     form = SimpleRecurrence(
         draw(some.sampled_from(["linear", "relu", "tanh"])),
         draw(some.sampled_from(["linear", "relu"])),
-        draw(some.sampled_from(["state", "input"])),
+        draw(some.sampled_from(["activation", "preactivation"])),
     )
     return Case(
         models=draw(some.integers(2, 6)),

@@ -369,7 +369,7 @@ def test_the_device_is_no_part_of_a_key():
 
 
 def test_the_device_is_no_axis():
-    with pytest.raises(stacks.EmtkitError, match="`device` is no axis"):
+    with pytest.raises(stacks.EmtkitError, match="`device` is not an axis"):
         cells_of(grid={"device": ["cpu", "cuda"]})
 
 

@@ -10,8 +10,10 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -40,10 +42,10 @@ def begin() -> None:
 
 @contextlib.contextmanager
 def worker_environment() -> Iterator[None]:
-    """What a child inherits: one thread for each library, and deafness to Ctrl-C, whose meaning the
-    coordinator alone decides.
+    """What a child inherits: one thread for each library, no main module, and deafness to Ctrl-C,
+    whose meaning the coordinator alone decides.
     """
-    with _one_thread(), _deaf_to_interrupts():
+    with _one_thread(), main_hidden(), _deaf_to_interrupts():
         yield
 
 
@@ -61,6 +63,19 @@ def _one_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def main_hidden() -> Iterator[None]:
+    """A child imports its parent's main module. Workers need nothing of it, and to import a script
+    without a main guard is to run it once more.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager

@@ -181,7 +181,7 @@ class DaskEngine(Engine):
         if self._client.status == "closed":
             raise EmtkitError(
                 f"the Dask scheduler has not answered for {self._patience:g} s; what is done is "
-                "stored. Start it again and run again to go on"
+                "stored. Start it and run again to continue"
             )
         try:
             threads = self._client.nthreads() if self._client.status == "running" else {}

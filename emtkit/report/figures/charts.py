@@ -219,6 +219,7 @@ def _finish(axes: Axes, panel: Panel, numeric: bool, places: dict[Any, float]) -
     if log in ("y", "both"):
         axes.set_yscale("log")
     axes.autoscale_view()
-    stat = "" if panel.spec.stat in ("mean", "share") else f" ({panel.spec.stat})"
+    plain = panel.spec.stat == "mean" or panel.quantity(panel.y).is_share
+    stat = "" if plain else f" ({panel.spec.stat})"
     axes.set(xlabel=panel.label(str(panel.spec.x)), ylabel=panel.label(panel.y) + stat)
     axes.set_title(panel.title, loc="left")

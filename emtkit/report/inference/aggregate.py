@@ -10,15 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emtkit.plugin.statistic import Estimate, Sample, Statistic, statistic_named
 from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
-from emtkit.report.inference.resampling import (
-    Estimate,
-    Sample,
-    Statistic,
-    estimate,
-    share_near_best,
-    text_shares,
-)
+from emtkit.report.inference.resampling import share_near_best, text_shares
 from emtkit.study.quantity import Quantity, matches
 
 
@@ -105,10 +99,9 @@ def aggregate(
     return replace(result, pairs=tuple(results.levels(row, over) for row in kept))
 
 
-def statistic_of(quantity: Quantity) -> Statistic | None:
-    """The statistic that a quantity names; None for `mode`, which is no number."""
-    kind = quantity.statistic
-    return None if kind == "mode" else Statistic(kind, quantity.direction)
+def statistic_of(quantity: Quantity) -> Statistic:
+    """The statistic that a quantity names."""
+    return statistic_named(quantity.statistic)
 
 
 def standing_text(found: Aggregate) -> str:
@@ -126,9 +119,7 @@ def standing_text(found: Aggregate) -> str:
 
 
 def _by(quantity: Quantity) -> list[str]:
-    if quantity.statistic != "best":
-        return []
-    return [quantity.by or quantity.column or ""]
+    return [quantity.by or quantity.column or ""] if statistic_of(quantity).ranks else []
 
 
 def _once(results: Results, rows: Sequence[int]) -> list[int]:
@@ -216,21 +207,22 @@ def _evaluate(
     statistic = statistic_of(quantity)
     textual = any(isinstance(value, str) for value in values)
     if any(isinstance(value, str) for value in by):
-        return replace(account, cause=f"{quantity.by} is text, which nothing is best by")
-    if statistic is None or (textual and (statistic.kind == "best" or len(values) == 1)):
-        return _evaluate_text(values, np.array(by, float), statistic, quantity, account)
+        return replace(account, cause=f"{quantity.by} is text, by which nothing can be ranked")
+    sign = -1.0 if quantity.direction == "max" else 1.0
+    ranking = sign * np.array(by, float) if by else None
+    if statistic.reads == "texts" or (textual and (statistic.ranks or len(values) == 1)):
+        read = statistic if statistic.ranks else statistic_named("mode")
+        return _evaluate_text(values, ranking, read, quantity.within, account)
     if textual:
         return replace(account, cause=f"{quantity.column} is text: use `stat: mode` or `share`")
-    if statistic.kind == "share" and not all(value in (0, 1) for value in values):
-        word = f"{quantity.column} is no yes-or-no: use `share: {{of, equals}}`"
-        return replace(account, cause=word)
-    sample = Sample(np.array(values, float), np.array(by, float) if by else None)
+    if statistic.reads == "truths" and not all(value in (0, 1) for value in values):
+        cause = f"{quantity.column} is not yes or no: use `share: {{of, equals}}`"
+        return replace(account, cause=cause)
+    sample = Sample(np.array(values, float), ranking)
     if np.isnan(statistic(sample.values, sample.by)):
         return account
-    found = estimate(sample, statistic)
-    near = None
-    if sample.by is not None:
-        near = share_near_best(sample.by, quantity.direction, quantity.within)
+    found = statistic.interval(sample)
+    near = None if ranking is None else share_near_best(ranking, quantity.within)
     return replace(
         account, value=found.value, low=found.low, high=found.high, near_best=near, sample=sample
     )
@@ -238,23 +230,24 @@ def _evaluate(
 
 def _evaluate_text(
     values: Sequence[Any],
-    by: NDArray[np.float64],
-    statistic: Statistic | None,
-    quantity: Quantity,
+    ranking: NDArray[np.float64] | None,
+    statistic: Statistic,
+    within: float,
     account: Aggregate,
 ) -> Aggregate:
     """The commonest text, or that of the best network."""
     texts = [level_text(hashable(value)) for value in values]
-    if statistic is not None and len(by):
-        place = int(statistic(np.arange(len(texts), dtype=float), by))
-        if values[place] is None:
-            return account
-        near = share_near_best(by, quantity.direction, quantity.within)
-        shares = text_shares(texts, by, statistic)
-        return replace(account, value=texts[place], near_best=near, shares=shares)
-    mode = min(Counter(texts).items(), key=lambda item: (-item[1], item[0]))[0]
-    near = texts.count(mode) / len(texts)
-    return replace(account, value=mode, near_best=near, shares=text_shares(texts, None, None))
+    names = sorted(set(texts))
+    codes = Sample(np.array([names.index(text) for text in texts], float), ranking)
+    value = names[int(statistic(codes.values, codes.by))]
+    if values[texts.index(value)] is None:
+        return account
+    if ranking is None:
+        near = texts.count(value) / len(texts)
+    else:
+        near = share_near_best(ranking, within)
+    shares = text_shares(names, codes, statistic)
+    return replace(account, value=value, near_best=near, shares=shares)
 
 
 def _commonest(reasons: Sequence[str]) -> str:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from emtkit.errors import EmtkitError
+from emtkit.plugin.statistic import Estimate
 from emtkit.report.data.results import Results, is_axis, level_text, where_text
 from emtkit.report.inference.aggregate import Aggregate, aggregate, standing_text, statistic_of
-from emtkit.report.inference.paired import Comparison, compare, corrected
-from emtkit.report.inference.resampling import Estimate, least_p
-from emtkit.report.inference.verdicts import agrees, side_of, words_side
+from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
+from emtkit.report.inference.verdicts import agrees, counts_text, side_of
 from emtkit.study.quantity import Quantity
 from emtkit.study.views import Claim, EachShare, Expect
 
@@ -69,16 +69,16 @@ class _Case:
     levels: tuple[tuple[str, Any], ...]
     found: Aggregate
     other: Aggregate | None
-    comparison: Comparison | None
+    comparison: PairedDifference | None
     deterministic: bool
 
 
-def judge(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
-    """A verdict per claim, or per combination of a claim that is judged `for: each`."""
-    return [verdict for claim in claims for verdict in judge_claim(results, claim)]
+def verdicts_of(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
+    """A verdict per claim, or per combination of a claim that is decided `for: each`."""
+    return [verdict for claim in claims for verdict in verdicts_of_claim(results, claim)]
 
 
-def judge_claim(results: Results, claim: Claim) -> list[Verdict]:
+def verdicts_of_claim(results: Results, claim: Claim) -> list[Verdict]:
     """The verdicts on one claim: one per combination (`each`), else one over all of them."""
     try:
         cases = list(_cases(results, claim.expect))
@@ -155,10 +155,8 @@ def _cases(results: Results, expect: Expect) -> Iterator[_Case]:
             yield _Case(one.levels, found, None, None, deterministic)
             continue
         second = aggregate(results, one.against, other, expect.over)
-        of_a, of_b = statistic_of(expect), statistic_of(other)
-        apart = None
-        if of_a is not None and of_b is not None:
-            apart = compare(found, second, of_a, of_b, fixed=is_fixed(results, one))
+        statistics = statistic_of(expect), statistic_of(other)
+        apart = paired_difference(found, second, *statistics, fixed=is_fixed(results, one))
         yield _Case(one.levels, found, second, apart, deterministic)
 
 
@@ -195,7 +193,7 @@ def _decide(claim: Claim, case: _Case) -> Verdict:
     for side in (found, other):
         if side is not None and (cause := _untestable(side)):
             return replace(base, cause=cause)
-    if not isinstance(found.value, float) or (other is not None and case.comparison is None):
+    if not isinstance(found.value, float):
         return _decide_text(base, case)
     if case.comparison is not None:
         if case.comparison.difference is None:
@@ -222,8 +220,9 @@ def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdic
         return replace(base, word="supported", p=None)
     if p < expect.alpha:
         return replace(base, word="supported", p=p)
-    reach = least_p(estimate.n)
-    short = f"; {estimate.n} seeds cannot go below {reach:g}" if reach >= expect.alpha else ""
+    least = statistic_of(expect).least_p(estimate.n)
+    beyond = least is not None and least >= expect.alpha
+    short = f"; {estimate.n} seeds cannot go below {least:g}" if beyond else ""
     return replace(
         base, word="inconclusive", p=p, cause=f"p = {p:.3g} is not below {expect.alpha:g}{short}"
     )
@@ -263,7 +262,7 @@ def _summary(claim: Claim, parts: Sequence[Verdict], share: float) -> Verdict:
     base = Verdict(
         claim,
         "inconclusive",
-        cause=words_side(words, len(applying)),
+        cause=counts_text(words, len(applying)),
         n=min((part.n for part in applying), default=0),
         total=max((part.total for part in applying), default=0),
         cells=tuple(dict.fromkeys(cell for part in parts for cell in part.cells)),

@@ -10,7 +10,7 @@ from typing import Any
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, hashable, level_text, where_text
 from emtkit.report.inference.aggregate import Aggregate, aggregate, standing_text, statistic_of
-from emtkit.report.inference.paired import Comparison, compare, corrected
+from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.tables.numbers import interval_text, number_text, share_text
 from emtkit.study.quantity import Value
 from emtkit.study.views import Table
@@ -26,7 +26,7 @@ class TableEntry:
     found: Aggregate
     text: str
     interval: str = ""
-    comparison: Comparison | None = None
+    comparison: PairedDifference | None = None
     bold: bool = False
 
 
@@ -112,10 +112,10 @@ def entry_text(found: Aggregate, value: Value) -> str:
         return found.value
     if value.counts:
         return f"{round(found.value * found.n)}/{found.n}"
-    if value.statistic == "share" and value.format is None:
+    if value.is_share and value.format is None:
         return share_text(found.value)
     number = number_text(found.value, value.format)
-    if value.stat == "best" and value.by in (None, value.value) and found.near_best is not None:
+    if found.near_best is not None and value.by in (None, value.value):
         # One lucky seed of many is no finding: the share near the best stands beside it.
         return f"{number} ({share_text(found.near_best)} near)"
     return number
@@ -145,7 +145,7 @@ def entry_details(entry: TableEntry) -> str:
 def _interval(found: Aggregate, value: Value) -> str:
     if found.estimate is None or found.estimate.n < 2:
         return ""
-    if value.statistic == "share" and (value.format is None or value.counts):
+    if value.is_share and (value.format is None or value.counts):
         return f"[{share_text(found.estimate.low)}, {share_text(found.estimate.high)}]"
     return interval_text(found.estimate, value.format)
 
@@ -163,7 +163,7 @@ def _compared(
         rivals = _rivals(entries, spec, rows, columns)
     family = [(place, _versus(entries, spec, place, other)) for place, other in rivals]
     fixed = corrected([comparison for _, comparison in family])
-    found: dict[Place, list[Comparison]] = {}
+    found: dict[Place, list[PairedDifference]] = {}
     for (place, _), comparison in zip(family, fixed, strict=True):
         found.setdefault(place, []).append(comparison)
     result = dict(entries)
@@ -177,14 +177,12 @@ def _compared(
 
 def _versus(
     entries: Mapping[Place, TableEntry], spec: Table, place: Place, other: Place
-) -> Comparison:
+) -> PairedDifference:
     statistic = statistic_of(spec.shown[place[2]])
-    if statistic is None:
-        return Comparison(None, cause="text has no difference")
-    return compare(entries[place].found, entries[other].found, statistic, statistic)
+    return paired_difference(entries[place].found, entries[other].found, statistic, statistic)
 
 
-def _wins(comparison: Comparison, better: str) -> bool:
+def _wins(comparison: PairedDifference, better: str) -> bool:
     if comparison.difference is None or not comparison.separated:
         return False
     return (comparison.difference.estimate.value < 0) == (better == "min")

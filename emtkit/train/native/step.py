@@ -127,7 +127,7 @@ class NativeStep:
             outputs=network.outputs,
             ones=network.ones,
             sigma=_SIGMA[network.activation],
-            early=int(network.reads == "input" and network.activation != "linear"),
+            early=int(network.reads == "preactivation" and network.activation != "linear"),
             rho=_SIGMA[network.readout],
             width=self.width,
             rows=tiles.rows[self.width],

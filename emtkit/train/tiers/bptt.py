@@ -6,8 +6,8 @@
 
     A = [W_uh | b | W_hh]  (H, I + n + H),   R = [b_r | W_r]  (O, n + H),   S = [W_r' | W_hh']
 
-with n = 1 where there is any bias, else 0; e_t = dL/dy_t rho'. x_t is g_t (`reads` "state") or h_t
-(then W_r' e_t joins d_t after sigma'). Time comes first and sequences last in every buffer
+with n = 1 where there is any bias, else 0; e_t = dL/dy_t rho'. x_t is g_t (`reads` "activation")
+or h_t (then W_r' e_t joins d_t after sigma'). Time comes first and sequences last in every buffer
 (T M C B): a step of all networks is one batched product whose long side is the contiguous one, two
 to six times as fast where C is small. Memory is read and written as little as can be: going back,
 each step is read out, judged and added to the weight gradients while its state is in the cache, and
@@ -54,7 +54,7 @@ class Sizes:
     @property
     def reads_early(self) -> bool:
         """Whether the readout sees another number than the recurrence passes on."""
-        return self.form.reads == "input" and not self.is_linear
+        return self.form.reads == "preactivation" and not self.is_linear
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 
 Array = NDArray[np.float64]
 Activation = Literal["linear", "relu", "tanh"]
@@ -114,35 +114,35 @@ class HistoryLaw:
 
 @dataclass(frozen=True)
 class LinearRecurrence:
-    """h_t = W_h h_{t-1} + W_x x_t, read by W_yᵀ h_t; (H, H), (H, I), (H, O), float64."""
+    """h_t = W_hh h_{t-1} + W_uh u_t, read by W_r h_t; (H, H), (H, I), (O, H), float64."""
 
-    W_h: Array
-    W_x: Array
-    W_y: Array
+    W_hh: Array
+    W_uh: Array
+    W_r: Array
 
 
 @dataclass(frozen=True)
 class PulseCircuit:
     """A recurrent network in the form of the temporal superposition paper.
 
-    h_t = W_x x_t + W_h sigma(h_{t-1}) + b_h,  y_t = readout(W_yᵀ r(h_t) + b_y), h PRE-activation.
-    `reads` says whether the readout sees h itself ("state", the paper) or sigma(h)
-    ("activation", as in an Elman network). W_h (H, H), W_x (H, I), W_y (H, O), b_h (H), b_y (O).
+    h_t = W_uh u_t + W_hh sigma(h_{t-1}) + b,  y_t = readout(W_r r(h_t) + b_r), h PRE-activation.
+    `reads` says what r(h_t) is: h_t itself ("preactivation", the paper) or sigma(h_t)
+    ("activation", as in an Elman network). W_hh (H, H), W_uh (H, I), W_r (O, H), b (H), b_r (O).
     """
 
-    W_h: Array
-    W_x: Array
-    W_y: Array
-    b_h: Array
-    b_y: Array
+    W_hh: Array
+    W_uh: Array
+    W_r: Array
+    b: Array
+    b_r: Array
     activation: Activation
     readout: Literal["linear", "relu"]
-    reads: Literal["state", "activation"] = "state"
+    reads: Literal["preactivation", "activation"] = "preactivation"
 
     @property
     def biased(self) -> bool:
         """Whether any bias differs from zero."""
-        return bool(self.b_h.any() or self.b_y.any())
+        return bool(self.b.any() or self.b_r.any())
 
 
 Response = Callable[[Array], Array]

@@ -11,9 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emtkit import Batch, NotApplicable, RecurrentModel, Subject
-from emtkit.dynamics.fixed_points import find_fixed_points
-from emtkit.dynamics.linearise import StateMap, row_jacobians, state_map_of
+from emtkit import (
+    Batch,
+    NotApplicable,
+    RecurrentModel,
+    StateMap,
+    Subject,
+    find_fixed_points,
+    row_jacobians,
+    state_map_of,
+)
 from emtkit_std._theory.emt import memories as memories
 from emtkit_std._theory.facts import HistoryLaw
 

@@ -15,10 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from emtkit import Batch, RecurrentModel, SequenceModel, Subject
-from emtkit.dynamics.fixed_points import find_fixed_points
-from emtkit.dynamics.linearise import state_jacobians, state_map_of
-from emtkit.errors import NotApplicable
+from emtkit import (
+    Batch,
+    NotApplicable,
+    RecurrentModel,
+    SequenceModel,
+    Subject,
+    find_fixed_points,
+    state_jacobians,
+    state_map_of,
+)
 from emtkit_std._theory.facts import DelayLaw, HistoryLaw
 
 Array = NDArray[np.float64]

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
-from emtkit.plugin.analysis import Scalar
+from emtkit import Analysis, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.observe import Run, law_of, memory_span, run
 from emtkit_std._theory.waves.attention import (
     Array,
@@ -31,11 +30,11 @@ class AttentionBoundary(Analysis):
 
     For every model whose trace holds attention: `entropy` (nats, mean over heads, sequences and
     autonomous steps) and table `profile` (head, lag, weight). Where attention writes columns:
-    `kronecker_rank` of F (singular values above `tolerance` of the largest), `linearity` (R^2 of
-    the written columns under the best linear F of the states met: 1 if content does not steer
-    attention), `boundary_error` ||F - f||_F / ||f||_F against the task's rule, `leak` (largest
-    share over heads that misses the favourite column) and `safe_horizon` = .3 s / leak, the steps
-    for which a constructed rule holds. W_K and W_Q are seen through their product alone.
+    `kronecker_rank` of F, `linearity` (R^2 of the written columns under the best linear F of the
+    states met: 1 if content does not steer attention), `boundary_error` ||F - f||_F / ||f||_F
+    against the task's rule, `leak` (largest share over heads that misses the favourite column) and
+    `safe_horizon` = .3 s / leak, the steps for which a constructed rule holds. W_K and W_Q are seen
+    through their product alone.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eq. 8.
     """
@@ -46,9 +45,17 @@ class AttentionBoundary(Analysis):
     def __init__(
         self,
         *,
-        sequences: Annotated[int, Field(ge=8)] = 128,
-        steps: Annotated[int, Field(ge=3)] = 32,
-        tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.05,
+        sequences: Annotated[Sequences, Field(ge=8)] = 128,
+        steps: Annotated[Steps, Field(ge=3)] = 32,
+        tolerance: Annotated[
+            float,
+            Field(
+                gt=0,
+                lt=1,
+                description="Share of the largest singular value of F above which one counts "
+                "towards `kronecker_rank`.",
+            ),
+        ] = 0.05,
     ) -> None:
         self.sequences, self.steps, self.tolerance = sequences, steps, tolerance
 

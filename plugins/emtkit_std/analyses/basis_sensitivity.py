@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit_std._parameters import Horizon, Sequences, Threshold
 from emtkit_std._theory import linearise as linearised
 from emtkit_std._theory.emt import angles as angles
 from emtkit_std._theory.emt import memories as memories
@@ -44,9 +45,8 @@ def draw_response(findings: Findings, figure: Figure) -> None:
 class BasisSensitivity(Analysis):
     """The response of Algorithm 1 to noise on W_hh and W_r, and to single precision.
 
-    Jacobian and readout get Gaussian matrices of spectral norm `noise` times their own, alike for
-    both methods and precisions (mean of `draws`); the memories are extracted anew and read the
-    network's own undisturbed states.
+    Gaussian matrices are added to Jacobian and readout, alike for both methods and precisions; the
+    memories are extracted anew and read the network's own undisturbed states.
 
     Scalars, for m = dual, primal: `phi_error_m` and `single_phi_error_m` (no noise, double and
     single precision), `phi_gain_m` (distance of Phi_hat from the undisturbed one per unit of
@@ -65,14 +65,19 @@ class BasisSensitivity(Analysis):
     def __init__(
         self,
         *,
-        noises: tuple[Annotated[float, Field(gt=0)], ...] = (
-            *(1e-8, 1e-7, 1e-6, 1e-5),
-            *(1e-4, 1e-3, 1e-2, 1e-1),
-        ),
-        draws: Annotated[int, Field(ge=1)] = 3,
-        threshold: Annotated[float, Field(gt=0)] = 0.9,
-        sequences: Annotated[int, Field(ge=1)] = 32,
-        horizon: Annotated[int, Field(ge=1)] = 20,
+        noises: Annotated[
+            tuple[Annotated[float, Field(gt=0)], ...],
+            Field(
+                description="Levels of noise: spectral norms of what is added, relative to that of "
+                "the matrix."
+            ),
+        ] = (*(1e-8, 1e-7, 1e-6, 1e-5), *(1e-4, 1e-3, 1e-2, 1e-1)),
+        draws: Annotated[
+            int, Field(ge=1, description="Number of draws of the noise that are averaged.")
+        ] = 3,
+        threshold: Threshold = 0.9,
+        sequences: Sequences = 32,
+        horizon: Horizon = 20,
     ) -> None:
         self.noises, self.draws, self.threshold = tuple(sorted(noises)), draws, threshold
         self.sequences, self.horizon = sequences, horizon

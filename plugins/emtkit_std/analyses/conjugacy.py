@@ -10,6 +10,7 @@ from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit_std._parameters import Sequences, Threshold
 from emtkit_std._theory import linearise as linearised
 from emtkit_std._theory.emt import gsemm as gsemm
 from emtkit_std._theory.emt import memories as memories
@@ -40,18 +41,20 @@ class Conjugacy(Analysis):
     def __init__(
         self,
         *,
-        steps: Annotated[int, Field(ge=1)] = 100,
-        sequences: Annotated[int, Field(ge=1)] = 16,
-        threshold: Annotated[float, Field(gt=0)] = 0.9,
+        steps: Annotated[
+            int, Field(ge=1, description="Number of steps for which the two are compared.")
+        ] = 100,
+        sequences: Sequences = 16,
+        threshold: Threshold = 0.9,
     ) -> None:
         self.steps, self.sequences, self.threshold = steps, sequences, threshold
 
     def measure(self, subject: Subject) -> Findings:
         """Factor the weights, run both, compare."""
         circuit = subject.fact(PulseCircuit)
-        if circuit.b_h.any():
+        if circuit.b.any():
             raise NotApplicable("the network has biases, which the episodic memory has not")
-        weights, size = circuit.W_h, len(circuit.W_h)
+        weights, size = circuit.W_hh, len(circuit.W_hh)
         normals = subject.stream.fork("memories").normal((size, size)).double().numpy()
         basis = np.linalg.qr(normals)[0]
         model = gsemm.Gsemm.from_elman(weights, basis, circuit.activation)

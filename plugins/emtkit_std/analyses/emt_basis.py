@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
+from emtkit_std._parameters import Horizon, Method, Sequences, Threshold
 from emtkit_std._theory import linearise as linearised
 from emtkit_std._theory.emt import memories as memories
 from emtkit_std._theory.facts import HistoryLaw
@@ -98,11 +99,14 @@ class EmtBasis(Analysis):
     def __init__(
         self,
         *,
-        method: Literal["dual", "primal"] = "dual",
-        threshold: Annotated[float, Field(gt=0)] = 0.9,
-        outside: Annotated[int, Field(ge=0)] = 10,
-        sequences: Annotated[int, Field(ge=1)] = 64,
-        horizon: Annotated[int, Field(ge=1)] = 40,
+        method: Method = "dual",
+        threshold: Threshold = 0.9,
+        outside: Annotated[
+            int,
+            Field(ge=0, description="Most directions q of what the memories leave of the states."),
+        ] = 10,
+        sequences: Sequences = 64,
+        horizon: Horizon = 40,
     ) -> None:
         self.method, self.threshold, self.outside = method, threshold, outside
         self.sequences, self.horizon = sequences, horizon

@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, Subject, hookimpl
-from emtkit.plugin.stream import StreamKey
+from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, StreamKey, Subject, hookimpl
+from emtkit_std._parameters import Threshold
 from emtkit_std._theory import linearise as linearised
 from emtkit_std._theory.emt import angles as angles
 from emtkit_std._theory.emt import binding as binding
@@ -58,7 +58,7 @@ class EmtSpectrum(Analysis):
 
     Where the counts differ the comparison is `indeterminate` and `angle_error` is NaN, never a
     number. `null_angle_error` is the same for Haar-random orthogonal matrices of the core's size
-    (mean of `draws`): without it, errors of different rules cannot be compared.
+    (mean): without it, errors of different rules cannot be compared.
 
     Scalars: `angle_error`, `modes_found`, `modes_expected`, `status` (comparable|indeterminate),
     `gap` (modulus of the last expected mode over the next), `null_angle_error`,
@@ -92,9 +92,13 @@ class EmtSpectrum(Analysis):
     def __init__(
         self,
         *,
-        threshold: Annotated[float, Field(gt=0)] = 0.9,
-        theory_threshold: Annotated[float, Field(gt=0)] = 0.5,
-        draws: Annotated[int, Field(ge=1)] = 50,
+        threshold: Threshold = 0.9,
+        theory_threshold: Annotated[
+            float, Field(gt=0, description="Modulus above which an eigenvalue of Phi is expected.")
+        ] = 0.5,
+        draws: Annotated[
+            int, Field(ge=1, description="Number of random matrices behind `null_angle_error`.")
+        ] = 50,
     ) -> None:
         self.threshold, self.theory_threshold, self.draws = threshold, theory_threshold, draws
 

@@ -10,8 +10,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
-from emtkit.dynamics import fixed_points as search
+from emtkit import (
+    Analysis,
+    Findings,
+    FixedPointSearch,
+    RecurrentModel,
+    Subject,
+    find_fixed_points,
+    hookimpl,
+)
 from emtkit_std._theory import linearise as linearised
 
 if TYPE_CHECKING:
@@ -28,14 +35,12 @@ def draw_points(findings: Findings, figure: Figure) -> None:
     axes.set_ylabel("spectral radius at h*")
 
 
-class FixedPointSearch(Analysis):
+class FixedPointAnalysis(Analysis):
     """Fixed points of h -> step(h, 0): how many, how exact, how stable.
 
-    `starts` states are taken evenly from trajectories of the task, with Gaussian noise of
-    `noise` times their own standard deviation; each descends by Levenberg-Marquardt with exact
-    Jacobians and is polished by Newton in float64. A point counts when q = |step(h) - h|^2 / 2 is
-    below `tolerance`; points nearer than `merge` are one. Starts that reach none are counted
-    apart and never listed among the points.
+    Starts are taken evenly from trajectories of the task; each descends by Levenberg-Marquardt with
+    exact Jacobians on q = |step(h) - h|^2 / 2 and is polished by Newton in float64. Starts that
+    reach no fixed point are counted apart and never listed among the points.
 
     Scalars: `count`, `converged` (share of starts), `stable` (points without an eigenvalue
     outside the unit circle), `worst_residual` (of the points), `least_radius` (smallest spectral
@@ -52,19 +57,31 @@ class FixedPointSearch(Analysis):
     def __init__(
         self,
         *,
-        starts: Annotated[int, Field(ge=1)] = 256,
-        noise: Annotated[float, Field(ge=0)] = 0.5,
-        tolerance: Annotated[float, Field(gt=0)] = 1e-18,
-        merge: Annotated[float, Field(gt=0)] = 1e-6,
+        starts: Annotated[
+            int, Field(ge=1, description="Number of states from which the search starts.")
+        ] = 256,
+        noise: Annotated[
+            float,
+            Field(
+                ge=0,
+                description="Gaussian noise on the starts, in standard deviations of the states.",
+            ),
+        ] = 0.5,
+        tolerance: Annotated[
+            float, Field(gt=0, description="Largest q at which a point counts as fixed.")
+        ] = 1e-18,
+        merge: Annotated[
+            float, Field(gt=0, description="Distance below which two points count as one.")
+        ] = 1e-6,
     ) -> None:
         self.starts, self.noise = starts, noise
-        self.search = search.Search(tolerance=tolerance, merge=merge)
+        self.search = FixedPointSearch(tolerance=tolerance, merge=merge)
 
     def measure(self, subject: Subject) -> Findings:
         """Search from states that the network visits."""
         model = linearised.in_double(subject)
         state_map = linearised.silent_map(subject, model)
-        found = search.find_fixed_points(state_map, self._starts(subject, model), self.search)
+        found = find_fixed_points(state_map, self._starts(subject, model), self.search)
         radii = found.eigenvalues.abs().amax(1).numpy() if len(found.points) else np.zeros(0)
         points = pd.DataFrame(
             {
@@ -111,4 +128,4 @@ def _first(values: np.ndarray) -> float:
 @hookimpl
 def emtkit_analyses() -> list[type[Analysis]]:
     """Offer `fixed_points`."""
-    return [FixedPointSearch]
+    return [FixedPointAnalysis]

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
+from emtkit import Analysis, Control, Findings, NotApplicable, Subject, hookimpl
+from emtkit_std._parameters import Lags, Sequences
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.observe import (
     draw,
@@ -27,14 +27,10 @@ from emtkit_std._theory.waves.gradients import Array, decay, gradient_profile
 class GradientLag(Analysis):
     """g_k = ||dh(s)/du(s-k)||_F / sqrt(I), its decay rate with the lag k, and max |eigenvalue|.
 
-    `of: state` is exact and needs no target; the geometric mean over `sequences` is taken.
-    `of: loss` takes ||dC/du|| of the loss over the first s outputs (elsewhere: the last output).
+    `of: state` takes the geometric mean over sequences, `of: loss` the mean of ||dC/du||.
     `decay_rate` is minus the slope of log g_k from `first_lag` on: 0 lets everything through,
-    positive vanishes. A trained net drops from lag 0 to 1 because it writes beyond the travelling
-    directions: use first_lag 1 there. `first_over_last` is g of the farthest input over g at
-    `first_lag`; `radius` is max |eig| of the recurrent matrix, or of the Jacobian at the origin.
-
-    `lags` (default s, or the longest delay and the item) says how many inputs are looked at.
+    positive vanishes. `first_over_last` is g of the farthest input over g at `first_lag`; `radius`
+    is max |eig| of the recurrent matrix, or of the Jacobian at the origin.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16.
     """
@@ -54,10 +50,22 @@ class GradientLag(Analysis):
     def __init__(
         self,
         *,
-        of: Literal["state", "loss"] = "state",
-        first_lag: Literal[0, 1] = 0,
-        sequences: Annotated[int, Field(ge=1)] = 32,
-        lags: Annotated[int, Field(ge=2)] | None = None,
+        of: Annotated[
+            Literal["state", "loss"],
+            Field(
+                description="Whether the gradient is that of the state, exact and without a "
+                "target, or of the loss over the first s outputs (elsewhere: the last output)."
+            ),
+        ] = "state",
+        first_lag: Annotated[
+            Literal[0, 1],
+            Field(
+                description="Lag from which the decay is fitted; 1 leaves out the drop that "
+                "writing beyond the travelling directions causes in trained networks."
+            ),
+        ] = 0,
+        sequences: Sequences = 32,
+        lags: Annotated[Lags, Field(ge=2)] = None,
     ) -> None:
         self.of, self.first_lag, self.sequences, self.lags = of, first_lag, sequences, lags
 
@@ -108,8 +116,8 @@ class GradientLag(Analysis):
 
 def _radius(subject: Subject) -> tuple[float, str]:
     if PulseCircuit in subject.model.offers:
-        W_h = subject.model.facts(PulseCircuit).W_h
-        return float(np.abs(np.linalg.eigvals(W_h)).max()), ""
+        W_hh = subject.model.facts(PulseCircuit).W_hh
+        return float(np.abs(np.linalg.eigvals(W_hh)).max()), ""
     local = local_map(subject.model, subject.task.channels.inputs)
     if local.jacobian is None:
         return float("nan"), local.reason

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
-from emtkit.plugin.analysis import Scalar
+from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit_std._parameters import Lags, Sequences, Steps
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.observe import draw, input_jacobians, memory_span, run
 from emtkit_std._theory.superposition.projections import order_parameters
@@ -25,7 +24,8 @@ JACOBIAN_SEQUENCES = 8
 class HistoryDecoding(Analysis):
     """R^2 of x(t-k) from the state by one affine map for all t, and the geometry of the past.
 
-        x(t-k) = A_k h(t) + b_k + error,   r2(k) = 1 - E|error|^2 / Var x,   k = 0 .. lags - 1
+        x(t-k) = A_k h(t) + b_k + error,   k = 0 .. lags - 1
+        r2(k) = 1 - E|error|^2 / Var x
 
     `r2` per lag is on unseen sequences; `capacity` sums what is positive of it, `mean_r2` is its
     share of the lags, `decodable` counts lags above one half, `oldest_r2` is that of the last lag.
@@ -36,8 +36,6 @@ class HistoryDecoding(Analysis):
     orthogonal, about I/H by chance). Where the task has a law of delays, `hidden_share` and
     `regime` follow from the projections as in temporal superposition. Raw directions are not
     identifiable for a linear recurrence with an untied readout; projections are.
-
-    `lags`: how far back (default s, or the longest delay and the item).
 
     References: Jaeger 2001 (memory capacity, here in all dimensions at once); Sharma, Proca,
     Prieto and Mediano (ICLR 2026) for projections and order parameters.
@@ -57,9 +55,9 @@ class HistoryDecoding(Analysis):
     def __init__(
         self,
         *,
-        sequences: Annotated[int, Field(ge=16)] = 1024,
-        steps: Annotated[int, Field(ge=3)] = 32,
-        lags: Annotated[int, Field(ge=1)] | None = None,
+        sequences: Annotated[Sequences, Field(ge=16)] = 1024,
+        steps: Annotated[Steps, Field(ge=3)] = 32,
+        lags: Annotated[Lags, Field(ge=1)] = None,
     ) -> None:
         self.sequences, self.steps, self.lags = sequences, steps, lags
 

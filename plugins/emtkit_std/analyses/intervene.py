@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit_std._parameters import Method, Sequences, Threshold
 from emtkit_std._theory import linearise as linearised
 from emtkit_std._theory.emt import memories as memories
 from emtkit_std._theory.facts import HistoryLaw
@@ -39,11 +40,8 @@ class Intervene(Analysis):
 
         W_hh' = W_hh + Psi (Phi_new - Phi_hat) Psi*
 
-    where Phi_new is the rule's exact Phi (`edit: exact`, the papers' "fixing"), or Phi_hat with
-    the rows and columns of `variable` zeroed (`edit: drop`, 1 = oldest). The null puts a random
-    Gaussian matrix in the place of the edit, scaled to change W_hh by the same Frobenius norm
-    (mean of `draws`). All accuracies are of the same fresh sequences, over `horizon` steps
-    (default: the task's evaluation horizon).
+    The null (mean of its draws) puts a random Gaussian matrix in the place of the edit, scaled to
+    change W_hh by the same Frobenius norm. All accuracies are of the same fresh sequences.
 
     Scalars: `accuracy_before`, `accuracy_after`, `change`, `null_change`, `edit_norm` (share of
     |W_hh|). Table: `edits`. Not applicable where the network does not run near the origin with
@@ -60,13 +58,26 @@ class Intervene(Analysis):
     def __init__(
         self,
         *,
-        edit: Literal["exact", "drop"] = "exact",
-        variable: Annotated[int, Field(ge=1)] = 1,
-        method: Literal["dual", "primal"] = "dual",
-        threshold: Annotated[float, Field(gt=0)] = 0.9,
-        draws: Annotated[int, Field(ge=1)] = 4,
-        sequences: Annotated[int, Field(ge=1)] = 64,
-        horizon: Annotated[int, Field(ge=1)] | None = None,
+        edit: Annotated[
+            Literal["exact", "drop"],
+            Field(
+                description="Phi_new: the rule's exact Phi (the papers' fixing), or Phi_hat with "
+                "the rows and columns of `variable` zeroed."
+            ),
+        ] = "exact",
+        variable: Annotated[
+            int, Field(ge=1, description="Variable that `edit: drop` zeroes; 1 is the oldest.")
+        ] = 1,
+        method: Method = "dual",
+        threshold: Threshold = 0.9,
+        draws: Annotated[
+            int, Field(ge=1, description="Number of random edits behind `null_change`.")
+        ] = 4,
+        sequences: Sequences = 64,
+        horizon: Annotated[
+            int | None,
+            Field(ge=1, description="Number of scored steps; null takes the task's evaluation."),
+        ] = None,
     ) -> None:
         self.edit, self.variable, self.method, self.threshold = edit, variable, method, threshold
         self.draws, self.sequences, self.horizon = draws, sequences, horizon

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
-from emtkit.errors import EmtkitError
-from emtkit.plugin.analysis import Drawing
+from emtkit import (
+    Analysis,
+    Control,
+    Drawing,
+    EmtkitError,
+    Findings,
+    RecurrentModel,
+    Subject,
+    hookimpl,
+)
 from emtkit_std._theory.facts import LinearRecurrence
 from emtkit_std._theory.superposition.capacity import MemoryCurve, fisher_memory, linear_capacity
 
@@ -36,8 +43,9 @@ class MemoryCapacity(Analysis):
     """Linear memory capacity and Fisher memory of a linear recurrence.
 
     linear: sum_s w_s' P^-1 w_s with P = sum_s w_s w_s', the number of directions reached (H when
-    controllable). fisher: sum_s w_s' C^-1 w_s with C = sum_j W_h^j W_h^j', inputs scaled to length
-    1; it is 1 for normal W_h and one input, at most H in general. Table `memory` (age, feature_in).
+    controllable). fisher: sum_s w_s' C^-1 w_s with C = sum_j W_hh^j W_hh^j', inputs scaled to
+    length 1; it is 1 for normal W_hh and one input, at most H in general. Both hold for the linear
+    network everywhere: nothing is linearised. Table `memory` (age, feature_in).
 
     References: White, Lee and Sompolinsky (2004), doi:10.1103/PhysRevLett.92.148102; Ganguli, Huh
     and Sompolinsky (2008), doi:10.1073/pnas.0804451105; Ballarin, Grigoryeva and Ortega,
@@ -62,11 +70,11 @@ class MemoryCapacity(Analysis):
         """Both memories; undefined where the recurrence does not forget."""
         law = subject.fact(LinearRecurrence)
         try:
-            fisher = fisher_memory(law.W_h, law.W_x, _AGES)
+            fisher = fisher_memory(law.W_hh, law.W_uh, _AGES)
         except EmtkitError as error:
             reasons = {"linear": str(error), "fisher": str(error)}
             return Findings({"linear": float("nan"), "fisher": float("nan")}, reasons=reasons)
-        linear = linear_capacity(law.W_h, law.W_x, _AGES)
+        linear = linear_capacity(law.W_hh, law.W_uh, _AGES)
         return Findings(
             scalars={"linear": linear.total, "fisher": fisher.total},
             tables={"memory": _rows(linear, fisher)},

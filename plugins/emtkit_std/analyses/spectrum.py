@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
-from emtkit import Analysis, Control, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
-from emtkit.dynamics.fixed_points import find_fixed_points
-from emtkit.dynamics.linearise import state_map_of
-from emtkit.plugin.analysis import Drawing
+from emtkit import (
+    Analysis,
+    Control,
+    Drawing,
+    Findings,
+    NotApplicable,
+    RecurrentModel,
+    Subject,
+    find_fixed_points,
+    hookimpl,
+    state_map_of,
+)
 from emtkit_std._theory.facts import Array, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import to_array
 
@@ -41,10 +50,9 @@ def draw_eigenvalues(findings: Findings, figure: Figure) -> None:
 class Spectrum(Analysis):
     """Eigenvalues of how a network moves its state.
 
-    `of: recurrent` takes the recurrent matrix W_h; `of: jacobian` takes d step / d state at the
-    fixed point that the network reaches from its initial state without input, and refuses a fixed
-    point on a kink of relu, where there is no derivative. Scalars: `radius` = max |lambda| and
-    `angle`, |arg| in degrees (0 to 180) of that eigenvalue. Table `eigenvalues`, largest first.
+    Scalars: `radius` = max |lambda| and `angle`, |arg| in degrees (0 to 180) of that eigenvalue.
+    Table `eigenvalues`, largest first. A fixed point on a kink of relu is refused, as it has no
+    derivative.
 
     References: Sussillo and Barak (2013), doi:10.1162/NECO_a_00409 (linearisation at fixed points).
     """
@@ -68,7 +76,17 @@ class Spectrum(Analysis):
         ),
     )
 
-    def __init__(self, *, of: Literal["recurrent", "jacobian"] = "recurrent") -> None:
+    def __init__(
+        self,
+        *,
+        of: Annotated[
+            Literal["recurrent", "jacobian"],
+            Field(
+                description="Whether the matrix is W_hh, or d step / d state at the fixed point "
+                "that is reached from the initial state without input."
+            ),
+        ] = "recurrent",
+    ) -> None:
         self.of = of
 
     def measure(self, subject: Subject) -> Findings:
@@ -90,7 +108,7 @@ class Spectrum(Analysis):
 def _recurrent(subject: Subject) -> Array:
     for kind in (PulseCircuit, LinearRecurrence):
         if kind in subject.model.offers:
-            return subject.model.facts(kind).W_h
+            return subject.model.facts(kind).W_hh
     matrix = subject.model.state_dict().get("W_hh")
     if matrix is None or matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise NotApplicable(

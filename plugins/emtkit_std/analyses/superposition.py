@@ -10,8 +10,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
-from emtkit.plugin.analysis import Drawing
+from emtkit import Analysis, Batch, Control, Drawing, Findings, Subject, hookimpl
 from emtkit_std._theory.facts import Array, DelayLaw, PulseCircuit
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
@@ -38,15 +37,15 @@ _CHUNK = 1 << 18
 class Superposition(Analysis):
     """How the ages of an input share the state of a network.
 
-    Directions w_s (state s steps after a lone unit pulse), projections a_s = W_yᵀ w_s. Scalars:
+    Directions w_s (state s steps after a lone unit pulse), projections a_s = W_r w_s. Scalars:
 
-    - `relative_loss` on `samples` fresh sequences (the zero predictor has 1), its standard error
+    - `relative_loss` on fresh sequences (the zero predictor has 1), its standard error
       `relative_loss_error`; `expected_loss` from theory, and for linear networks its four terms.
     - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
       `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75.
       On a task that runs on after its input (hds) they take the ages that the first scored step
       has heard, for an older one may be an answer again; there `expected_loss` is undefined.
-    - `travelled_angle` k |arg| of the largest eigenvalue of W_h, degrees, unfolded;
+    - `travelled_angle` k |arg| of the largest eigenvalue of W_hh, degrees, unfolded;
       `travelled_angle_folded` where the problem has the mirror symmetry.
     - `feature_angle_mean` (successive directions up to the delay), `input_norm` ||w_0||,
       `represented` (outputs with own gain above 1/2).
@@ -80,7 +79,13 @@ class Superposition(Analysis):
         ),
     )
 
-    def __init__(self, *, samples: Annotated[int, Field(ge=2)] = 200_000) -> None:
+    def __init__(
+        self,
+        *,
+        samples: Annotated[
+            int, Field(ge=2, description="Number of fresh sequences behind `relative_loss`.")
+        ] = 200_000,
+    ) -> None:
         self.samples = samples
 
     def measure(self, subject: Subject) -> Findings:
@@ -109,7 +114,7 @@ class Superposition(Analysis):
             arrays={
                 "projections": pulses.projections,
                 "directions": pulses.directions,
-                "readout": np.zeros((0, 0)) if circuit is None else circuit.W_y,
+                "readout": np.zeros((0, 0)) if circuit is None else circuit.W_r.T,
             },
             reasons=values.reasons,
         )
@@ -195,8 +200,8 @@ def _angles(circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, values:
         reason, angle, folded = "the outputs have different delays", nan, nan
     else:
         reason = "every eigenvalue of the recurrent matrix is 0"
-        angle = travelled_angle(circuit.W_h, delay)
-        folded = travelled_angle(circuit.W_h, delay, folded=True)
+        angle = travelled_angle(circuit.W_hh, delay)
+        folded = travelled_angle(circuit.W_hh, delay, folded=True)
     values.add("travelled_angle", angle, reason)
     if not np.isnan(folded) and not _is_mirror_symmetric(circuit, law):
         folded, reason = nan, "only a linear readout of zero-mean inputs has the mirror symmetry"

@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
-from emtkit.plugin.analysis import Scalar
+from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.emt.memories import dual_memories, spectral_core
 from emtkit_std._theory.observe import (
     Local,
@@ -82,9 +81,8 @@ class TwmWaves(Analysis):
 
         h_i(t+1) = h_{i+1}(t)  for i < s,     h_s(t+1) = f(h_1(t), ..., h_s(t))
 
-    Columns come from `basis`: `native` (models built of columns), `emt` (Algorithm 1, dual, at the
-    fixed point) or `regression` (states on the true history chi; residuals there are partly
-    circular, as chi itself is a perfect wave: read them beside `history_r2`).
+    Residuals of a regression are partly circular, as chi itself is a perfect wave: read them beside
+    `history_r2`.
 
     `history_r2` says how much of the states one time-invariant linear map of chi explains: 1 for a
     wave, 1/s for registers that keep their place. Residuals are relative rms, 0 for a wave and
@@ -93,8 +91,8 @@ class TwmWaves(Analysis):
     `direction` to 0, not 1). `flag`: wave, static, dying (amplitude below 1e-3 of the start, those
     steps left out) or undefined. z-scores against shuffles of columns and of time.
 
-    The state must have heard a whole history; then `steps` autonomous steps are looked at, or what
-    the task has. Where the task has no autonomous rule, the boundary residuals are NaN.
+    Only steps at which the state has heard a whole history are measured. Where the task has no
+    autonomous rule, the boundary residuals are NaN.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Figs 3 and 4; Keller et al. 2023,
     arXiv:2309.08045, for the wavenumber-frequency picture.
@@ -118,11 +116,26 @@ class TwmWaves(Analysis):
     def __init__(
         self,
         *,
-        basis: Literal["native", "emt", "regression"] = "native",
-        sequences: Annotated[int, Field(ge=8)] = 128,
-        steps: Annotated[int, Field(ge=8)] = 64,
-        draws: Annotated[int, Field(ge=2)] = 50,
-        history: Annotated[int, Field(ge=2)] | None = None,
+        basis: Annotated[
+            Literal["native", "emt", "regression"],
+            Field(
+                description="Where the columns come from: the model is built of them, Algorithm 1 "
+                "(dual) at the fixed point, or a regression of the states on the true history chi."
+            ),
+        ] = "native",
+        sequences: Annotated[Sequences, Field(ge=8)] = 128,
+        steps: Annotated[Steps, Field(ge=8)] = 64,
+        draws: Annotated[
+            int, Field(ge=2, description="Number of shuffles behind each z-score.")
+        ] = 50,
+        history: Annotated[
+            int | None,
+            Field(
+                ge=2,
+                description="Number of columns s; null takes the history of the task, or one more "
+                "than its longest delay.",
+            ),
+        ] = None,
     ) -> None:
         self.basis, self.sequences, self.steps, self.draws = basis, sequences, steps, draws
         self.history = history

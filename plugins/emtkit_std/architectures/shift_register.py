@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import Fact, NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit_std._parameters import Hidden
 from emtkit_std._theory.facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import activated, as_buffer, to_array
-
-F = TypeVar("F")
 
 
 class ShiftRegister(RecurrentModel):
@@ -37,15 +36,18 @@ class ShiftRegister(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 4,
-        activation: Literal["linear", "relu"] = "linear",
+        hidden: Hidden = 4,
+        activation: Annotated[
+            Literal["linear", "relu"],
+            Field(description="Nonlinearity sigma of the units and of the outputs."),
+        ] = "linear",
     ) -> None:
         super().__init__()
         self.hidden, self.activation = hidden, activation
         register = _register(task.facts(DelayLaw), hidden)
-        self.register_buffer("W_hh", as_buffer(register.W_h))
-        self.register_buffer("W_uh", as_buffer(register.W_x))
-        self.register_buffer("W_r", as_buffer(register.W_y.T.copy()))
+        self.register_buffer("W_hh", as_buffer(register.W_hh))
+        self.register_buffer("W_uh", as_buffer(register.W_uh))
+        self.register_buffer("W_r", as_buffer(register.W_r))
 
     @classmethod
     def trains(cls, parameters: Mapping[str, Any]) -> bool:
@@ -56,7 +58,7 @@ class ShiftRegister(RecurrentModel):
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """The register must be long enough and, behind a relu, the items positive."""
         if DelayLaw not in task.offers:
-            return f"a register holds delayed items, but task '{task.name}' has no DelayLaw"
+            return f"a register holds delayed items, but task '{task.name}' does not offer DelayLaw"
         law, hidden = task.facts(DelayLaw), parameters["hidden"]
         relu = parameters["activation"] == "relu"
         if relu and (law.amplitude == "signed" or min(law.sign) < 0):
@@ -79,40 +81,40 @@ class ShiftRegister(RecurrentModel):
         drive = state @ self.get_buffer("W_r").T
         return torch.relu(drive) if self.activation == "relu" else drive
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The weights as a circuit; as a linear recurrence when it is one."""
-        W_h, W_x = to_array(self.get_buffer("W_hh")), to_array(self.get_buffer("W_uh"))
-        W_y = to_array(self.get_buffer("W_r")).T
+        W_hh, W_uh = to_array(self.get_buffer("W_hh")), to_array(self.get_buffer("W_uh"))
+        W_r = to_array(self.get_buffer("W_r"))
         if kind is LinearRecurrence:
             if self.activation != "linear":
-                raise NotApplicable("a relu register is no linear recurrence")
-            return cast(F, LinearRecurrence(W_h, W_x, W_y))
+                raise NotApplicable("a relu register is not a linear recurrence")
+            return LinearRecurrence(W_hh, W_uh, W_r)
         if kind is PulseCircuit:
-            b_h, b_y = np.zeros(self.hidden), np.zeros(W_y.shape[1])
+            b, b_r = np.zeros(self.hidden), np.zeros(len(W_r))
             kind_of = self.activation
-            return cast(F, PulseCircuit(W_h, W_x, W_y, b_h, b_y, kind_of, kind_of))
+            return PulseCircuit(W_hh, W_uh, W_r, b, b_r, kind_of, kind_of)
         return super().facts(kind)
 
 
 def _register(law: DelayLaw, hidden: int) -> LinearRecurrence:
     """Weights of one register per input, side by side; units left over stay silent."""
     units = hidden // law.inputs
-    W_h = np.zeros((hidden, hidden))
-    W_x, W_y = np.zeros((hidden, law.inputs)), np.zeros((hidden, len(law.delay)))
+    W_hh = np.zeros((hidden, hidden))
+    W_uh, W_r = np.zeros((hidden, law.inputs)), np.zeros((len(law.delay), hidden))
     for source in range(law.inputs):
         place = slice(source * units, (source + 1) * units)
         wiped = any(
             delay == units for delay, of in zip(law.delay, law.source, strict=True) if of == source
         )
-        W_h[place, place] = _chain(units, wiped=wiped)
-        W_x[source * units, source] = 1.0
+        W_hh[place, place] = _chain(units, wiped=wiped)
+        W_uh[source * units, source] = 1.0
     for output, (delay, source) in enumerate(zip(law.delay, law.source, strict=True)):
         first = source * units
         if delay == units:
-            W_y[first : first + units, output] = -1.0 / units
+            W_r[output, first : first + units] = -1.0 / units
         else:
-            W_y[first + delay, output] = law.sign[output]
-    return LinearRecurrence(W_h, W_x, W_y)
+            W_r[output, first + delay] = law.sign[output]
+    return LinearRecurrence(W_hh, W_uh, W_r)
 
 
 def _chain(units: int, *, wiped: bool) -> Array:

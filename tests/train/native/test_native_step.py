@@ -22,19 +22,19 @@ if unavailable() is not None:
 
 FEW = [
     Network(3, 2, 1, "tanh"),
-    Network(5, 1, 2, "relu", readout="relu", reads="input", bias=True, readout_bias=True),
+    Network(5, 1, 2, "relu", readout="relu", reads="preactivation", bias=True, readout_bias=True),
     Network(2, 3, 1, "linear", readout="relu", bias=True),
-    Network(11, 1, 1, "tanh", reads="input", readout_bias=True),
+    Network(11, 1, 1, "tanh", reads="preactivation", readout_bias=True),
 ]
 MANY = [
     Network(hidden, inputs, outputs, activation, readout, reads, bias, bias)
     for hidden, inputs, outputs in ((1, 1, 1), (7, 3, 5), (16, 4, 2), (23, 2, 3), (64, 8, 8))
     for activation, readout, reads, bias in (
-        ("tanh", "linear", "state", False),
-        ("tanh", "relu", "input", True),
-        ("relu", "linear", "state", True),
-        ("relu", "relu", "input", False),
-        ("linear", "linear", "state", True),
+        ("tanh", "linear", "activation", False),
+        ("tanh", "relu", "preactivation", True),
+        ("relu", "linear", "activation", True),
+        ("relu", "relu", "preactivation", False),
+        ("linear", "linear", "activation", True),
     )
 ]
 ACTIVATION = {"linear": lambda x: x, "relu": torch.relu, "tanh": torch.tanh}
@@ -69,7 +69,7 @@ def reference(network, sizes, named, inputs, targets, scales):
             pre = pre + named["b"]
         post = sigma(pre)
         if t >= steps - scored:
-            out = (pre if network.reads == "input" else post) @ named["W_r"].T
+            out = (pre if network.reads == "preactivation" else post) @ named["W_r"].T
             out = rho(out + named["b_r"] if network.readout_bias else out)
             n = t - steps + scored
             losses.append((scales[n] * ((out - targets[:, n]) ** 2).mean(0)).sum())

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emtkit.errors import EmtkitError
-from emtkit.plugin.task import Task
+from emtkit import EmtkitError, Task
 from emtkit_std._theory.facts import Activation, HistoryLaw, PulseCircuit
 
 Basis = Literal["orthonormal", "gaussian"]
@@ -97,9 +96,9 @@ def pulses(
     recurrent: Tensor, write: Tensor, readout: Tensor, activation: Literal["linear", "tanh"]
 ) -> PulseCircuit:
     """A bias-free Elman network with a linear readout (d, H) of its activations, as that fact."""
-    W_h, W_x, W_r = (each.detach().double().numpy() for each in (recurrent, write, readout))
-    silent = np.zeros(len(W_h)), np.zeros(len(W_r))
-    return PulseCircuit(W_h, W_x, W_r.T, *silent, activation, "linear", "activation")
+    W_hh, W_uh, W_r = (each.detach().double().numpy() for each in (recurrent, write, readout))
+    silent = np.zeros(len(W_hh)), np.zeros(len(W_r))
+    return PulseCircuit(W_hh, W_uh, W_r, *silent, activation, "linear", "activation")
 
 
 def draw_basis(kind: Basis, hidden: int, size: int) -> Tensor:

@@ -7,10 +7,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from emtkit.errors import EmtkitError, NotApplicable
-from emtkit.plugin.task import Task
+from emtkit import EmtkitError, NotApplicable, Task
 from emtkit_std._theory.facts import Activation, Array, DelayLaw
 
 Init = Literal["spiral", "gaussian", "uniform"]
@@ -42,6 +41,12 @@ def outer_weights(init: Init, rows: int, columns: int, hidden: int) -> Tensor:
     return 0.5 * torch.randn(rows, columns)
 
 
+def uniform(*shape: int, fan_in: int) -> nn.Parameter:
+    """A trained tensor that begins as U(-1, 1) / sqrt(fan_in), like those of torch's own layers."""
+    bound = fan_in**-0.5
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+
+
 def own_items(task: Task) -> Tensor:
     """Which direction each output repeats: (L, O, I), its sign at (delay, output, source)."""
     law = task.facts(DelayLaw)
@@ -54,7 +59,7 @@ def own_items(task: Task) -> Tensor:
 
 
 def tied_readout(W_hh: Tensor, W_uh: Tensor, own: Tensor, activation: Activation) -> Tensor:
-    """W_r (O, H) made of the directions w_k = W_h sigma(w_{k-1}) that the outputs should repeat."""
+    """W_r (O, H) of the directions w_k = W_hh sigma(w_{k-1}) that the outputs should repeat."""
     direction = W_uh
     readout = own[0] @ direction.T
     for item in own[1:]:

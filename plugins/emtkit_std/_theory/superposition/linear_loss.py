@@ -27,7 +27,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 from emtkit_std._theory.facts import Array, DelayLaw, Response
 from emtkit_std._theory.superposition.projections import own_gains
 

@@ -1,11 +1,11 @@
 """What a lone pulse leaves behind: feature directions, output projections, order parameters.
 
 The direction of age s is w_s, the state s steps after a unit pulse; its output projection is
-a_s = W_yᵀ w_s. For a linear recurrence with an untied readout every invertible change of basis
+a_s = W_r w_s. For a linear recurrence with an untied readout every invertible change of basis
 gives the same network, so angles between raw directions are NOT identifiable there; a_s, the
-eigenvalues of W_h and the angle k |arg| are. Report those first.
+eigenvalues of W_hh and the angle k |arg| are. Report those first.
 
-Shapes: W_h (H, H), W_x (H, I), W_y (H, O), directions (L, H, I), projections (O, I, L); L = lags.
+Shapes: W_hh (H, H), W_uh (H, I), W_r (O, H), directions (L, H, I), projections (O, I, L); L = lags.
 
 Source: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
 """
@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 from emtkit_std._theory.facts import Activation, Array, DelayLaw
 
 Regime = Literal["dense", "alternating", "sparse", "undefined"]
@@ -47,31 +47,33 @@ class OrderParameters:
     reason: str
 
 
-def pulse_responses(W_h: Array, W_x: Array, lags: int, activation: Activation = "linear") -> Array:
-    """Directions (L, H, I) of a lone unit pulse: w_0 = W_x, w_s = W_h sigma(w_{s-1}).
+def pulse_responses(
+    W_hh: Array, W_uh: Array, lags: int, activation: Activation = "linear"
+) -> Array:
+    """Directions (L, H, I) of a lone unit pulse: w_0 = W_uh, w_s = W_hh sigma(w_{s-1}).
 
-    Linear: w_s = W_h^s W_x. ReLU: exact for any amplitude >= 0, since relu is homogeneous.
+    Linear: w_s = W_hh^s W_uh. ReLU: exact for any amplitude >= 0, since relu is homogeneous.
     """
     if lags < 1:
         raise EmtkitError(
             f"pulse_responses: {lags} lags asked; age 0 alone is one lag, give 1 or more"
         )
-    directions = [np.asarray(W_x, dtype=np.float64)]
+    directions = [np.asarray(W_uh, dtype=np.float64)]
     for _ in range(lags - 1):
-        directions.append(np.asarray(W_h @ activate(directions[-1], activation)))
+        directions.append(np.asarray(W_hh @ activate(directions[-1], activation)))
     return np.stack(directions)
 
 
 def output_projections(
-    W_h: Array, W_x: Array, W_y: Array, lags: int, activation: Activation = "linear"
+    W_hh: Array, W_uh: Array, W_r: Array, lags: int, activation: Activation = "linear"
 ) -> Array:
-    """Projections (O, I, L): a_s = W_yᵀ w_s for every output, input and age."""
-    return project(pulse_responses(W_h, W_x, lags, activation), W_y)
+    """Projections (O, I, L): a_s = W_r w_s for every output, input and age."""
+    return project(pulse_responses(W_hh, W_uh, lags, activation), W_r)
 
 
-def project(directions: Array, W_y: Array) -> Array:
-    """Projections (O, I, L) of the directions (L, H, I) on the readout W_y (H, O)."""
-    return np.einsum("ho,shi->ois", W_y, directions)
+def project(directions: Array, W_r: Array) -> Array:
+    """Projections (O, I, L) of the directions (L, H, I) on the readout W_r (O, H)."""
+    return np.einsum("oh,shi->ois", W_r, directions)
 
 
 def activate(values: Array, activation: Activation) -> Array:
@@ -135,26 +137,26 @@ def regime(hidden_share: float) -> Regime:
     return "alternating" if hidden_share < SPARSE_FROM else "sparse"
 
 
-def travelled_angle(W_h: Array, delay: int, *, folded: bool = False) -> float:
+def travelled_angle(W_hh: Array, delay: int, *, folded: bool = False) -> float:
     """k |arg lambda| in degrees of the eigenvalue of largest modulus, unfolded beyond 180.
 
     `folded` takes the angle of one step to at most 90 degrees before multiplying: only in the
     linear zero-mean problem are theta and 180 - theta the same solution.
     """
-    step = largest_eigenvalue_angle(W_h)
+    step = largest_eigenvalue_angle(W_hh)
     return delay * (min(step, 180.0 - step) if folded else step)
 
 
-def largest_eigenvalue_angle(W_h: Array) -> float:
+def largest_eigenvalue_angle(W_hh: Array) -> float:
     """|arg| in degrees (0 to 180) of the eigenvalue of largest modulus; NaN when all are 0."""
-    eigenvalues = np.linalg.eigvals(W_h)
+    eigenvalues = np.linalg.eigvals(W_hh)
     largest = eigenvalues[np.argmax(np.abs(eigenvalues))]
     return float(np.degrees(np.abs(np.angle(largest)))) if np.abs(largest) > 0 else float("nan")
 
 
-def spectral_radius(W_h: Array) -> float:
+def spectral_radius(W_hh: Array) -> float:
     """Largest modulus of the eigenvalues (not ||w_0||, which some notes call by that name)."""
-    return float(np.abs(np.linalg.eigvals(W_h)).max())
+    return float(np.abs(np.linalg.eigvals(W_hh)).max())
 
 
 def successive_angles(directions: Array) -> Array:

@@ -64,9 +64,9 @@ def circuit_of(model: SequenceModel) -> PulseCircuit | None:
 
 def circuit_pulses(circuit: PulseCircuit, lags: int) -> Pulses:
     """Directions w_s of the state before the activation; biases are left out."""
-    directions = pulse_responses(circuit.W_h, circuit.W_x, lags, circuit.activation)
+    directions = pulse_responses(circuit.W_hh, circuit.W_uh, lags, circuit.activation)
     read = activate(directions, circuit.activation) if circuit.reads == "activation" else directions
-    return Pulses(directions, project(read, circuit.W_y))
+    return Pulses(directions, project(read, circuit.W_r))
 
 
 def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: int) -> Pulses:
@@ -92,8 +92,8 @@ def expected_loss(
             "closed forms need the weights as a PulseCircuit, which this architecture lacks"
         )
     zero = zero_predictor_loss(law, scored)
-    if _is_linear(circuit) and circuit.readout == "linear" and not circuit.b_h.any():
-        terms = finite_terms(pulses.projections, law, scored, circuit.b_y).scaled(1.0 / zero)
+    if _is_linear(circuit) and circuit.readout == "linear" and not circuit.b.any():
+        terms = finite_terms(pulses.projections, law, scored, circuit.b_r).scaled(1.0 / zero)
         return Expected(terms.total, "", terms, "")
     terms_reason = "the four terms are those of a linear recurrence with a linear readout"
     refusal = _enumeration_refusal(circuit, law, len(scored))
@@ -122,7 +122,7 @@ def _enumeration_refusal(circuit: PulseCircuit, law: DelayLaw, steps: int) -> st
     bits = steps * law.inputs
     if bits > MOST_BITS:
         return f"enumeration takes up to {MOST_BITS} bits, {steps} x {law.inputs} are {bits}"
-    hidden = len(circuit.W_h)
+    hidden = len(circuit.W_hh)
     if not _is_linear(circuit) and 2.0**bits * steps * hidden * (hidden + law.inputs) > _MOST_WORK:
         return f"enumerating {bits} bits through {hidden} nonlinear units would take too long"
     return ""
@@ -141,8 +141,8 @@ def _series_refusal(circuit: PulseCircuit, law: DelayLaw) -> str:
 
 
 def _response(circuit: PulseCircuit, pulses: Pulses) -> Response:
-    if _is_linear(circuit) and not circuit.b_h.any():
-        return linear_response(pulses.projections, circuit.readout, circuit.b_y)
+    if _is_linear(circuit) and not circuit.b.any():
+        return linear_response(pulses.projections, circuit.readout, circuit.b_r)
     return circuit_response(circuit)
 
 
@@ -152,14 +152,14 @@ def circuit_response(circuit: PulseCircuit) -> Response:
     shown: Literal["linear", "relu"] = circuit.readout
 
     def response(inputs: Array) -> Array:
-        state = np.zeros((len(inputs), len(circuit.W_h)))
-        outputs = np.empty((*inputs.shape[:2], circuit.W_y.shape[1]))
+        state = np.zeros((len(inputs), len(circuit.W_hh)))
+        outputs = np.empty((*inputs.shape[:2], len(circuit.W_r)))
         for step in range(inputs.shape[1]):
             passed = activate(state, circuit.activation)
             if step == 0:
                 passed = np.zeros_like(state)
-            state = inputs[:, step] @ circuit.W_x.T + passed @ circuit.W_h.T + circuit.b_h
-            outputs[:, step] = activate(activate(state, last) @ circuit.W_y + circuit.b_y, shown)
+            state = inputs[:, step] @ circuit.W_uh.T + passed @ circuit.W_hh.T + circuit.b
+            outputs[:, step] = activate(activate(state, last) @ circuit.W_r.T + circuit.b_r, shown)
         return outputs
 
     return response

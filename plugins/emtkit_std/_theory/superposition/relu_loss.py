@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 from emtkit_std._theory.facts import Array, DelayLaw
 from emtkit_std._theory.superposition.linear_loss import perfect_projections, scored_steps
 from emtkit_std._theory.superposition.projections import own_gains

@@ -1,4 +1,4 @@
-"""What the conformance suite says of one plugin and one rule."""
+"""The result of one rule of the conformance suite for one plugin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ State = Literal["ok", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class RuleOutcome:
-    """What came of one rule: what was tried, what came back, and what the author should change."""
+    """The outcome of a rule: what was tried, what was found, what the author should change."""
 
     state: State
     tried: str
@@ -20,7 +20,7 @@ class RuleOutcome:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """One rule held against one plugin."""
+    """The outcome of one rule for one plugin."""
 
     plugin: str
     rule: str
@@ -33,8 +33,8 @@ class RuleResult:
         head = f"{self.state:8}{self.plugin}: {self.rule}"
         if self.state == "ok":
             return head
-        told = [("tried", self.tried), ("found", self.found), ("change", self.change)]
-        return "\n".join([head, *(f"  {word + ':':8} {text}" for word, text in told if text)])
+        parts = [("tried", self.tried), ("found", self.found), ("change", self.change)]
+        return "\n".join([head, *(f"  {word + ':':8} {text}" for word, text in parts if text)])
 
 
 def ok(tried: str) -> RuleOutcome:
@@ -48,5 +48,5 @@ def failed(tried: str, found: str, change: str) -> RuleOutcome:
 
 
 def skipped(why: str) -> RuleOutcome:
-    """The rule has nothing to look at here."""
+    """The rule does not apply here."""
     return RuleOutcome("skipped", why)

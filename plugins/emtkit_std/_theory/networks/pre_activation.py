@@ -1,0 +1,95 @@
+"""The form of the superposition paper, which reads its state before the activation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from emtkit import Fact, RecurrentModel, Task
+from emtkit_std._theory.emt.circuit import refuse_real_values
+from emtkit_std._theory.facts import Activation, PulseCircuit
+from emtkit_std._theory.networks.recurrence import (
+    Init,
+    activated,
+    outer_weights,
+    own_items,
+    recurrent_weights,
+    slope,
+    tie_refusal,
+    tied_readout,
+    to_array,
+)
+
+
+class PreActivationNetwork(RecurrentModel):
+    """h_t = W_hh sigma(h_{t-1}) + W_uh u_t, y_t = readout(W_r h_t + b_r); a subclass names it.
+
+    Tied, W_r (O, H) holds the directions w_k = W_hh sigma(w_{k-1}), w_0 = W_uh, that each output
+    should repeat.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        hidden: int,
+        activation: Activation,
+        readout: str,
+        init: Init,
+        *,
+        tied: bool,
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        inputs, self.outputs = task.channels.inputs, task.channels.outputs
+        self.hidden, self.activation, self.readout, self.tied = hidden, activation, readout, tied
+        self.W_hh = nn.Parameter(recurrent_weights(init, hidden))
+        self.W_uh = nn.Parameter(outer_weights(init, hidden, inputs, hidden))
+        if tied:
+            self.register_buffer("own", own_items(task))
+        else:
+            self.W_r = nn.Parameter(outer_weights(init, self.outputs, hidden, hidden))
+        self.b_r = nn.Parameter(torch.zeros(self.outputs)) if bias else None
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """A tied readout needs a delay law; values that may grow are for linear networks."""
+        refused = tie_refusal(task) if parameters["tied"] else None
+        return refused or refuse_real_values(task, parameters.get("activation", "linear"))
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """W_hh sigma(h) + W_uh u (B H)."""
+        return activated(state, self.activation) @ self.W_hh.T + inputs @ self.W_uh.T
+
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """W_hh diag(sigma') (B H H)."""
+        return self.W_hh * slope(state, self.activation).unsqueeze(1)
+
+    def read(self, state: Tensor) -> Tensor:
+        """The readout of states (... H) -> (... O)."""
+        drive = state @ self._W_r().T
+        if self.b_r is not None:
+            drive = drive + self.b_r
+        return activated(drive, self.readout)
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """The weights as a circuit."""
+        if kind is not PulseCircuit:
+            return super().facts(kind)
+        return PulseCircuit(
+            W_hh=to_array(self.W_hh),
+            W_uh=to_array(self.W_uh),
+            W_r=to_array(self._W_r()),
+            b=np.zeros(self.hidden),
+            b_r=np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r),
+            activation=self.activation,
+            readout=self.readout,
+        )
+
+    def _W_r(self) -> Tensor:
+        if self.tied:
+            return tied_readout(self.W_hh, self.W_uh, self.get_buffer("own"), self.activation)
+        return self.W_r

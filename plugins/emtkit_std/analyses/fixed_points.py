@@ -1,4 +1,4 @@
-"""Analysis `fixed_points`: where a recurrent network stands still, and whether it would stay."""
+"""Analysis `fixed_points`: the states that a recurrent network leaves in place, and how stable."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from emtkit import (
     find_fixed_points,
     hookimpl,
 )
-from emtkit_std._theory import linearise as linearised
+from emtkit_std._theory.linearise import recurrent, silent_map
+from emtkit_std._theory.observe import trajectories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+OF_A_POINT = ("worst_residual", "least_radius", "point_norm", "point_residual")
 
 
 def draw_points(findings: Findings, figure: Figure) -> None:
@@ -46,13 +49,15 @@ class FixedPointAnalysis(Analysis):
 
     Scalars: `count`, `converged` (share of starts), `stable` (points without an eigenvalue
     outside the unit circle), `worst_residual` (of the points), `least_radius` (smallest spectral
-    radius among the points), `slowest_unconverged` (least q of the starts left over). Tables:
-    `points` (residual, hits, norm, radius, unstable_modes), `unconverged`. Array: `points` (K, H).
+    radius among the points; `point_norm`, `point_residual` and `point_kind` are of that one),
+    `slowest_unconverged` (least q of the starts left over). Tables: `points` (residual, hits, norm,
+    radius, unstable_modes), `unconverged`. Array: `points` (K, H).
 
     References: Sussillo & Barak (2013), doi:10.1162/NECO_a_00409.
     """
 
     name = "fixed_points"
+    version = 2  # the point of `least_radius` is said
     models = RecurrentModel
     drawings = {"points": draw_points}
 
@@ -69,8 +74,8 @@ class FixedPointAnalysis(Analysis):
 
     def measure(self, subject: Subject) -> Findings:
         """Search from states that the network visits."""
-        model = linearised.in_double(subject)
-        state_map = linearised.silent_map(subject, model)
+        model = recurrent(subject)
+        state_map = silent_map(subject, model)
         found = find_fixed_points(state_map, self._starts(subject, model), self.search)
         radii = found.eigenvalues.abs().amax(1).numpy() if len(found.points) else np.zeros(0)
         points = pd.DataFrame(
@@ -82,6 +87,7 @@ class FixedPointAnalysis(Analysis):
                 "unstable_modes": found.unstable_modes.numpy(),
             }
         )
+        least = points.nsmallest(1, "radius")
         left = found.unconverged_residuals[found.unconverged_residuals.isfinite()].numpy()
         return Findings(
             {
@@ -89,20 +95,22 @@ class FixedPointAnalysis(Analysis):
                 "converged": float(points["hits"].sum()) / self.starts,
                 "stable": int((points["unstable_modes"] == 0).sum()),
                 "worst_residual": _first(np.sort(points["residual"].to_numpy())[::-1]),
-                "least_radius": _first(np.sort(radii)),
+                "least_radius": _first(least["radius"].to_numpy()),
+                "point_norm": _first(least["norm"].to_numpy()),
+                "point_residual": _first(least["residual"].to_numpy()),
+                "point_kind": "fixed point of least radius" if len(least) else "none",
                 "slowest_unconverged": _first(np.sort(left)),
             },
             {"points": points, "unconverged": pd.DataFrame({"residual": left})},
             {"points": found.points.numpy()},
             {
-                "worst_residual": "no start reached a fixed point",
-                "least_radius": "no start reached a fixed point",
                 "slowest_unconverged": "every start reached a fixed point",
+                **dict.fromkeys(OF_A_POINT, "no start reached a fixed point"),
             },
         )
 
     def _starts(self, subject: Subject, model: RecurrentModel) -> Tensor:
-        visited = linearised.run(subject, model, 32).states.flatten(0, 1)
+        visited = trajectories(subject, model, 32).states.flatten(0, 1)
         visited = visited[visited.isfinite().all(1)]
         if not len(visited):
             visited = torch.zeros(1, model.hidden, dtype=torch.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from scipy.optimize import brentq
 from torch import nn
@@ -181,6 +181,7 @@ def test_a_relu_beside_its_threshold_has_a_jacobian(bias):
     np.testing.assert_allclose(np.diag(found.jacobian), [0.5 * (bias > 0), 0.5])
 
 
+@settings(deadline=None, max_examples=50)
 @given(gain=some.floats(1e-3, 3.0), bias=some.floats(-4.0, 4.0), size=some.integers(1, 12))
 def test_a_smooth_map_has_no_kink_and_its_exact_jacobian(gain, bias, size):
     """Saturated units and steep ones alike: curvature and rounding are no kinks."""

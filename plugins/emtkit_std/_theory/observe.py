@@ -28,7 +28,7 @@ LARGEST = 1e50
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a model: step t of `states` (B T H) has heard all of `sequence` up to t (B T d).
+    """One run of a model: step t of `states` (B T H) follows all of `sequence` up to t (B T d).
 
     Steps 0 .. `first` - 1 do not hold a whole history yet; `outputs` (B T O); the trace's `extras`.
     """
@@ -83,22 +83,22 @@ def autonomous_law(subject: Subject) -> HistoryLaw:
     return law
 
 
-def memory_span(subject: Subject, asked: int | None) -> int:
-    """How many items a state should hold: as asked, else s, else the longest delay and the item.
+def memory_span(subject: Subject, requested: int | None) -> int:
+    """Items that a state should hold: as requested, else s, else the longest delay and the item.
 
     Raises:
-        NotApplicable: nothing says how many.
+        NotApplicable: no law gives the number.
     """
-    if asked is not None:
-        return asked
+    if requested is not None:
+        return requested
     law = law_of(subject)
     if law is not None:
         return law.history
     if DelayLaw in subject.task.offers:
         return max(subject.task.facts(DelayLaw).delay) + 1
     raise NotApplicable(
-        f"{subject.task.name} offers neither HistoryLaw nor DelayLaw, so nothing says how far back "
-        "a state should reach; set the number of items"
+        f"{subject.task.name} offers neither HistoryLaw nor DelayLaw, so it is unknown how far "
+        "back a state should reach; set the number of items"
     )
 
 

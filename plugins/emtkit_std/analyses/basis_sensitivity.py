@@ -29,13 +29,13 @@ def draw_response(findings: Findings, figure: Figure) -> None:
     table = findings.tables["response"]
     errors, signs = figure.subplots(1, 2)
     for (method, precision), part in table[table["noise"] > 0].groupby(["method", "precision"]):
-        look = {
+        style = {
             "color": "C0" if method == "dual" else "C1",
             "linestyle": "-" if precision == "double" else "--",
             "label": f"{method}, {precision}",
         }
-        errors.loglog(part["noise"], part["phi_error"], **look)
-        signs.semilogx(part["noise"], part["sign_agreement"], **look)
+        errors.loglog(part["noise"], part["phi_error"], **style)
+        signs.semilogx(part["noise"], part["sign_agreement"], **style)
     for axes, label in ((errors, "Phi error"), (signs, "sign agreement")):
         axes.set_xlabel("relative noise")
         axes.set_ylabel(label)

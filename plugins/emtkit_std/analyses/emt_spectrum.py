@@ -1,4 +1,4 @@
-"""Analysis `emt_spectrum`: do the modes of a network point where the rule's Phi says?"""
+"""Analysis `emt_spectrum`: do the modes of a network have the angles of the rule's Phi?"""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def _null(
     theory: bytes,
     threshold: float,
 ) -> float:
-    """The null of one rule on one stream: the dearest part, and the same for all its networks."""
+    """The null of one rule on one stream: costly, and the same for all its networks."""
     normals = Stream(key.seed, key.purpose, key.iteration, dtype=dtype).normal(shape)
     spectrum = np.frombuffer(theory, np.complex128)
     return angles.null_angle_error(spectrum, normals.double().numpy(), threshold)

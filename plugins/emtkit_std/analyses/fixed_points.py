@@ -57,7 +57,7 @@ class FixedPointAnalysis(Analysis):
     """
 
     name = "fixed_points"
-    version = 2  # the point of `least_radius` is said
+    version = 2  # the point of `least_radius` is reported
     models = RecurrentModel
     drawings = {"points": draw_points}
 

@@ -34,7 +34,7 @@ class GradientLag(Analysis):
     `first_lag`; `radius` is max |eig| of the Jacobian at the fixed point that `point_norm`,
     `point_residual` and `point_kind` tell of.
 
-    `lags` (default s, or the longest delay and the item) says how many inputs are looked at.
+    `lags` (default s, or the longest delay and the item) is the number of inputs measured.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16.
     """
@@ -100,7 +100,7 @@ class GradientLag(Analysis):
         batch = draw(subject, self.sequences, 1)
         if batch.input_steps < span:
             raise NotApplicable(
-                f"{span} lags were asked, but only {batch.input_steps} steps are driven"
+                f"{span} lags were requested, but only {batch.input_steps} steps are driven"
             )
         states = driven_jacobians(subject, batch, span - 1).states
         return gradient_profile(states)

@@ -44,7 +44,7 @@ class Superposition(Analysis):
     - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
       `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75.
       On a task that runs on after its input (hds) they take the ages that the first scored step
-      has heard, for an older one may be an answer again; there `expected_loss` is undefined.
+      has received, for an older one may be an answer again; there `expected_loss` is undefined.
     - `travelled_angle` k |arg| of the largest eigenvalue of W_hh, degrees, unfolded;
       `travelled_angle_folded` where the problem has the mirror symmetry.
     - `feature_angle_mean` (successive directions up to the delay), `input_norm` ||w_0||,
@@ -142,7 +142,7 @@ def _fresh(
 ) -> None:
     """Relative loss on fresh sequences, each weighing its scored steps and outputs."""
     weights = torch.from_numpy(np.asarray(law.importance) / zero_predictor_loss(law, scored))
-    # The chunks follow from the task alone, so that every network hears the same sequences.
+    # The chunks follow from the task alone, so that every network receives the same sequences.
     chunk = max(_CHUNK // (probe.steps * max(probe.inputs.shape[-1], probe.targets.shape[-1])), 1)
     left, total, squares = samples, 0.0, 0.0
     while left:
@@ -175,9 +175,9 @@ def _expected(expected: Expected, values: _Values) -> None:
 
 
 def _order(pulses: Pulses, ages: range, law: DelayLaw, values: _Values) -> None:
-    heard = np.zeros_like(pulses.projections)
-    heard[..., ages] = pulses.projections[..., ages]
-    order = order_parameters(heard, law)
+    received = np.zeros_like(pulses.projections)
+    received[..., ages] = pulses.projections[..., ages]
+    order = order_parameters(received, law)
     values.add("hidden_share", order.hidden_share, order.reason)
     values.add("visible_interference", order.visible_interference, order.reason)
     values.add("tail", order.tail, order.reason)

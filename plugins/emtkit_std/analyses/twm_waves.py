@@ -61,7 +61,7 @@ OF_A_POINT = (
 class _Columns:
     """How states become columns: `basis` (H, s d), `dual` (kept, H) or None for the pseudo-inverse.
 
-    `offset` (H) is taken off the states first. `is_law` says that the columns are the task's.
+    `offset` (H) is taken off the states first. `is_law`: the columns are the task's.
     """
 
     history: int
@@ -73,7 +73,7 @@ class _Columns:
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Scalars:
     """Scalars, and the reason of each where it is NaN."""
 
     scalars: dict[str, Scalar]
@@ -89,17 +89,17 @@ class TwmWaves(Analysis):
     fixed point) or `regression` (states on the true history chi; residuals there are partly
     circular, as chi itself is a perfect wave: read them beside `history_r2`).
 
-    `history_r2` says how much of the states one time-invariant linear map of chi explains: 1 for a
-    wave, 1/s for registers that keep their place. Residuals are relative rms, 0 for a wave and
-    sqrt(2) without one (1 after gains); `speed` (by lag) and `speed_fft` in columns per step,
+    `history_r2` is the share of the states that one time-invariant linear map of chi explains: 1
+    for a wave, 1/s for registers that keep their place. Residuals are relative rms, 0 for a wave
+    and sqrt(2) without one (1 after gains); `speed` (by lag) and `speed_fft` in columns per step,
     positive towards column 1; `contrast` 1 and `coherence`, `direction` 0 without a wave (compare
     `direction` to 0, not 1). `flag`: wave, static, dying (amplitude below 1e-3 of the start, those
     steps left out) or undefined. z-scores against shuffles of columns and of time. `point_norm`,
     `point_residual`, `point_kind`: the fixed point of the `operator_` residuals, from which the
     columns of `emt` and `regression` are counted too (where there is none: from the best offset).
 
-    The state must have heard a whole history; then `steps` autonomous steps are looked at, or what
-    the task has. Where the task has no autonomous rule, the boundary residuals are NaN.
+    The state must have received a whole history; then `steps` autonomous steps are measured, or
+    what the task has. Where the task has no autonomous rule, the boundary residuals are NaN.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Figs 3 and 4; Keller et al. 2023,
     arXiv:2309.08045, for the wavenumber-frequency picture.
@@ -160,13 +160,13 @@ class TwmWaves(Analysis):
             "unexplained": "the states are zero",
             **place.reasons,
         }
-        for said in (
+        for part in (
             _form(field, speed),
             _rule(field, columns, place, _law_operator(subject, columns)),
             self._nulls(subject, field),
         ):
-            scalars |= said.scalars
-            reasons |= said.reasons
+            scalars |= part.scalars
+            reasons |= part.reasons
         arrays = {
             "field": whole.values[0],
             "states": states[0],
@@ -210,7 +210,7 @@ class TwmWaves(Analysis):
         basis[:, law.mask] = found.basis
         return _Columns(span, basis, kept, local.point, found.dual, True)
 
-    def _nulls(self, subject: Subject, field: Wavefield) -> _Said:
+    def _nulls(self, subject: Subject, field: Wavefield) -> _Scalars:
         _, steps, columns, dimension = field.values.shape
         field = field.first(NULL_SEQUENCES)
         stream = subject.stream.fork("null")
@@ -220,7 +220,7 @@ class TwmWaves(Analysis):
             "coherence_z_columns": shuffle_null(field, coherence, "columns", by_column).z,
             "coherence_z_time": shuffle_null(field, coherence, "time", by_time).z,
         }
-        return _Said(scalars, dict.fromkeys(scalars, "coherence is undefined, or never varies"))
+        return _Scalars(scalars, dict.fromkeys(scalars, "coherence is undefined, or never varies"))
 
 
 def _field(states: Array, columns: _Columns) -> Wavefield:
@@ -243,8 +243,8 @@ def _law_operator(subject: Subject, columns: _Columns) -> Array | None:
     return law.phi[-law.dimension :] if law is not None and columns.is_law else None
 
 
-def _form(field: Wavefield, speed: LagSpeed) -> _Said:
-    """What the field's form alone says."""
+def _form(field: Wavefield, speed: LagSpeed) -> _Scalars:
+    """What follows from the field's form alone."""
     picture = spectrum(field)
     by_frequency = frequency_speed(picture)
     scalars: dict[str, Scalar] = {
@@ -264,18 +264,18 @@ def _form(field: Wavefield, speed: LagSpeed) -> _Said:
         )
     else:
         reasons["speed"] = "the columns move together, or two columns leave no direction"
-    return _Said(scalars, reasons)
+    return _Scalars(scalars, reasons)
 
 
 def _rule(
     field: Wavefield, columns: _Columns, place: Linearisation, operator: Array | None
-) -> _Said:
-    """What comparing with the task's rule f says."""
+) -> _Scalars:
+    """What follows from comparing with the task's rule f."""
     names = ("boundary_residual", "operator_shift_residual", "operator_boundary_residual")
     scalars: dict[str, Scalar] = dict.fromkeys(names, float("nan"))
     if operator is None:
-        reason = "these columns follow no autonomous rule, so nothing says what f should write"
-        return _Said(scalars, dict.fromkeys(names, reason))
+        reason = "these columns follow no autonomous rule, so it is unknown what f should write"
+        return _Scalars(scalars, dict.fromkeys(names, reason))
     reasons = dict.fromkeys(names, place.reason)
     scalars["boundary_residual"] = boundary_residual(field, operator)
     reasons["boundary_residual"] = "the newest column is zero"
@@ -290,7 +290,7 @@ def _rule(
         )
         scalars["operator_shift_residual"] = found.shift
         scalars["operator_boundary_residual"] = found.boundary
-    return _Said(scalars, reasons)
+    return _Scalars(scalars, reasons)
 
 
 @hookimpl

@@ -20,9 +20,9 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from emtkit_std._theory.facts import Array
+
 Activation = Literal["tanh", "linear", "relu", "sign"]
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {

@@ -238,3 +238,14 @@ def test_the_radius_of_the_gradient_is_that_of_the_jacobian():
     radius = GradientLag().measure(damped).scalars["radius"]
     assert radius == pytest.approx(spectral_radius(linearise(damped).jacobian))
     assert radius < 0.3  # the weights alone would say 0.5
+
+
+def test_a_fixed_point_on_a_kink_has_no_radius():
+    found = FixedPointAnalysis(starts=8).measure(elman(0.5 * np.eye(2), [0.3, 0.0], "relu"))
+    assert found.scalars["count"] == 1
+    assert found.scalars["stable"] == 0
+    assert np.isnan(found.scalars["least_radius"])
+    assert "kink" in found.reasons["least_radius"]
+    smooth = FixedPointAnalysis(starts=8).measure(elman(0.5 * np.eye(2), [0.3, 0.3], "relu"))
+    assert smooth.scalars["stable"] == 1
+    assert smooth.scalars["least_radius"] == pytest.approx(0.5)

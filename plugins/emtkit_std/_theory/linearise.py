@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -129,7 +130,7 @@ def linearise(subject: Subject, point: Point = "auto") -> Linearised:
                 f"the origin is not a fixed point (without input it moves by {moved:.2g}); "
                 "choose `point: auto`, `nearest` or `attractor`"
             )
-        _refuse_kink(subject, state_map, chosen)
+        _refuse_kink(kinked_units(subject, state_map, chosen))
         jacobian = state_map.jacobians(chosen)[0].numpy()
         residual = 0.5 * float((state_map(chosen) - chosen).square().sum())
     if kind == "attractor reached":
@@ -160,6 +161,24 @@ def recurrent(subject: Subject) -> RecurrentModel:
 def silent_map(subject: Subject, model: RecurrentModel) -> StateMap:
     """h -> step(h, 0)."""
     return state_map_of(model, torch.zeros(subject.task.channels.inputs, dtype=torch.float64))
+
+
+def kinked_units(subject: Subject, state_map: StateMap, point: Tensor) -> NDArray[np.intp]:
+    """Units whose slopes on the two sides of `point` (1, H), along random directions, differ.
+
+    Slopes below KINK_FLOOR of the largest one, or of 1, are compared with that; a difference
+    counts beyond the rounding of the two values that it is made of.
+    """
+    normals = subject.stream.fork("kink").normal((4, point.shape[1])).double()
+    steps = KINK_STEP * normals / normals.norm(dim=1, keepdim=True)
+    moved = state_map(torch.cat([point, point + steps, point - steps]))
+    here, after, before = moved.split([1, len(steps), len(steps)])
+    ahead, behind = after - here, here - before
+    size = torch.maximum(ahead.abs(), behind.abs()).amax(0)
+    floor = KINK_FLOOR * max(float(size.max()), KINK_STEP)
+    rounding = 8 * np.finfo(np.float64).eps * (moved.abs().amax(0) + point[0].abs())
+    gap = (ahead - behind).abs().amax(0) - rounding
+    return np.flatnonzero((gap > KINK_LIMIT * size.clamp(min=floor)).numpy())
 
 
 def _nearest(subject: Subject, model: RecurrentModel, state_map: StateMap) -> Tensor:
@@ -209,22 +228,7 @@ def _refuse_repeller(jacobian: Array) -> None:
         )
 
 
-def _refuse_kink(subject: Subject, state_map: StateMap, point: Tensor) -> None:
-    """The slopes of every unit on the two sides of the point, along random directions, must agree.
-
-    Slopes below KINK_FLOOR of the largest one, or of 1, are compared with that; a difference
-    counts beyond the rounding of the two values that it is made of.
-    """
-    normals = subject.stream.fork("kink").normal((4, point.shape[1])).double()
-    steps = KINK_STEP * normals / normals.norm(dim=1, keepdim=True)
-    moved = state_map(torch.cat([point, point + steps, point - steps]))
-    here, after, before = moved.split([1, len(steps), len(steps)])
-    ahead, behind = after - here, here - before
-    size = torch.maximum(ahead.abs(), behind.abs()).amax(0)
-    floor = KINK_FLOOR * max(float(size.max()), KINK_STEP)
-    rounding = 8 * np.finfo(np.float64).eps * (moved.abs().amax(0) + point[0].abs())
-    gap = (ahead - behind).abs().amax(0) - rounding
-    units = np.flatnonzero((gap > KINK_LIMIT * size.clamp(min=floor)).numpy())
+def _refuse_kink(units: NDArray[np.intp]) -> None:
     if units.size:
         raise NotApplicable(
             "the state map has a kink at its fixed point (a relu at its threshold), so it has no "

@@ -21,6 +21,7 @@ from emtkit import (
 )
 from emtkit_std._theory.emt.memories import windows
 from emtkit_std._theory.facts import Array, DelayLaw, HistoryLaw
+from emtkit_std._theory.networks.recurrence import to_array
 
 LARGEST = 1e50
 """Steps from the first state beyond this on are left out: their squares would overflow."""
@@ -144,11 +145,11 @@ def run(subject: Subject, sequences: int, steps: int, span: int) -> Run:
             f"states of {steps_used} of {batch.steps} steps stay below {LARGEST:g}); three are "
             "needed"
         )
-    extras = {name: _numpy(value[:, :steps_used]) for name, value in seen.extras.items()}
+    extras = {name: to_array(value[:, :steps_used]) for name, value in seen.extras.items()}
     return Run(
-        _numpy(seen.states[:, :steps_used]),
-        _numpy(seen.outputs[:, :steps_used]),
-        _numpy(sequence[:, :steps_used]),
+        to_array(seen.states[:, :steps_used]),
+        to_array(seen.outputs[:, :steps_used]),
+        to_array(sequence[:, :steps_used]),
         first,
         extras,
     )
@@ -178,14 +179,10 @@ def driven_jacobians(subject: Subject, batch: Batch, step: int) -> InputJacobian
         return trace.states[0, -1], trace.outputs[0, -1]
 
     states, outputs = vmap(jacrev(answer))(batch.inputs[:, : min(batch.input_steps, step + 1)])
-    return InputJacobians(_numpy(states.transpose(1, 2)), _numpy(outputs.transpose(1, 2)))
+    return InputJacobians(to_array(states.transpose(1, 2)), to_array(outputs.transpose(1, 2)))
 
 
 def _continued(batch: Batch) -> Tensor:
     """The driven inputs and, after them, the targets: the sequence that a law continues."""
     driven, width = batch.input_steps, batch.inputs.shape[-1]
     return torch.cat([batch.inputs[:, :driven], batch.targets[:, driven:, :width]], 1)
-
-
-def _numpy(tensor: Tensor) -> Array:
-    return tensor.detach().double().cpu().numpy()

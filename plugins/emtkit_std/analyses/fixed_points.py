@@ -19,13 +19,13 @@ from emtkit import (
     find_fixed_points,
     hookimpl,
 )
-from emtkit_std._theory.linearise import recurrent, silent_map
+from emtkit_std._theory.linearise import kinked_units, recurrent, silent_map
 from emtkit_std._theory.observe import trajectories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OF_A_POINT = ("worst_residual", "least_radius", "point_norm", "point_residual")
+OF_LEAST = ("least_radius", "point_norm", "point_residual")
 
 
 def draw_points(findings: Findings, figure: Figure) -> None:
@@ -51,13 +51,14 @@ class FixedPointAnalysis(Analysis):
     outside the unit circle), `worst_residual` (of the points), `least_radius` (smallest spectral
     radius among the points; `point_norm`, `point_residual` and `point_kind` are of that one),
     `slowest_unconverged` (least q of the starts left over). Tables: `points` (residual, hits, norm,
-    radius, unstable_modes), `unconverged`. Array: `points` (K, H).
+    radius, unstable_modes), `unconverged`. Array: `points` (K, H). On a kink of relu there is no
+    Jacobian: such a point has neither radius nor unstable modes, and is not counted as stable.
 
     References: Sussillo & Barak (2013), doi:10.1162/NECO_a_00409.
     """
 
     name = "fixed_points"
-    version = 2  # the point of `least_radius` is reported
+    version = 2  # no radius on a kink of relu; the point of `least_radius` is reported
     models = RecurrentModel
     drawings = {"points": draw_points}
 
@@ -77,17 +78,19 @@ class FixedPointAnalysis(Analysis):
         model = recurrent(subject)
         state_map = silent_map(subject, model)
         found = find_fixed_points(state_map, self._starts(subject, model), self.search)
+        with torch.no_grad():
+            smooth = [not kinked_units(subject, state_map, one[None]).size for one in found.points]
         radii = found.eigenvalues.abs().amax(1).numpy() if len(found.points) else np.zeros(0)
         points = pd.DataFrame(
             {
                 "residual": found.residuals.numpy(),
                 "hits": found.hits.numpy(),
                 "norm": found.points.norm(dim=1).numpy(),
-                "radius": radii,
-                "unstable_modes": found.unstable_modes.numpy(),
+                "radius": np.where(smooth, radii, np.nan),
+                "unstable_modes": np.where(smooth, found.unstable_modes.numpy(), np.nan),
             }
         )
-        least = points.nsmallest(1, "radius")
+        least = points[smooth].nsmallest(1, "radius")
         left = found.unconverged_residuals[found.unconverged_residuals.isfinite()].numpy()
         return Findings(
             {
@@ -105,7 +108,8 @@ class FixedPointAnalysis(Analysis):
             {"points": found.points.numpy()},
             {
                 "slowest_unconverged": "every start reached a fixed point",
-                **dict.fromkeys(OF_A_POINT, "no start reached a fixed point"),
+                "worst_residual": "no start reached a fixed point",
+                **dict.fromkeys(OF_LEAST, "no start reached a fixed point without a kink"),
             },
         )
 

@@ -1,9 +1,9 @@
-"""Eigenvalues of the recurrent matrix, or of the state map at its resting point."""
+"""Eigenvalues of the recurrent matrix, or of the state map at a fixed point of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from emtkit import (
     Analysis,
     Control,
-    Drawing,
     Findings,
     NotApplicable,
     RecurrentModel,
@@ -55,8 +54,8 @@ class Spectrum(Analysis):
     name = "spectrum"
     version = 2  # `of: jacobian`: at the point of all analyses, not at the attractor
     models = RecurrentModel
-    drawings: ClassVar[Mapping[str, Drawing]] = {"eigenvalues": draw_eigenvalues}
-    conditions: ClassVar[Mapping[str, tuple[str, ...]]] = {"point_kind": ("radius", "angle")}
+    drawings = {"eigenvalues": draw_eigenvalues}
+    conditions = {"point_kind": ("radius", "angle")}
     controls = (
         Control(
             {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Batch, Control, Drawing, Findings, Subject, hookimpl
+from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
 from emtkit_std._theory.facts import Array, DelayLaw, PulseCircuit
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
@@ -60,7 +59,7 @@ class Superposition(Analysis):
     name = "superposition"
     version = 2
     requires = (DelayLaw,)
-    drawings: ClassVar[Mapping[str, Drawing]] = {
+    drawings = {
         "projections": draw_projections,
         "directions": draw_directions,
     }

@@ -8,11 +8,9 @@ import pytest
 from emtkit_std._theory.waves.gradients import (
     Array,
     decay,
-    lag_profile,
-    linear_lag_profile,
     normalised,
-    projected_lag_profile,
 )
+from tests.std.references import lag_profile, linear_lag_profile, projected_lag_profile
 
 
 def orthogonal(size: int, rng: np.random.Generator) -> Array:

@@ -133,11 +133,6 @@ def phi_error(memories: Memories, phi: Array, mask: Mask) -> float:
     return float(np.linalg.norm(memories.phi - exact) / np.linalg.norm(exact))
 
 
-def basis_error(memories: Memories, basis: Array) -> float:
-    """Relative Frobenius distance of the extracted basis from a known one (H, m)."""
-    return float(np.linalg.norm(memories.basis - basis) / np.linalg.norm(basis))
-
-
 def project(states: Array, memories: Memories) -> Array:
     """Coordinates Psi* h (..., m) of hidden states (..., H); not the projection Psi Psi* h."""
     return states @ memories.dual.T

@@ -103,9 +103,11 @@ class Session:
     def results(self) -> Results:
         """The frame and the reasons of everything that it lacks, as the views read them."""
         from emtkit.report.data.frame import read_results
+        from emtkit.report.data.results import Results
 
         with self.read() as store:
-            return read_results(self.plan.rows, store)
+            found = read_results(self.plan.rows, store)
+        return Results(found.frame, found.reasons, self.plan.conditions)
 
     def frame(self) -> pd.DataFrame:
         """One row per cell, one column per parameter and scalar."""

@@ -27,7 +27,7 @@ DAMPING_START, DAMPING_MIN, DAMPING_MAX = 1e-1, 1e-12, 1e8
 
 @dataclass(frozen=True)
 class FixedPointSearch:
-    """How hard to look: a point counts as fixed when q < `tolerance`.
+    """How hard to search: a point counts as fixed when q < `tolerance`.
 
     `basin`: q below which Newton takes over; points nearer than `merge` are one.
     """

@@ -116,6 +116,8 @@ class Analysis(ABC):
 
     `models` is SequenceModel (any network) or RecurrentModel (those with a state map);
     `requires` are types of facts. `drawings` draw from stored findings alone.
+    `conditions` names scalars (keys) that say under which condition others (values) were measured:
+    numbers of different conditions are not comparable, and a table that mixes them says so.
     `controls` are networks with a known answer, which `emtkit check` holds the analysis to.
     """
 
@@ -124,6 +126,7 @@ class Analysis(ABC):
     models: ClassVar[type[SequenceModel]] = SequenceModel
     requires: ClassVar[tuple[type, ...]] = ()
     drawings: ClassVar[Mapping[str, Drawing]] = {}
+    conditions: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     controls: ClassVar[tuple[Control, ...]] = ()
 
     @abstractmethod

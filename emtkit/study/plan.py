@@ -69,6 +69,17 @@ class Plan:
         return axes_of(self.study, self.rows)
 
     @cached_property
+    def conditions(self) -> Mapping[str, tuple[str, ...]]:
+        """For each column of a scalar, the columns of the conditions that it was measured under."""
+        analyses = {(m.label, m.analysis.name) for row in self.rows for m in row.measures}
+        found: dict[str, tuple[str, ...]] = {}
+        for label, name in sorted(analyses):
+            for condition, scalars in self.registry.analyses[name].conditions.items():
+                for column in (f"{label}.{scalar}" for scalar in scalars):
+                    found[column] = (*found.get(column, ()), f"{label}.{condition}")
+        return found
+
+    @cached_property
     def absences(self) -> tuple[Absence, ...]:
         """What does not apply, with the reason, and how many rows that concerns."""
         counted: Counter[tuple[str, str, str, str]] = Counter()

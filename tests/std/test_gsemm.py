@@ -9,6 +9,7 @@ from emtkit.plugin.stream import Stream
 from emtkit_std._theory.emt import gsemm as gsemm
 from emtkit_std.architectures.gsemm import SequentialEpisodicMemory
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
+from tests.std.references import TimeConstants, integrate, integrate_slaved
 
 
 def random_model(norm, hidden=30, size=6, seed=0):
@@ -74,11 +75,11 @@ def test_golden_8_binary_memories_are_recalled_in_order():
 def test_golden_8_slaving_is_the_limit_of_short_time_constants():
     model, generator = random_model(2.0)
     start = generator.standard_normal(30)
-    limit = gsemm.integrate_slaved(model, start, 1.0, 2000)
+    limit = integrate_slaved(model, start, 1.0, 2000)
     gaps = []
     for constant, steps in ((0.1, 2000), (0.01, 2000), (0.001, 8000)):
-        times = gsemm.TimeConstants(constant, constant)
-        gaps.append(np.abs(gsemm.integrate(model, start, 1.0, steps, times) - limit).max())
+        times = TimeConstants(constant, constant)
+        gaps.append(np.abs(integrate(model, start, 1.0, steps, times) - limit).max())
     assert 4 < gaps[0] / gaps[1] < 14
     assert 8 < gaps[1] / gaps[2] < 12
 

@@ -9,6 +9,7 @@ from emtkit.plugin.task import Batch
 from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.facts import DelayLaw, HistoryLaw
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
+from tests.std.references import continue_history
 
 SMALL = {"history": 4, "dimension": 4}
 
@@ -32,7 +33,7 @@ def test_targets_continue_the_history_by_the_rule(task):
     assert batch.input_steps == s
     assert batch.mask.tolist() == [0.0] * s + [1.0] * 20
     start = batch.inputs[:, :s].numpy()
-    expected = binding.continue_history(task.operator, start, 20)
+    expected = continue_history(task.operator, start, 20)
     assert np.array_equal(batch.targets[:, s:].numpy(), expected) or np.allclose(
         batch.targets[:, s:].numpy(), expected, rtol=1e-14, atol=0
     )

@@ -1,4 +1,4 @@
-"""Eigenvalues of known matrices, and of state maps at their resting point."""
+"""Eigenvalues of known matrices, and of state maps at their fixed points."""
 
 import numpy as np
 import pytest
@@ -99,8 +99,8 @@ class Growing(RecurrentModel):
         return state
 
 
-def test_a_state_that_grows_beyond_bounds_has_no_jacobian_and_no_recurrent_matrix():
+def test_a_state_that_grows_beyond_bounds_reaches_no_attractor_and_has_no_recurrent_matrix():
     with pytest.raises(NotApplicable, match="grows"):
-        look(JACOBIAN, TASK, Growing())
+        look(Spectrum(of="jacobian", point="attractor"), TASK, Growing())
     with pytest.raises(NotApplicable, match="of: jacobian"):
         look(RECURRENT, TASK, Growing())

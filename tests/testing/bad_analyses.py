@@ -129,6 +129,13 @@ class EmptyFigure(GoodAnalysis):
     drawings: ClassVar = {"nothing": draw_nothing}
 
 
+class ConditionOfNothing(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "condition_of_nothing"
+    conditions: ClassVar = {"place": ("size",)}
+
+
 class WrongOnItsControl(GoodAnalysis):
     """size = 0. References: none."""
 
@@ -146,5 +153,6 @@ BREAKS: dict[type[Analysis], str] = {
     ChangesTheNetwork: "leaves the network alone",
     InfiniteArray: "findings can be stored",
     EmptyFigure: "drawings draw",
+    ConditionOfNothing: "conditions are scalars",
     WrongOnItsControl: "answers on its controls",
 }

@@ -42,10 +42,19 @@ class Cause:
 
 
 class Results:
-    """A frame with its reasons; columns are read once, as plain Python values (None for NaN)."""
+    """A frame with its reasons; columns are read once, as plain Python values (None for NaN).
 
-    def __init__(self, frame: pd.DataFrame, reasons: pd.DataFrame | None = None) -> None:
+    `conditions`: for a column, the columns in which rows must agree for its numbers to be compared.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        reasons: pd.DataFrame | None = None,
+        conditions: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self.frame = frame
+        self.conditions = conditions or {}
         self.reasons = reasons if reasons is not None else pd.DataFrame()
         self._columns: dict[str, list[Any]] = {}
         self._levels: dict[str, list[Any]] = {}
@@ -131,6 +140,10 @@ class Results:
         """Every column that says what a network is, the most telling first."""
         parameters = [name for name in self.frame.columns if name.startswith(AXIS_FAMILIES)]
         return [*AXES[:2], *parameters, *AXES[2:]]
+
+    def has(self, row: int, name: str) -> bool:
+        """Whether the number `name` of a row is there."""
+        return self.column(name)[row] is not None
 
     def cause(self, row: int, name: str) -> Cause:
         """How the number `name` of a row stands."""

@@ -40,7 +40,8 @@ def joined(axis: str, first: tuple[str, Results], second: tuple[str, Results]) -
     reasons = [_named(one.reasons, name) for name, one in sides if len(one.reasons)]
     told = pd.concat(reasons, ignore_index=True) if reasons else None
     whole = pd.concat(frames, ignore_index=True)
-    return Sides(Results(whole, told), axis, first[0], second[0])
+    conditions = {**second[1].conditions, **first[1].conditions}
+    return Sides(Results(whole, told, conditions), axis, first[0], second[0])
 
 
 def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> DrawnTable:
@@ -74,7 +75,8 @@ def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> D
             f"{sides.second}; choose comparable parts with --only"
         )
     kept = [row for row in (*first, *second) if results.levels(row, shared) in both]
-    part = Results(results.frame.iloc[sorted(kept)].reset_index(drop=True), results.reasons)
+    chosen = results.frame.iloc[sorted(kept)].reset_index(drop=True)
+    part = Results(chosen, results.reasons, results.conditions)
     columns = list(values) or _metrics(part, sides)
     spec = Table.model_validate(
         {

@@ -101,7 +101,8 @@ def draw_table(results: Results, spec: Table) -> DrawnTable:
                     found, entry_text(found, value), _interval(found, value)
                 )
     entries = _compared(entries, spec, row_levels, column_levels)
-    return _laid_out(entries, spec, row_levels, column_levels)
+    drawn = _laid_out(entries, spec, row_levels, column_levels)
+    return replace(drawn, remarks=(*drawn.remarks, *_mixed(results, rows, spec)))
 
 
 def entry_text(found: Aggregate, value: Value) -> str:
@@ -295,6 +296,27 @@ def _box(entries: Sequence[TableEntry], spec: Table, notes: dict[str, int]) -> T
 
 def _composed(spec: Table, texts: Sequence[str]) -> str:
     return spec.template.format(*texts)
+
+
+def _mixed(results: Results, rows: Sequence[int], spec: Table) -> list[str]:
+    """The conditions that differ among the numbers of the table, which cannot be compared then."""
+    cells = results.column("cell")
+    found: dict[str, dict[str, set[str]]] = {}
+    for value in spec.shown:
+        name = str(value.column)
+        kept = [row for row in results.keep(rows, value.where) if results.has(row, name)]
+        for condition in results.conditions.get(name, ()):
+            levels = found.setdefault(condition.rpartition(".")[2], {})
+            for row in kept if condition in results.frame.columns else ():
+                if results.has(row, condition):
+                    level = level_text(results.column(condition)[row])
+                    levels.setdefault(level, set()).add(cells[row])
+    return [
+        f"numbers of different {name} are not comparable, and this table mixes "
+        + ", ".join(f"{level} ({len(networks)} networks)" for level, networks in levels.items())
+        for name, levels in found.items()
+        if len(levels) > 1
+    ]
 
 
 def _remarks(spec: Table, usual: int, entries: Mapping[Place, TableEntry]) -> tuple[str, ...]:

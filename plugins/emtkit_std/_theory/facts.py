@@ -91,7 +91,7 @@ class HistoryLaw:
     coordinates that the smallest exact circuit keeps (all, where the core is incomplete);
     `core_rank` counts the non-zero eigenvalues of phi, which are `spectrum` (core_rank,), in
     closed form where there is one; `period` is the smallest p with phi^p = I on the core, where
-    there is one. `real_values` says that the values are not signs, so that no saturating network
+    there is one. `real_values`: the values are not signs, so that no saturating network
     can carry them. A driven delay line without an autonomous rule has core rank 0.
 
     Source: Episodic Memory Theory (arXiv:2310.02430), Eqs. 4, 6, 8.

@@ -1,4 +1,4 @@
-"""What rule attention writes as a boundary condition, where it looks, and how long it will hold."""
+"""What rule attention writes as a boundary condition, what it attends to, how long it will hold."""
 
 from __future__ import annotations
 

@@ -11,16 +11,17 @@ from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
 from emtkit_std._parameters import Horizon, Sequences, Threshold
-from emtkit_std._theory import linearise as linearised
-from emtkit_std._theory.emt import angles as angles
-from emtkit_std._theory.emt import memories as memories
+from emtkit_std._theory.emt import angles, memories
 from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.linearise import Linearised, Point, linearise
+from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METHODS = {"dual": memories.dual_memories, "primal": memories.primal_memories}
 PRECISIONS = {"double": np.float64, "single": np.float32}
+NUMBERS = ("phi_error", "single_phi_error", "phi_gain", "noise_kept")
 AGREEMENT = 0.99
 
 
@@ -29,13 +30,13 @@ def draw_response(findings: Findings, figure: Figure) -> None:
     table = findings.tables["response"]
     errors, signs = figure.subplots(1, 2)
     for (method, precision), part in table[table["noise"] > 0].groupby(["method", "precision"]):
-        look = {
+        style = {
             "color": "C0" if method == "dual" else "C1",
             "linestyle": "-" if precision == "double" else "--",
             "label": f"{method}, {precision}",
         }
-        errors.loglog(part["noise"], part["phi_error"], **look)
-        signs.semilogx(part["noise"], part["sign_agreement"], **look)
+        errors.loglog(part["noise"], part["phi_error"], **style)
+        signs.semilogx(part["noise"], part["sign_agreement"], **style)
     for axes, label in ((errors, "Phi error"), (signs, "sign agreement")):
         axes.set_xlabel("relative noise")
         axes.set_ylabel(label)
@@ -51,7 +52,8 @@ class BasisSensitivity(Analysis):
     Scalars, for m = dual, primal: `phi_error_m` and `single_phi_error_m` (no noise, double and
     single precision), `phi_gain_m` (distance of Phi_hat from the undisturbed one per unit of
     noise, at the level nearest 1e-4), `noise_kept_m` (largest level at which the modes are all
-    found and the signs agree to 0.99; 0 if none). Table: `response` (method, precision, noise,
+    found and the signs agree to 0.99; 0 if none); `point_norm`, `point_residual`, `point_kind`.
+    Table: `response` (method, precision, noise,
     angle_error, phi_error, drift, sign_agreement, rank, modes_found), means over draws.
 
     References: the sensitivity left open by Episodic Memory Theory, arXiv:2310.02430.
@@ -61,6 +63,7 @@ class BasisSensitivity(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"response": draw_response}
+    conditions = {"point_kind": tuple(f"{name}_{m}" for name in NUMBERS for m in METHODS)}
 
     def __init__(
         self,
@@ -78,21 +81,22 @@ class BasisSensitivity(Analysis):
         threshold: Threshold = 0.9,
         sequences: Sequences = 32,
         horizon: Horizon = 20,
+        point: Point = "auto",
     ) -> None:
         self.noises, self.draws, self.threshold = tuple(sorted(noises)), draws, threshold
-        self.sequences, self.horizon = sequences, horizon
+        self.sequences, self.horizon, self.point = sequences, horizon, point
 
     def measure(self, subject: Subject) -> Findings:
         """Disturb, extract, compare, at every level, method and precision."""
-        law = linearised.autonomous_law(subject)
-        local = linearised.linearise(subject)
+        law = autonomous_law(subject)
+        local = linearise(subject, self.point)
         if memories.spectral_core(local.jacobian, self.threshold).size == 0:
             raise NotApplicable(f"no mode above {self.threshold}: there is no basis to disturb")
-        walked = linearised.run(subject, local.model, self.sequences, self.horizon)
+        walked = trajectories(subject, local.model, self.sequences, self.horizon)
         setting = _Setting(
             law,
             walked.autonomous.numpy() - local.point,
-            linearised.histories(law, walked.batch)[..., law.mask],
+            histories(law, walked.batch)[..., law.mask],
             self.threshold,
         )
         rows = []
@@ -108,13 +112,13 @@ class BasisSensitivity(Analysis):
         for method in METHODS:
             scalars.update(_summary(table[table["method"] == method], method, law))
         return Findings(
-            scalars,
+            {**scalars, **local.scalars},
             {"response": table},
             reasons={name: "no core was found at this level" for name in scalars},
         )
 
     def _disturbed(
-        self, subject: Subject, local: linearised.Linearised
+        self, subject: Subject, local: Linearised
     ) -> list[tuple[float, list[tuple[np.ndarray, np.ndarray]]]]:
         """For each level, pairs of Jacobian and readout; the same directions at every level."""
         stream = subject.stream.fork("noise")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, Scalar, Subject, hookimpl
 from emtkit_std._parameters import Horizon, Method, Sequences, Threshold
-from emtkit_std._theory import linearise as linearised
-from emtkit_std._theory.emt import memories as memories
+from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.linearise import Linearised, Point, linearise
+from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+UNDEFINED = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", "residual")
+"""What a network without a core has not got."""
 
 
 def draw_weights(findings: Findings, figure: Figure) -> None:
@@ -67,8 +72,9 @@ class EmtBasis(Analysis):
     variable is orthogonal to the others.
 
     Scalars: `phi_error` (relative Frobenius distance of Phi_hat from Phi), `sign_agreement` (of
-    Psi* h(t) with the true history, all t >= s), `sign_agreement_at_s` (t = s alone), `condition`
-    and `rank` of the basis, `mask_size`, `core_size`, `residual` (max |Psi* Psi - I|). Arrays:
+    Psi* (h(t) - h*) with the true history, all t >= s), `sign_agreement_at_s` (t = s alone),
+    `condition` and `rank` of the basis, `mask_size`, `core_size`, `residual` (max |Psi* Psi - I|),
+    and `point_norm`, `point_residual`, `point_kind` of the fixed point h*. Arrays:
     `basis` (H, m), `dual` (m, H), `phi`, `phi_theory` (m, m), `outside` (H, q: main directions of
     what the memories leave of the states, centred), `weights_in_basis` (m + q, m + q),
     `jacobian`, and of one sequence `hidden_states` (T, H), `coordinates`, `contents` (T, s d;
@@ -81,6 +87,7 @@ class EmtBasis(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"weights": draw_weights, "hidden": draw_hidden}
+    conditions = {"point_kind": (*UNDEFINED, "rank", "core_size")}
     controls = (
         Control(
             {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
@@ -107,23 +114,24 @@ class EmtBasis(Analysis):
         ] = 10,
         sequences: Sequences = 64,
         horizon: Horizon = 40,
+        point: Point = "auto",
     ) -> None:
         self.method, self.threshold, self.outside = method, threshold, outside
-        self.sequences, self.horizon = sequences, horizon
+        self.sequences, self.horizon, self.point = sequences, horizon, point
 
     def measure(self, subject: Subject) -> Findings:
         """Extract the memories and read the states of fresh sequences through them."""
-        law = linearised.autonomous_law(subject)
-        local = linearised.linearise(subject)
+        law = autonomous_law(subject)
+        local = linearise(subject, self.point)
         core = memories.spectral_core(local.jacobian, self.threshold)
-        sizes = {"mask_size": int(law.mask.sum()), "core_size": core.size}
+        sizes = {"mask_size": int(law.mask.sum()), "core_size": core.size, **local.scalars}
         if core.size == 0:
             return _empty(sizes, self.threshold)
         find = memories.dual_memories if self.method == "dual" else memories.primal_memories
         found = find(core, local.jacobian, local.readout, law.history, law.mask)
-        walked = linearised.run(subject, local.model, self.sequences, self.horizon)
+        walked = trajectories(subject, local.model, self.sequences, self.horizon)
         states = walked.autonomous.numpy() - local.point
-        contents = linearised.histories(law, walked.batch)
+        contents = histories(law, walked.batch)
         seen = memories.project(states, found)
         kept = contents[..., law.mask]
         return Findings(
@@ -143,7 +151,7 @@ class EmtBasis(Analysis):
     def _arrays(
         self,
         law: HistoryLaw,
-        local: linearised.Linearised,
+        local: Linearised,
         found: memories.Memories,
         states: np.ndarray,
         contents: np.ndarray,
@@ -167,12 +175,11 @@ class EmtBasis(Analysis):
         }
 
 
-def _empty(sizes: dict[str, int], threshold: float) -> Findings:
-    undefined = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", "residual")
+def _empty(sizes: Mapping[str, Scalar], threshold: float) -> Findings:
     reason = f"no eigenvalue of the network has a modulus above {threshold}, so it has no core"
     return Findings(
-        {**dict.fromkeys(undefined, float("nan")), "rank": 0, **sizes},
-        reasons=dict.fromkeys(undefined, reason),
+        {**dict.fromkeys(UNDEFINED, float("nan")), "rank": 0, **sizes},
+        reasons=dict.fromkeys(UNDEFINED, reason),
     )
 
 

@@ -1,4 +1,4 @@
-"""Analysis `emt_spectrum`: do the modes of a network point where the rule's Phi says?"""
+"""Analysis `emt_spectrum`: do the modes of a network have the angles of the rule's Phi?"""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, StreamKey, Subject, hookimpl
 from emtkit_std._parameters import Threshold
-from emtkit_std._theory import linearise as linearised
-from emtkit_std._theory.emt import angles as angles
-from emtkit_std._theory.emt import binding as binding
+from emtkit_std._theory.emt import angles, binding
 from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.linearise import Point, linearise
+from emtkit_std._theory.observe import autonomous_law
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ class EmtSpectrum(Analysis):
     `gap` (modulus of the last expected mode over the next), `null_angle_error`,
     `top_angle_error` (over the `modes_expected` largest moduli whatever their size; a
     diagnostic), `best_rule` (least top_angle_error in the table `confusion`; `none` where no
-    mode was found). Tables:
+    mode was found), and `point_norm`, `point_residual`, `point_kind` of the fixed point. Tables:
     `eigenvalues`, `theory`, `confusion` (against the other rules of this size).
 
     References: Episodic Memory Theory, arXiv:2310.02430, section 4, Table 1.
@@ -74,6 +74,11 @@ class EmtSpectrum(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"spectrum": draw_spectrum}
+    conditions = {
+        "point_kind": (
+            *("angle_error", "modes_found", "status", "gap", "top_angle_error", "best_rule"),
+        )
+    }
     controls = (
         Control(
             {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
@@ -99,14 +104,17 @@ class EmtSpectrum(Analysis):
         draws: Annotated[
             int, Field(ge=1, description="Number of random matrices behind `null_angle_error`.")
         ] = 50,
+        point: Point = "auto",
     ) -> None:
+        self.point = point
         self.threshold, self.theory_threshold, self.draws = threshold, theory_threshold, draws
 
     def measure(self, subject: Subject) -> Findings:
         """Linearise and compare."""
-        law = linearised.autonomous_law(subject)
+        law = autonomous_law(subject)
         theory = law.spectrum if law.spectrum is not None else np.linalg.eigvals(law.phi)
-        measured = np.linalg.eigvals(linearised.linearise(subject).jacobian)
+        local = linearise(subject, self.point)
+        measured = np.linalg.eigvals(local.jacobian)
         result = angles.compare_spectra(measured, theory, self.threshold, self.theory_threshold)
         size = result.expected
         stream = subject.stream.fork("null")
@@ -126,6 +134,7 @@ class EmtSpectrum(Analysis):
                 "null_angle_error": null,
                 "top_angle_error": result.top_error,
                 "best_rule": _best(confusion) if result.found else "none",
+                **local.scalars,
             },
             {
                 "eigenvalues": _table(measured, self.threshold),
@@ -149,7 +158,7 @@ def _null(
     theory: bytes,
     threshold: float,
 ) -> float:
-    """The null of one rule on one stream: the dearest part, and the same for all its networks."""
+    """The null of one rule on one stream: costly, and the same for all its networks."""
     normals = Stream(key.seed, key.purpose, key.iteration, dtype=dtype).normal(shape)
     spectrum = np.frombuffer(theory, np.complex128)
     return angles.null_angle_error(spectrum, normals.double().numpy(), threshold)

@@ -1,4 +1,4 @@
-"""Analysis `fixed_points`: where a recurrent network stands still, and whether it would stay."""
+"""Analysis `fixed_points`: the states that a recurrent network leaves in place, and how stable."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from emtkit import (
     find_fixed_points,
     hookimpl,
 )
-from emtkit_std._theory import linearise as linearised
+from emtkit_std._theory.linearise import kinked_units, recurrent, silent_map
+from emtkit_std._theory.observe import trajectories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+OF_LEAST = ("least_radius", "point_norm", "point_residual")
 
 
 def draw_points(findings: Findings, figure: Figure) -> None:
@@ -44,13 +47,16 @@ class FixedPointAnalysis(Analysis):
 
     Scalars: `count`, `converged` (share of starts), `stable` (points without an eigenvalue
     outside the unit circle), `worst_residual` (of the points), `least_radius` (smallest spectral
-    radius among the points), `slowest_unconverged` (least q of the starts left over). Tables:
-    `points` (residual, hits, norm, radius, unstable_modes), `unconverged`. Array: `points` (K, H).
+    radius among the points; `point_norm`, `point_residual` and `point_kind` are of that one),
+    `slowest_unconverged` (least q of the starts left over). Tables: `points` (residual, hits, norm,
+    radius, unstable_modes), `unconverged`. Array: `points` (K, H). On a kink of relu there is no
+    Jacobian: such a point has neither radius nor unstable modes, and is not counted as stable.
 
     References: Sussillo & Barak (2013), doi:10.1162/NECO_a_00409.
     """
 
     name = "fixed_points"
+    version = 2  # no radius on a kink of relu; the point of `least_radius` is reported
     models = RecurrentModel
     drawings = {"points": draw_points}
 
@@ -79,19 +85,22 @@ class FixedPointAnalysis(Analysis):
 
     def measure(self, subject: Subject) -> Findings:
         """Search from states that the network visits."""
-        model = linearised.in_double(subject)
-        state_map = linearised.silent_map(subject, model)
+        model = recurrent(subject)
+        state_map = silent_map(subject, model)
         found = find_fixed_points(state_map, self._starts(subject, model), self.search)
+        with torch.no_grad():
+            smooth = [not kinked_units(subject, state_map, one[None]).size for one in found.points]
         radii = found.eigenvalues.abs().amax(1).numpy() if len(found.points) else np.zeros(0)
         points = pd.DataFrame(
             {
                 "residual": found.residuals.numpy(),
                 "hits": found.hits.numpy(),
                 "norm": found.points.norm(dim=1).numpy(),
-                "radius": radii,
-                "unstable_modes": found.unstable_modes.numpy(),
+                "radius": np.where(smooth, radii, np.nan),
+                "unstable_modes": np.where(smooth, found.unstable_modes.numpy(), np.nan),
             }
         )
+        least = points[smooth].nsmallest(1, "radius")
         left = found.unconverged_residuals[found.unconverged_residuals.isfinite()].numpy()
         return Findings(
             {
@@ -99,20 +108,23 @@ class FixedPointAnalysis(Analysis):
                 "converged": float(points["hits"].sum()) / self.starts,
                 "stable": int((points["unstable_modes"] == 0).sum()),
                 "worst_residual": _first(np.sort(points["residual"].to_numpy())[::-1]),
-                "least_radius": _first(np.sort(radii)),
+                "least_radius": _first(least["radius"].to_numpy()),
+                "point_norm": _first(least["norm"].to_numpy()),
+                "point_residual": _first(least["residual"].to_numpy()),
+                "point_kind": "fixed point of least radius" if len(least) else "none",
                 "slowest_unconverged": _first(np.sort(left)),
             },
             {"points": points, "unconverged": pd.DataFrame({"residual": left})},
             {"points": found.points.numpy()},
             {
-                "worst_residual": "no start reached a fixed point",
-                "least_radius": "no start reached a fixed point",
                 "slowest_unconverged": "every start reached a fixed point",
+                "worst_residual": "no start reached a fixed point",
+                **dict.fromkeys(OF_LEAST, "no start reached a fixed point without a kink"),
             },
         )
 
     def _starts(self, subject: Subject, model: RecurrentModel) -> Tensor:
-        visited = linearised.run(subject, model, 32).states.flatten(0, 1)
+        visited = trajectories(subject, model, 32).states.flatten(0, 1)
         visited = visited[visited.isfinite().all(1)]
         if not len(visited):
             visited = torch.zeros(1, model.hidden, dtype=torch.float64)

@@ -11,15 +11,15 @@ from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, NotApplicable, Subject, hookimpl
 from emtkit_std._parameters import Lags, Sequences
-from emtkit_std._theory.facts import PulseCircuit
+from emtkit_std._theory.linearise import Point, attempt
 from emtkit_std._theory.observe import (
     draw,
-    input_jacobians,
+    driven_jacobians,
+    in_double,
     law_of,
-    local_map,
     memory_span,
-    precise,
 )
+from emtkit_std._theory.superposition.projections import spectral_radius
 from emtkit_std._theory.waves.drawings import draw_gradients, draw_rate
 from emtkit_std._theory.waves.gradients import Array, decay, gradient_profile
 
@@ -30,13 +30,16 @@ class GradientLag(Analysis):
     `of: state` takes the geometric mean over sequences, `of: loss` the mean of ||dC/du||.
     `decay_rate` is minus the slope of log g_k from `first_lag` on: 0 lets everything through,
     positive vanishes. `first_over_last` is g of the farthest input over g at `first_lag`; `radius`
-    is max |eig| of the recurrent matrix, or of the Jacobian at the origin.
+    is max |eig| of the Jacobian at the fixed point that `point_norm`, `point_residual` and
+    `point_kind` tell of.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16.
     """
 
     name = "gradient_lag"
+    version = 2  # radius is always that of the Jacobian, never of W_hh
     drawings = {"gradients": draw_gradients, "rate": draw_rate}
+    conditions = {"point_kind": ("radius",)}
     controls = (
         Control(
             {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
@@ -66,7 +69,9 @@ class GradientLag(Analysis):
         ] = 0,
         sequences: Sequences = 32,
         lags: Annotated[Lags, Field(ge=2)] = None,
+        point: Point = "auto",
     ) -> None:
+        self.point = point
         self.of, self.first_lag, self.sequences, self.lags = of, first_lag, sequences, lags
 
     def measure(self, subject: Subject) -> Findings:
@@ -76,7 +81,8 @@ class GradientLag(Analysis):
         if not np.isfinite(profile).all():
             raise NotApplicable("the gradients overflow")
         found = decay(profile, self.first_lag)
-        radius, reason = _radius(subject)
+        place = attempt(subject, self.point)
+        radius = float("nan") if place.local is None else spectral_radius(place.local.jacobian)
         flat = "the gradient is zero at some lag, or fewer than two lags are left"
         visible = bool(profile[self.first_lag] > 0)
         relative = profile / profile[self.first_lag] if visible else np.full(len(profile), np.nan)
@@ -88,40 +94,36 @@ class GradientLag(Analysis):
                 "decay_rate": found.rate,
                 "first_over_last": found.first_over_last,
                 "radius": radius,
+                **place.scalars,
             },
             {"profile": table},
-            reasons={"decay_rate": flat, "first_over_last": flat, "radius": reason},
+            reasons={
+                "decay_rate": flat,
+                "first_over_last": flat,
+                "radius": place.reason,
+                **place.reasons,
+            },
         )
 
     def _state(self, subject: Subject, span: int) -> Array:
         batch = draw(subject, self.sequences, 1)
         if batch.input_steps < span:
             raise NotApplicable(
-                f"{span} lags were asked, but only {batch.input_steps} steps are driven"
+                f"{span} lags were requested, but only {batch.input_steps} steps are driven"
             )
-        states = input_jacobians(subject, batch, span - 1).states
+        states = driven_jacobians(subject, batch, span - 1).states
         return gradient_profile(states)
 
     def _loss(self, subject: Subject, span: int) -> Array:
         law = law_of(subject)
         batch = draw(subject, self.sequences, span if law is None else law.history)
         inputs = batch.inputs[:, : batch.input_steps].clone().requires_grad_()
-        trace = precise(subject.model)(inputs, batch.steps)
+        trace = in_double(subject.model)(inputs, batch.steps)
         errors = subject.task.loss(trace.outputs, batch) * batch.mask
         scored = errors if law is not None else errors[:, -1:]
         (slope,) = torch.autograd.grad(scored.sum(), inputs)
         sizes = slope.norm(dim=-1).mean(0).numpy()
         return np.asarray(sizes[::-1][:span], dtype=np.float64)
-
-
-def _radius(subject: Subject) -> tuple[float, str]:
-    if PulseCircuit in subject.model.offers:
-        W_hh = subject.model.facts(PulseCircuit).W_hh
-        return float(np.abs(np.linalg.eigvals(W_hh)).max()), ""
-    local = local_map(subject.model, subject.task.channels.inputs)
-    if local.jacobian is None:
-        return float("nan"), local.reason
-    return float(np.abs(np.linalg.eigvals(local.jacobian)).max()), ""
 
 
 @hookimpl

@@ -12,7 +12,7 @@ from pydantic import Field
 from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
 from emtkit_std._parameters import Lags, Sequences, Steps
 from emtkit_std._theory.facts import DelayLaw
-from emtkit_std._theory.observe import draw, input_jacobians, memory_span, run
+from emtkit_std._theory.observe import draw, driven_jacobians, memory_span, run
 from emtkit_std._theory.superposition.projections import order_parameters
 from emtkit_std._theory.waves.decoding import Array, decode_history, overlaps
 from emtkit_std._theory.waves.drawings import draw_decoding, draw_overlap
@@ -115,7 +115,7 @@ def _past(subject: Subject) -> _Past:
     batch = draw(subject, JACOBIAN_SEQUENCES, 1)
     autonomous = batch.steps > batch.input_steps
     step = batch.input_steps if autonomous else batch.steps - 1
-    found = input_jacobians(subject, batch, step)
+    found = driven_jacobians(subject, batch, step)
     states, outputs = found.states.mean(0)[::-1], found.outputs.mean(0)[::-1]
     if not np.isfinite(states).all():
         raise NotApplicable("the input Jacobian overflows")

@@ -12,9 +12,10 @@ from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
 from emtkit_std._parameters import Method, Sequences, Threshold
-from emtkit_std._theory import linearise as linearised
-from emtkit_std._theory.emt import memories as memories
+from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.linearise import Linearised, Point, linearise
+from emtkit_std._theory.observe import autonomous_law, trajectories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,8 +45,9 @@ class Intervene(Analysis):
     change W_hh by the same Frobenius norm. All accuracies are of the same fresh sequences.
 
     Scalars: `accuracy_before`, `accuracy_after`, `change`, `null_change`, `edit_norm` (share of
-    |W_hh|). Table: `edits`. Not applicable where the network does not run near the origin with
-    unit slope, so that its Jacobian is not W_hh, or has no recurrent matrix of that name.
+    |W_hh|), `point_norm`, `point_residual`, `point_kind`. Table: `edits`. Not applicable where the
+    Jacobian at the fixed point is not W_hh (it is at the origin, with unit slopes there), or where
+    there is no recurrent matrix of that name.
 
     References: Episodic Memory Theory, arXiv:2310.02430, discussion of interventions.
     """
@@ -54,6 +56,7 @@ class Intervene(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"change": draw_change}
+    conditions = {"point_kind": ("accuracy_after", "change", "null_change", "edit_norm")}
 
     def __init__(
         self,
@@ -78,18 +81,20 @@ class Intervene(Analysis):
             int | None,
             Field(ge=1, description="Number of scored steps; null takes the task's evaluation."),
         ] = None,
+        point: Point = "auto",
     ) -> None:
+        self.point = point
         self.edit, self.variable, self.method, self.threshold = edit, variable, method, threshold
         self.draws, self.sequences, self.horizon = draws, sequences, horizon
 
     def measure(self, subject: Subject) -> Findings:
         """Edit, run, compare."""
-        law = linearised.autonomous_law(subject)
+        law = autonomous_law(subject)
         if self.variable > law.history:
             raise NotApplicable(
                 f"variable {self.variable} was to be dropped; the rule has {law.history}"
             )
-        local = linearised.linearise(subject)
+        local = linearise(subject, self.point)
         weights = _recurrent_weights(local)
         core = memories.spectral_core(local.jacobian, self.threshold)
         if core.size == 0:
@@ -114,6 +119,7 @@ class Intervene(Analysis):
                 "change": after - before,
                 "null_change": float(np.mean(null)) - before,
                 "edit_norm": float(np.linalg.norm(edit) / np.linalg.norm(weights)),
+                **local.scalars,
             },
             {"edits": edits},
         )
@@ -130,14 +136,14 @@ class Intervene(Analysis):
         edited = copy.deepcopy(model)
         edited.state_dict()["W_hh"].copy_(torch.from_numpy(weights))
         horizon = self.horizon or subject.task.evaluation_horizon
-        walked = linearised.run(subject, edited, self.sequences, horizon)
+        walked = trajectories(subject, edited, self.sequences, horizon)
         metrics = subject.task.metrics(walked.outputs, walked.batch)
         if "accuracy" not in metrics:
             raise NotApplicable(f"'{subject.task.name}' has no accuracy here (real values)")
         return float(metrics["accuracy"])
 
 
-def _recurrent_weights(local: linearised.Linearised) -> np.ndarray:
+def _recurrent_weights(local: Linearised) -> np.ndarray:
     weights = local.model.state_dict().get("W_hh")
     if weights is None or tuple(weights.shape) != local.jacobian.shape:
         raise NotApplicable(
@@ -146,7 +152,7 @@ def _recurrent_weights(local: linearised.Linearised) -> np.ndarray:
     matrix = weights.numpy().copy()
     if np.abs(matrix - local.jacobian).max() > SAME_WEIGHTS:
         raise NotApplicable(
-            "the network stands at a fixed point where its Jacobian is not W_hh, so an edit of "
+            "the network has its fixed point where its Jacobian is not W_hh, so an edit of "
             "Phi is not an edit of the weights"
         )
     return matrix

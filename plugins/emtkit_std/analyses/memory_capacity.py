@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,6 @@ import pandas as pd
 from emtkit import (
     Analysis,
     Control,
-    Drawing,
     EmtkitError,
     Findings,
     RecurrentModel,
@@ -55,7 +53,7 @@ class MemoryCapacity(Analysis):
     name = "memory_capacity"
     models = RecurrentModel
     requires = (LinearRecurrence,)
-    drawings: ClassVar[Mapping[str, Drawing]] = {"memory": draw_memory}
+    drawings = {"memory": draw_memory}
     controls = (
         Control(
             {"use": "k_delay", "delay": 3, "scored": "last"},

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Batch, Control, Drawing, Findings, Subject, hookimpl
+from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
 from emtkit_std._theory.facts import Array, DelayLaw, PulseCircuit
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
@@ -44,7 +43,7 @@ class Superposition(Analysis):
     - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
       `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75.
       On a task that runs on after its input (hds) they take the ages that the first scored step
-      has heard, for an older one may be an answer again; there `expected_loss` is undefined.
+      has received, for an older one may be an answer again; there `expected_loss` is undefined.
     - `travelled_angle` k |arg| of the largest eigenvalue of W_hh, degrees, unfolded;
       `travelled_angle_folded` where the problem has the mirror symmetry.
     - `feature_angle_mean` (successive directions up to the delay), `input_norm` ||w_0||,
@@ -60,7 +59,7 @@ class Superposition(Analysis):
     name = "superposition"
     version = 2
     requires = (DelayLaw,)
-    drawings: ClassVar[Mapping[str, Drawing]] = {
+    drawings = {
         "projections": draw_projections,
         "directions": draw_directions,
     }
@@ -148,7 +147,7 @@ def _fresh(
 ) -> None:
     """Relative loss on fresh sequences, each weighing its scored steps and outputs."""
     weights = torch.from_numpy(np.asarray(law.importance) / zero_predictor_loss(law, scored))
-    # The chunks follow from the task alone, so that every network hears the same sequences.
+    # The chunks follow from the task alone, so that every network receives the same sequences.
     chunk = max(_CHUNK // (probe.steps * max(probe.inputs.shape[-1], probe.targets.shape[-1])), 1)
     left, total, squares = samples, 0.0, 0.0
     while left:
@@ -181,9 +180,9 @@ def _expected(expected: Expected, values: _Values) -> None:
 
 
 def _order(pulses: Pulses, ages: range, law: DelayLaw, values: _Values) -> None:
-    heard = np.zeros_like(pulses.projections)
-    heard[..., ages] = pulses.projections[..., ages]
-    order = order_parameters(heard, law)
+    received = np.zeros_like(pulses.projections)
+    received[..., ages] = pulses.projections[..., ages]
+    order = order_parameters(received, law)
     values.add("hidden_share", order.hidden_share, order.reason)
     values.add("visible_interference", order.visible_interference, order.reason)
     values.add("tail", order.tail, order.reason)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
-Array = NDArray[np.float64]
+from emtkit_std._theory.facts import Array
+
 Spectrum = NDArray[np.complex128]
 
 THRESHOLD = 0.9
@@ -139,7 +140,7 @@ def counts_by_direction(measured: ArrayLike, directions: int, threshold: float) 
 
 
 def _wrap_once(difference: Array) -> Array:
-    """`wrap`, to the bit, of differences of two angles; a remainder would take twice the time."""
+    """`wrap`, to the bit, of differences of two angles; a remainder would take double the time."""
     turn = 2 * np.pi
     turned = difference + np.pi
     turned += turn * (turned < 0)

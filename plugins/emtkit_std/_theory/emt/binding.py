@@ -138,36 +138,6 @@ def soundness(f: ArrayLike, history: int) -> Soundness:
     return Soundness(selection is not None, bounded, complete, tuple(reasons))
 
 
-def continue_history(f: ArrayLike, start: Array, steps: int) -> Array:
-    """The next `steps` terms (..., steps, d) of x(t) = f(x(t-s), ..., x(t-1)) from (..., s, d)."""
-    matrix = np.asarray(f, dtype=np.float64)
-    history = start.shape[-2]
-    terms = [start[..., k, :] for k in range(history)]
-    for _ in range(steps):
-        window = np.concatenate(terms[-history:], axis=-1)
-        terms.append(window @ matrix.T)
-    return np.stack(terms[history:], axis=-2)
-
-
-def toeplitz_gap(f: ArrayLike, history: int, outputs: int) -> float:
-    """How far the rule is from what any linear network can do from a zero state.
-
-    The weight of input u(k) in output s + r of a time-invariant linear network depends on r - k
-    alone; the gap is the largest difference at equal r - k over the first `outputs` outputs.
-    Zero means that W_uh = Psi_s from h(0) = 0 is exact, as for repeat copy.
-    """
-    matrix = np.asarray(f, dtype=np.float64)
-    phi = phi_of(matrix, history)
-    dimension = len(matrix)
-    weights, power = [], np.eye(len(phi))
-    for _ in range(outputs):
-        power = phi @ power
-        rows = power[-dimension:]
-        weights.append(rows.reshape(dimension, history, dimension).transpose(1, 0, 2))
-    response = np.stack(weights)
-    return float(np.abs(response[1:, 1:] - response[:-1, :-1]).max())
-
-
 def _without(phi: Array, mask: Mask, coordinate: int) -> Array:
     kept = mask.copy()
     kept[coordinate] = False

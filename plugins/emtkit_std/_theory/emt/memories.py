@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import schur, solve_sylvester
 
+from emtkit_std._theory.facts import Array
 from emtkit_std._theory.svd import decompose
 
-Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 RCOND = 1e-6
@@ -115,7 +115,7 @@ def primal_memories(
 def outside_basis(states: Array, memories: Memories, components: int, centre: bool = True) -> Array:
     """Psi-perp (H, q): the main directions of what the memories leave of `states` (..., H).
 
-    SVD of H (I - D^T Psi^T), centred if asked; orthonormal columns. There are at most as many
+    SVD of H (I - D^T Psi^T), centred on request; orthonormal columns. There are at most as many
     as the remainder has directions above rounding.
     """
     flat = states.reshape(-1, states.shape[-1])
@@ -131,11 +131,6 @@ def phi_error(memories: Memories, phi: Array, mask: Mask) -> float:
     """Relative Frobenius distance of the extracted Phi from the masked theoretical one."""
     exact = phi[np.ix_(mask, mask)]
     return float(np.linalg.norm(memories.phi - exact) / np.linalg.norm(exact))
-
-
-def basis_error(memories: Memories, basis: Array) -> float:
-    """Relative Frobenius distance of the extracted basis from a known one (H, m)."""
-    return float(np.linalg.norm(memories.basis - basis) / np.linalg.norm(basis))
 
 
 def project(states: Array, memories: Memories) -> Array:

@@ -17,7 +17,8 @@ from math import lcm
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from emtkit_std._theory.facts import Array
+
 Mask = NDArray[np.bool_]
 
 DIAGONAL_8 = 0x8040201008040201

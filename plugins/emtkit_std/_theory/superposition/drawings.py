@@ -59,7 +59,7 @@ def draw_directions(findings: Findings, figure: Figure) -> None:
 
 
 def _draw_ages(panel: Axes, points: Array, reach: float) -> None:
-    """A ray per age, paler the older; numbered where it is long enough to be told apart."""
+    """A ray per age, paler the older; numbered where it is long enough to be distinguished."""
     ink = panel.title.get_color()
     numbered: list[Array] = []
     for age, point in enumerate(points):

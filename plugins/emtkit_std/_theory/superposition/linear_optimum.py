@@ -72,7 +72,7 @@ def linear_optimum(law: DelayLaw, hidden: int, *, bias: bool = False) -> LinearO
     """
     if hidden not in (1, 2):
         raise EmtkitError(
-            f"linear_optimum: {hidden} hidden units asked; the exact optimum is known for 1 and 2"
+            f"linear_optimum: {hidden} hidden units; the exact optimum is known for 1 and 2"
         )
     if len(law.delay) != 1 or law.inputs != 1:
         raise EmtkitError(

@@ -56,7 +56,7 @@ def pulse_responses(
     """
     if lags < 1:
         raise EmtkitError(
-            f"pulse_responses: {lags} lags asked; age 0 alone is one lag, give 1 or more"
+            f"pulse_responses: {lags} lags were requested; age 0 alone is one lag, give 1 or more"
         )
     directions = [np.asarray(W_uh, dtype=np.float64)]
     for _ in range(lags - 1):

@@ -1,6 +1,6 @@
 """A network seen by its lone pulses: directions, projections, and the loss that theory expects.
 
-Networks that offer a PulseCircuit are taken at their weights, in float64. Any other is asked: one
+Networks that offer a PulseCircuit are taken at their weights, in float64. Any other is probed: one
 unit pulse per input at the first step, then silence, less what it does in silence alone. A readout
 that hides its negative side shows only the positive projections that way.
 """
@@ -70,7 +70,7 @@ def circuit_pulses(circuit: PulseCircuit, lags: int) -> Pulses:
 
 
 def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: int) -> Pulses:
-    """Directions and projections of a network that is asked, less its answer to silence."""
+    """Directions and projections of a network that is probed, less its answer to silence."""
     like = next(iter(model.state_dict().values()))
     drive = torch.zeros(inputs + 1, input_steps, inputs, dtype=like.dtype, device=like.device)
     drive[range(inputs), 0, range(inputs)] = 1.0

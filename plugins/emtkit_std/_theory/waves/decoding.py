@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from emtkit_std._theory.facts import Array
 from emtkit_std._theory.svd import decompose
-
-Array = NDArray[np.float64]
 
 RIDGE = 1e-8
 
@@ -28,7 +26,7 @@ class Decoding:
 def decode_history(states: Array, windows: Array) -> Decoding:
     """One affine map from states to the whole history, fitted on the first half of the sequences.
 
-    The map is the same for all times, so a register that keeps its place is not read by it. Judged
+    The map is the same for all times, so it does not read a register that keeps its place. Measured
     on the other half; R^2 may be negative there. A ridge of 1e-8 of the states' variance keeps
     states that do not fill their space harmless.
     """

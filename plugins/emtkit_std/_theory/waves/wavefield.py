@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emtkit_std._theory.emt.memories import windows
+from emtkit_std._theory.facts import Array
 
-Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 FADED = 1e-3
@@ -187,7 +187,7 @@ def operator_residuals(
 
     shift = ||Phi^[:(s-1) d] - [0 I]||_F / sqrt((s-1) d), boundary = ||Phi^[last d] - F||_F /
     ||F||_F; rows and columns of coordinates that are not kept are left out of both. `dual`
-    (kept, H) stands for Psi^+ where the basis has a dual of its own.
+    (kept, H) replaces Psi^+ where the basis has a dual of its own.
     """
     size = basis.shape[1]
     dimension = size // history

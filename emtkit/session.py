@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from emtkit.report.figures.examples import Example
     from emtkit.report.figures.figure import Drawn
     from emtkit.report.inference.claims import Verdict
-    from emtkit.report.tables.table import DrawnTable
+    from emtkit.report.tables.drawn import DrawnTable
     from emtkit.store.records import Content
     from emtkit.store.store import Store
     from emtkit.study.views import Figure

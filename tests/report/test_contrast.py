@@ -12,7 +12,7 @@ from emtkit.plugin.statistic import Sample, statistic_named
 from emtkit.report.data.results import Results
 from emtkit.report.inference.resampling import difference
 from emtkit.report.tables.contrast import Sides, contrast, joined
-from emtkit.report.tables.formats import to_csv
+from emtkit.report.tables.formats.csv import Csv
 from tests.report.frames import frame, reasons
 
 
@@ -32,7 +32,7 @@ def architectures(found):
 
 
 def rows(table):
-    return list(csv.DictReader(io.StringIO(to_csv(table))))
+    return list(csv.DictReader(io.StringIO(Csv().text(table))))
 
 
 def values(table, heading):

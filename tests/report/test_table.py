@@ -8,7 +8,7 @@ import pytest
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
-from emtkit.report.tables.formats import box_text
+from emtkit.report.tables.drawn import box_text
 from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Table
 from tests.report.frames import NAN, frame, reasons

@@ -69,7 +69,7 @@ def _engine(plan: Plan, limits: Limits, name: str, scheduler: str | None) -> Eng
     if name == "local":
         if scheduler is not None:
             raise EmtkitError(
-                "a scheduler is the address of a Dask cluster: it needs the engine dask (--engine dask)"
+                "a scheduler is where a Dask cluster is; choose the engine dask (--engine dask)"
             )
         from emtkit.execute.engines.local import LocalEngine
 

@@ -242,11 +242,9 @@ def _evaluate_text(
     value = names[int(statistic(codes.values, codes.by))]
     if values[texts.index(value)] is None:
         return account
-    if ranking is None:
-        near = texts.count(value) / len(texts)
-    else:
-        near = share_near_best(ranking, within)
     shares = text_shares(names, codes, statistic)
+    common = texts.count(value) / len(texts)
+    near = common if ranking is None else share_near_best(ranking, within)
     return replace(account, value=value, near_best=near, shares=shares)
 
 

@@ -132,7 +132,7 @@ def share_near_best(by: Numbers, within: float) -> float:
 
 
 def text_shares(names: Sequence[str], codes: Sample, statistic: Statistic) -> Shares:
-    """In which share of resamples each of `names` is the one that the statistic of `codes` gives."""
+    """The share of resamples in which the statistic of `codes` gives each of `names`."""
     found = resampled(statistic, codes)
     return {name: float(np.mean(found == code)) for code, name in enumerate(names)}
 

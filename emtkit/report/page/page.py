@@ -23,9 +23,9 @@ from markupsafe import Markup
 from emtkit.report.data.coverage import Coverage, Failure, coverage, failures
 from emtkit.report.data.results import Results, level_text
 from emtkit.report.inference.claims import Verdict, expectation_text
-from emtkit.report.tables.formats import Link, markdown_text, to_html, to_markdown
+from emtkit.report.tables.drawn import DrawnTable, Link, to_html
+from emtkit.report.tables.formats.markdown import Markdown, markdown_text
 from emtkit.report.tables.numbers import interval_text, number_text, numbers_text, p_text
-from emtkit.report.tables.table import DrawnTable
 
 _WORDS = ("supported", "not supported", "inconclusive", "not testable")
 _WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
@@ -152,7 +152,7 @@ def build_markdown(content: ReportContent) -> str:
         content=content,
         summary=_summary(content.results),
         claims=_claims(content.verdicts, lambda cells: ""),
-        tables=[to_markdown(table) for table in content.tables],
+        tables=[Markdown().text(table) for table in content.tables],
         coverage=coverage(content.results),
         failures=failures(content.results),
         quoted=shlex.quote(content.study),

@@ -19,9 +19,8 @@ from emtkit.report.page.page import (
     build_markdown,
     build_page,
 )
-from emtkit.report.tables.formats import to_csv, to_markdown
-from emtkit.report.tables.latex import to_latex
-from emtkit.report.tables.table import DrawnTable
+from emtkit.report.tables.drawn import DrawnTable
+from emtkit.report.tables.format import FORMATS, Format
 from emtkit.store.records import StoredCell
 from emtkit.study.plan import Plan
 
@@ -50,10 +49,12 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
+    formats = [FORMATS.load(name, Format) for name in FORMATS.names]
     for table in views.tables:
-        texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
         files += [
-            _write(folder / "tables" / f"{table.name}.{end}", text) for end, text in texts.items()
+            _write(folder / "tables" / f"{table.name}.{one.suffix}", one.text(table))
+            for one in formats
+            if one.suffix
         ]
     figures, remarks = [], []
     for spec in plan.study.figures.values():

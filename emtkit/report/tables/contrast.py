@@ -10,15 +10,9 @@ import pandas as pd
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import AXIS_FAMILIES, Results, level_text
 from emtkit.report.inference.aggregate import Aggregate
+from emtkit.report.tables.drawn import DrawnTable, Heading, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, p_text
-from emtkit.report.tables.table import (
-    DrawnTable,
-    Heading,
-    TableCell,
-    TableEntry,
-    draw_table,
-    value_label,
-)
+from emtkit.report.tables.table import draw_table, value_label
 from emtkit.study.quantity import Stat
 from emtkit.study.views import Table
 

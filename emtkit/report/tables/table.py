@@ -4,81 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, hashable, level_text, where_text
 from emtkit.report.inference.aggregate import Aggregate, aggregate, standing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
+from emtkit.report.tables.drawn import DrawnTable, Heading, Levels, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, share_text
 from emtkit.study.quantity import Value
 from emtkit.study.views import Table
 
-Levels = tuple[Any, ...]
 Place = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class TableEntry:
-    """One value of one cell: the number and its interval, as written, and how it compares."""
-
-    found: Aggregate
-    text: str
-    interval: str = ""
-    comparison: PairedDifference | None = None
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class TableCell:
-    """One cell of the table; a composed one holds several entries. `notes` count from 1.
-
-    `counted`: the text itself says how many networks of how many, so no count stands beside it.
-    """
-
-    entries: tuple[TableEntry, ...]
-    text: str
-    notes: tuple[int, ...] = ()
-    counted: bool = False
-
-    @property
-    def bold(self) -> bool:
-        """Whether the leading entry is told apart from those it is compared with."""
-        return self.entries[0].bold
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A column: its levels on the column axes, and the value it shows."""
-
-    levels: Levels
-    value: str
-
-
-@dataclass(frozen=True)
-class DrawnTable:
-    """A table ready to be written in any format; nothing below it computes.
-
-    `body[r][c]` stands in row `rows[r]` under `headings[c]`. `usual` is the number of networks
-    behind most entries. `notes` are footnotes; `remarks` hold for the whole table.
-    """
-
-    name: str
-    caption: str
-    row_axes: tuple[str, ...]
-    column_axes: tuple[str, ...]
-    rows: tuple[Levels, ...]
-    headings: tuple[Heading, ...]
-    body: tuple[tuple[TableCell, ...], ...]
-    usual: int
-    notes: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-    def _repr_html_(self) -> str:
-        from emtkit.report.tables.formats import to_html  # which reads tables
-
-        return to_html(self)
 
 
 def draw_table(results: Results, spec: Table) -> DrawnTable:
@@ -128,18 +66,6 @@ def value_label(value: Value) -> str:
     if value.share is not None:
         return f"share of {value.share.of} = {level_text(value.share.equals)}"
     return str(value.value) if value.stat == "mean" else f"{value.value} ({value.stat})"
-
-
-def entry_details(entry: TableEntry) -> str:
-    """Interval, count and shares of an entry in one line, for whoever asks of one number."""
-    found = entry.found
-    parts = [f"95 % interval {entry.interval}"] if entry.interval else []
-    parts.append(f"n = {found.n} of {found.total}")
-    if found.near_best is not None:
-        parts.append(f"{share_text(found.near_best)} of networks near it")
-    if standing := standing_text(found):
-        parts.append(standing)
-    return "; ".join(parts)
 
 
 def _interval(found: Aggregate, value: Value) -> str:

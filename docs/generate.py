@@ -21,6 +21,8 @@ from emtkit.plugin.catalogue import FAMILIES
 from emtkit.plugin.describe import page
 from emtkit.plugin.params import parameters
 from emtkit.plugin.registry import Plugin, Registry
+from emtkit.plugin.statistic import STATISTICS, statistic_named
+from emtkit.report.tables.format import FORMATS
 from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
 from emtkit.study.plan import MAX_CELLS
@@ -34,7 +36,7 @@ from emtkit.study.settings import (
     StepDecay,
     Training,
 )
-from emtkit.study.views import CORE_KINDS, Claim, EachShare, Expect, Figure, Selection, Table
+from emtkit.study.views import FIGURE_KINDS, Claim, EachShare, Expect, Figure, Selection, Table
 
 PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
     "training": (Training, Cosine, StepDecay, LossGated, Staged, Check),
@@ -72,12 +74,20 @@ def _parts() -> dict[str, str]:
         ("Reserved in an entry", RESERVED_KEYS),
         ("Families of an `exclude` rule", RULE_KEYS),
         ("Words that are no label", RESERVED_LABELS),
-        ("Kinds of figure", (*CORE_KINDS, "<analysis label>.<drawing>")),
+        ("Kinds of figure", (*FIGURE_KINDS, "<analysis label>.<drawing>")),
+        ("Formats of a table (`emtkit table --format`)", FORMATS.names),
     ]
     rows = [(told, ", ".join(f"`{word}`" for word in words)) for told, words in rules]
     rows.append(("Most networks of a grid", f"{MAX_CELLS:,}"))
+    told = [(f"`{name}`", _plain(type(statistic_named(name)))) for name in STATISTICS.names]
+    pages["parts/statistics.md"] = _table(("`stat`", "what it is"), told)
     pages["parts/words.md"] = _table(("what", "which"), rows)
     return pages
+
+
+def _plain(cls: type) -> str:
+    """A docstring as one line, without its references."""
+    return " ".join(inspect.cleandoc(cls.__doc__ or "").partition("References:")[0].split())
 
 
 def _model(model: type[BaseModel]) -> str:

@@ -14,7 +14,7 @@ from emtkit.study.checked import Problems, shown
 from emtkit.study.file import Study
 from emtkit.study.quantity import Quantity, matches
 from emtkit.study.resolve import Setting
-from emtkit.study.views import CORE_KINDS, Expect, Figure, Table
+from emtkit.study.views import CHARTS, FIGURE_KINDS, Expect, Figure, Table
 from emtkit.study.yaml_nodes import Trail
 
 LABELS = ("grid", "task", "architecture", "seed")
@@ -100,7 +100,7 @@ class _Checker:
         hue = (figure.hue,) if figure.hue else ()
         self._axis_names(path, {"hue": hue, "facet": figure.facet, "over": figure.over})
         x = (figure.x,) if figure.x else ()
-        coordinates = x if figure.use in {"line", "box"} else (*x, *figure.y)
+        coordinates = x if figure.use in CHARTS.names else (*x, *figure.y)
         for column in (*x, *figure.y, *filter(None, (figure.value, figure.by))):
             key = "x" if column in x else "y" if column in figure.y else None
             self._column((*path, key or ("value" if column == figure.value else "by")), column)
@@ -120,7 +120,7 @@ class _Checker:
         label, _, drawing = figure.use.partition(".")
         here = (*path, "use")
         if label not in self._labels:
-            hint = did_you_mean(label, (*CORE_KINDS, *self._labels))
+            hint = did_you_mean(label, (*FIGURE_KINDS, *self._labels))
             self._problems.say(here, f"no analysis has the label '{label}'", hint)
         elif label in self._drawings and drawing not in self._drawings[label]:
             hint = did_you_mean(drawing, self._drawings[label])

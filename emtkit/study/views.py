@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from emtkit.errors import did_you_mean
+from emtkit.plugin.methods import Methods
 from emtkit.plugin.statistic import statistic_named
 from emtkit.study.quantity import (
     Columns,
@@ -26,7 +28,7 @@ from emtkit.study.quantity import (
 from emtkit.study.settings import Count, Share
 
 __all__ = [
-    "CORE_KINDS",
+    "FIGURE_KINDS",
     "Claim",
     "EachShare",
     "Expect",
@@ -39,7 +41,14 @@ __all__ = [
     "matches",
 ]
 
-CORE_KINDS = ("line", "heatmap", "phase_diagram", "box")
+CHARTS = Methods("emtkit.report.figures.charts", "chart")
+MAPS = Methods("emtkit.report.figures.maps", "map")
+FIGURE_KINDS = (*CHARTS.names, *MAPS.names)
+
+
+def _figure_use(schema: dict[str, Any]) -> None:
+    """Editors complete the kinds, and let an analysis's drawing pass."""
+    schema |= {"anyOf": [{"enum": list(FIGURE_KINDS)}, {"pattern": r"^[^.]+\.[^.]+$"}]}
 
 
 class Table(View):
@@ -98,15 +107,15 @@ class Selection(View):
 
 
 class Figure(View):
-    """A core kind (`line`, `heatmap`, `phase_diagram`, `box`) or `<analysis label>.<drawing>`.
+    """A chart, a map, or a drawing of an analysis (`<analysis label>.<drawing>`).
 
-    `line` and `box` show one or more columns `y` against `x`; `heatmap` and `phase_diagram` show
-    the column `value` over the axes `x` and `y`; a drawing shows the `cells` chosen. `labels`
-    replace column names on axes, with units.
+    A chart (`line`, `box`) shows one or more columns `y` against `x`; a map (`heatmap`,
+    `phase_diagram`) shows the column `value` over the axes `x` and `y`; a drawing shows the `cells`
+    chosen. `labels` replace column names on axes, with units.
     """
 
     name: Name
-    use: str
+    use: Annotated[str, Field(json_schema_extra=_figure_use)]
     title: str | None = None
     caption: str | None = None
     x: str | None = None
@@ -126,18 +135,18 @@ class Figure(View):
     @model_validator(mode="after")
     def _parts_of_its_kind(self) -> Figure:
         given = self.model_fields_set
-        if self.use not in CORE_KINDS:
+        if self.use not in FIGURE_KINDS:
             if "." not in self.use:
                 raise ValueError(
-                    f"`use` is {', '.join(CORE_KINDS)} or <analysis label>.<drawing>, "
-                    f"not '{self.use}'"
+                    f"`use` is a kind of figure or <analysis label>.<drawing>, not '{self.use}'; "
+                    f"{did_you_mean(self.use, FIGURE_KINDS)}"
                 )
             _none_of(given, {"x", "y", "value", "hue", "stat", "by", "log"}, self.use)
             return self
         _none_of(given, {"cells"}, self.use)
         if self.x is None or not self.y:
             raise ValueError(f"a {self.use} needs `x` and `y`")
-        if self.use in {"line", "box"}:
+        if self.use in CHARTS.names:
             _none_of(given, {"value"}, self.use)
         elif self.value is None or len(self.y) > 1:
             raise ValueError(f"a {self.use} needs `value`, and one axis as `y`")
@@ -146,8 +155,8 @@ class Figure(View):
 
     @property
     def is_drawing(self) -> bool:
-        """Whether an analysis draws it, not one of the core kinds."""
-        return self.use not in CORE_KINDS
+        """Whether an analysis draws it."""
+        return self.use not in FIGURE_KINDS
 
 
 class EachShare(View):

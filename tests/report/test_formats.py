@@ -119,7 +119,8 @@ def test_latex_is_well_formed_whatever_the_names(drawn):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(drawn, tmp_path):
     packages = "".join(rf"\usepackage{{{name}}}" for name in ("booktabs", "amsmath", "amssymb"))
-    page = rf"\documentclass{{article}}{packages}\begin{{document}}{Latex().text(drawn)}\end{{document}}"
+    body = Latex().text(drawn)
+    page = rf"\documentclass{{article}}{packages}\begin{{document}}{body}\end{{document}}"
     (tmp_path / "page.tex").write_text(page, encoding="utf-8")
     ended = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],

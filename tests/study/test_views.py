@@ -55,7 +55,7 @@ def test_a_composed_cell_is_written_by_its_template():
         ({"cell": ["a.b"]}, "give `values` or `cell`"),
         ({"values": [{"value": "a.b", "by": "a.c"}]}, "`by` belongs to `stat: best`"),
         ({"values": [{"stat": "mean"}]}, "needs `value`"),
-        ({"values": [{"value": "a.b", "format": "3q"}]}, "is no number format"),
+        ({"values": [{"value": "a.b", "format": "3q"}]}, "is not a number format"),
         ({"values": [{"value": "a.b", "share": {"of": "a.c", "equals": 1}}]}, "not both"),
         ({"values": [{"share": {"of": "a.c", "equals": 1}, "stat": "mean"}]}, "is a share"),
         ({"values": (), "cell": ["a.b"], "format": "{1}"}, "may hold {0} to {0}"),

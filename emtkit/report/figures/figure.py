@@ -22,24 +22,16 @@ from matplotlib.figure import Figure as Canvas
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results, level_text
-from emtkit.report.figures.charts import Panel, Shown, draw_box, draw_line
 from emtkit.report.figures.examples import Example, short_name
-from emtkit.report.figures.maps import (
-    draw_heatmap,
-    draw_phase_diagram,
-    draw_scale,
-    grid_of,
-    scale_of,
-)
 from emtkit.report.figures.palette import COLOURS, GRID, INK
-from emtkit.study.views import Figure
+from emtkit.report.figures.panel import Chart, Panel, Shown
+from emtkit.report.figures.value_map import Map, draw_scale, scale_of, value_map_of
+from emtkit.study.views import CHARTS, MAPS, Figure
 
 if TYPE_CHECKING:
     from emtkit.plugin.analysis import Drawing
 
 FileFormat = Literal["svg", "png", "pdf"]
-_CHARTS = {"line": draw_line, "box": draw_box}
-_MAPS = {"heatmap": draw_heatmap, "phase_diagram": draw_phase_diagram}
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class Drawn:
 
 
 def draw_figure(results: Results, spec: Figure) -> Drawn:
-    """A figure of a core kind: a panel per combination of facets and per `y`.
+    """A chart or a map: a panel per combination of facets and per `y`.
 
     Raises:
         EmtkitError: a column that does not exist, or no row that `where` keeps.
@@ -71,7 +63,7 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
     panels = _panels(results, spec, rows)
     across = _across(spec, len(panels))
     down = -(-len(panels) // across)
-    mapped = spec.use in _MAPS
+    mapped = spec.use in MAPS.names
     with style():
         canvas = Canvas(figsize=_size(spec, across, down), layout="constrained")
         apart = mapped or _values_across(spec, len(panels))
@@ -202,7 +194,7 @@ def style(*, text_as_paths: bool = True) -> Iterator[None]:
 def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
     """A panel per `y` (down) and combination of facets (across)."""
     facets = results.groups(rows, spec.facet)
-    ys = spec.y if spec.use in _CHARTS else spec.y[:1]
+    ys = spec.y if spec.use in CHARTS.names else spec.y[:1]
     hues = list(results.groups(rows, [spec.hue])) if spec.hue else []
     panels = []
     for y in ys:
@@ -217,11 +209,11 @@ def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
 
 def _values_across(spec: Figure, count: int) -> bool:
     """Whether panels side by side show different values, each on a scale of its own."""
-    return spec.use in _CHARTS and 1 < len(spec.y) == count
+    return spec.use in CHARTS.names and 1 < len(spec.y) == count
 
 
 def _across(spec: Figure, count: int) -> int:
-    ys = len(spec.y) if spec.use in _CHARTS else 1
+    ys = len(spec.y) if spec.use in CHARTS.names else 1
     if ys > 1 and not _values_across(spec, count) and count // ys <= 4:
         return count // ys
     return 2 if count == 4 else min(count, 3)
@@ -233,9 +225,10 @@ def _size(spec: Figure, across: int, down: int) -> tuple[float, float]:
 
 
 def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Shown]:
-    """Lines or boxes, with one legend for all panels, beside them."""
+    """Charts with one legend for all panels, beside them."""
     spec = panels[0].spec
-    shown = [_CHARTS[spec.use](one, panel) for one, panel in zip(axes, panels, strict=True)]
+    chart = CHARTS.load(spec.use, Chart)
+    shown = [chart.draw(one, panel) for one, panel in zip(axes, panels, strict=True)]
     handles: dict[str, Any] = {}
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
@@ -247,14 +240,15 @@ def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) 
 
 
 def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Shown]:
-    """Heatmaps or phase diagrams, on one scale of colours."""
+    """Maps on one scale of colours."""
     spec = panels[0].spec
-    grids = [grid_of(panel) for panel in panels]
-    scale = scale_of(grids)
+    kind = MAPS.load(spec.use, Map)
+    maps = [value_map_of(panel) for panel in panels]
+    scale = scale_of(maps)
     label = panels[0].label(str(spec.value))
     draw_scale(canvas, axes, scale, label)
     canvas.draw_without_rendering()
-    return [_MAPS[spec.use](one, grid, scale) for one, grid in zip(axes, grids, strict=True)]
+    return [kind.draw(one, values, scale) for one, values in zip(axes, maps, strict=True)]
 
 
 def _outer_labels_only(axes: Axes, place: int, across: int, count: int) -> None:

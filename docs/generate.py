@@ -36,13 +36,13 @@ from emtkit.study.settings import (
     StepDecay,
     Training,
 )
-from emtkit.study.views import FIGURE_KINDS, Claim, EachShare, Expect, Figure, Selection, Table
+from emtkit.study.views import FIGURE_KINDS, CellChoice, Claim, EachShare, Expect, Figure, Table
 
 PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
     "training": (Training, Cosine, StepDecay, LossGated, Staged, Check),
     "evaluation": (Evaluation, Seeds),
     "tables": (Table, Value, Quantity, ShareOf),
-    "figures": (Figure, Selection),
+    "figures": (Figure, CellChoice),
     "claims": (Claim, Expect, EachShare),
 }
 RECORDS = {model.__name__ for models in PARTS.values() for model in models}

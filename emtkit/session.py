@@ -112,7 +112,7 @@ class Session:
         return self.results.frame
 
     def table(self, name: str) -> DrawnTable:
-        """The table of that name; drawn once, as the evidence is read once."""
+        """The table of that name; drawn once, as the results are read once."""
         from emtkit.report.tables.table import draw_table
 
         specs = {spec.name: spec for spec in self.plan.study.tables.values()}

@@ -1,4 +1,4 @@
-"""Whether tables, figures and claims speak of columns that there are, and mix no two networks."""
+"""Whether the columns of tables, figures and claims exist, and no two networks are mixed."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def check_views(
     *,
     complete: bool,
 ) -> None:
-    """Note every column that cannot be, and every varying axis that a view leaves out.
+    """Note every column that does not exist, and every varying axis that a view leaves out.
 
     With `complete` False some entries are missing from `rows`, because they are wrong; what can
-    then not be judged is left alone.
+    then not be decided is left alone.
     """
     offers = tuple(offers)
     _check_labels(study, problems)
@@ -148,7 +148,7 @@ class _Checker:
                     self._column(here, column)
                 else:
                     hint = did_you_mean(column, (*LABELS, *self._parameters))
-                    self._problems.say(here, f"'{column}' is no axis", hint)
+                    self._problems.say(here, f"'{column}' is not an axis", hint)
 
     def _is_parameter(self, column: str) -> bool:
         inside = f"{column}."
@@ -187,9 +187,9 @@ class _Checker:
             several = wanted if isinstance(wanted, tuple) and not whole else (wanted,)
             for one in several:
                 if not any(matches(value, one) for value in values):
-                    told = ", ".join(shown(value) for value in values[:20])
+                    known = ", ".join(shown(value) for value in values[:20])
                     text = f"no network has {column} = {shown(one)}"
-                    self._problems.say((*path, column), text, f"its values are {told}")
+                    self._problems.say((*path, column), text, f"its values are {known}")
 
     def _values(self, column: str) -> list[Any]:
         if column == "seed":
@@ -204,7 +204,7 @@ class _Checker:
     def _mixes(
         self, path: Trail, title: str, used: Sequence[str], where: Mapping[str, Any], remedy: str
     ) -> None:
-        """Note every axis that varies among the rows and is not told apart."""
+        """Note every axis that varies among the rows and is not named."""
         if not self._complete:
             return
         named = {*used, *where}

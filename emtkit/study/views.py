@@ -1,4 +1,4 @@
-"""What a study wants to see: tables, figures and claims, as its file says them."""
+"""What a study shows: tables, figures and claims, as its file says them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from emtkit.study.settings import Count, Share
 
 __all__ = [
     "FIGURE_KINDS",
+    "CellChoice",
     "Claim",
     "EachShare",
     "Expect",
     "Figure",
     "Quantity",
-    "Selection",
     "ShareOf",
     "Table",
     "Value",
@@ -90,7 +90,7 @@ class Table(View):
         return self.format or ("{0}" + (f" ({rest})" if rest else ""))
 
 
-class Selection(View):
+class CellChoice(View):
     """Which networks an analysis's drawing shows, per combination of the figure's facets."""
 
     select: Literal["first", "best", "all"] = "first"
@@ -100,7 +100,7 @@ class Selection(View):
     where: Where = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _best_by_what(self) -> Selection:
+    def _best_by_what(self) -> CellChoice:
         if (self.select == "best") != (self.by is not None):
             raise ValueError("`select: best` and `by` go together")
         return self
@@ -130,7 +130,7 @@ class Figure(View):
     direction: Direction = "min"
     log: Literal["x", "y", "both"] | None = None
     labels: Mapping[str, str] = Field(default_factory=dict)
-    cells: Selection = Field(default_factory=Selection)
+    cells: CellChoice = Field(default_factory=CellChoice)
 
     @model_validator(mode="after")
     def _parts_of_its_kind(self) -> Figure:
@@ -182,7 +182,7 @@ class Expect(Quantity):
     """A quantity and the side of a number, or of another quantity, on which it must lie.
 
     A compared quantity inherits what it does not say: `below: {where: {...}}` compares the same
-    value under another condition, whose keys replace those of the own `where`. `for: each` judges
+    value under another condition, whose keys replace those of the own `where`. `for: each` decides
     every combination of the axes that are neither in `where` nor in `over`.
     """
 
@@ -249,7 +249,7 @@ def _check_template(template: str, count: int) -> None:
         fields = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError:
         raise ValueError(
-            f"'{template}' is no template; write for instance '{{0}} ({{1}})'"
+            f"'{template}' is not a template; write for instance '{{0}} ({{1}})'"
         ) from None
     allowed = {str(position) for position in range(count)}
     if any(

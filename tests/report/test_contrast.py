@@ -121,7 +121,7 @@ def test_equal_stores_do_not_differ_and_keep_their_own_failures():
 def test_networks_that_two_studies_share_are_counted():
     first, second = data(), data()
     sides = joined("study", ("a.yaml", Results(first)), ("b.yaml", Results(second[4:])))
-    shared = "28 networks are one and the same on both sides (equal keys)"
+    shared = "28 networks are the same on both sides (equal keys)"
     assert shared in contrast(sides).remarks
 
 

@@ -320,7 +320,7 @@ MISTAKES = {
     ),
     "table with an unknown axis": (
         BASE + "tables: [{name: t, rows: [task, architecure], values: [test.loss]}]",
-        "s.yaml:3:33 tables[0].rows[1]: 'architecure' is no axis",
+        "s.yaml:3:33 tables[0].rows[1]: 'architecure' is not an axis",
         "did you mean 'architecture'?",
     ),
     "table with an unknown parameter": (

@@ -60,7 +60,7 @@ def test_a_composed_cell_is_written_by_its_template():
         ({"values": [{"share": {"of": "a.c", "equals": 1}, "stat": "mean"}]}, "is a share"),
         ({"values": (), "cell": ["a.b"], "format": "{1}"}, "may hold {0} to {0}"),
         ({"values": (), "cell": ["a.b"], "format": "{0.__class__}"}, "may hold"),
-        ({"values": (), "cell": ["a.b"], "format": "{"}, "is no template"),
+        ({"values": (), "cell": ["a.b"], "format": "{"}, "is not a template"),
         ({"where": {"a": {"b": 1}}}, "where.a"),
         ({"name": "../x"}, "String should match pattern"),
     ],

@@ -162,8 +162,8 @@ def inline_svg(drawn: Drawn) -> str:
 
 @contextmanager
 def style(*, text_as_paths: bool = True) -> Iterator[None]:
-    """The look of all figures: colour-blind safe, thin lines, deterministic SVG."""
-    look: Any = {
+    """The style of all figures: colour-blind safe, thin lines, deterministic SVG."""
+    settings: Any = {
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
         "axes.titlesize": "medium",
@@ -187,7 +187,7 @@ def style(*, text_as_paths: bool = True) -> Iterator[None]:
         "xtick.color": INK,
         "ytick.color": INK,
     }
-    with matplotlib.rc_context(look):
+    with matplotlib.rc_context(settings):
         yield
 
 

@@ -57,9 +57,11 @@ class Chart(ABC):
 
 def shown_of(found: Sequence[Aggregate]) -> Shown:
     """What became of the values of a panel."""
-    asked = [one for one in found if one.total]
-    cells = dict.fromkeys(cell for one in asked for cell in one.cells)
-    return Shown(len(asked), tuple(one.cause for one in asked if one.value is None), tuple(cells))
+    counted = [one for one in found if one.total]
+    cells = dict.fromkeys(cell for one in counted for cell in one.cells)
+    return Shown(
+        len(counted), tuple(one.cause for one in counted if one.value is None), tuple(cells)
+    )
 
 
 def label_ticks(axes: Axes, which: str, levels: Sequence[float], log: bool) -> None:

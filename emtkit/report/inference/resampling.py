@@ -47,7 +47,7 @@ class Difference:
 def bootstrap(statistic: Statistic, sample: Sample) -> Estimate:
     """The statistic with its bootstrap percentile interval, widened to hold the estimate itself.
 
-    A best network may stand among others whose value is undefined (NaN). A resample that finds one
+    A best network may be among others whose value is undefined (NaN). A resample that finds one
     of those best could lie anywhere: it pushes both ends of the interval out, in the end to
     infinity.
 

@@ -126,7 +126,7 @@ def _remarks(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
 
 
 def _stale_cells(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
-    """Keys of stored cells whose plugins' sources are no longer what made them."""
+    """Keys of stored cells whose plugins' sources have changed since."""
     now: dict[tuple[str, str], str] = {}
     found = []
     for key, cell in plan.cells.items():

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from emtkit.report.data.results import level_text
-from emtkit.report.inference.aggregate import Aggregate, standing_text
+from emtkit.report.inference.aggregate import Aggregate, missing_text
 from emtkit.report.inference.paired import PairedDifference
 from emtkit.report.tables.numbers import difference_text, share_text
 
@@ -33,7 +33,7 @@ class TableEntry:
 class TableCell:
     """One cell of the table; a composed one holds several entries. `notes` count from 1.
 
-    `counted`: the text itself says how many networks of how many, so no count stands beside it.
+    `counted`: the text itself says how many networks of how many, so no count is added.
     """
 
     entries: tuple[TableEntry, ...]
@@ -43,7 +43,7 @@ class TableCell:
 
     @property
     def bold(self) -> bool:
-        """Whether the leading entry is told apart from those it is compared with."""
+        """Whether the leading entry is better than those it is compared with, beyond chance."""
         return self.entries[0].bold
 
 
@@ -59,7 +59,7 @@ class Heading:
 class DrawnTable:
     """A table ready to be written in any format; nothing below it computes.
 
-    `body[r][c]` stands in row `rows[r]` under `headings[c]`. `usual` is the number of networks
+    `body[r][c]` is in row `rows[r]` under `headings[c]`. `usual` is the number of networks
     behind most entries. `notes` are footnotes; `remarks` hold for the whole table.
     """
 
@@ -81,20 +81,20 @@ class DrawnTable:
 def to_html(table: DrawnTable, link: Link | None = None) -> str:
     """A table element with its notes; every number carries its account, and its link."""
 
-    def cell(box: TableCell) -> str:
-        details = " | ".join(_account(entry) for entry in box.entries)
-        text = escape(box.text)
-        if link is not None and (target := link(box.entries[0].found.cells)):
+    def written(cell: TableCell) -> str:
+        details = " | ".join(_account(entry) for entry in cell.entries)
+        text = escape(cell.text)
+        if link is not None and (target := link(cell.entries[0].found.cells)):
             text = f'<a href="{escape(target)}">{text}</a>'
-        if box.bold:
+        if cell.bold:
             text = f"<strong>{text}</strong>"
-        if len(box.entries) == 1 and box.entries[0].interval:
-            text += f' <span class="interval">{escape(box.entries[0].interval)}</span>'
-        if count := count_text(box, table):
+        if len(cell.entries) == 1 and cell.entries[0].interval:
+            text += f' <span class="interval">{escape(cell.entries[0].interval)}</span>'
+        if count := count_text(cell, table):
             text += f' <span class="count">{escape(count)}</span>'
-        marks = ",".join(map(str, box.notes))
+        marks = ",".join(map(str, cell.notes))
         text += f"<sup>{marks}</sup>" if marks else ""
-        value = box.entries[0].found.value
+        value = cell.entries[0].found.value
         key = "" if value is None else str(value)
         return f'<td data-key="{escape(key)}" title="{escape(details)}">{text}</td>'
 
@@ -109,7 +109,7 @@ def to_html(table: DrawnTable, link: Link | None = None) -> str:
     ]
     for row, line in zip(table.rows, table.body, strict=True):
         left = "".join(f'<th scope="row">{escape(level_text(level))}</th>' for level in row)
-        lines.append(f"<tr>{left}{''.join(map(cell, line))}</tr>")
+        lines.append(f"<tr>{left}{''.join(map(written, line))}</tr>")
     lines.append("</tbody></table></div>")
     below = "".join(f"<li>{escape(remark)}</li>" for remark in table.remarks)
     notes = "".join(
@@ -117,22 +117,22 @@ def to_html(table: DrawnTable, link: Link | None = None) -> str:
     )
     lines.append(f'<ul class="notes">{below}{notes}</ul>')
     if apart := [f"<li>{escape(line)}</li>" for line in difference_lines(table)]:
-        head = f"<summary>{len(apart)} differences to the baseline</summary>"
+        head = f"<summary>{len(apart)} differences from the baseline</summary>"
         lines.append(f'<details class="notes">{head}<ul>{"".join(apart)}</ul></details>')
     return "\n".join(lines) + "\n"
 
 
-def box_text(box: TableCell, table: DrawnTable) -> str:
+def cell_text(cell: TableCell, table: DrawnTable) -> str:
     """The number with interval and, where it is not the usual, the count."""
-    interval = box.entries[0].interval if len(box.entries) == 1 else ""
-    return " ".join(part for part in (box.text, interval, count_text(box, table)) if part)
+    interval = cell.entries[0].interval if len(cell.entries) == 1 else ""
+    return " ".join(part for part in (cell.text, interval, count_text(cell, table)) if part)
 
 
-def count_text(box: TableCell, table: DrawnTable) -> str:
+def count_text(cell: TableCell, table: DrawnTable) -> str:
     """How many networks of how many, where it is not the usual number; else nothing."""
-    if box.counted:
+    if cell.counted:
         return ""
-    found = box.entries[0].found
+    found = cell.entries[0].found
     unusual = found.n != table.usual or found.n != found.total
     return f"{found.n}/{found.total}" if unusual and found.total else ""
 
@@ -164,8 +164,8 @@ def column_heads(table: DrawnTable) -> list[str]:
 def difference_lines(table: DrawnTable) -> Iterator[str]:
     """A line per comparison with the baseline."""
     for row, line in zip(table.rows, table.body, strict=True):
-        for heading, box in zip(table.headings, line, strict=True):
-            for entry in box.entries:
+        for heading, cell in zip(table.headings, line, strict=True):
+            for entry in cell.entries:
                 if entry.comparison is None:
                     continue
                 where = ", ".join(map(level_text, (*row, *heading.levels)))
@@ -183,8 +183,8 @@ def entry_details(entry: TableEntry) -> str:
     parts.append(f"n = {found.n} of {found.total}")
     if found.near_best is not None:
         parts.append(f"{share_text(found.near_best)} of networks near it")
-    if standing := standing_text(found):
-        parts.append(standing)
+    if missing := missing_text(found):
+        parts.append(missing)
     return "; ".join(parts)
 
 

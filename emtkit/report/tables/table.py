@@ -1,4 +1,4 @@
-"""A table of a study: rows and columns of aggregates, compared where that was asked."""
+"""A table of a study: rows and columns of aggregates, compared where the study says so."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, hashable, level_text, where_text
-from emtkit.report.inference.aggregate import Aggregate, aggregate, standing_text, statistic_of
+from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.tables.drawn import DrawnTable, Heading, Levels, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, share_text
@@ -54,7 +54,7 @@ def entry_text(found: Aggregate, value: Value) -> str:
         return share_text(found.value)
     number = number_text(found.value, value.format)
     if found.near_best is not None and value.by in (None, value.value):
-        # One lucky seed of many is no finding: the share near the best stands beside it.
+        # One lucky seed of many is not a finding: the share near the best is added.
         return f"{number} ({share_text(found.near_best)} near)"
     return number
 
@@ -120,7 +120,7 @@ def _baselines(
     rows: Sequence[Levels],
     columns: Sequence[Levels],
 ) -> list[tuple[Place, Place]]:
-    """Every entry that is no baseline, with its baseline where there is one."""
+    """Every entry that is not a baseline, with its baseline where there is one."""
     axes = (*spec.rows, *spec.columns)
     assert spec.baseline is not None
     for name in spec.baseline:
@@ -182,7 +182,7 @@ def _laid_out(
     rows: Sequence[Levels],
     columns: Sequence[Levels],
 ) -> DrawnTable:
-    """Entries gathered into boxes, with numbered footnotes for what is not there."""
+    """Entries gathered into cells, with numbered footnotes for what is not there."""
     usual = Counter(entry.found.n for entry in entries.values() if entry.found.n)
     usually = usual.most_common(1)[0][0] if usual else 0
     notes: dict[str, int] = {}
@@ -191,8 +191,8 @@ def _laid_out(
         line = []
         for c in range(len(columns)):
             found = [entries[r, c, v] for v in range(len(spec.shown))]
-            boxes = [found] if spec.cell else [[entry] for entry in found]
-            line += [_box(box, spec, notes) for box in boxes]
+            cells = [found] if spec.cell else [[entry] for entry in found]
+            line += [_cell(cell, spec, notes) for cell in cells]
         body.append(tuple(line))
     labels = [value_label(value) for value in spec.shown]
     heads = [_composed(spec, labels)] if spec.cell else labels
@@ -210,10 +210,10 @@ def _laid_out(
     )
 
 
-def _box(entries: Sequence[TableEntry], spec: Table, notes: dict[str, int]) -> TableCell:
+def _cell(entries: Sequence[TableEntry], spec: Table, notes: dict[str, int]) -> TableCell:
     texts = [entry.text for entry in entries]
     text = _composed(spec, texts) if spec.cell else texts[0]
-    written = [entry.found.cause or standing_text(entry.found) for entry in entries]
+    written = [entry.found.cause or missing_text(entry.found) for entry in entries]
     numbers = sorted({notes.setdefault(note, len(notes) + 1) for note in written if note})
     counted = bool(spec.cell) and any(value.counts for value in spec.cell)
     return TableCell(tuple(entries), "–" if set(texts) == {"–"} else text, tuple(numbers), counted)
@@ -224,14 +224,14 @@ def _composed(spec: Table, texts: Sequence[str]) -> str:
 
 
 def _remarks(spec: Table, usual: int, entries: Mapping[Place, TableEntry]) -> tuple[str, ...]:
-    remarks = [f"n = {usual} networks per number unless written otherwise"] if usual > 1 else []
+    remarks = [f"n = {usual} networks per number unless stated otherwise"] if usual > 1 else []
     if spec.values and any(entry.interval for entry in entries.values()):
         remarks.append("brackets: 95 % bootstrap interval over " + ", ".join(spec.over))
     if spec.baseline is not None:
         remarks.append(
-            f"differences to {where_text(spec.baseline)}, paired by {', '.join(spec.over)}; "
-            "p by permutation, Holm over the table; d is Cohen's for pairs"
+            f"differences from {where_text(spec.baseline)}, paired by {', '.join(spec.over)}; "
+            "p by permutation, Holm-corrected over the table; d is Cohen's d of the pairs"
         )
     if any(entry.bold for entry in entries.values()):
-        remarks.append("bold: better, and told apart (interval of the difference and p)")
+        remarks.append("bold: better (the interval of the difference excludes 0, and p < 0.05)")
     return tuple(remarks)

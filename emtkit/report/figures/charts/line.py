@@ -47,7 +47,7 @@ def _draw_series(
 ) -> None:
     """A line with its intervals and points, all moved `aside` by so many points of print."""
     shift = ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
-    look: dict[str, Any] = {"color": colour(order), "transform": axes.transData + shift}
+    props: dict[str, Any] = {"color": colour(order), "transform": axes.transData + shift}
     spots: list[tuple[float, float]] = []
     for x, one in zip(xs, line, strict=True):
         if one.sample is not None and len(set(one.sample.values)) > 2:
@@ -55,12 +55,12 @@ def _draw_series(
         bounds = one.estimate
         if bounds is not None and one.n > 1 and np.isfinite(bounds.high - bounds.low):
             ends = [bounds.low, bounds.high]
-            axes.plot([x, x], ends, lw=1.8, solid_capstyle="butt", **look)
+            axes.plot([x, x], ends, lw=1.8, solid_capstyle="butt", **props)
     if spots:
-        axes.plot(*zip(*spots, strict=True), ls="", marker=".", ms=4, alpha=0.35, **look)
+        axes.plot(*zip(*spots, strict=True), ls="", marker=".", ms=4, alpha=0.35, **props)
     values = [float(one.value or 0.0) for one in line]
-    look |= {"marker": marker(order), "ls": dash(order), "ms": 5, "markeredgecolor": "white"}
-    axes.plot(xs, values, label=hue, lw=1.4, **look)
+    props |= {"marker": marker(order), "ls": dash(order), "ms": 5, "markeredgecolor": "white"}
+    axes.plot(xs, values, label=hue, lw=1.4, **props)
 
 
 def _make_room(axes: Axes, xs: Sequence[float], line: Sequence[Aggregate]) -> None:

@@ -29,9 +29,9 @@ class Csv(Format):
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([*table.row_axes, *table.column_axes, *_CSV_COLUMNS])
         for row, line in zip(table.rows, table.body, strict=True):
-            for heading, box in zip(table.headings, line, strict=True):
+            for heading, cell in zip(table.headings, line, strict=True):
                 levels = [level_text(level) for level in (*row, *heading.levels)]
-                for entry in box.entries:
+                for entry in cell.entries:
                     writer.writerow([*levels, heading.value, *_csv_numbers(entry)])
         return out.getvalue()
 

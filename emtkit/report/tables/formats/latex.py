@@ -8,7 +8,7 @@ from typing import Any
 from unicodedata import lookup
 
 from emtkit.report.data.results import level_text
-from emtkit.report.tables.drawn import DrawnTable, TableCell, blanked, box_text
+from emtkit.report.tables.drawn import DrawnTable, TableCell, blanked, cell_text
 from emtkit.report.tables.format import Format
 
 _LATEX = {
@@ -52,10 +52,10 @@ class Latex(Format):
     def text(self, table: DrawnTable) -> str:
         """The table as text."""
 
-        def cell(box: TableCell) -> str:
-            text = _latex(box_text(box, table))
-            text = rf"\textbf{{{text}}}" if box.bold else text
-            return text + (rf"$^{{{','.join(map(str, box.notes))}}}$" if box.notes else "")
+        def written(cell: TableCell) -> str:
+            text = _latex(cell_text(cell, table))
+            text = rf"\textbf{{{text}}}" if cell.bold else text
+            return text + (rf"$^{{{','.join(map(str, cell.notes))}}}$" if cell.notes else "")
 
         lines = [
             r"\begin{table}",
@@ -68,7 +68,7 @@ class Latex(Format):
             r"\midrule",
         ]
         for row, line in blanked(table):
-            lines.append(" & ".join([*map(_latex, row), *map(cell, line)]) + r" \\")
+            lines.append(" & ".join([*map(_latex, row), *map(written, line)]) + r" \\")
         notes = [rf"$^{{{place}}}$ {_latex(note)}" for place, note in enumerate(table.notes, 1)]
         below = [*(_latex(remark) for remark in table.remarks), *notes]
         lines += [r"\bottomrule", r"\end{tabular}"]

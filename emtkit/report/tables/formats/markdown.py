@@ -9,7 +9,7 @@ from emtkit.report.data.results import level_text
 from emtkit.report.tables.drawn import (
     DrawnTable,
     TableCell,
-    box_text,
+    cell_text,
     column_heads,
     difference_lines,
 )
@@ -24,10 +24,10 @@ class Markdown(Format):
     def text(self, table: DrawnTable) -> str:
         """The table as text."""
 
-        def cell(box: TableCell) -> str:
-            text = markdown_text(box_text(box, table))
-            text = f"**{text}**" if box.bold else text
-            return text + "".join(f"[^{note}]" for note in _labels(table, box.notes))
+        def written(cell: TableCell) -> str:
+            text = markdown_text(cell_text(cell, table))
+            text = f"**{text}**" if cell.bold else text
+            return text + "".join(f"[^{note}]" for note in _labels(table, cell.notes))
 
         heads = [markdown_text(head) for head in (*table.row_axes, *column_heads(table))]
         lines = [
@@ -35,7 +35,7 @@ class Markdown(Format):
             _pipe(["---"] * len(table.row_axes) + ["---:"] * len(table.headings)),
         ]
         for row, line in zip(table.rows, table.body, strict=True):
-            lines.append(_pipe([*(markdown_text(level_text(x)) for x in row), *map(cell, line)]))
+            lines.append(_pipe([*(markdown_text(level_text(x)) for x in row), *map(written, line)]))
         below = [
             f"*{markdown_text(remark)}*" for remark in (*table.remarks, *difference_lines(table))
         ]

@@ -12,7 +12,7 @@ from rich.text import Text
 from emtkit.report.tables.drawn import (
     DrawnTable,
     blanked,
-    box_text,
+    cell_text,
     column_heads,
     difference_lines,
 )
@@ -39,11 +39,9 @@ def rich_table(table: DrawnTable) -> RichTable:
     for head in column_heads(table):
         drawn.add_column(Text(head), justify="right")
     for row, line in blanked(table):
-        cells = [
-            Text(box_text(box, table) + _superscript(box.notes), style="bold" if box.bold else "")
-            for box in line
-        ]
-        drawn.add_row(*map(Text, row), *cells)
+        texts = [cell_text(cell, table) + _superscript(cell.notes) for cell in line]
+        styles = ["bold" if cell.bold else "" for cell in line]
+        drawn.add_row(*map(Text, row), *map(Text, texts, styles))
     notes = [f"{_superscript((place,))} {note}" for place, note in enumerate(table.notes, 1)]
     drawn.caption = Text("\n".join([*table.remarks, *difference_lines(table), *notes]))
     drawn.caption_justify = "left"

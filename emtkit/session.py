@@ -115,9 +115,9 @@ class Session:
         """The table of that name; drawn once, as the results are read once."""
         from emtkit.report.tables.table import draw_table
 
-        specs = {spec.name: spec for spec in self.plan.study.tables.values()}
-        spec = specs[_known(name, specs, "table", self.name)]
         if name not in self._tables:
+            specs = {spec.name: spec for spec in self.plan.study.tables.values()}
+            spec = specs[_known(name, specs, "table", self.name)]
             self._tables[name] = draw_table(self.results, spec)
         return self._tables[name]
 
@@ -242,14 +242,15 @@ class Session:
 def open_session(
     source: Path | str | Mapping[str, Any],
     *,
-    store: Path | None = None,
+    store: str | Path | None = None,
     only: str | None = None,
     seeds: str | None = None,
     plugins: bool = True,
 ) -> Session:
-    """Plan a study, given as a file or as a dict, beside its store.
+    """A study, given as a file or as a dict, with what its store holds; nothing is trained.
 
-    Without `plugins` the study's own plugin files are not run, and what they hold is unknown.
+    `only` and `seeds` choose a part, as `--only` and `--seeds` do. Without `plugins` the
+    study's own plugin files are not run, and what they hold is unknown.
 
     Raises:
         StudyError: every mistake of the study, together.
@@ -258,7 +259,7 @@ def open_session(
     if only or seeds:
         plan = select(plan, only, seeds)
     shown = plan.study.name if isinstance(source, Mapping) else str(source)
-    return Session(plan, store or STORE, shown)
+    return Session(plan, Path(store or STORE), shown)
 
 
 def _known(name: str, names: Mapping[str, Any], what: str, where: str) -> str:

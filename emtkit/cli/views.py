@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emtkit.cli.options import only_option, seeds_option, store_option, study_argument
+from emtkit.cli.options import OneOf, only_option, seeds_option, store_option, study_argument
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import STATISTICS
 from emtkit.report.tables.format import FORMATS, Format
@@ -26,7 +26,7 @@ _STUDIES = (".yaml", ".yml")
 @store_option
 @only_option
 @seeds_option
-@click.option("--format", "form", type=click.Choice(FORMATS.names), default="terminal")
+@click.option("--format", "form", type=OneOf(FORMATS), default="terminal")
 def table(
     study: Path,
     name: str | None,
@@ -52,8 +52,8 @@ def table(
 @store_option
 @only_option
 @click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
-@click.option("--stat", type=click.Choice(STATISTICS.names), default="mean")
-@click.option("--format", "form", type=click.Choice(FORMATS.names), default="terminal")
+@click.option("--stat", type=OneOf(STATISTICS), default="mean")
+@click.option("--format", "form", type=OneOf(FORMATS), default="terminal")
 def compare(
     what: Path,
     first: str,

@@ -16,30 +16,14 @@ from emtkit.study.quantity import (
     Direction,
     Name,
     Quantity,
-    ShareOf,
     ShortValue,
     Stat,
     Value,
     View,
     Where,
     check_by,
-    matches,
 )
 from emtkit.study.settings import Count, Share
-
-__all__ = [
-    "FIGURE_KINDS",
-    "CellChoice",
-    "Claim",
-    "EachShare",
-    "Expect",
-    "Figure",
-    "Quantity",
-    "ShareOf",
-    "Table",
-    "Value",
-    "matches",
-]
 
 CHARTS = Methods("emtkit.report.figures.charts", "chart")
 MAPS = Methods("emtkit.report.figures.maps", "map")

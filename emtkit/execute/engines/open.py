@@ -86,14 +86,5 @@ def _engine(plan: Plan, limits: Limits, name: str, scheduler: str | None) -> Eng
         files=files,
         timeout=limits.timeout,
         memory=limits.memory,
-        needed=_plugins(plan),
+        needed={f"{kind} {name}" for kind, name in plan.used},
     )
-
-
-def _plugins(plan: Plan) -> set[str]:
-    """The plugins that the plan uses, which every worker must have."""
-    found = set()
-    for row in plan.rows:
-        found |= {f"task {row.cell.task.name}", f"architecture {row.cell.architecture.name}"}
-        found |= {f"analysis {measure.analysis.name}" for measure in row.measures}
-    return found

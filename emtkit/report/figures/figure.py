@@ -24,8 +24,9 @@ from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results, level_text
 from emtkit.report.figures.examples import Example, short_name
 from emtkit.report.figures.palette import COLOURS, GRID, INK
-from emtkit.report.figures.panel import Chart, Panel, Shown
+from emtkit.report.figures.panel import Chart, Panel
 from emtkit.report.figures.value_map import Map, draw_scale, scale_of, value_map_of
+from emtkit.report.inference.aggregate import Aggregate
 from emtkit.study.views import CHARTS, MAPS, Figure
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
             spare.set_axis_off()
         if spec.title:
             canvas.suptitle(spec.title, x=0.01, ha="left", fontweight="bold")
-        shown = _draw_maps(canvas, used, panels) if mapped else _draw_charts(canvas, used, panels)
+        found = _draw_maps(canvas, used, panels) if mapped else _draw_charts(canvas, used, panels)
         for place, one in enumerate(used):
             if _values_across(spec, len(panels)):
                 one.set_title(one.get_ylabel(), loc="left")
@@ -82,10 +83,10 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
             else:
                 _outer_labels_only(one, place, across, len(panels))
         _settle(canvas)
-    causes = Counter(cause for one in shown for cause in one.causes)
-    values = sum(one.values for one in shown)
-    notes = [f"{count} of {values} not shown: {why}" for why, count in causes.most_common()]
-    cells = dict.fromkeys(cell for one in shown for cell in one.cells)
+    counted = [one for one in found if one.total]
+    causes = Counter(one.cause for one in counted if one.value is None)
+    notes = [f"{count} of {len(counted)} not shown: {why}" for why, count in causes.most_common()]
+    cells = dict.fromkeys(cell for one in counted for cell in one.cells)
     return Drawn(spec.name, spec.title or spec.name, canvas, tuple(notes), tuple(cells))
 
 
@@ -224,11 +225,11 @@ def _size(spec: Figure, across: int, down: int) -> tuple[float, float]:
     return width + (1.2 if spec.hue else 0), (3.6 if across == 1 else 3.0) * down
 
 
-def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Shown]:
+def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Aggregate]:
     """Charts with one legend for all panels, beside them."""
     spec = panels[0].spec
     chart = CHARTS.load(spec.use, Chart)
-    shown = [chart.draw(one, panel) for one, panel in zip(axes, panels, strict=True)]
+    found = [part for pair in zip(axes, panels, strict=True) for part in chart.draw(*pair)]
     handles: dict[str, Any] = {}
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
@@ -236,10 +237,10 @@ def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) 
     if handles and spec.hue:
         title = spec.labels.get(spec.hue, short_name(spec.hue))
         canvas.legend(handles.values(), handles.keys(), loc="outside right upper", title=title)
-    return shown
+    return found
 
 
-def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Shown]:
+def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Aggregate]:
     """Maps on one scale of colours."""
     spec = panels[0].spec
     kind = MAPS.load(spec.use, Map)
@@ -248,7 +249,9 @@ def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) ->
     label = panels[0].label(str(spec.value))
     draw_scale(canvas, axes, scale, label)
     canvas.draw_without_rendering()
-    return [kind.draw(one, values, scale) for one, values in zip(axes, maps, strict=True)]
+    for one, values in zip(axes, maps, strict=True):
+        kind.draw(one, values, scale)
+    return [one for values in maps for row in values.found for one in row]
 
 
 def _outer_labels_only(axes: Axes, place: int, across: int, count: int) -> None:

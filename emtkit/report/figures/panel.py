@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from emtkit.report.data.results import Results, level_text
-from emtkit.report.inference.aggregate import Aggregate
+from emtkit.report.inference.aggregate import Aggregate, aggregate
 from emtkit.study.quantity import Quantity
 from emtkit.study.views import Figure
 
@@ -28,6 +28,15 @@ class Panel:
     title: str
     hues: tuple[Any, ...]
 
+    def points(self, rows: Sequence[int]) -> dict[Any, Aggregate]:
+        """What the figure shows of `y` at each level of x, over these rows."""
+        levels = self.results.groups(rows, [str(self.spec.x)])
+        quantity = self.quantity(self.y)
+        return {
+            level: aggregate(self.results, members, quantity, self.spec.over)
+            for (level,), members in levels.items()
+        }
+
     def quantity(self, column: str) -> Quantity:
         """The statistic that the figure shows of a column."""
         spec = self.spec
@@ -38,30 +47,15 @@ class Panel:
         return self.spec.labels.get(column, column)
 
 
-@dataclass(frozen=True)
-class Shown:
-    """How many values a panel had to show, the causes of those it could not, and the cells."""
-
-    values: int
-    causes: tuple[str, ...]
-    cells: tuple[str, ...]
-
-
 class Chart(ABC):
     """Columns against the axis x, a series per hue."""
 
     @abstractmethod
-    def draw(self, axes: Axes, panel: Panel) -> Shown:
-        """Draw one panel; series are labelled, for the legend that all panels share."""
+    def draw(self, axes: Axes, panel: Panel) -> list[Aggregate]:
+        """Draw one panel, and return all that it had to show.
 
-
-def shown_of(found: Sequence[Aggregate]) -> Shown:
-    """What became of the values of a panel."""
-    counted = [one for one in found if one.total]
-    cells = dict.fromkeys(cell for one in counted for cell in one.cells)
-    return Shown(
-        len(counted), tuple(one.cause for one in counted if one.value is None), tuple(cells)
-    )
+        Series are labelled, for the legend that all panels share.
+        """
 
 
 def label_ticks(axes: Axes, which: str, levels: Sequence[float], log: bool) -> None:

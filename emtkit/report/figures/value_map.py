@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from emtkit.report.figures.palette import colour
-from emtkit.report.figures.panel import Panel, Shown, shown_of
+from emtkit.report.figures.panel import Panel
 from emtkit.report.inference.aggregate import Aggregate, aggregate
 
 _MAP = "viridis"
@@ -45,7 +45,7 @@ class Map(ABC):
     """One value over the axes x and y, as colours."""
 
     @abstractmethod
-    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> Shown:
+    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> None:
         """Draw one panel in the colours of `scale`."""
 
 
@@ -92,12 +92,11 @@ def colours_of(scale: Scale) -> dict[str, Any]:
     return {"cmap": colours, "norm": BoundaryNorm(np.arange(count + 1) - 0.5, count)}
 
 
-def finish_map(axes: Axes, values: ValueMap) -> Shown:
-    """Labels and title of a panel, and what became of its values."""
+def finish_map(axes: Axes, values: ValueMap) -> None:
+    """Labels and title of a panel."""
     panel = values.panel
     axes.set(xlabel=panel.label(str(panel.spec.x)), ylabel=panel.label(panel.y))
     axes.set_title(panel.title, loc="left")
-    return shown_of([one for row in values.found for one in row])
 
 
 def numbers_of(values: ValueMap, scale: Scale) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from itertools import groupby
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from emtkit.report.data.coverage import Coverage, Failure, coverage, failures
+from emtkit.report.data.coverage import coverage, failures
 from emtkit.report.data.results import Results, level_text
 from emtkit.report.inference.claims import Verdict, expectation_text
 from emtkit.report.tables.drawn import DrawnTable, Link, to_html
@@ -314,15 +314,3 @@ def _data(content: ReportContent, axes: Sequence[str]) -> str:
     }
     text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-__all__ = [
-    "Citation",
-    "Coverage",
-    "Failure",
-    "PageFigure",
-    "ReportContent",
-    "build_markdown",
-    "build_page",
-    "verdict_counts",
-]

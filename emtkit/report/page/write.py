@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from emtkit.errors import EmtkitError
-from emtkit.plugin.registry import Plugin
 from emtkit.report.data.results import Results
 from emtkit.report.figures.figure import Drawn, inline_svg, save
 from emtkit.report.inference.claims import Verdict
@@ -97,18 +96,11 @@ def write_report(
 def citations(plan: Plan) -> tuple[Citation, ...]:
     """The references of every plugin that the study uses, from their docstrings."""
     found = []
-    for plugin in _used(plan):
+    for plugin in plan.registry.all():
         text = (plugin.cls.__doc__ or "").partition("References:")[2]
-        if text.strip():
+        if text.strip() and (plugin.kind, plugin.name) in plan.used:
             found.append(Citation(f"{plugin.kind} {plugin.name}", " ".join(text.split())))
     return tuple(found)
-
-
-def _used(plan: Plan) -> list[Plugin]:
-    names = {("task", row.cell.task.name) for row in plan.rows}
-    names |= {("architecture", row.cell.architecture.name) for row in plan.rows}
-    names |= {("analysis", m.analysis.name) for row in plan.rows for m in row.measures}
-    return [plugin for plugin in plan.registry.all() if (plugin.kind, plugin.name) in names]
 
 
 def _remarks(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:

@@ -176,24 +176,14 @@ def difference_lines(table: DrawnTable) -> Iterator[str]:
                 yield f"{where}: {heading.value}: {said}"
 
 
-def entry_details(entry: TableEntry) -> str:
-    """Interval, count and shares of an entry in one line, for whoever asks of one number."""
-    found = entry.found
+def _account(entry: TableEntry) -> str:
+    """All that is known of one number: interval, counts, the cause of a dash, the difference."""
+    found, comparison = entry.found, entry.comparison
     parts = [f"95 % interval {entry.interval}"] if entry.interval else []
     parts.append(f"n = {found.n} of {found.total}")
     if found.near_best is not None:
         parts.append(f"{share_text(found.near_best)} of networks near it")
-    if missing := missing_text(found):
-        parts.append(missing)
-    return "; ".join(parts)
-
-
-def _account(entry: TableEntry) -> str:
-    parts = [entry_details(entry)]
-    if entry.found.cause:
-        parts.append(entry.found.cause)
-    if entry.comparison is not None and entry.comparison.difference is not None:
-        parts.append(
-            f"difference {difference_text(entry.comparison.difference, entry.comparison.p)}"
-        )
-    return "; ".join(parts)
+    parts += [missing_text(found), found.cause]
+    if comparison is not None and comparison.difference is not None:
+        parts.append(f"difference {difference_text(comparison.difference, comparison.p)}")
+    return "; ".join(filter(None, parts))

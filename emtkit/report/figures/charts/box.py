@@ -7,14 +7,14 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from emtkit.report.figures.palette import colour, marker
-from emtkit.report.figures.panel import Chart, Panel, Shown, finish, positions, series_of, shown_of
-from emtkit.report.inference.aggregate import Aggregate, aggregate
+from emtkit.report.figures.panel import Chart, Panel, finish, positions, series_of
+from emtkit.report.inference.aggregate import Aggregate
 
 
 class Box(Chart):
     """The networks' values as a box (quartiles, whiskers to 1.5 of their range) and as points."""
 
-    def draw(self, axes: Axes, panel: Panel) -> Shown:
+    def draw(self, axes: Axes, panel: Panel) -> list[Aggregate]:
         """Draw one panel."""
         found: list[Aggregate] = []
         _, places = positions(panel, numeric=False)
@@ -22,21 +22,15 @@ class Box(Chart):
         width = 0.8 / len(series)
         for order, (hue, rows) in enumerate(series):
             offset = (order - (len(series) - 1) / 2) * width
-            for (level,), members in panel.results.groups(rows, [str(panel.spec.x)]).items():
-                one = aggregate(panel.results, members, panel.quantity(panel.y), panel.spec.over)
+            for level, one in panel.points(rows).items():
                 found.append(one)
                 if one.sample is not None:
-                    _draw_one_box(
-                        axes,
-                        places[level] + offset,
-                        one.sample.values[~np.isnan(one.sample.values)],
-                        width,
-                        order,
-                    )
+                    values = one.sample.values[~np.isnan(one.sample.values)]
+                    _draw_one_box(axes, places[level] + offset, values, width, order)
             if hue is not None:
                 axes.plot([], [], color=colour(order), marker=marker(order), ls="", label=hue)
         finish(axes, panel, False, places)
-        return shown_of(found)
+        return found
 
 
 def _draw_one_box(

@@ -10,31 +10,27 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from emtkit.report.figures.palette import colour, dash, marker
-from emtkit.report.figures.panel import Chart, Panel, Shown, finish, positions, series_of, shown_of
-from emtkit.report.inference.aggregate import Aggregate, aggregate
+from emtkit.report.figures.panel import Chart, Panel, finish, positions, series_of
+from emtkit.report.inference.aggregate import Aggregate
 
 
 class Line(Chart):
     """The statistic against x with its interval, a series per hue, every network a point."""
 
-    def draw(self, axes: Axes, panel: Panel) -> Shown:
+    def draw(self, axes: Axes, panel: Panel) -> list[Aggregate]:
         """Draw one panel."""
         found: list[Aggregate] = []
         numeric, places = positions(panel)
         for order, (hue, rows) in enumerate(series_of(panel)):
-            points = panel.results.groups(rows, [str(panel.spec.x)])
-            xs, line = [], []
-            for (level,), members in sorted(points.items(), key=lambda item: places[item[0][0]]):
-                one = aggregate(panel.results, members, panel.quantity(panel.y), panel.spec.over)
-                found.append(one)
-                if isinstance(one.value, float):
-                    xs.append(places[level])
-                    line.append(one)
+            points = sorted(panel.points(rows).items(), key=lambda point: places[point[0]])
+            found += [one for _, one in points]
+            shown = [(level, one) for level, one in points if isinstance(one.value, float)]
+            xs, line = [places[level] for level, _ in shown], [one for _, one in shown]
             aside = 3.5 * (order - (len(panel.hues) - 1) / 2) if panel.hues else 0.0
             _draw_series(axes, xs, line, order, hue, aside)
             _make_room(axes, xs, line)
         finish(axes, panel, numeric, places)
-        return shown_of(found)
+        return found
 
 
 def _draw_series(

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 
 from emtkit.report.data.results import level_text
 from emtkit.report.figures.palette import INK
-from emtkit.report.figures.panel import Shown
 from emtkit.report.figures.value_map import Map, Scale, ValueMap, colours_of, finish_map, numbers_of
 from emtkit.report.inference.aggregate import Aggregate
 from emtkit.report.tables.numbers import number_text
@@ -16,7 +15,7 @@ from emtkit.report.tables.numbers import number_text
 class Heatmap(Map):
     """The value as colour, each level a row or column; written out where there is room."""
 
-    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> Shown:
+    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> None:
         """Draw one panel."""
         import seaborn  # takes two seconds to import, which other figures need not pay
 
@@ -42,7 +41,7 @@ class Heatmap(Map):
         axes.tick_params(length=0)
         axes.tick_params(axis="y", labelrotation=0)
         axes.tick_params(axis="x", labelrotation=0 if len(values.xs) <= 8 else 45)
-        return finish_map(axes, values)
+        finish_map(axes, values)
 
 
 def _short(one: Aggregate) -> str:

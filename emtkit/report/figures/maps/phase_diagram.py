@@ -7,17 +7,18 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from emtkit.report.figures.maps.heatmap import Heatmap
-from emtkit.report.figures.panel import Shown, label_ticks
+from emtkit.report.figures.panel import label_ticks
 from emtkit.report.figures.value_map import Map, Scale, ValueMap, colours_of, finish_map, numbers_of
 
 
 class PhaseDiagram(Map):
     """Regions over two numeric axes, drawn to scale; over other axes a heatmap."""
 
-    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> Shown:
+    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> None:
         """Draw one panel."""
         if not all(isinstance(level, int | float) for level in (*values.xs, *values.ys)):
-            return Heatmap().draw(axes, values, scale)
+            Heatmap().draw(axes, values, scale)
+            return
         log = values.panel.spec.log or ""
         log_x, log_y = log in ("x", "both"), log in ("y", "both")
         order_x, order_y = np.argsort(values.xs), np.argsort(values.ys)
@@ -30,7 +31,7 @@ class PhaseDiagram(Map):
         label_ticks(axes, "x", xs.tolist(), log_x)
         label_ticks(axes, "y", ys.tolist(), log_y)
         axes.grid(False)
-        return finish_map(axes, values)
+        finish_map(axes, values)
 
 
 def _edges(centres: NDArray[np.float64], log: bool) -> NDArray[np.float64]:

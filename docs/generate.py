@@ -21,6 +21,8 @@ from emtkit.plugin.catalogue import FAMILIES
 from emtkit.plugin.describe import page
 from emtkit.plugin.params import parameters
 from emtkit.plugin.registry import Plugin, Registry
+from emtkit.plugin.statistic import STATISTICS, statistic_named
+from emtkit.report.tables.format import FORMATS
 from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
 from emtkit.study.plan import MAX_CELLS
@@ -34,13 +36,13 @@ from emtkit.study.settings import (
     StepDecay,
     Training,
 )
-from emtkit.study.views import CORE_KINDS, Claim, EachShare, Expect, Figure, Selection, Table
+from emtkit.study.views import FIGURE_KINDS, CellChoice, Claim, EachShare, Expect, Figure, Table
 
 PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
     "training": (Training, Cosine, StepDecay, LossGated, Staged, Check),
     "evaluation": (Evaluation, Seeds),
     "tables": (Table, Value, Quantity, ShareOf),
-    "figures": (Figure, Selection),
+    "figures": (Figure, CellChoice),
     "claims": (Claim, Expect, EachShare),
 }
 RECORDS = {model.__name__ for models in PARTS.values() for model in models}
@@ -74,7 +76,8 @@ def _parts() -> dict[str, str]:
     lists = [
         ("Keys of a grid", ("name", *GRID_KEYS)),
         ("Words that cannot be a label", RESERVED_LABELS),
-        ("Kinds of figure", (*CORE_KINDS, "<analysis label>.<drawing>")),
+        ("Kinds of figure", (*FIGURE_KINDS, "<analysis label>.<drawing>")),
+        ("Formats of a table (`emtkit table --format`)", FORMATS.names),
     ]
     rows = [(title, ", ".join(f"`{word}`" for word in words)) for title, words in lists]
     rows.append(("Most networks of a grid", f"{MAX_CELLS:,}"))
@@ -82,8 +85,15 @@ def _parts() -> dict[str, str]:
         _table((title, "meaning"), [(f"`{key}`", meaning) for key, meaning in meanings.items()])
         for title, meanings in keys.items()
     ]
+    methods = [(f"`{name}`", _plain(type(statistic_named(name)))) for name in STATISTICS.names]
+    pages["parts/statistics.md"] = _table(("`stat`", "what it is"), methods)
     pages["parts/words.md"] = "\n".join([*tables, _table(("what", "which"), rows)])
     return pages
+
+
+def _plain(cls: type) -> str:
+    """A docstring as one line, without its references."""
+    return " ".join(inspect.cleandoc(cls.__doc__ or "").partition("References:")[0].split())
 
 
 def _model(model: type[BaseModel]) -> str:

@@ -9,33 +9,14 @@ from typing import Any
 
 from emtkit.execute.engines.engine import TIMEOUT
 from emtkit.execute.engines.open import Limits, opened_engine
-from emtkit.session import Session, open_session
+from emtkit.session import Session
+from emtkit.session import open_session as load
 
-Study = str | Path | Mapping[str, Any]
-
-
-def load(
-    study: Study,
-    *,
-    store: str | Path | None = None,
-    only: str | None = None,
-    seeds: str | None = None,
-) -> Session:
-    """A study (a file's path, or its content as a dict) beside what is stored of it.
-
-    Nothing is trained. `only` and `seeds` choose a part, as `--only` and `--seeds` do.
-
-    Raises:
-        StudyError: every mistake of the study, together.
-    """
-    source = Path(study) if isinstance(study, str) else study
-    return open_session(
-        source, store=None if store is None else Path(store), only=only, seeds=seeds
-    )
+__all__ = ["load", "run"]
 
 
 def run(
-    study: Study,
+    study: str | Path | Mapping[str, Any],
     *,
     store: str | Path | None = None,
     only: str | None = None,

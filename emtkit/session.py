@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from emtkit.report.figures.examples import Example
     from emtkit.report.figures.figure import Drawn
     from emtkit.report.inference.claims import Verdict
-    from emtkit.report.tables.table import DrawnTable
+    from emtkit.report.tables.drawn import DrawnTable
     from emtkit.store.records import Content
     from emtkit.store.store import Store
     from emtkit.study.views import Figure
@@ -114,12 +114,12 @@ class Session:
         return self.results.frame
 
     def table(self, name: str) -> DrawnTable:
-        """The table of that name; drawn once, as the evidence is read once."""
+        """The table of that name; drawn once, as the results are read once."""
         from emtkit.report.tables.table import draw_table
 
-        specs = {spec.name: spec for spec in self.plan.study.tables.values()}
-        spec = specs[_known(name, specs, "table", self.name)]
         if name not in self._tables:
+            specs = {spec.name: spec for spec in self.plan.study.tables.values()}
+            spec = specs[_known(name, specs, "table", self.name)]
             self._tables[name] = draw_table(self.results, spec)
         return self._tables[name]
 
@@ -244,14 +244,15 @@ class Session:
 def open_session(
     source: Path | str | Mapping[str, Any],
     *,
-    store: Path | None = None,
+    store: str | Path | None = None,
     only: str | None = None,
     seeds: str | None = None,
     plugins: bool = True,
 ) -> Session:
-    """Plan a study, given as a file or as a dict, beside its store.
+    """A study, given as a file or as a dict, with what its store holds; nothing is trained.
 
-    Without `plugins` the study's own plugin files are not run, and what they hold is unknown.
+    `only` and `seeds` choose a part, as `--only` and `--seeds` do. Without `plugins` the
+    study's own plugin files are not run, and what they hold is unknown.
 
     Raises:
         StudyError: every mistake of the study, together.
@@ -260,7 +261,7 @@ def open_session(
     if only or seeds:
         plan = select(plan, only, seeds)
     shown = plan.study.name if isinstance(source, Mapping) else str(source)
-    return Session(plan, store or STORE, shown)
+    return Session(plan, Path(store or STORE), shown)
 
 
 def _known(name: str, names: Mapping[str, Any], what: str, where: str) -> str:

@@ -18,7 +18,7 @@ import torch
 import emtkit
 from emtkit.cli.main import cli
 from emtkit.errors import EmtkitError, StudyError
-from emtkit.report.tables.formats import to_csv
+from emtkit.report.tables.formats.csv import Csv
 from emtkit.session import open_session
 
 PAGE = Path(__file__).parents[1] / "docs" / "notebook.md"
@@ -64,7 +64,7 @@ def test_what_is_loaded_equals_what_was_run(notebook):
     again = emtkit.load(names["study"], store="units.sqlite")
     pd.testing.assert_frame_equal(again.frame(), names["frame"])
     plain = open_session(names["study"], store=Path("units.sqlite"))
-    assert to_csv(plain.table("units")) == to_csv(again.table("units"))
+    assert Csv().text(plain.table("units")) == Csv().text(again.table("units"))
 
 
 def test_the_model_answers_as_the_stored_spectrum_says(notebook):
@@ -118,7 +118,7 @@ def test_mistakes_are_sentences(notebook):
 SCRIPT = """\
 import emtkit
 
-study = {"tasks": ["k_delay"], "architectures": ["relu_rnn", "linear_rnn"], "training": {"steps": 2}}
+study = {"tasks": ["k_delay"], "architectures": ["relu_rnn", "gru"], "training": {"steps": 2}}
 session = emtkit.run(study, store="script.sqlite", jobs=2, tier="loop", retry=0, quiet=True)
 print("ran", session.frame()["status"].tolist(), set(session.frame()["train.loss"].notna()))
 """
@@ -137,7 +137,7 @@ def test_an_engine_that_is_not_there_is_a_sentence(tmp_path):
     study = {"tasks": ["k_delay"], "architectures": ["linear_rnn"]}
     with pytest.raises(EmtkitError, match="no engine 'dusk'; did you mean 'dask'"):
         emtkit.run(study, store=tmp_path / "s.sqlite", engine="dusk")
-    with pytest.raises(EmtkitError, match="needs the engine dask"):
+    with pytest.raises(EmtkitError, match="choose the engine dask"):
         emtkit.run(study, store=tmp_path / "s.sqlite", scheduler="tcp://10.0.0.1:8786")
 
 

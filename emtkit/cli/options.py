@@ -6,6 +6,22 @@ from pathlib import Path
 
 import click
 
+from emtkit.errors import did_you_mean
+from emtkit.plugin.methods import Methods
+
+
+class OneOf(click.Choice[str]):
+    """The name of a method out of its folder."""
+
+    def __init__(self, methods: Methods) -> None:
+        super().__init__(methods.names)
+        self._kind = methods.kind
+
+    def get_invalid_choice_message(self, value: object, ctx: object) -> str:
+        """What is wrong with another name, and which one was meant."""
+        return f"there is no {self._kind} '{value}'; {did_you_mean(str(value), self.choices)}"
+
+
 study_argument = click.argument("study", type=click.Path(path_type=Path))
 store_option = click.option(
     "--store",

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import click
 
-from emtkit.cli.options import only_option, seeds_option, store_option, study_argument
+from emtkit.cli.options import OneOf, only_option, seeds_option, store_option, study_argument
 from emtkit.errors import EmtkitError
+from emtkit.plugin.statistic import STATISTICS
+from emtkit.report.tables.format import FORMATS, Format
 
 if TYPE_CHECKING:
     from emtkit.report.tables.contrast import Sides
-    from emtkit.report.tables.table import DrawnTable
+    from emtkit.report.tables.drawn import DrawnTable
     from emtkit.session import Session
 
 _STUDIES = (".yaml", ".yml")
-
-FORMATS = ("terminal", "csv", "markdown", "latex", "html")
 
 
 @click.command()
@@ -27,7 +26,7 @@ FORMATS = ("terminal", "csv", "markdown", "latex", "html")
 @store_option
 @only_option
 @seeds_option
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
+@click.option("--format", "form", type=OneOf(FORMATS), default="terminal")
 def table(
     study: Path,
     name: str | None,
@@ -42,7 +41,7 @@ def table(
     session = open_session(study, store=store, only=only, seeds=seeds)
     names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
     for one in names:
-        _print_table(session.table(one), form)
+        click.echo(_written(session.table(one), form), nl=False)
     return 0
 
 
@@ -53,8 +52,8 @@ def table(
 @store_option
 @only_option
 @click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
-@click.option("--stat", type=click.Choice(["mean", "median", "best"]), default="mean")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
+@click.option("--stat", type=OneOf(STATISTICS), default="mean")
+@click.option("--format", "form", type=OneOf(FORMATS), default="terminal")
 def compare(
     what: Path,
     first: str,
@@ -62,7 +61,7 @@ def compare(
     store: Path | None,
     only: str | None,
     values: tuple[str, ...],
-    stat: Literal["mean", "median", "best"],
+    stat: str,
     form: str,
 ) -> int:
     """Compare A with B, paired by seed: architectures of a study, its stores, or a store's studies.
@@ -74,7 +73,8 @@ def compare(
     """
     from emtkit.report.tables.contrast import contrast
 
-    _print_table(contrast(_sides(what, first, second, store, only), values, stat), form)
+    drawn = contrast(_sides(what, first, second, store, only), values, stat)
+    click.echo(_written(drawn, form), nl=False)
     return 0
 
 
@@ -154,36 +154,12 @@ def cite(study: Path, store: Path | None) -> int:
 
 def printed_tables(session: Session) -> str:
     """All tables of a study as this terminal shows them."""
-    from emtkit.report.tables.formats import to_terminal
-
-    console = _console()
-    with console.capture() as captured:
-        for spec in session.plan.study.tables.values():
-            console.print(to_terminal(session.table(spec.name)))
-    return str(captured.get())
+    names = [spec.name for spec in session.plan.study.tables.values()]
+    return "".join(_written(session.table(name), "terminal") for name in names)
 
 
-def _print_table(drawn: DrawnTable, form: str) -> None:
-    from emtkit.report.tables import formats
-    from emtkit.report.tables.latex import to_latex
-
-    writers = {
-        "csv": formats.to_csv,
-        "markdown": formats.to_markdown,
-        "latex": to_latex,
-        "html": formats.to_html,
-    }
-    if form == "terminal":
-        _console().print(formats.to_terminal(drawn))
-    else:
-        click.echo(writers[form](drawn))
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    # A pipe has no width of its own; a table cut at 80 columns would lose numbers.
-    return Console(width=None if sys.stdout.isatty() else 200)
+def _written(drawn: DrawnTable, form: str) -> str:
+    return FORMATS.load(form, Format).text(drawn)
 
 
 VIEW_COMMANDS = (table, compare, figure, report, export, cite)

@@ -47,7 +47,7 @@ class Methods:
         found = [one for one in own if issubclass(one, base) and one.__module__ == module.__name__]
         if len(found) != 1:
             raise PluginError(
-                f"{module.__file__} holds {len(found)} classes that are a {base.__name__}; the file "
-                f"of a {self.kind} holds exactly one"
+                f"{module.__file__} holds {len(found)} classes that are a {base.__name__}; the "
+                f"file of a {self.kind} holds exactly one"
             )
         return found[0]()

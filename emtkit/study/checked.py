@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args
 
@@ -88,8 +89,16 @@ def _report(
     elif item["type"] == "value_error":
         problems.say(trail(path), message)
     else:
-        hint = _allowed(_models(model, path, raw), alternatives=True)
+        hint = _near(item) or _allowed(_models(model, path, raw), alternatives=True)
         problems.say(trail(path), f"{shown(_at(raw, path))} is wrong: {message}", hint)
+
+
+def _near(item: Mapping[str, Any]) -> str:
+    """Which of the words that are allowed was meant, if one is near."""
+    if item["type"] != "literal_error" or not isinstance(item["input"], str):
+        return ""
+    words = re.findall("'([^']*)'", str(item["msg"]))
+    return did_you_mean(item["input"], words).partition(" allowed:")[0].partition("allowed:")[0]
 
 
 def _reworded(item: Mapping[str, Any]) -> str:

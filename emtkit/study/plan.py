@@ -64,6 +64,15 @@ class Plan:
         return {row.cell.key: row.cell for row in self.rows}
 
     @cached_property
+    def used(self) -> frozenset[tuple[str, str]]:
+        """Kind and name of every plugin that these rows use."""
+        found = {("task", row.cell.task.name) for row in self.rows}
+        found |= {("architecture", row.cell.architecture.name) for row in self.rows}
+        return frozenset(
+            found | {("analysis", m.analysis.name) for row in self.rows for m in row.measures}
+        )
+
+    @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """Every axis with the values that it takes in these rows."""
         return axes_of(self.study, self.rows)

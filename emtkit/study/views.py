@@ -1,4 +1,4 @@
-"""What a study wants to see: tables, figures and claims, as its file says them."""
+"""What a study shows: tables, figures and claims, as its file says them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from emtkit.errors import did_you_mean
+from emtkit.plugin.methods import Methods
 from emtkit.plugin.statistic import statistic_named
 from emtkit.study.quantity import (
     Columns,
@@ -16,32 +18,23 @@ from emtkit.study.quantity import (
     Name,
     Over,
     Quantity,
-    ShareOf,
     ShortValue,
     Stat,
     Value,
     View,
     Where,
     check_by,
-    matches,
 )
 from emtkit.study.settings import Count, Share
 
-__all__ = [
-    "CORE_KINDS",
-    "Claim",
-    "EachShare",
-    "Expect",
-    "Figure",
-    "Quantity",
-    "Selection",
-    "ShareOf",
-    "Table",
-    "Value",
-    "matches",
-]
+CHARTS = Methods("emtkit.report.figures.charts", "chart")
+MAPS = Methods("emtkit.report.figures.maps", "map")
+FIGURE_KINDS = (*CHARTS.names, *MAPS.names)
 
-CORE_KINDS = ("line", "heatmap", "phase_diagram", "box")
+
+def _figure_use(schema: dict[str, Any]) -> None:
+    """Editors complete the kinds, and let an analysis's drawing pass."""
+    schema |= {"anyOf": [{"enum": list(FIGURE_KINDS)}, {"pattern": r"^[^.]+\.[^.]+$"}]}
 
 
 class Table(View):
@@ -89,7 +82,7 @@ class Table(View):
         return self.format or ("{0}" + (f" ({rest})" if rest else ""))
 
 
-class Selection(View):
+class CellChoice(View):
     """Which networks an analysis's drawing shows, per combination of the figure's facets."""
 
     select: Literal["first", "best", "all"] = "first"
@@ -102,23 +95,24 @@ class Selection(View):
     where: Where = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _best_by_what(self) -> Selection:
+    def _best_by_what(self) -> CellChoice:
         if (self.select == "best") != (self.by is not None):
             raise ValueError("`select: best` and `by` go together")
         return self
 
 
 class Figure(View):
-    """A chart of columns, or a drawing of an analysis.
+    """A chart, a map, or a drawing of an analysis (`<analysis label>.<drawing>`).
 
-    `line` and `box` show one or more columns `y` against `x`; `heatmap` and `phase_diagram` show
-    the column `value` over the axes `x` and `y`; a drawing shows the `cells` chosen.
+    A chart (`line`, `box`) shows one or more columns `y` against `x`; a map (`heatmap`,
+    `phase_diagram`) shows the column `value` over the axes `x` and `y`; a drawing shows the `cells`
+    chosen.
     """
 
     name: Name
     """Name of the figure and of the files that hold it."""
-    use: str
-    """Kind of chart (`line`, `heatmap`, `phase_diagram`, `box`) or `<analysis label>.<drawing>`."""
+    use: Annotated[str, Field(json_schema_extra=_figure_use)]
+    """Kind of chart or map, or `<analysis label>.<drawing>`."""
     title: str | None = None
     """Text above the figure."""
     caption: str | None = None
@@ -144,24 +138,24 @@ class Figure(View):
     """Axes that are logarithmic."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Texts that replace the names of columns, with their units."""
-    cells: Selection = Field(default_factory=Selection)
+    cells: CellChoice = Field(default_factory=CellChoice)
     """Networks that a drawing shows."""
 
     @model_validator(mode="after")
     def _parts_of_its_kind(self) -> Figure:
         given = self.model_fields_set
-        if self.use not in CORE_KINDS:
+        if self.use not in FIGURE_KINDS:
             if "." not in self.use:
                 raise ValueError(
-                    f"`use` is {', '.join(CORE_KINDS)} or <analysis label>.<drawing>, "
-                    f"not '{self.use}'"
+                    f"`use` is a kind of figure or <analysis label>.<drawing>, not '{self.use}'; "
+                    f"{did_you_mean(self.use, FIGURE_KINDS)}"
                 )
             _none_of(given, {"x", "y", "value", "hue", "stat", "by", "log"}, self.use)
             return self
         _none_of(given, {"cells"}, self.use)
         if self.x is None or not self.y:
             raise ValueError(f"a {self.use} needs `x` and `y`")
-        if self.use in {"line", "box"}:
+        if self.use in CHARTS.names:
             _none_of(given, {"value"}, self.use)
         elif self.value is None or len(self.y) > 1:
             raise ValueError(f"a {self.use} needs `value`, and one axis as `y`")
@@ -170,8 +164,8 @@ class Figure(View):
 
     @property
     def is_drawing(self) -> bool:
-        """Whether an analysis draws it, not one of the core kinds."""
-        return self.use not in CORE_KINDS
+        """Whether an analysis draws it."""
+        return self.use not in FIGURE_KINDS
 
 
 class EachShare(View):
@@ -275,7 +269,7 @@ def _check_template(template: str, count: int) -> None:
         fields = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError:
         raise ValueError(
-            f"'{template}' is no template; write for instance '{{0}} ({{1}})'"
+            f"'{template}' is not a template; write for instance '{{0}} ({{1}})'"
         ) from None
     allowed = {str(position) for position in range(count)}
     if any(

@@ -12,7 +12,7 @@ from emtkit.plugin.statistic import Sample, statistic_named
 from emtkit.report.data.results import Results
 from emtkit.report.inference.resampling import difference
 from emtkit.report.tables.contrast import Sides, contrast, joined
-from emtkit.report.tables.formats import to_csv
+from emtkit.report.tables.formats.csv import Csv
 from tests.report.frames import frame, reasons
 
 
@@ -32,7 +32,7 @@ def architectures(found):
 
 
 def rows(table):
-    return list(csv.DictReader(io.StringIO(to_csv(table))))
+    return list(csv.DictReader(io.StringIO(Csv().text(table))))
 
 
 def values(table, heading):
@@ -121,7 +121,7 @@ def test_equal_stores_do_not_differ_and_keep_their_own_failures():
 def test_networks_that_two_studies_share_are_counted():
     first, second = data(), data()
     sides = joined("study", ("a.yaml", Results(first)), ("b.yaml", Results(second[4:])))
-    shared = "28 networks are one and the same on both sides (equal keys)"
+    shared = "28 networks are the same on both sides (equal keys)"
     assert shared in contrast(sides).remarks
 
 

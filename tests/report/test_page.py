@@ -211,8 +211,8 @@ def test_coverage_counts_and_explains():
     found = coverage(content().results)
     assert found.labels == ("train", "test", "spectrum", "a")
     elman, attention = found.pairs
-    assert [spot.text for spot in elman.spots] == ["12", "12", "12", "12"]
-    assert [spot.text for spot in attention.spots][:3] == [
+    assert [spot.text for spot in elman.analyses] == ["12", "12", "12", "12"]
+    assert [spot.text for spot in attention.analyses][:3] == [
         "11/12, failed 1",
         "11/12, failed 1",
         "not_applicable 11, failed 1".replace("not_applicable", "n/a"),

@@ -8,7 +8,7 @@ import pytest
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
-from emtkit.report.tables.formats import box_text
+from emtkit.report.tables.drawn import cell_text
 from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Table
 from tests.report.frames import NAN, frame, reasons
@@ -282,7 +282,7 @@ def test_a_share_can_be_written_as_members_of_all():
     )
     box = drawn.body[0][0]
     assert box.text == "0.500, 2/3"
-    assert box_text(box, drawn) == "0.500, 2/3"
+    assert cell_text(box, drawn) == "0.500, 2/3"
 
 
 def test_only_a_share_is_counted():

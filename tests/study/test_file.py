@@ -324,7 +324,7 @@ MISTAKES = {
     ),
     "table with an unknown axis": (
         BASE + "tables: [{name: t, rows: [task, architecure], values: [test.loss]}]",
-        "s.yaml:3:33 tables[0].rows[1]: 'architecure' is no axis",
+        "s.yaml:3:33 tables[0].rows[1]: 'architecure' is not an axis",
         "did you mean 'architecture'?",
     ),
     "table with an unknown parameter": (
@@ -350,8 +350,18 @@ MISTAKES = {
     ),
     "table with a wrong statistic": (
         BASE + "tables: [{name: t, rows: task, values: [{value: test.loss, stat: avg}]}]",
-        "s.yaml:3:66 tables[0].values[0].stat: \"avg\" is wrong: it should be 'mean', 'median'",
+        "s.yaml:3:66 tables[0].values[0].stat: \"avg\" is wrong: it should be 'best', 'mean'",
         "",
+    ),
+    "table with a misspelt statistic": (
+        BASE + "tables: [{name: t, rows: task, values: [{value: test.loss, stat: trimed}]}]",
+        "s.yaml:3:66 tables[0].values[0].stat: \"trimed\" is wrong: it should be 'best', 'mean'",
+        "did you mean 'trimmed'?",
+    ),
+    "figure of a misspelt kind": (
+        BASE + "figures: [{name: f, use: heatmpa, x: task, y: test.loss}]",
+        "s.yaml:3:11 figures[0]: `use` is a kind of figure or <analysis label>.<drawing>",
+        "did you mean 'heatmap'?",
     ),
     "figure misses an axis": (
         AXES + "figures: [{name: f, use: line, x: architecture, y: test.loss}]",

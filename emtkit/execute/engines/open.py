@@ -69,7 +69,7 @@ def _engine(plan: Plan, limits: Limits, name: str, scheduler: str | None) -> Eng
     if name == "local":
         if scheduler is not None:
             raise EmtkitError(
-                "a scheduler is the address of a Dask cluster: it needs the engine dask (--engine dask)"
+                "a scheduler is where a Dask cluster is; choose the engine dask (--engine dask)"
             )
         from emtkit.execute.engines.local import LocalEngine
 
@@ -86,14 +86,5 @@ def _engine(plan: Plan, limits: Limits, name: str, scheduler: str | None) -> Eng
         files=files,
         timeout=limits.timeout,
         memory=limits.memory,
-        needed=_plugins(plan),
+        needed={f"{kind} {name}" for kind, name in plan.used},
     )
-
-
-def _plugins(plan: Plan) -> set[str]:
-    """The plugins that the plan uses, which every worker must have."""
-    found = set()
-    for row in plan.rows:
-        found |= {f"task {row.cell.task.name}", f"architecture {row.cell.architecture.name}"}
-        found |= {f"analysis {measure.analysis.name}" for measure in row.measures}
-    return found

@@ -74,8 +74,8 @@ def aggregate(
     column = quantity.column
     assert column is not None
     account = _account(results, population, quantity, found)
-    kept, counts = account.kept, Counter(cause.standing for cause in account.causes.values())
-    told = Aggregate(
+    kept, counts = account.kept, Counter(cause.status for cause in account.causes.values())
+    counted = Aggregate(
         None,
         n=len(kept) - len(account.blank),
         total=len(population),
@@ -89,11 +89,11 @@ def aggregate(
     )
     cause = _why_not(results, account, len(population), found, over)
     if cause:
-        return replace(told, cause=cause)
+        return replace(counted, cause=cause)
     values = [results.column(column)[row] for row in kept]
     by = [results.column(name)[row] for name in _by(quantity) for row in kept]
     why = _commonest([cause.reason for cause in account.blank.values()])
-    result = _evaluate(values, by, quantity, replace(told, why=why))
+    result = _evaluate(values, by, quantity, replace(counted, why=why))
     if result.value is None and not result.cause:
         result = replace(result, cause=f"undefined in the best network: {why}")
     return replace(result, pairs=tuple(results.levels(row, over) for row in kept))
@@ -104,7 +104,7 @@ def statistic_of(quantity: Quantity) -> Statistic:
     return statistic_named(quantity.statistic)
 
 
-def standing_text(found: Aggregate) -> str:
+def missing_text(found: Aggregate) -> str:
     """What became of the cells that gave no value: `2 failed, 1 not applicable`."""
     counts = {
         "failed": found.failed,
@@ -114,8 +114,8 @@ def standing_text(found: Aggregate) -> str:
         "left out": found.left_out,
         "undefined": found.undefined,
     }
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    return f"{told}: {found.why}" if found.why else told
+    listed = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"{listed}: {found.why}" if found.why else listed
 
 
 def _by(quantity: Quantity) -> list[str]:
@@ -149,15 +149,15 @@ def _account(
     left_out = 0
     for row in population:
         known = [results.cause(row, name) for name in conditions]
-        absent = next((one for one in known if one.standing not in ("done", "undefined")), None)
+        absent = next((one for one in known if one.status not in ("done", "undefined")), None)
         if absent is None and not results.keep([row], conditions):
             left_out += 1
             continue
         value = results.cause(row, quantity.column or "")
         ranks = [results.cause(row, name) for name in _by(quantity)]
-        borne = bool(ranks) and value.standing == "undefined"
+        borne = bool(ranks) and value.status == "undefined"
         wanted = [*known, *ranks] if borne else [*known, *ranks, value]
-        absent = absent or next((one for one in wanted if one.standing != "done"), None)
+        absent = absent or next((one for one in wanted if one.status != "done"), None)
         if absent is not None:
             account.causes[row] = absent
             continue
@@ -176,15 +176,15 @@ def _why_not(
 ) -> str:
     """The cause of a dash; empty where a number can be given."""
     causes, kept = account.causes, account.kept
-    undefined = [cause.reason for cause in causes.values() if cause.standing == "undefined"]
+    undefined = [cause.reason for cause in causes.values() if cause.status == "undefined"]
     if undefined:
         return f"undefined in {len(undefined)} of {total}: {_commonest(undefined)}"
     if not kept and causes:
-        words = Counter(cause.standing for cause in causes.values())
-        standing, count = words.most_common(1)[0]
-        reasons = [c.reason for c in causes.values() if c.standing == standing and c.reason]
+        words = Counter(cause.status for cause in causes.values())
+        status, count = words.most_common(1)[0]
+        reasons = [c.reason for c in causes.values() if c.status == status and c.reason]
         why = f": {_commonest(reasons)}" if reasons else ""
-        word = {"missing": "not run"}.get(standing, standing.replace("_", " "))
+        word = {"missing": "not run"}.get(status, status.replace("_", " "))
         return (word if count == total else f"{word} in {count}") + why
     if not kept:
         return f"none of {total} has {where_text(conditions)}"
@@ -242,11 +242,9 @@ def _evaluate_text(
     value = names[int(statistic(codes.values, codes.by))]
     if values[texts.index(value)] is None:
         return account
-    if ranking is None:
-        near = texts.count(value) / len(texts)
-    else:
-        near = share_near_best(ranking, within)
     shares = text_shares(names, codes, statistic)
+    common = texts.count(value) / len(texts)
+    near = common if ranking is None else share_near_best(ranking, within)
     return replace(account, value=value, near_best=near, shares=shares)
 
 
@@ -258,4 +256,4 @@ def _commonest(reasons: Sequence[str]) -> str:
 
 
 def _nothing(where: Mapping[str, Any]) -> str:
-    return f"no such cell: {where_text(where)}" if where else "no such cell"
+    return f"no cell has {where_text(where)}" if where else "no cell"

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import Estimate
 from emtkit.report.data.results import Results, is_axis, level_text, where_text
-from emtkit.report.inference.aggregate import Aggregate, aggregate, standing_text, statistic_of
+from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.inference.verdicts import agrees, counts_text, side_of
 from emtkit.study.quantity import Quantity
@@ -27,7 +27,7 @@ Word = Literal["supported", "not supported", "inconclusive", "not testable"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the results say of a claim, as a whole or of one of its combinations (`levels`).
+    """What the results show about a claim, as a whole or of one of its combinations (`levels`).
 
     `value` is the estimate as a number or a text; for a comparison `estimate` is that of the
     difference, `value - compared`. `p` is corrected. `cause` says why where the verdict is not
@@ -120,7 +120,7 @@ def _quantity_text(quantity: Quantity) -> str:
 def combinations(results: Results, expect: Expect) -> list[Combination]:
     """Every combination of the axes that are neither fixed nor averaged."""
     rows = results.keep(range(len(results)), _axis_part(expect))
-    axes = results.telling(rows, aside=expect.over)
+    axes = results.distinguishing(rows, aside=expect.over)
     other = expect.other
     against = results.keep(range(len(results)), _axis_part(other)) if other is not None else []
     fixed = set(expect.bound.where) if isinstance(expect.bound, Quantity) else set()
@@ -202,9 +202,9 @@ def _decide(claim: Claim, case: _Case) -> Verdict:
     else:
         assert found.estimate is not None
         estimate, p = found.estimate, None
-    base = replace(base, estimate=estimate, n=estimate.n, cause=standing_text(found))
+    base = replace(base, estimate=estimate, n=estimate.n, cause=missing_text(found))
     if estimate.n == 1 and not case.deterministic:
-        return replace(base, word="inconclusive", cause="one seed has no interval")
+        return replace(base, word="inconclusive", cause="a single seed gives no interval")
     certain = case.deterministic and estimate.low == estimate.high
     return _decide_number(base, estimate, None if certain else p)
 
@@ -213,7 +213,7 @@ def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdic
     expect = base.claim.expect
     side = side_of(estimate, expect)
     if side is None:
-        return replace(base, word="inconclusive", p=p, cause="the interval lies on both sides")
+        return replace(base, word="inconclusive", p=p, cause="the interval reaches to both sides")
     if not side:
         return replace(base, word="not supported", p=p)
     if p is None or expect.equals is not None:
@@ -232,20 +232,20 @@ def _decide_text(base: Verdict, case: _Case) -> Verdict:
     """Texts and modes: the share of resampled seeds that agree with what is claimed."""
     expect = base.claim.expect
     if expect.equals is None:
-        return replace(base, cause=f"{expect.column} is text, which is neither below nor above")
+        return replace(base, cause=f"{expect.column} is text, and compares only with `equals`")
     target = case.other.value if case.other is not None else None
     if not isinstance(expect.bound, Quantity):
         target = expect.bound
     agreeing = agrees(case.found, target)
     if case.found.n == 1 and not case.deterministic:
-        return replace(base, word="inconclusive", cause="one seed has no interval")
+        return replace(base, word="inconclusive", cause="a single seed gives no interval")
     words: dict[bool | None, Word] = {True: "supported", False: "not supported"}
     cause = "" if agreeing is not None else "resampled seeds disagree"
     return replace(base, word=words.get(agreeing, "inconclusive"), cause=cause)
 
 
 def _untestable(found: Aggregate) -> str:
-    """Why a number cannot be judged: cells that were not run, or a dash."""
+    """Why a number decides nothing: cells that were not run, or a dash."""
     unknown = found.missing + found.lost
     if found.total and unknown and not found.cause.startswith("undefined"):
         return f"{unknown} of {found.total} cells were not run to the end"

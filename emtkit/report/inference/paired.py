@@ -28,7 +28,7 @@ class PairedDifference:
 
     @property
     def separated(self) -> bool:
-        """Whether the two are told apart."""
+        """Whether the two differ beyond chance."""
         if self.difference is None:
             return False
         found = self.difference.estimate
@@ -41,7 +41,7 @@ def paired_difference(
 ) -> PairedDifference:
     """A minus B over the members of `over` that both have.
 
-    `fixed`: B is one constructed network, in which no seed has a part; it goes with all of A's.
+    `fixed`: B is one constructed network, which no seed changes; it is paired with all of A's.
     """
     if a.sample is None or b.sample is None:
         return PairedDifference(None, cause=a.cause or b.cause or "text has no difference")

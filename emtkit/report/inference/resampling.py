@@ -47,7 +47,7 @@ class Difference:
 def bootstrap(statistic: Statistic, sample: Sample) -> Estimate:
     """The statistic with its bootstrap percentile interval, widened to hold the estimate itself.
 
-    A best network may stand among others whose value is undefined (NaN). A resample that finds one
+    A best network may be among others whose value is undefined (NaN). A resample that finds one
     of those best could lie anywhere: it pushes both ends of the interval out, in the end to
     infinity.
 
@@ -132,7 +132,7 @@ def share_near_best(by: Numbers, within: float) -> float:
 
 
 def text_shares(names: Sequence[str], codes: Sample, statistic: Statistic) -> Shares:
-    """In which share of resamples each of `names` is the one that the statistic of `codes` gives."""
+    """The share of resamples in which the statistic of `codes` gives each of `names`."""
     found = resampled(statistic, codes)
     return {name: float(np.mean(found == code)) for code, name in enumerate(names)}
 

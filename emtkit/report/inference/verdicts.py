@@ -1,4 +1,4 @@
-"""On which side of a claim a number, an interval or a text lies."""
+"""On which side of a claim a number, an interval or a text is."""
 
 from __future__ import annotations
 

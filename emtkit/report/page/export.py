@@ -65,9 +65,9 @@ def _contents(rows: Sequence[Row], store: Store, out: Path) -> Iterator[Path]:
         weights = store.weights(cell)
         if weights is not None:
             yield _write(out / "weights" / f"{cell}.safetensors", weights)
-    for (grid, cell), looks in labels.items():
+    for (grid, cell), keys in labels.items():
         arrays = {f"train.{name}": array for name, array in store.history(cell).items()}
-        for label, key in looks.items():
+        for label, key in keys.items():
             content = store.content(key)
             arrays |= {f"{label}.{name}": array for name, array in content.arrays.items()}
             for name, table in content.tables.items():

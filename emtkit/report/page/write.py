@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from emtkit.errors import EmtkitError
-from emtkit.plugin.registry import Plugin
 from emtkit.report.data.results import Results
 from emtkit.report.figures.figure import Drawn, inline_svg, save
 from emtkit.report.inference.claims import Verdict
@@ -19,9 +18,8 @@ from emtkit.report.page.page import (
     build_markdown,
     build_page,
 )
-from emtkit.report.tables.formats import to_csv, to_markdown
-from emtkit.report.tables.latex import to_latex
-from emtkit.report.tables.table import DrawnTable
+from emtkit.report.tables.drawn import DrawnTable
+from emtkit.report.tables.format import FORMATS, Format
 from emtkit.store.records import StoredCell
 from emtkit.study.plan import Plan
 
@@ -50,10 +48,12 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
+    formats = [FORMATS.load(name, Format) for name in FORMATS.names]
     for table in views.tables:
-        texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
         files += [
-            _write(folder / "tables" / f"{table.name}.{end}", text) for end, text in texts.items()
+            _write(folder / "tables" / f"{table.name}.{one.suffix}", one.text(table))
+            for one in formats
+            if one.suffix
         ]
     figures, remarks = [], []
     for spec in plan.study.figures.values():
@@ -96,18 +96,11 @@ def write_report(
 def citations(plan: Plan) -> tuple[Citation, ...]:
     """The references of every plugin that the study uses, from their docstrings."""
     found = []
-    for plugin in _used(plan):
+    for plugin in plan.registry.all():
         text = (plugin.cls.__doc__ or "").partition("References:")[2]
-        if text.strip():
+        if text.strip() and (plugin.kind, plugin.name) in plan.used:
             found.append(Citation(f"{plugin.kind} {plugin.name}", " ".join(text.split())))
     return tuple(found)
-
-
-def _used(plan: Plan) -> list[Plugin]:
-    names = {("task", row.cell.task.name) for row in plan.rows}
-    names |= {("architecture", row.cell.architecture.name) for row in plan.rows}
-    names |= {("analysis", m.analysis.name) for row in plan.rows for m in row.measures}
-    return [plugin for plugin in plan.registry.all() if (plugin.kind, plugin.name) in names]
 
 
 def _remarks(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
@@ -125,7 +118,7 @@ def _remarks(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
 
 
 def _stale_cells(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
-    """Keys of stored cells whose plugins' sources are no longer what made them."""
+    """Keys of stored cells whose plugins' sources have changed since."""
     now: dict[tuple[str, str], str] = {}
     found = []
     for key, cell in plan.cells.items():

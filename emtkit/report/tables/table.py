@@ -1,84 +1,22 @@
-"""A table of a study: rows and columns of aggregates, compared where that was asked."""
+"""A table of a study: rows and columns of aggregates, compared where the study says so."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, hashable, level_text, where_text
-from emtkit.report.inference.aggregate import Aggregate, aggregate, standing_text, statistic_of
+from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
+from emtkit.report.tables.drawn import DrawnTable, Heading, Levels, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, share_text
 from emtkit.study.quantity import Value
 from emtkit.study.views import Table
 
-Levels = tuple[Any, ...]
 Place = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class TableEntry:
-    """One value of one cell: the number and its interval, as written, and how it compares."""
-
-    found: Aggregate
-    text: str
-    interval: str = ""
-    comparison: PairedDifference | None = None
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class TableCell:
-    """One cell of the table; a composed one holds several entries. `notes` count from 1.
-
-    `counted`: the text itself says how many networks of how many, so no count stands beside it.
-    """
-
-    entries: tuple[TableEntry, ...]
-    text: str
-    notes: tuple[int, ...] = ()
-    counted: bool = False
-
-    @property
-    def bold(self) -> bool:
-        """Whether the leading entry is told apart from those it is compared with."""
-        return self.entries[0].bold
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A column: its levels on the column axes, and the value it shows."""
-
-    levels: Levels
-    value: str
-
-
-@dataclass(frozen=True)
-class DrawnTable:
-    """A table ready to be written in any format; nothing below it computes.
-
-    `body[r][c]` stands in row `rows[r]` under `headings[c]`. `usual` is the number of networks
-    behind most entries. `notes` are footnotes; `remarks` hold for the whole table.
-    """
-
-    name: str
-    caption: str
-    row_axes: tuple[str, ...]
-    column_axes: tuple[str, ...]
-    rows: tuple[Levels, ...]
-    headings: tuple[Heading, ...]
-    body: tuple[tuple[TableCell, ...], ...]
-    usual: int
-    notes: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-    def _repr_html_(self) -> str:
-        from emtkit.report.tables.formats import to_html  # which reads tables
-
-        return to_html(self)
 
 
 def draw_table(results: Results, spec: Table) -> DrawnTable:
@@ -117,7 +55,7 @@ def entry_text(found: Aggregate, value: Value) -> str:
         return share_text(found.value)
     number = number_text(found.value, value.format)
     if found.near_best is not None and value.by in (None, value.value):
-        # One lucky seed of many is no finding: the share near the best stands beside it.
+        # One lucky seed of many is not a finding: the share near the best is added.
         return f"{number} ({share_text(found.near_best)} near)"
     return number
 
@@ -129,18 +67,6 @@ def value_label(value: Value) -> str:
     if value.share is not None:
         return f"share of {value.share.of} = {level_text(value.share.equals)}"
     return str(value.value) if value.stat == "mean" else f"{value.value} ({value.stat})"
-
-
-def entry_details(entry: TableEntry) -> str:
-    """Interval, count and shares of an entry in one line, for whoever asks of one number."""
-    found = entry.found
-    parts = [f"95 % interval {entry.interval}"] if entry.interval else []
-    parts.append(f"n = {found.n} of {found.total}")
-    if found.near_best is not None:
-        parts.append(f"{share_text(found.near_best)} of networks near it")
-    if standing := standing_text(found):
-        parts.append(standing)
-    return "; ".join(parts)
 
 
 def _interval(found: Aggregate, value: Value) -> str:
@@ -195,7 +121,7 @@ def _baselines(
     rows: Sequence[Levels],
     columns: Sequence[Levels],
 ) -> list[tuple[Place, Place]]:
-    """Every entry that is no baseline, with its baseline where there is one."""
+    """Every entry that is not a baseline, with its baseline where there is one."""
     axes = (*spec.rows, *spec.columns)
     assert spec.baseline is not None
     for name in spec.baseline:
@@ -257,7 +183,7 @@ def _laid_out(
     rows: Sequence[Levels],
     columns: Sequence[Levels],
 ) -> DrawnTable:
-    """Entries gathered into boxes, with numbered footnotes for what is not there."""
+    """Entries gathered into cells, with numbered footnotes for what is not there."""
     usual = Counter(entry.found.n for entry in entries.values() if entry.found.n)
     usually = usual.most_common(1)[0][0] if usual else 0
     notes: dict[str, int] = {}
@@ -266,8 +192,8 @@ def _laid_out(
         line = []
         for c in range(len(columns)):
             found = [entries[r, c, v] for v in range(len(spec.shown))]
-            boxes = [found] if spec.cell else [[entry] for entry in found]
-            line += [_box(box, spec, notes) for box in boxes]
+            cells = [found] if spec.cell else [[entry] for entry in found]
+            line += [_cell(cell, spec, notes) for cell in cells]
         body.append(tuple(line))
     labels = [value_label(value) for value in spec.shown]
     heads = [_composed(spec, labels)] if spec.cell else labels
@@ -285,10 +211,10 @@ def _laid_out(
     )
 
 
-def _box(entries: Sequence[TableEntry], spec: Table, notes: dict[str, int]) -> TableCell:
+def _cell(entries: Sequence[TableEntry], spec: Table, notes: dict[str, int]) -> TableCell:
     texts = [entry.text for entry in entries]
     text = _composed(spec, texts) if spec.cell else texts[0]
-    written = [entry.found.cause or standing_text(entry.found) for entry in entries]
+    written = [entry.found.cause or missing_text(entry.found) for entry in entries]
     numbers = sorted({notes.setdefault(note, len(notes) + 1) for note in written if note})
     counted = bool(spec.cell) and any(value.counts for value in spec.cell)
     return TableCell(tuple(entries), "–" if set(texts) == {"–"} else text, tuple(numbers), counted)
@@ -320,14 +246,14 @@ def _mixed(results: Results, rows: Sequence[int], spec: Table) -> list[str]:
 
 
 def _remarks(spec: Table, usual: int, entries: Mapping[Place, TableEntry]) -> tuple[str, ...]:
-    remarks = [f"n = {usual} networks per number unless written otherwise"] if usual > 1 else []
+    remarks = [f"n = {usual} networks per number unless stated otherwise"] if usual > 1 else []
     if spec.values and any(entry.interval for entry in entries.values()):
         remarks.append("brackets: 95 % bootstrap interval over " + ", ".join(spec.over))
     if spec.baseline is not None:
         remarks.append(
-            f"differences to {where_text(spec.baseline)}, paired by {', '.join(spec.over)}; "
-            "p by permutation, Holm over the table; d is Cohen's for pairs"
+            f"differences from {where_text(spec.baseline)}, paired by {', '.join(spec.over)}; "
+            "p by permutation, Holm-corrected over the table; d is Cohen's d of the pairs"
         )
     if any(entry.bold for entry in entries.values()):
-        remarks.append("bold: better, and told apart (interval of the difference and p)")
+        remarks.append("bold: better (the interval of the difference excludes 0, and p < 0.05)")
     return tuple(remarks)

@@ -1,4 +1,4 @@
-"""A drawn table as a LaTeX float (booktabs)."""
+"""Tables as a LaTeX float (booktabs)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from unicodedata import lookup
 
 from emtkit.report.data.results import level_text
-from emtkit.report.tables.formats import blanked, box_text
-from emtkit.report.tables.table import DrawnTable, TableCell
+from emtkit.report.tables.drawn import DrawnTable, TableCell, blanked, cell_text
+from emtkit.report.tables.format import Format
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -44,33 +44,38 @@ for _name in _GREEK.split():
     _LATEX[_letter] = rf"$\{_name}$"
 
 
-def to_latex(table: DrawnTable) -> str:
-    """A booktabs table (`\\usepackage{booktabs}`); footnotes stand below the rule."""
+class Latex(Format):
+    """A booktabs table (`\\usepackage{booktabs}`); footnotes go below the rule."""
 
-    def cell(box: TableCell) -> str:
-        text = _latex(box_text(box, table))
-        text = rf"\textbf{{{text}}}" if box.bold else text
-        return text + (rf"$^{{{','.join(map(str, box.notes))}}}$" if box.notes else "")
+    suffix = "tex"
 
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{_latex(table.caption or table.name)}}}",
-        rf"\label{{tab:{re.sub('[^A-Za-z0-9-]', '-', table.name)}}}",
-        rf"\begin{{tabular}}{{{'l' * len(table.row_axes)}{'r' * len(table.headings)}}}",
-        r"\toprule",
-        *_latex_heads(table),
-        r"\midrule",
-    ]
-    for row, line in blanked(table):
-        lines.append(" & ".join([*map(_latex, row), *map(cell, line)]) + r" \\")
-    notes = [rf"$^{{{place}}}$ {_latex(note)}" for place, note in enumerate(table.notes, 1)]
-    below = [*(_latex(remark) for remark in table.remarks), *notes]
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    if below:
-        lines += [r"\par\smallskip", r"\begin{minipage}{0.95\linewidth}\footnotesize"]
-        lines += ["\\\\\n".join(below), r"\end{minipage}"]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+    def text(self, table: DrawnTable) -> str:
+        """The table as text."""
+
+        def written(cell: TableCell) -> str:
+            text = _latex(cell_text(cell, table))
+            text = rf"\textbf{{{text}}}" if cell.bold else text
+            return text + (rf"$^{{{','.join(map(str, cell.notes))}}}$" if cell.notes else "")
+
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(table.caption or table.name)}}}",
+            rf"\label{{tab:{re.sub('[^A-Za-z0-9-]', '-', table.name)}}}",
+            rf"\begin{{tabular}}{{{'l' * len(table.row_axes)}{'r' * len(table.headings)}}}",
+            r"\toprule",
+            *_latex_heads(table),
+            r"\midrule",
+        ]
+        for row, line in blanked(table):
+            lines.append(" & ".join([*map(_latex, row), *map(written, line)]) + r" \\")
+        notes = [rf"$^{{{place}}}$ {_latex(note)}" for place, note in enumerate(table.notes, 1)]
+        below = [*(_latex(remark) for remark in table.remarks), *notes]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        if below:
+            lines += [r"\par\smallskip", r"\begin{minipage}{0.95\linewidth}\footnotesize"]
+            lines += ["\\\\\n".join(below), r"\end{minipage}"]
+        return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
 def _latex_heads(table: DrawnTable) -> Iterator[str]:

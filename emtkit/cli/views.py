@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from emtkit.cli.options import only_option, seeds_option, store_option, study_argument
+from emtkit.cli.terminal import console, echo
 from emtkit.errors import EmtkitError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ FORMATS = ("terminal", "csv", "markdown", "latex", "html")
 def table(
     study: Path,
     name: str | None,
-    store: Path | None,
+    store: Path,
     only: str | None,
     seeds: str | None,
     form: str,
@@ -59,7 +59,7 @@ def compare(
     what: Path,
     first: str,
     second: str,
-    store: Path | None,
+    store: Path,
     only: str | None,
     values: tuple[str, ...],
     stat: Literal["mean", "median", "best"],
@@ -88,7 +88,7 @@ def compare(
 def figure(
     study: Path,
     name: str,
-    store: Path | None,
+    store: Path,
     only: str | None,
     seeds: str | None,
     out: Path | None,
@@ -103,8 +103,8 @@ def figure(
     path.parent.mkdir(parents=True, exist_ok=True)
     save(drawn, path)
     for note in drawn.notes:
-        click.echo(note, err=True)
-    click.echo(path)
+        echo(note, err=True)
+    echo(path)
     return 0
 
 
@@ -113,11 +113,11 @@ def figure(
 @store_option
 @only_option
 @seeds_option
-def report(study: Path, store: Path | None, only: str | None, seeds: str | None) -> int:
+def report(study: Path, store: Path, only: str | None, seeds: str | None) -> int:
     """Write the report of a study from what is stored."""
     from emtkit.session import open_session
 
-    click.echo(open_session(study, store=store, only=only, seeds=seeds).report())
+    echo(open_session(study, store=store, only=only, seeds=seeds).report())
     return 0
 
 
@@ -127,7 +127,7 @@ def report(study: Path, store: Path | None, only: str | None, seeds: str | None)
 @only_option
 @seeds_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder to write to.")
-def export(study: Path, store: Path | None, only: str | None, seeds: str | None, out: Path) -> int:
+def export(study: Path, store: Path, only: str | None, seeds: str | None, out: Path) -> int:
     """Write a study's frame, tables, arrays and weights as plain files."""
     from emtkit.report.page.export import export as write
     from emtkit.session import open_session
@@ -135,20 +135,20 @@ def export(study: Path, store: Path | None, only: str | None, seeds: str | None,
     session = open_session(study, store=store, only=only, seeds=seeds)
     with session.read() as opened:
         files = write(session.plan.rows, opened, out)
-    click.echo(f"{len(files)} files in {out}")
+    echo(f"{len(files)} files in {out}")
     return 0
 
 
 @click.command()
 @study_argument
 @store_option
-def cite(study: Path, store: Path | None) -> int:
+def cite(study: Path, store: Path) -> int:
     """Print the references of every plugin that a study uses."""
     from emtkit.report.page.write import citations
     from emtkit.session import open_session
 
     for citation in citations(open_session(study, store=store).plan):
-        click.echo(f"{citation.plugin}: {citation.text}")
+        echo(f"{citation.plugin}: {citation.text}")
     return 0
 
 
@@ -156,10 +156,10 @@ def printed_tables(session: Session) -> str:
     """All tables of a study as this terminal shows them."""
     from emtkit.report.tables.formats import to_terminal
 
-    console = _console()
-    with console.capture() as captured:
+    screen = console()
+    with screen.capture() as captured:
         for spec in session.plan.study.tables.values():
-            console.print(to_terminal(session.table(spec.name)))
+            screen.print(to_terminal(session.table(spec.name)))
     return str(captured.get())
 
 
@@ -174,22 +174,15 @@ def _print_table(drawn: DrawnTable, form: str) -> None:
         "html": formats.to_html,
     }
     if form == "terminal":
-        _console().print(formats.to_terminal(drawn))
+        console().print(formats.to_terminal(drawn))
     else:
-        click.echo(writers[form](drawn))
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    # A pipe has no width of its own; a table cut at 80 columns would lose numbers.
-    return Console(width=None if sys.stdout.isatty() else 200)
+        echo(writers[form](drawn))
 
 
 VIEW_COMMANDS = (table, compare, figure, report, export, cite)
 
 
-def _sides(what: Path, first: str, second: str, store: Path | None, only: str | None) -> Sides:
+def _sides(what: Path, first: str, second: str, store: Path, only: str | None) -> Sides:
     """The two sides that the arguments name.
 
     A study with two of its architectures; a study with two stores, each of which holds it; or a

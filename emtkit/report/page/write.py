@@ -158,5 +158,9 @@ def _provenance(stored: Mapping[str, StoredCell], store: Path) -> dict[str, str]
 def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    return draft.replace(path)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        return draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from emtkit.report.data.results import level_text
 from emtkit.report.tables.numbers import difference_text
 from emtkit.report.tables.table import DrawnTable, TableCell, TableEntry, entry_details
+from emtkit.text import csv_cell, printable
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -31,12 +32,12 @@ def to_csv(table: DrawnTable) -> str:
     """A line per number, with its interval, account, comparison and the cells behind it."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*table.row_axes, *table.column_axes, *_CSV_COLUMNS])
+    writer.writerow(map(csv_cell, [*table.row_axes, *table.column_axes, *_CSV_COLUMNS]))
     for row, line in zip(table.rows, table.body, strict=True):
         for heading, box in zip(table.headings, line, strict=True):
-            levels = [level_text(level) for level in (*row, *heading.levels)]
+            levels = [_csv_level(level) for level in (*row, *heading.levels)]
             for entry in box.entries:
-                writer.writerow([*levels, heading.value, *_csv_numbers(entry)])
+                writer.writerow([*levels, *map(csv_cell, (heading.value, *_csv_numbers(entry)))])
     return out.getvalue()
 
 
@@ -111,19 +112,22 @@ def to_terminal(table: DrawnTable) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=Text(table.caption or table.name), title_justify="left")
+    def shown(text: str, style: str = "") -> Text:
+        return Text(printable(text), style=style)
+
+    drawn = RichTable(title=shown(table.caption or table.name), title_justify="left")
     for axis in table.row_axes:
-        drawn.add_column(Text(axis), no_wrap=True)
+        drawn.add_column(shown(axis), no_wrap=True)
     for head in _flat_headings(table):
-        drawn.add_column(Text(head), justify="right")
+        drawn.add_column(shown(head), justify="right")
     for row, line in blanked(table):
         cells = [
-            Text(box_text(box, table) + _superscript(box.notes), style="bold" if box.bold else "")
+            shown(box_text(box, table) + _superscript(box.notes), "bold" if box.bold else "")
             for box in line
         ]
-        drawn.add_row(*map(Text, row), *cells)
+        drawn.add_row(*map(shown, row), *cells)
     notes = [f"{_superscript((place,))} {note}" for place, note in enumerate(table.notes, 1)]
-    drawn.caption = Text("\n".join([*_below(table), *notes]))
+    drawn.caption = shown("\n".join([*_below(table), *notes]))
     drawn.caption_justify = "left"
     return drawn
 
@@ -214,6 +218,11 @@ def _superscript(notes: Sequence[int]) -> str:
     return ",".join(str(note) for note in notes).translate(
         str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
     )
+
+
+def _csv_level(level: Any) -> str:
+    text = level_text(level)
+    return text if isinstance(level, int | float) else str(csv_cell(text))
 
 
 def _csv_numbers(entry: TableEntry) -> list[Any]:

@@ -6,9 +6,9 @@ import json
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -247,7 +247,8 @@ def main() -> None:
 
 def _discard_output() -> None:
     """What is still to be written to stdout would fail again when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # a stdout that is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _io_sentence(error: OSError) -> str:
@@ -294,8 +295,8 @@ def _monitor(quiet: bool, events: Path | None) -> Iterator[Monitor]:
         inner.close()
 
 
-def _events_file(path: Path) -> TextIO:
+def _events_file(path: Path) -> BinaryIO:
     """A file to add lines to; a pipe without a reader is an error, where it would block."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)
     os.set_blocking(descriptor, True)
-    return open(descriptor, "a", encoding="utf-8")
+    return os.fdopen(descriptor, "ab", buffering=0)

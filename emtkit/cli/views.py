@@ -10,6 +10,7 @@ import click
 from emtkit.cli.options import only_option, seeds_option, store_option, study_argument
 from emtkit.cli.terminal import console, echo
 from emtkit.errors import EmtkitError
+from emtkit.text import printable
 
 if TYPE_CHECKING:
     from emtkit.report.tables.contrast import Sides
@@ -154,13 +155,15 @@ def cite(study: Path, store: Path) -> int:
 
 def printed_tables(session: Session) -> str:
     """All tables of a study as this terminal shows them."""
+    from emtkit.report.page.write import remarked
     from emtkit.report.tables.formats import to_terminal
 
-    screen = console()
+    screen, remarks = console(), list[str]()
     with screen.capture() as captured:
         for spec in session.plan.study.tables.values():
-            screen.print(to_terminal(session.table(spec.name)))
-    return str(captured.get())
+            with remarked(f"table '{spec.name}'", remarks):
+                screen.print(to_terminal(session.table(spec.name)))
+    return str(captured.get()) + "".join(f"{printable(remark)}\n" for remark in remarks)
 
 
 def _print_table(drawn: DrawnTable, form: str) -> None:

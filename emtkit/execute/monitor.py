@@ -7,7 +7,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Lines(Monitor):
 class Events(Monitor):
     """One JSON line per change, for other programs; wraps another monitor."""
 
-    def __init__(self, out: TextIO, inner: Monitor) -> None:
+    def __init__(self, out: BinaryIO, inner: Monitor) -> None:
         self._out, self._inner = out, inner
         self._failed = False
 
@@ -99,7 +99,7 @@ class Events(Monitor):
     def _write(self, line: str) -> None:
         """A file that takes no more lines does not end a run: it is reported once."""
         try:
-            print(line, file=self._out, flush=True)
+            self._out.write(line.encode() + b"\n")
         except OSError as error:
             self._failed = True
             print(f"events are no longer written ({error.strerror})", file=sys.stderr)

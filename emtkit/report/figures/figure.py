@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import matplotlib
 from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results, level_text
@@ -32,6 +34,7 @@ from emtkit.report.figures.maps import (
     scale_of,
 )
 from emtkit.report.figures.palette import COLOURS, GRID, INK
+from emtkit.study.math_text import math_mistake
 from emtkit.study.views import Figure
 
 if TYPE_CHECKING:
@@ -195,7 +198,9 @@ def style(*, text_as_paths: bool = True) -> Iterator[None]:
         "xtick.color": INK,
         "ytick.color": INK,
     }
-    with matplotlib.rc_context(look):
+    with matplotlib.rc_context(look), warnings.catch_warnings():
+        # A character that the font lacks is drawn as a box; the page's own SVG has it as text.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
         yield
 
 
@@ -253,7 +258,7 @@ def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) ->
     scale = scale_of(grids)
     label = panels[0].label(str(spec.value))
     draw_scale(canvas, axes, scale, label)
-    canvas.draw_without_rendering()
+    _lay_out(canvas)
     return [_MAPS[spec.use](one, grid, scale) for one, grid in zip(axes, grids, strict=True)]
 
 
@@ -271,5 +276,16 @@ def _shorter(attribute: re.Match[str]) -> str:
 
 def _settle(canvas: Canvas) -> None:
     """Lay the figure out once, so that every file of it is the same whichever is written first."""
-    canvas.draw_without_rendering()
+    _lay_out(canvas)
     canvas.set_layout_engine("none")
+
+
+def _lay_out(canvas: Canvas) -> None:
+    """Compute the layout; text that is not valid mathtext (a level, a label) is drawn literally."""
+    for text in canvas.findobj(Text):
+        assert isinstance(text, Text)
+        content = text.get_text()
+        if "\t" in content:  # no font has a glyph for it
+            text.set_text(content.expandtabs(4))
+        text.set_parse_math(math_mistake(content) is None)
+    canvas.draw_without_rendering()

@@ -13,7 +13,7 @@ from typing import Any
 
 from emtkit.errors import StoreError
 from emtkit.store import schema as _schema
-from emtkit.store.codec import from_json, name_of, seal, sha256
+from emtkit.store.codec import name_of, object_from_json, seal, sha256
 from emtkit.store.records import Bundle, CellResult, FindingResult, StoredCell, StoredFinding
 from emtkit.store.store import Store
 from emtkit.store.write import END
@@ -193,7 +193,12 @@ def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
             if seal(row[:-1]) != stamp or source not in sources:
                 yield Fault(table, str(key), "row")
                 continue
-            for kind, name in from_json(parts).items():
+            try:
+                named = object_from_json(parts, str)
+            except StoreError:
+                yield Fault(table, str(key), "row")
+                continue
+            for kind, name in named.items():
                 blob = _blob(connection, key, kind, END)
                 if blob is None or name_of(blob) != name:
                     yield Fault(table, key, kind)

@@ -36,6 +36,7 @@ from emtkit.report.figures.maps import (
 from emtkit.report.figures.palette import COLOURS, GRID, INK
 from emtkit.study.math_text import math_mistake
 from emtkit.study.views import Figure
+from emtkit.text import printable
 
 if TYPE_CHECKING:
     from emtkit.plugin.analysis import Drawing
@@ -284,8 +285,9 @@ def _lay_out(canvas: Canvas) -> None:
     """Compute the layout; text that is not valid mathtext (a level, a label) is drawn literally."""
     for text in canvas.findobj(Text):
         assert isinstance(text, Text)
-        content = text.get_text()
-        if "\t" in content:  # no font has a glyph for it
-            text.set_text(content.expandtabs(4))
+        # No font has a glyph for a tab or a control character.
+        content = printable(text.get_text()).expandtabs(4)
+        if content != text.get_text():
+            text.set_text(content)
         text.set_parse_math(math_mistake(content) is None)
     canvas.draw_without_rendering()

@@ -111,6 +111,8 @@ class Store:
         Raises:
             StoreError: a cell came out with other weights than are stored, or the disk failed.
         """
+        if not any(vars(bundle).values()):
+            return
         with self._transaction() as rows:
             for cell in bundle.cells:
                 rows.put_cell(cell, replace=replace)
@@ -143,10 +145,20 @@ class Store:
                 raise self._corrupt(f"the key {key!r}")
         return tuple(cells), tuple(findings)
 
-    def digests(self, owner: str) -> dict[tuple[str, int], bytes]:
-        """Digest of each blob of a cell or finding, by kind and iteration (-1: the end)."""
-        query = "SELECT kind, step, digest FROM blobs WHERE owner = ?"
-        return {(kind, step): digest for kind, step, digest in self._all(query, (owner,))}
+    def digests(self, owners: Iterable[str]) -> dict[tuple[str, str, int], bytes]:
+        """Digest of each blob of these cells or findings, by owner, kind and step (-1: the end)."""
+        query = "SELECT owner, kind, step, digest FROM blobs WHERE owner"
+        return {
+            (owner, kind, step): found for owner, kind, step, found in self._select(query, owners)
+        }
+
+    def sizes(self, owners: Iterable[str]) -> dict[str, int]:
+        """Bytes of all blobs of each of these cells or findings, together."""
+        query = "SELECT owner, length(data) FROM blobs WHERE owner"
+        found: dict[str, int] = {}
+        for owner, size in self._select(query, owners):
+            found[owner] = found.get(owner, 0) + size
+        return found
 
     def status_of(self, keys: Iterable[str]) -> dict[str, Status]:
         """Status of each of these cells that the store knows."""

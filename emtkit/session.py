@@ -149,8 +149,7 @@ class Session:
         """Write the report; returns its files, the page first."""
         from emtkit.report.page.write import Views, write_report
 
-        tables = tuple(self.table(spec.name) for spec in self.plan.study.tables.values())
-        views = Views(self.results, tables, tuple(self.verdicts()), self.figure)
+        views = Views(self.results, tuple(self.verdicts()), self.table, self.figure)
         with self.read() as store:
             stored = store.cells_of(self.plan.cells)
         return write_report(self.plan, views, stored, self.folder, self.source, self.store)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from emtkit.cli.terminal import echo
 from emtkit.errors import EmtkitError, PluginError
 
 if TYPE_CHECKING:
@@ -48,18 +49,18 @@ def check(names: tuple[str, ...], verbose: bool, as_json: bool) -> int:
         for result in examination.results():
             own.append(result)
             if not as_json and (verbose or result.state == "failed"):
-                click.echo(str(result))
+                echo(str(result))
         results += own
         if not as_json:
             counts = {state: sum(one.state == state for one in own) for state in ("ok", "skipped")}
             failed = len(own) - sum(counts.values())
             plugin = examination.plugin
-            click.echo(
+            echo(
                 f"{plugin.kind} {plugin.name}: {counts['ok']} rules hold, {failed} broken, "
                 f"{counts['skipped']} do not apply"
             )
     if as_json:
-        click.echo(json.dumps([vars(result) for result in results], indent=2))
+        echo(json.dumps([vars(result) for result in results], indent=2))
     return PluginError.exit_code if any(one.state == "failed" for one in results) else 0
 
 
@@ -72,8 +73,8 @@ def new(kind: Kind, name: str) -> int:
 
     path = write(kind, name, Path())
     article = "a" if kind == "task" else "an"
-    click.echo(f"{path} is {article} {kind} that works: change it, then `emtkit check {path}`")
-    click.echo(f"a study uses it with `plugins: [./{path}]` and the name '{name}'")
+    echo(f"{path} is {article} {kind} that works: change it, then `emtkit check {path}`")
+    echo(f"a study uses it with `plugins: [./{path}]` and the name '{name}'")
     return 0
 
 
@@ -90,10 +91,10 @@ def schema(out: Path | None) -> int:
 
     text = json.dumps(study_schema(Registry.installed()), indent=2)
     if out is None:
-        click.echo(text)
+        echo(text)
     else:
         out.write_text(text + "\n", encoding="utf-8")
-        click.echo(out)
+        echo(out)
     return 0
 
 
@@ -133,7 +134,7 @@ def analyze(
         drop=drop,
         registry=Registry.installed(plugins),
     )
-    click.echo(json.dumps(_plain(found), indent=2) if as_json else _lines(found))
+    echo(json.dumps(_plain(found), indent=2) if as_json else _lines(found))
     return 0
 
 

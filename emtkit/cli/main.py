@@ -6,23 +6,30 @@ import json
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from emtkit import __version__
 from emtkit.cli.authors import AUTHORS_COMMANDS, plugin_names
-from emtkit.cli.engine import Percent
-from emtkit.cli.options import only_option, seeds_option, store_option, study_argument
+from emtkit.cli.options import (
+    Number,
+    Share,
+    jobs_option,
+    only_option,
+    seeds_option,
+    store_option,
+    study_argument,
+)
 from emtkit.cli.output import print_output, run_output
 from emtkit.cli.store import gc, merge, verify
+from emtkit.cli.terminal import echo
 from emtkit.cli.views import VIEW_COMMANDS
 from emtkit.errors import EmtkitError
 from emtkit.execute.engines.engine import TIMEOUT
 from emtkit.execute.engines.open import ENGINES, Limits, allowed_cores, opened_engine
-from emtkit.places import STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,40 +50,40 @@ def cli() -> None:
 @store_option
 @only_option
 @seeds_option
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: cores]")
+@jobs_option
 @click.option("--tier", type=click.Choice(TIERS), help="Train in this tier.")
 @click.option("--engine", type=click.Choice(ENGINES), default="local", show_default=True)
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option(
     "--retry",
-    type=click.IntRange(0),
+    type=Number(0, 1000, whole=True),
     default=1,
     show_default=True,
     help="More tries for a cell whose worker died.",
 )
 @click.option("--retry-failed", is_flag=True, help="Train failed cells again.")
-@click.option("--max-failures", type=click.IntRange(0), help="Stop after more failures.")
+@click.option("--max-failures", type=Number(0, 10**9, whole=True), help="Stop after more failures.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(0.001, 10**7, whole=False),
     default=TIMEOUT,
     show_default=True,
     help="Seconds until a worker without an answer counts as lost.",
 )
 @click.option(
     "--memory",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(0.001, 10**6, whole=False),
     help="GiB that a worker may take.  [default: an equal share]",
 )
-@click.option("--audit", type=Percent(), help="Train this share again and compare, e.g. 5%.")
+@click.option("--audit", type=Share(), help="Train this share again and compare, e.g. 5%.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.option("--events", type=click.Path(path_type=Path), help="Write a JSON line per change.")
 @click.option("--check-claims", is_flag=True, help="Exit with 5 if a claim is not supported.")
 def run(
     study: Path,
-    store: Path | None,
+    store: Path,
     only: str | None,
     seeds: str | None,
     jobs: int | None,
@@ -98,14 +105,13 @@ def run(
     """Train and measure the networks of a study, and write its report."""
     from emtkit.cli.rerun_cache import RerunCache, RunRequest
 
-    path = store or STORE
-    request = RunRequest(str(study), str(path), only, seeds, tier, engine, scheduler)
+    request = RunRequest(str(study), str(store), only, seeds, tier, engine, scheduler)
     cache, silent = RerunCache.at_start(request), quiet or as_json
     special = retry_failed or audit is not None or events is not None
     known = None if special else cache.load(shown=not silent)
     if known is not None:
         if not silent:
-            click.echo(known.progress, err=True)
+            echo(known.progress, err=True)
         return print_output(known, None, quiet, as_json, check_claims)
 
     if engine == "local" and study.is_file() and allowed_cores() > 1:
@@ -115,7 +121,7 @@ def run(
     from emtkit.execute.run import Options
     from emtkit.session import open_session
 
-    session = open_session(study, store=path, only=only, seeds=seeds)
+    session = open_session(study, store=store, only=only, seeds=seeds)
     options = Options(
         retry=retry,
         retry_failed=retry_failed,
@@ -143,11 +149,11 @@ def run(
 @store_option
 @only_option
 @seeds_option
-@click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: cores]")
+@jobs_option
 @click.option("--no-plugins", is_flag=True, help="Do not run the study's own plugin files.")
 def plan(
     study: Path,
-    store: Path | None,
+    store: Path,
     only: str | None,
     seeds: str | None,
     jobs: int | None,
@@ -160,25 +166,25 @@ def plan(
     session = open_session(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
     with session.read() as opened:
         for line in overview(session.plan, opened, jobs or allowed_cores()):
-            click.echo(line)
+            echo(line)
     for warning in session.warnings():
-        click.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
     return 0
 
 
 @cli.command()
 @study_argument
 @store_option
-def watch(study: Path, store: Path | None) -> int:
+def watch(study: Path, store: Path) -> int:
     """Show the progress of a run of a study, from another terminal, until it ends."""
     from emtkit.execute.progress import follow
 
     with _monitor(False, None) as monitor:
-        last = follow(store or STORE, study.stem, monitor)
+        last = follow(store, study.stem, monitor)
     if last.state == "running":
-        click.echo("the run has not reported for a while; it was killed, or hangs", err=True)
+        echo("the run has not reported for a while; it was killed, or hangs", err=True)
     elif last.state == "stopped":
-        click.echo("the run was stopped; `emtkit run` continues from what is stored", err=True)
+        echo("the run was stopped; `emtkit run` continues from what is stored", err=True)
     lacking = last.counts.get("failed", 0) + last.counts.get("lost", 0)
     return 0 if last.state == "done" and not lacking else 1
 
@@ -193,10 +199,10 @@ def list_plugins(family: str | None, as_json: bool) -> int:
 
     found = installed().listing(family)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        echo(json.dumps(found, indent=2))
         return 0
     for line in listing_text(found).splitlines():
-        click.secho(line, fg="red" if line.startswith("BROKEN") else None)
+        echo(line, color="red" if line.startswith("BROKEN") else None)
     return 0
 
 
@@ -206,7 +212,7 @@ def show(name: str) -> int:
     """Show one plugin: what it is, its equations, its parameters, its references."""
     from emtkit.plugin.index import installed
 
-    click.echo(installed().page(name))
+    echo(installed().page(name))
     return 0
 
 
@@ -222,22 +228,40 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("interrupted; what is done is stored, run again to continue", err=True)
+        echo("interrupted; what is done is stored, run again to continue", err=True)
         code = 130
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except EmtkitError as error:
-        click.echo(str(error), err=True)
+        echo(str(error), err=True)
         code = error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         code = 0
+    except OSError as error:
+        _discard_output()
+        echo(_io_sentence(error), err=True)
+        code = EmtkitError.exit_code
     sys.exit(code or 0)
 
 
+def _discard_output() -> None:
+    """What is still to be written to stdout would fail again when Python ends."""
+    with suppress(OSError):  # a stdout that is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _io_sentence(error: OSError) -> str:
+    where = "the output" if error.filename is None else f"'{error.filename}'"
+    return (
+        f"{where} cannot be read or written ({error.strerror or error}); what is trained and "
+        "measured is stored: correct this and run the command again"
+    )
+
+
 def _terminated(number: int, frame: object) -> None:
-    click.echo("terminated; what is done is stored, run again to continue", err=True)
+    echo("terminated; what is done is stored, run again to continue", err=True)
     raise SystemExit(143)
 
 
@@ -259,7 +283,14 @@ def _monitor(quiet: bool, events: Path | None) -> Iterator[Monitor]:
         if events is None:
             yield inner
         else:
-            with events.open("a", encoding="utf-8") as out:
+            with _events_file(events) as out:
                 yield Events(out, inner)
     finally:
         inner.close()
+
+
+def _events_file(path: Path) -> BinaryIO:
+    """A file to add lines to; a pipe without a reader is an error, where it would block."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "ab", buffering=0)

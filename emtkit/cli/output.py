@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from emtkit.cli.engine import print_audit
+from emtkit.cli.terminal import echo
 from emtkit.cli.views import printed_tables
 
 if TYPE_CHECKING:
@@ -96,13 +95,13 @@ def print_output(
     """Print what the options request; returns the exit code."""
     if as_json:
         document = {**output.document, "audit": None if audited is None else vars(audited)}
-        click.echo(json.dumps(document, indent=2))
+        echo(json.dumps(document, indent=2))
     elif not quiet:
         sys.stdout.write(output.tables)
         for line in (*output.verdicts, output.coverage, f"report: {output.document['report']}"):
-            click.echo(line)
-        if audited is not None:
-            print_audit(audited)
+            echo(line)
+    if audited is not None and not as_json:
+        print_audit(audited)
     if audited is not None and audited.differing:
         return 1
     if check_claims and output.refused:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from emtkit.cli.options import OneOf, only_option, seeds_option, store_option, study_argument
+from emtkit.cli.terminal import echo
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import STATISTICS
 from emtkit.report.tables.format import FORMATS, Format
+from emtkit.text import printable
 
 if TYPE_CHECKING:
     from emtkit.report.tables.contrast import Sides
@@ -30,7 +32,7 @@ _STUDIES = (".yaml", ".yml")
 def table(
     study: Path,
     name: str | None,
-    store: Path | None,
+    store: Path,
     only: str | None,
     seeds: str | None,
     form: str,
@@ -41,7 +43,7 @@ def table(
     session = open_session(study, store=store, only=only, seeds=seeds)
     names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
     for one in names:
-        click.echo(_written(session.table(one), form), nl=False)
+        _print_table(session.table(one), form)
     return 0
 
 
@@ -58,7 +60,7 @@ def compare(
     what: Path,
     first: str,
     second: str,
-    store: Path | None,
+    store: Path,
     only: str | None,
     values: tuple[str, ...],
     stat: str,
@@ -74,7 +76,7 @@ def compare(
     from emtkit.report.tables.contrast import contrast
 
     drawn = contrast(_sides(what, first, second, store, only), values, stat)
-    click.echo(_written(drawn, form), nl=False)
+    _print_table(drawn, form)
     return 0
 
 
@@ -88,7 +90,7 @@ def compare(
 def figure(
     study: Path,
     name: str,
-    store: Path | None,
+    store: Path,
     only: str | None,
     seeds: str | None,
     out: Path | None,
@@ -103,8 +105,8 @@ def figure(
     path.parent.mkdir(parents=True, exist_ok=True)
     save(drawn, path)
     for note in drawn.notes:
-        click.echo(note, err=True)
-    click.echo(path)
+        echo(note, err=True)
+    echo(path)
     return 0
 
 
@@ -113,11 +115,11 @@ def figure(
 @store_option
 @only_option
 @seeds_option
-def report(study: Path, store: Path | None, only: str | None, seeds: str | None) -> int:
+def report(study: Path, store: Path, only: str | None, seeds: str | None) -> int:
     """Write the report of a study from what is stored."""
     from emtkit.session import open_session
 
-    click.echo(open_session(study, store=store, only=only, seeds=seeds).report())
+    echo(open_session(study, store=store, only=only, seeds=seeds).report())
     return 0
 
 
@@ -127,7 +129,7 @@ def report(study: Path, store: Path | None, only: str | None, seeds: str | None)
 @only_option
 @seeds_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder to write to.")
-def export(study: Path, store: Path | None, only: str | None, seeds: str | None, out: Path) -> int:
+def export(study: Path, store: Path, only: str | None, seeds: str | None, out: Path) -> int:
     """Write a study's frame, tables, arrays and weights as plain files."""
     from emtkit.report.page.export import export as write
     from emtkit.session import open_session
@@ -135,27 +137,39 @@ def export(study: Path, store: Path | None, only: str | None, seeds: str | None,
     session = open_session(study, store=store, only=only, seeds=seeds)
     with session.read() as opened:
         files = write(session.plan.rows, opened, out)
-    click.echo(f"{len(files)} files in {out}")
+    echo(f"{len(files)} files in {out}")
     return 0
 
 
 @click.command()
 @study_argument
 @store_option
-def cite(study: Path, store: Path | None) -> int:
+def cite(study: Path, store: Path) -> int:
     """Print the references of every plugin that a study uses."""
     from emtkit.report.page.write import citations
     from emtkit.session import open_session
 
     for citation in citations(open_session(study, store=store).plan):
-        click.echo(f"{citation.plugin}: {citation.text}")
+        echo(f"{citation.plugin}: {citation.text}")
     return 0
 
 
 def printed_tables(session: Session) -> str:
     """All tables of a study as this terminal shows them."""
-    names = [spec.name for spec in session.plan.study.tables.values()]
-    return "".join(_written(session.table(name), "terminal") for name in names)
+    from emtkit.report.page.write import remarked
+
+    text, remarks = "", list[str]()
+    for spec in session.plan.study.tables.values():
+        with remarked(f"table '{spec.name}'", remarks):
+            text += _written(session.table(spec.name), "terminal")
+    return text + "".join(f"{printable(remark)}\n" for remark in remarks)
+
+
+def _print_table(drawn: DrawnTable, form: str) -> None:
+    if form == "terminal":  # its texts are made printable one by one, for it has styles of its own
+        click.echo(_written(drawn, form), nl=False)
+    else:
+        echo(_written(drawn, form).removesuffix("\n"))
 
 
 def _written(drawn: DrawnTable, form: str) -> str:
@@ -165,7 +179,7 @@ def _written(drawn: DrawnTable, form: str) -> str:
 VIEW_COMMANDS = (table, compare, figure, report, export, cite)
 
 
-def _sides(what: Path, first: str, second: str, store: Path | None, only: str | None) -> Sides:
+def _sides(what: Path, first: str, second: str, store: Path, only: str | None) -> Sides:
     """The two sides that the arguments name.
 
     A study with two of its architectures; a study with two stores, each of which holds it; or a

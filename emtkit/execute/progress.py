@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from emtkit.errors import EmtkitError, StoreError
@@ -20,6 +20,8 @@ EVERY = 1.0
 
 SILENCE = 30.0
 """Seconds without an entry after which a run counts as dead; a living one writes every second."""
+
+_COUNTED = {field.name for field in fields(Counts)} - {"seconds"}
 
 Clock = Callable[[], float]
 
@@ -84,21 +86,20 @@ def follow(
         StoreError: there is no store, or it is damaged.
         EmtkitError: no run of the study was ever heard of; those that were are named.
     """
+    last, changed = None, clock()
     with Store.open(path) as store:
         while True:
-            entry = _latest(store, study)
+            entry, now = _latest(store, study), clock()
+            if entry != last:
+                last, changed = entry, now
             over = entry.state != "running"
-            if entry.counts:
+            if set(entry.counts) == _COUNTED:
                 seconds = entry.updated - entry.started
                 monitor.update(Counts(**entry.counts, seconds=seconds), over)
-            if over or silent(entry, clock()):
+            # By this clock and by the entry's own: that of another machine may be wrong.
+            if over or now - min(changed, entry.updated) > SILENCE:
                 return entry
             sleep(EVERY / 2)
-
-
-def silent(entry: Progress, now: float) -> bool:
-    """Whether a run that never said how it ended has not been heard of for too long."""
-    return entry.state == "running" and now - entry.updated > SILENCE
 
 
 def _finished(store: Store, study: str) -> tuple[int, int] | None:

@@ -154,7 +154,7 @@ class Queue:
         pairs = [pair for pair in self._unseen if pair in self._shapes]
         cells = [cell for pair in pairs for cell in self._unseen.pop(pair)]
         metas = self._store.state_metas(cell.key for cell in cells)
-        begun_in = {key: str(meta["tier"]) for key, meta in metas.items()}
+        begun_in = {key: str(meta["tier"]) for key, meta in metas.items() if "tier" in meta}
         parts = list(self._training)
         for stack in group(cells, self._registry, self._tier, self._shapes):
             self._stack.update({cell.key: stack.key for cell in stack.cells})

@@ -26,6 +26,7 @@ R = TypeVar("R", CellResult, FindingResult, CellState, Attempt, Seen)
 
 _MAGIC = b"emtkit-bundle-1\n"
 
+_MOST = 1e12
 MAX_BLOB = 2**29
 """The largest result that is stored; SQLite itself takes blobs up to about twice of it."""
 
@@ -107,6 +108,30 @@ def from_json(text: str) -> Any:
         raise StoreError(
             f"the store has something else where JSON belongs: {str(text)[:80]}"
         ) from error
+
+
+def object_from_json(text: str, *kinds: type) -> dict[str, Any]:
+    """The JSON object that `text` is, each of its values of one of `kinds` (of any, without).
+
+    Raises:
+        StoreError: it is something else.
+    """
+    found = from_json(text)
+    values = found.values() if isinstance(found, dict) else (found,)
+    if not isinstance(found, dict) or (kinds and any(type(value) not in kinds for value in values)):
+        raise StoreError(f"the store has something else where JSON belongs: {str(text)[:80]}")
+    return found
+
+
+def has_types(row: Sequence[object], *kinds: type) -> bool:
+    """Whether a row's values have these types, as only a foreign store's may not.
+
+    Numbers are also within a bound that no measurement passes: seconds, counts and times.
+    """
+    return len(row) == len(kinds) and all(
+        type(value) is kind and (kind not in (int, float) or abs(value) < _MOST)  # type: ignore[arg-type]
+        for value, kind in zip(row, kinds, strict=True)
+    )
 
 
 def sha256(blob: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 
 from emtkit.errors import StoreError
 from emtkit.store import schema as _schema
-from emtkit.store.codec import from_json, name_of, seal, sha256
+from emtkit.store.codec import name_of, object_from_json, seal, sha256
 from emtkit.store.records import Bundle, CellResult, FindingResult, StoredCell, StoredFinding
 from emtkit.store.store import Store
 from emtkit.store.write import END
 
+_BATCH, _BATCH_BYTES = 500, 64 * 2**20
 _UNUSED = (
     "DELETE FROM provenance WHERE key NOT IN "
     "(SELECT provenance FROM cells UNION SELECT provenance FROM findings)",
@@ -122,32 +123,59 @@ def merge(first: Path, second: Path) -> Merge:
     Raises:
         StoreError: either is damaged, or another process writes to `first`.
     """
-    came = {"cells": 0, "findings": 0}
+    cells = findings = 0
     conflicts: list[str] = []
     with Store.open(second) as other, Store.open(first, writer=True) as store:
-        cells, findings = other.keys()
-        for key in cells:
-            theirs, mine = other.cells_of([key])[key], store.cells_of([key]).get(key)
-            if mine is None or (mine.status != "done" and theirs.status == "done"):
-                store.commit(Bundle(cells=(_cell_result(other, theirs),)), replace=True)
-                came["cells"] += 1
-            elif mine.status == theirs.status == "done":
-                if differ(store, other, key):
+        cell_keys, finding_keys = other.keys()
+        for keys in _batches(other, cell_keys):
+            theirs, mine = other.cells_of(keys), store.cells_of(keys)
+            unequal = differing(store, other, keys)
+            new, longer = [], []
+            for key in keys:
+                found, known = theirs[key], mine.get(key)
+                if known is None or (known.status != "done" and found.status == "done"):
+                    new.append(_cell_result(other, found))
+                elif known.status == found.status == "done":
+                    if key in unequal:
+                        conflicts.append(key)
+                    elif set(found.snapshots) - set(known.snapshots):
+                        longer.append(_cell_result(other, found))
+            store.commit(Bundle(cells=tuple(new)), replace=True)
+            store.commit(Bundle(cells=tuple(longer)))
+            cells += len(new)
+        refused = set(conflicts)
+        for keys in _batches(other, finding_keys):
+            yours, ours = other.findings_of(keys), store.findings_of(keys)
+            unequal = differing(store, other, keys)
+            fresh = []
+            for key in keys:
+                one, two = yours[key], ours.get(key)
+                if one.cell in refused:
+                    continue
+                if two is None or (two.status != "done" and one.status == "done"):
+                    fresh.append(_finding_result(other, one))
+                elif two.status == one.status == "done" and (
+                    repr(two.scalars) != repr(one.scalars) or key in unequal
+                ):
                     conflicts.append(key)
-                elif set(theirs.snapshots) - set(mine.snapshots):
-                    store.commit(Bundle(cells=(_cell_result(other, theirs),)))
-        for key in findings:
-            found, known = other.findings_of([key])[key], store.findings_of([key]).get(key)
-            if found.cell in conflicts:
-                continue
-            if known is None or (known.status != "done" and found.status == "done"):
-                store.commit(Bundle(findings=(_finding_result(other, found),)))
-                came["findings"] += 1
-            elif known.status == found.status == "done" and (
-                repr(known.scalars) != repr(found.scalars) or differ(store, other, key)
-            ):
-                conflicts.append(key)
-    return Merge(came["cells"], came["findings"], tuple(conflicts))
+            store.commit(Bundle(findings=tuple(fresh)))
+            findings += len(fresh)
+    return Merge(cells, findings, tuple(conflicts))
+
+
+def _batches(store: Store, keys: Sequence[str]) -> Iterator[list[str]]:
+    """Keys of records that are stored in one transaction: few enough to be held in memory."""
+    sizes = store.sizes(keys)
+    batch: list[str] = []
+    total = 0
+    for key in keys:
+        if batch and (len(batch) == _BATCH or total + sizes.get(key, 0) > _BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(key)
+        total += sizes.get(key, 0)
+    if batch:
+        yield batch
 
 
 def gc(path: Path, cells: Collection[str], findings: Collection[str]) -> int:
@@ -175,10 +203,11 @@ def gc(path: Path, cells: Collection[str], findings: Collection[str]) -> int:
     return before - path.stat().st_size
 
 
-def differ(one: Store, two: Store, owner: str) -> bool:
-    """Whether a blob that both have of this owner differs."""
-    first, second = one.digests(owner), two.digests(owner)
-    return any(first[at] != second[at] for at in first.keys() & second.keys() if at[0] != "state")
+def differing(one: Store, two: Store, owners: Sequence[str]) -> set[str]:
+    """Those of these cells or findings of which a blob that both stores have differs."""
+    first, second = one.digests(owners), two.digests(owners)
+    both = first.keys() & second.keys()
+    return {at[0] for at in both if at[1] != "state" and first[at] != second[at]}
 
 
 def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
@@ -193,7 +222,12 @@ def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
             if seal(row[:-1]) != stamp or source not in sources:
                 yield Fault(table, str(key), "row")
                 continue
-            for kind, name in from_json(parts).items():
+            try:
+                named = object_from_json(parts, str)
+            except StoreError:
+                yield Fault(table, str(key), "row")
+                continue
+            for kind, name in named.items():
                 blob = _blob(connection, key, kind, END)
                 if blob is None or name_of(blob) != name:
                     yield Fault(table, key, kind)

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from emtkit.errors import StoreError
 from emtkit.store import schema as _schema
-from emtkit.store.codec import from_json, name_of, scalars_from_json, seal, sha256
+from emtkit.store.codec import (
+    has_types,
+    name_of,
+    object_from_json,
+    scalars_from_json,
+    seal,
+    sha256,
+)
 from emtkit.store.content import unpack
 from emtkit.store.lock import WriterLock
 from emtkit.store.records import (
@@ -32,6 +39,8 @@ from emtkit.store.write import END, Writer
 
 _CELL = "key, identity, status, scalars, reasons, tier, seconds, digest, error, parts"
 _FINDING = "key, cell, identity, status, scalars, reasons, seconds, digest, error, parts"
+_ROW = (str, str, str, str, str, str, float, str, str, str, str)
+"""Types of the columns of a cell and of a finding, seals aside; seconds are the seventh of both."""
 
 
 class Store:
@@ -102,6 +111,8 @@ class Store:
         Raises:
             StoreError: a cell came out with other weights than are stored, or the disk failed.
         """
+        if not any(vars(bundle).values()):
+            return
         with self._transaction() as rows:
             for cell in bundle.cells:
                 rows.put_cell(cell, replace=replace)
@@ -126,15 +137,28 @@ class Store:
     def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Keys of all cells and of all findings, in the order in which they were stored."""
         cells, findings = (
-            tuple(key for (key,) in self._all(f"SELECT key FROM {table} ORDER BY rowid"))
+            [key for (key,) in self._all(f"SELECT key FROM {table} ORDER BY rowid")]
             for table in ("cells", "findings")
         )
-        return cells, findings
+        for key in (*cells, *findings):
+            if not isinstance(key, str):
+                raise self._corrupt(f"the key {key!r}")
+        return tuple(cells), tuple(findings)
 
-    def digests(self, owner: str) -> dict[tuple[str, int], bytes]:
-        """Digest of each blob of a cell or finding, by kind and iteration (-1: the end)."""
-        query = "SELECT kind, step, digest FROM blobs WHERE owner = ?"
-        return {(kind, step): digest for kind, step, digest in self._all(query, (owner,))}
+    def digests(self, owners: Iterable[str]) -> dict[tuple[str, str, int], bytes]:
+        """Digest of each blob of these cells or findings, by owner, kind and step (-1: the end)."""
+        query = "SELECT owner, kind, step, digest FROM blobs WHERE owner"
+        return {
+            (owner, kind, step): found for owner, kind, step, found in self._select(query, owners)
+        }
+
+    def sizes(self, owners: Iterable[str]) -> dict[str, int]:
+        """Bytes of all blobs of each of these cells or findings, together."""
+        query = "SELECT owner, length(data) FROM blobs WHERE owner"
+        found: dict[str, int] = {}
+        for owner, size in self._select(query, owners):
+            found[owner] = found.get(owner, 0) + size
+        return found
 
     def status_of(self, keys: Iterable[str]) -> dict[str, Status]:
         """Status of each of these cells that the store knows."""
@@ -150,17 +174,19 @@ class Store:
         snapshots: dict[str, list[int]] = {}
         steps = "SELECT owner, step FROM blobs WHERE kind = 'snapshot' AND owner"
         for owner, step in self._select(steps, keys):
+            if not isinstance(step, int):
+                raise self._corrupt(f"a snapshot of cell {owner}")
             snapshots.setdefault(owner, []).append(step)
         found = {}
         for row in self._select(f"SELECT {_CELL}, provenance, seal FROM cells WHERE key", keys):
-            key, identity, status, scalars, reasons, tier, seconds, digest, error, _ = row[:-2]
             provenance = self._checked_provenance("cell", row)
+            key, identity, status, scalars, reasons, tier, seconds, digest, error, _ = row[:-2]
             found[key] = StoredCell(
                 key=key,
-                identity=from_json(identity),
+                identity=object_from_json(identity),
                 status=status,
                 scalars=scalars_from_json(scalars),
-                reasons=from_json(reasons),
+                reasons=object_from_json(reasons, str),
                 tier=tier,
                 seconds=seconds,
                 digest=digest,
@@ -179,15 +205,15 @@ class Store:
         found = {}
         query = f"SELECT {_FINDING}, provenance, seal FROM findings WHERE key"
         for row in self._select(query, keys):
-            key, cell, identity, status, scalars, reasons, seconds, digest, error, _ = row[:-2]
             provenance = self._checked_provenance("finding", row)
+            key, cell, identity, status, scalars, reasons, seconds, digest, error, _ = row[:-2]
             found[key] = StoredFinding(
                 key=key,
                 cell=cell,
-                identity=from_json(identity),
+                identity=object_from_json(identity),
                 status=status,
                 scalars=scalars_from_json(scalars),
-                reasons=from_json(reasons),
+                reasons=object_from_json(reasons, str),
                 seconds=seconds,
                 digest=digest,
                 error=error,
@@ -227,34 +253,41 @@ class Store:
         found = {}
         for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
             data = self.blob(cell, "state")
-            if data is None or seal((cell, meta)) != stamp:
+            if data is None:
                 raise self._corrupt(f"the state of cell {cell}")
-            found[cell] = CellState(cell, from_json(meta), data)
+            found[cell] = CellState(cell, self._meta(cell, meta, stamp), data)
         return found
 
     def state_metas(self, cells: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The metadata (tier, iteration) of the training states of these cells."""
-        found = {}
-        for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
-            if seal((cell, meta)) != stamp:
-                raise self._corrupt(f"the state of cell {cell}")
-            found[cell] = from_json(meta)
-        return found
+        query = "SELECT * FROM states WHERE cell"
+        return {
+            cell: self._meta(cell, meta, stamp) for cell, meta, stamp in self._select(query, cells)
+        }
 
     def attempts_of(self, cells: Iterable[str]) -> dict[str, tuple[Attempt, ...]]:
         """The attempts at each of these cells, in order."""
         found: dict[str, tuple[Attempt, ...]] = {}
-        for row in sorted(self._select("SELECT * FROM attempts WHERE cell", cells)):
+        rows = self._select("SELECT * FROM attempts WHERE cell", cells)
+        for row in sorted(row for row in rows if has_types(row, str, int, str, str, float)):
             found[row[0]] = (*found.get(row[0], ()), Attempt(*row))
         return found
 
     def progress(self) -> tuple[Progress, ...]:
-        """Every run of this store, the one that was updated last at the end."""
-        rows = self._all("SELECT * FROM progress ORDER BY updated")
-        return tuple(
-            Progress(run, study, state, started, updated, from_json(counts))
-            for run, study, state, started, updated, counts in rows
-        )
+        """Every run of this store, the one that was updated last at the end.
+
+        Progress has no seal, and no result depends on it: an entry that no run writes is left out.
+        """
+        found = []
+        for row in self._all("SELECT * FROM progress ORDER BY updated"):
+            with suppress(StoreError):
+                counts = object_from_json(row[-1], int)
+                if has_types(row, str, str, str, float, float, str) and has_types(
+                    tuple(counts.values()), *[int] * len(counts)
+                ):
+                    run, study, state, started, updated, _ = row
+                    found.append(Progress(run, study, state, started, updated, counts))
+        return tuple(found)
 
     @contextmanager
     def _transaction(self) -> Iterator[Writer]:
@@ -270,17 +303,25 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def _meta(self, cell: str, meta: str, stamp: bytes) -> dict[str, Any]:
+        """The metadata of a training state, after its seal is checked."""
+        if seal((cell, meta)) == stamp:
+            found = object_from_json(meta)
+            if isinstance(found.get("tier", ""), str):
+                return found
+        raise self._corrupt(f"the state of cell {cell}")
+
     def _checked_provenance(self, what: str, row: tuple[Any, ...]) -> dict[str, Any]:
         """The row's provenance, after the row's seal is checked."""
         *whole, stamp = row
-        if seal(whole) != stamp:
+        if seal(whole) != stamp or not has_types(whole, *_ROW):
             raise self._corrupt(f"{what} {row[0]}")
         source = row[-2]
         if source not in self._provenance:
             found = self._all("SELECT text FROM provenance WHERE key = ?", (source,))
             if not found or name_of(str(found[0][0]).encode()) != source:
                 raise self._corrupt(f"the provenance of {what} {row[0]}")
-            self._provenance[source] = from_json(found[0][0])
+            self._provenance[source] = object_from_json(found[0][0])
         return self._provenance[source]
 
     def _select(self, query: str, keys: Iterable[str]) -> list[Any]:

@@ -74,7 +74,7 @@ def _value(text: str, only: str) -> Any:
 def _read_seeds(text: str) -> set[int]:
     found: set[int] = set()
     for part in text.split(","):
-        span = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?", part)
+        span = re.fullmatch(r"\s*([0-9]{1,10})\s*(?:-\s*([0-9]{1,10})\s*)?", part)
         first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
         if last < first or last - first > 10**6:
             raise EmtkitError(

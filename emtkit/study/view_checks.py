@@ -12,6 +12,7 @@ from emtkit.study.axes import Condition, conditions, declared
 from emtkit.study.cells import Row
 from emtkit.study.checked import Problems, shown
 from emtkit.study.file import Study
+from emtkit.study.math_text import math_mistake
 from emtkit.study.quantity import Quantity, matches
 from emtkit.study.resolve import Setting
 from emtkit.study.views import CHARTS, FIGURE_KINDS, Expect, Figure, Table
@@ -93,6 +94,9 @@ class _Checker:
             )
 
     def figure(self, path: Trail, figure: Figure) -> None:
+        self._formula((*path, "title"), figure.title or "")
+        for column, label in figure.labels.items():
+            self._formula((*path, "labels", column), label)
         self._where((*path, "where"), figure.where)
         if figure.is_drawing:
             self._drawing(path, figure)
@@ -115,6 +119,11 @@ class _Checker:
         side = next(key for key in ("below", "above", "equals") if key in expect.model_fields_set)
         if isinstance(expect.bound, Quantity):
             self._quantity((*path, side), expect.bound)
+
+    def _formula(self, path: Trail, text: str) -> None:
+        if mistake := math_mistake(text):
+            hint = r"a formula is between two `$`, as LaTeX has it; a dollar sign is `\$`"
+            self._problems.say(path, f"{shown(text)} cannot be drawn: {mistake}", hint)
 
     def _drawing(self, path: Trail, figure: Figure) -> None:
         label, _, drawing = figure.use.partition(".")

@@ -62,10 +62,10 @@ def contents(path: Path, rows: list[Row]) -> dict[str, object]:
     with Store.open(path) as store:
         found: dict[str, object] = {}
         for key, cell in store.cells_of(r.cell.key for r in rows).items():
-            found[key] = (cell.status, dict(cell.scalars), store.digests(key))
+            found[key] = (cell.status, dict(cell.scalars), store.digests([key]))
         keys = [key for r in rows for key in (r.evaluation_spec.key, *(m.key for m in r.measures))]
         for key, finding in store.findings_of(keys).items():
-            found[key] = (finding.status, repr(finding.scalars), store.digests(key))
+            found[key] = (finding.status, repr(finding.scalars), store.digests([key]))
         every = store.keys()
     assert len(every[0]) == len(set(every[0]))
     assert len(every[1]) == len(set(every[1]))

@@ -22,6 +22,7 @@ from emtkit.execute.engines import _cluster, _remote
 from emtkit.execute.engines._lost_jobs import LostJobs
 from emtkit.execute.engines.engine import TIMEOUT, Engine, JobResult
 from emtkit.store.codec import decode
+from emtkit.text import printable
 
 LOOK_SECONDS = 0.5
 FETCH_SECONDS = 60.0
@@ -33,7 +34,7 @@ _CONFIG = {
 
 
 def _to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import matplotlib
 from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results, level_text
@@ -27,7 +29,9 @@ from emtkit.report.figures.palette import COLOURS, GRID, INK
 from emtkit.report.figures.panel import Chart, Panel
 from emtkit.report.figures.value_map import Map, draw_scale, scale_of, value_map_of
 from emtkit.report.inference.aggregate import Aggregate
+from emtkit.study.math_text import math_mistake
 from emtkit.study.views import CHARTS, MAPS, Figure
+from emtkit.text import printable
 
 if TYPE_CHECKING:
     from emtkit.plugin.analysis import Drawing
@@ -188,7 +192,9 @@ def style(*, text_as_paths: bool = True) -> Iterator[None]:
         "xtick.color": INK,
         "ytick.color": INK,
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # A character that the font lacks is drawn as a box; the page's own SVG has it as text.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
         yield
 
 
@@ -248,7 +254,7 @@ def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) ->
     scale = scale_of(maps)
     label = panels[0].label(str(spec.value))
     draw_scale(canvas, axes, scale, label)
-    canvas.draw_without_rendering()
+    _lay_out(canvas)
     for one, values in zip(axes, maps, strict=True):
         kind.draw(one, values, scale)
     return [one for values in maps for row in values.found for one in row]
@@ -268,5 +274,17 @@ def _shorter(attribute: re.Match[str]) -> str:
 
 def _settle(canvas: Canvas) -> None:
     """Lay the figure out once, so that every file of it is the same whichever is written first."""
-    canvas.draw_without_rendering()
+    _lay_out(canvas)
     canvas.set_layout_engine("none")
+
+
+def _lay_out(canvas: Canvas) -> None:
+    """Compute the layout; text that is not valid mathtext (a level, a label) is drawn literally."""
+    for text in canvas.findobj(Text):
+        assert isinstance(text, Text)
+        # No font has a glyph for a tab or a control character.
+        content = printable(text.get_text()).expandtabs(4)
+        if content != text.get_text():
+            text.set_text(content)
+        text.set_parse_math(math_mistake(content) is None)
+    canvas.draw_without_rendering()

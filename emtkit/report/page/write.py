@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,11 +27,11 @@ from emtkit.study.plan import Plan
 
 @dataclass(frozen=True)
 class Views:
-    """What a report shows of a plan: `figure` draws the figure of a name."""
+    """What a report shows of a plan: `table` and `figure` draw the one of a name."""
 
     results: Results
-    tables: tuple[DrawnTable, ...]
     verdicts: tuple[Verdict, ...]
+    table: Callable[[str], DrawnTable]
     figure: Callable[[str], Drawn]
 
 
@@ -48,42 +49,43 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
+    tables: list[DrawnTable] = []
+    figures: list[PageFigure] = []
+    remarks: list[str] = []
     formats = [FORMATS.load(name, Format) for name in FORMATS.names]
-    for table in views.tables:
-        files += [
-            _write(folder / "tables" / f"{table.name}.{one.suffix}", one.text(table))
-            for one in formats
-            if one.suffix
-        ]
-    figures, remarks = [], []
+    for table_spec in plan.study.tables.values():
+        with remarked(f"table '{table_spec.name}'", remarks):
+            table = views.table(table_spec.name)
+            for one in formats:
+                if one.suffix:
+                    path = folder / "tables" / f"{table.name}.{one.suffix}"
+                    files.append(_write(path, one.text(table)))
+            tables.append(table)
     for spec in plan.study.figures.values():
-        try:
+        with remarked(f"figure '{spec.name}'", remarks):
             drawn = views.figure(spec.name)
-        except EmtkitError as error:
-            remarks.append(str(error))
-            continue
-        path = folder / "figures" / f"{spec.name}.svg"
-        path.parent.mkdir(exist_ok=True)
-        save(drawn, path)
-        files.append(path)
-        figures.append(
-            PageFigure(
-                name=spec.name,
-                title=drawn.title,
-                caption=spec.caption or "",
-                svg=inline_svg(drawn),
-                notes=drawn.notes,
-                cells=drawn.cells,
-                file=f"figures/{spec.name}.svg",
+            svg, path = inline_svg(drawn), folder / "figures" / f"{spec.name}.svg"
+            path.parent.mkdir(exist_ok=True)
+            save(drawn, path)
+            files.append(path)
+            figures.append(
+                PageFigure(
+                    name=spec.name,
+                    title=drawn.title,
+                    caption=spec.caption or "",
+                    svg=svg,
+                    notes=drawn.notes,
+                    cells=drawn.cells,
+                    file=f"figures/{spec.name}.svg",
+                )
             )
-        )
     content = ReportContent(
         study=source,
         question=plan.study.question,
         results=views.results,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         verdicts=views.verdicts,
-        tables=views.tables,
+        tables=tuple(tables),
         figures=tuple(figures),
         remarks=(*remarks, *_remarks(plan, stored)),
         provenance=_provenance(stored, store),
@@ -91,6 +93,22 @@ def write_report(
     )
     page = _write(folder / "report.html", build_page(content))
     return (page, _write(folder / "report.md", build_markdown(content)), *files)
+
+
+@contextmanager
+def remarked(view: str, remarks: list[str]) -> Iterator[None]:
+    """Draw one view: what it raises becomes a remark, and the other views are drawn all the same.
+
+    A disk that cannot be written is no fault of the view, and is raised.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except EmtkitError as error:
+        remarks.append(str(error))
+    except Exception as error:  # a plugin's drawing, or a value that no chart can show
+        remarks.append(f"{view} cannot be drawn: {type(error).__name__}: {error}")
 
 
 def citations(plan: Plan) -> tuple[Citation, ...]:
@@ -151,5 +169,9 @@ def _provenance(stored: Mapping[str, StoredCell], store: Path) -> dict[str, str]
 def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    return draft.replace(path)
+    try:
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+        return draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

@@ -9,6 +9,7 @@ from typing import Any
 from emtkit.report.data.results import level_text
 from emtkit.report.tables.drawn import DrawnTable, TableEntry
 from emtkit.report.tables.format import Format
+from emtkit.text import csv_cell
 
 _CSV_COLUMNS = [
     *("value", "estimate", "low", "high"),
@@ -27,13 +28,19 @@ class Csv(Format):
         """The table as text."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([*table.row_axes, *table.column_axes, *_CSV_COLUMNS])
+        writer.writerow(map(csv_cell, [*table.row_axes, *table.column_axes, *_CSV_COLUMNS]))
         for row, line in zip(table.rows, table.body, strict=True):
             for heading, cell in zip(table.headings, line, strict=True):
-                levels = [level_text(level) for level in (*row, *heading.levels)]
+                levels = [_csv_level(level) for level in (*row, *heading.levels)]
                 for entry in cell.entries:
-                    writer.writerow([*levels, heading.value, *_csv_numbers(entry)])
+                    numbers = map(csv_cell, (heading.value, *_csv_numbers(entry)))
+                    writer.writerow([*levels, *numbers])
         return out.getvalue()
+
+
+def _csv_level(level: Any) -> str:
+    text = level_text(level)
+    return text if isinstance(level, int | float) else str(csv_cell(text))
 
 
 def _csv_numbers(entry: TableEntry) -> list[Any]:

@@ -17,6 +17,7 @@ from emtkit.report.tables.drawn import (
     difference_lines,
 )
 from emtkit.report.tables.format import Format
+from emtkit.text import printable
 
 
 class Terminal(Format):
@@ -33,17 +34,21 @@ class Terminal(Format):
 
 def rich_table(table: DrawnTable) -> RichTable:
     """A rich table to print."""
-    drawn = RichTable(title=Text(table.caption or table.name), title_justify="left")
+
+    def shown(text: str, style: str = "") -> Text:
+        return Text(printable(text), style=style)
+
+    drawn = RichTable(title=shown(table.caption or table.name), title_justify="left")
     for axis in table.row_axes:
-        drawn.add_column(Text(axis), no_wrap=True)
+        drawn.add_column(shown(axis), no_wrap=True)
     for head in column_heads(table):
-        drawn.add_column(Text(head), justify="right")
+        drawn.add_column(shown(head), justify="right")
     for row, line in blanked(table):
         texts = [cell_text(cell, table) + _superscript(cell.notes) for cell in line]
         styles = ["bold" if cell.bold else "" for cell in line]
-        drawn.add_row(*map(Text, row), *map(Text, texts, styles))
+        drawn.add_row(*map(shown, row), *map(shown, texts, styles))
     notes = [f"{_superscript((place,))} {note}" for place, note in enumerate(table.notes, 1)]
-    drawn.caption = Text("\n".join([*table.remarks, *difference_lines(table), *notes]))
+    drawn.caption = shown("\n".join([*table.remarks, *difference_lines(table), *notes]))
     drawn.caption_justify = "left"
     return drawn
 

@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from torch import nn
 
 from emtkit import NotApplicable, RecurrentModel
+from emtkit.study.plan import plan_study
 from emtkit_std._theory.linearise import attempt, linearise
 from emtkit_std._theory.superposition.projections import spectral_radius
 from emtkit_std.analyses.basis_sensitivity import BasisSensitivity
@@ -249,3 +250,16 @@ def test_a_fixed_point_on_a_kink_has_no_radius():
     smooth = FixedPointAnalysis(starts=8).measure(elman(0.5 * np.eye(2), [0.3, 0.3], "relu"))
     assert smooth.scalars["stable"] == 1
     assert smooth.scalars["least_radius"] == pytest.approx(0.5)
+
+
+def test_a_study_knows_under_which_conditions_its_columns_were_measured():
+    plan = plan_study(
+        {
+            "tasks": [{"use": "hds", "rule": "repeat", "history": 4, "dimension": 2}],
+            "architectures": [{"use": "elman", "hidden": 4}],
+            "analyses": [{"use": "spectrum", "of": "jacobian", "label": "modes"}, "emt_spectrum"],
+        }
+    )
+    assert plan.conditions["modes.radius"] == ("modes.point_kind",)
+    assert plan.conditions["emt_spectrum.angle_error"] == ("emt_spectrum.point_kind",)
+    assert "emt_spectrum.modes_expected" not in plan.conditions

@@ -11,7 +11,7 @@ from typing import TextIO
 
 @dataclass(frozen=True)
 class Counts:
-    """Where a run stands; cells and findings of this run."""
+    """The state of a run: its cells and findings."""
 
     cells: int
     stored: int
@@ -40,11 +40,11 @@ class Counts:
 
 
 class Monitor(ABC):
-    """Told of every change; must be quick, and must not raise."""
+    """Receives every change; must be quick, and must not raise."""
 
     @abstractmethod
     def update(self, counts: Counts, last: bool) -> None:
-        """The run stands at `counts`; `last` at its end."""
+        """The run is at `counts`; `last` at its end."""
 
     def close(self) -> None:  # noqa: B027 - most monitors hold nothing
         """The run is over, well or not."""

@@ -14,7 +14,6 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
 import pluggy
 
@@ -22,10 +21,8 @@ from emtkit.errors import PluginError
 from emtkit.plugin import hookspecs, params
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
-from emtkit.plugin.catalogue import Broken
+from emtkit.plugin.catalogue import Broken, Kind
 from emtkit.plugin.task import Task
-
-Kind = Literal["task", "architecture", "analysis"]
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,7 @@ def _plugin(
     kinds: Mapping[Kind, type] = {"task": Task, "architecture": SequenceModel, "analysis": Analysis}
     kind = next((kind for kind, base in kinds.items() if issubclass(cls, base)), None)
     if kind is None:
-        raise PluginError(f"{cls.__qualname__} is no Task, SequenceModel or Analysis")
+        raise PluginError(f"{cls.__qualname__} is not a Task, SequenceModel or Analysis")
     if not isinstance(cls.__dict__.get("name"), str):
         raise PluginError(f"{cls.__qualname__} has no `name`; it is what a study file says")
     params.schema(cls)
@@ -185,7 +182,7 @@ def _loose(path: Path) -> str:
 def _execute(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"{path} is no Python file")
+        raise PluginError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

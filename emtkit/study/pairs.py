@@ -41,7 +41,7 @@ class Pairs:
         return self._pairs[key]
 
     def refusal(self, analysis: Setting, task: Setting, architecture: Setting) -> str | None:
-        """None, or why `analysis` cannot look at this kind of network on this kind of task."""
+        """None, or why `analysis` cannot measure this kind of network on this kind of task."""
         classes = (_analysis(analysis), _task(task), _architecture(architecture))
         if classes not in self._refusals:
             self._refusals[classes] = refusal(*classes)
@@ -59,7 +59,7 @@ class Pairs:
                 reason = model.accepts(built, parameters)
             except NotApplicable as error:  # a fact that the task offers, but not with these values
                 reason = str(error)
-        except Exception as error:  # a plugin's bug is told as such, with its owner
+        except Exception as error:  # a plugin's bug is reported as such, with its owner
             raise _broke(architecture, "answer `accepts` and `trains`", error) from error
         if reason is None and issubclass(model, RecurrentModel) and model.encodes():
             reason = self._encoding_refusal(task, architecture, built)
@@ -82,8 +82,8 @@ class Pairs:
             try:
                 self._tasks[task.key] = _task(task)(**arguments)
             except (ValueError, EmtkitError) as error:
-                asked = f" ({task.spoken})" if task.spoken else ""
-                text = f"{task.config.name} refuses its parameters{asked}: {error}"
+                given = f" ({task.spoken})" if task.spoken else ""
+                text = f"{task.config.name} refuses its parameters{given}: {error}"
                 self._problems.say(task.entry.path, text, "change them or leave them out")
             except Exception as error:
                 raise _broke(task, "be built", error) from error

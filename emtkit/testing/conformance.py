@@ -12,7 +12,8 @@ from typing import TypeVar
 from emtkit.errors import PluginError, did_you_mean
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
-from emtkit.plugin.registry import Kind, Plugin, Registry
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.registry import Plugin, Registry
 from emtkit.plugin.task import Task
 from emtkit.testing.analysis_rules import ANALYSIS_GATES, ANALYSIS_RULES
 from emtkit.testing.bench import AnalysisBench, Company, ModelBench, TaskBench

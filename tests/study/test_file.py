@@ -227,7 +227,7 @@ MISTAKES = {
     ),
     "snapshots without any": (
         BASE + "analyses: [{use: radius, at: snapshots}]",
-        "s.yaml:3:30 analyses[0].at: 'radius' looks at snapshots, and training takes none",
+        "s.yaml:3:30 analyses[0].at: 'radius' measures snapshots, and training takes none",
         "training: {snapshots: [100, 200]}",
     ),
     "unknown training key": (

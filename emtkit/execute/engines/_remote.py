@@ -15,9 +15,9 @@ import torch
 
 import emtkit
 from emtkit.execute.engines import _last_lines
+from emtkit.execute.messages import encode
 from emtkit.execute.worker import Work
 from emtkit.plugin.registry import Registry
-from emtkit.store.codec import encode
 from emtkit.train.grouping import available
 
 Sources = tuple[tuple[str, bytes], ...]

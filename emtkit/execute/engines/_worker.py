@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from emtkit.execute.engines import _forkserver
-from emtkit.store.codec import encode
+from emtkit.execute.messages import encode
 
 READY = b"ready"
 LOG_BYTES = 16 * 2**20
@@ -89,7 +89,7 @@ class Worker:
         try:
             self.pipe.send_bytes(data)
             self.took_job = True
-        except OSError:  # it died in its sleep, which `wait` will notice
+        except OSError:  # it died while it was idle, which `wait` will notice
             self.took_job = False
 
     def end(self) -> None:
@@ -99,7 +99,7 @@ class Worker:
         self.pipe.close()
         self.log.close()
 
-    def epitaph(self, why: str = "") -> str:
+    def cause_of_death(self, why: str = "") -> str:
         """Why it is gone, and the last that it printed."""
         self.process.join(5)
         tail = self.log.tail()
@@ -125,7 +125,7 @@ def _ended(code: int | None) -> str:
 
 
 def _serve(pipe: Connection, log: _ReceivedLog, files: list[str]) -> None:
-    """A worker's life: wait for a job, do it, answer; end with the coordinator."""
+    """What the process does: wait for a job, do it, answer; end with the coordinator."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log.take_over()
     faulthandler.enable()

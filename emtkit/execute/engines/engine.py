@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from emtkit.store.records import Bundle
+from emtkit.execute.messages import Answer
 
 TIMEOUT = 3600.0
 """Seconds after which a job that gives no answer is lost, where nobody says otherwise."""
@@ -13,13 +13,13 @@ TIMEOUT = 3600.0
 
 @dataclass(frozen=True)
 class JobResult:
-    """How one job ended: a bundle, or (bundle None) the worker was lost, with the last it said.
+    """How one job ended: an answer, or (None) the worker was lost, with its last lines.
 
     `innocent`: the job had no part in it (the cluster went away); it is done again, uncounted.
     """
 
     job: int
-    bundle: Bundle | None
+    answer: Answer | None
     lost: str = ""
     innocent: bool = False
 

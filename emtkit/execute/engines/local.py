@@ -16,10 +16,10 @@ from typing import Any
 from emtkit.errors import EmtkitError, StoreError
 from emtkit.execute.engines._worker import READY, Worker, resident
 from emtkit.execute.engines.engine import TIMEOUT, Engine, JobResult
-from emtkit.store.codec import decode
+from emtkit.execute.messages import decode
 
 START_SECONDS = 120.0
-STILLBORN = 3
+MOST_FAILED_STARTS = 3
 POLL_SECONDS = 0.2
 
 
@@ -38,7 +38,7 @@ class LocalEngine(Engine):
         self._files = [str(path) for path in files]
         self._timeout = timeout
         self._memory = memory or _machine_memory() * 9 // 10 // workers
-        self._stillborn = 0
+        self._failed_starts = 0
         self._count = workers
         self._workers: list[Worker] = []
 
@@ -49,7 +49,7 @@ class LocalEngine(Engine):
 
     @property
     def idle(self) -> int:
-        """How many of them wait for a job; they start when this is asked for the first time."""
+        """How many of them wait for a job; they start when this is read for the first time."""
         self._start()
         return sum(worker.ready and worker.job is None for worker in self._workers)
 
@@ -80,7 +80,7 @@ class LocalEngine(Engine):
             for at, worker in enumerate(self._workers):
                 said = worker.pipe in ready
                 if said or worker.process.sentinel in ready:
-                    outcomes += self._hear(at)
+                    outcomes += self._read(at)
                 elif excess := self._excess(worker):
                     outcomes += self._lose(at, excess)
             if outcomes or self.idle > free or left <= 0 or not (busy or free < self.workers):
@@ -97,21 +97,21 @@ class LocalEngine(Engine):
         while len(self._workers) < self._count:
             self._workers.append(Worker(self._files))
 
-    def _hear(self, at: int) -> list[JobResult]:
-        """What a worker said: that it is ready, an answer, or nothing more."""
+    def _read(self, at: int) -> list[JobResult]:
+        """Read what a worker sent: that it is ready, an answer, or the end of the pipe."""
         worker = self._workers[at]
         try:
             data = worker.pipe.recv_bytes()
             if data == READY:
-                worker.ready, self._stillborn = True, 0
+                worker.ready, self._failed_starts = True, 0
                 return []
-            bundle = decode(data)
+            answer = decode(data)
         except (EOFError, OSError):
             return self._lose(at)
         except StoreError as error:
             return self._lose(at, str(error))
         job, worker.job = worker.job, None
-        return [] if job is None else [JobResult(job, bundle)]
+        return [] if job is None else [JobResult(job, answer)]
 
     def _excess(self, worker: Worker) -> str:
         """What a worker takes too much of, time or memory; else nothing."""
@@ -133,18 +133,18 @@ class LocalEngine(Engine):
         worker = self._workers[at]
         if why:
             worker.process.kill()
-        epitaph = worker.epitaph(why)
+        cause = worker.cause_of_death(why)
         worker.end()
-        self._stillborn += not worker.ready
-        if self._stillborn >= STILLBORN:
+        self._failed_starts += not worker.ready
+        if self._failed_starts >= MOST_FAILED_STARTS:
             raise EmtkitError(
-                f"{self._stillborn} worker processes ended as they started, so nothing can be "
-                f"computed here; {epitaph}"
+                f"{self._failed_starts} worker processes ended as they started, so nothing can be "
+                f"computed here; {cause}"
             )
         self._workers[at] = Worker(self._files)
         if worker.job is None:
             return []
-        return [JobResult(worker.job, None, epitaph, innocent=not worker.took_job)]
+        return [JobResult(worker.job, None, cause, innocent=not worker.took_job)]
 
 
 def _machine_memory() -> int:

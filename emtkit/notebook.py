@@ -55,7 +55,7 @@ def run(
     from emtkit.execute.run import Options
 
     session = load(study, store=store, only=only, seeds=seeds)
-    engine = LocalEngine(jobs or os.cpu_count() or 1, session.plan.study.plugins)
+    engine = LocalEngine(jobs or os.cpu_count() or 1, session.registry.loose)
     try:
         session.run(engine, Quiet() if quiet else Lines(sys.stderr), Options())
     finally:

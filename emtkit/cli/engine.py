@@ -69,13 +69,13 @@ def print_audit(audit: Audit) -> None:
 
 
 def _engine(session: Session, name: str, scheduler: str | None, limits: Limits) -> Engine:
-    files = session.plan.study.plugins
+    loose = session.registry.loose
     if name == "local":
         if scheduler is not None:
             raise EmtkitError("--scheduler is the address of a Dask cluster; add --engine dask")
         from emtkit.execute.engines.local import LocalEngine
 
-        return LocalEngine(limits.jobs, files, limits.timeout, limits.memory)
+        return LocalEngine(limits.jobs, loose, limits.timeout, limits.memory)
     try:
         from emtkit.execute.engines.dask import DaskEngine
     except ModuleNotFoundError as error:
@@ -85,7 +85,7 @@ def _engine(session: Session, name: str, scheduler: str | None, limits: Limits) 
     return DaskEngine(
         scheduler,
         workers=limits.jobs,
-        files=files,
+        loose=loose,
         timeout=limits.timeout,
         memory=limits.memory,
         needed=_plugins(session),

@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import sys
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -19,8 +20,9 @@ from emtkit.cli.engine import Limits, Percent, opened_engine
 from emtkit.cli.options import only_option, seeds_option, store_option, study_argument
 from emtkit.cli.store import gc, merge, verify
 from emtkit.cli.views import VIEW_COMMANDS
-from emtkit.errors import EmtkitError
+from emtkit.errors import EmtkitError, PluginError
 from emtkit.places import STORE
+from emtkit.plugin.guard import Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,16 +154,23 @@ def plan(
     no_plugins: bool,
 ) -> int:
     """Show what a study asks for and what is already stored; train nothing."""
+    if study.is_file():
+        from emtkit.execute.engines import _forkserver
+
+        _forkserver.begin()
     from emtkit.execute.overview import overview
     from emtkit.session import open_session
 
     session = open_session(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
+    failures: dict[str, str] = {}
     with session.read() as opened:
-        for line in overview(session.plan, opened, jobs or _cores()):
+        for line in overview(session.plan, opened, jobs or _cores(), failures):
             click.echo(line)
     for warning in session.warnings():
         click.echo(f"warning: {warning}", err=True)
-    return 0
+    for what, why in failures.items():
+        click.echo(f"{what}: {why}", err=True)
+    return PluginError.exit_code if failures else 0
 
 
 @cli.command()
@@ -214,6 +223,7 @@ for command in (*VIEW_COMMANDS, verify, merge, gc, *AUTHORS_COMMANDS):
 
 def main() -> None:
     """The entry point: errors become sentences and exit codes, never tracebacks."""
+    _keep_stdout()
     signal.signal(signal.SIGTERM, _terminated)
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, _hung_up)
@@ -231,19 +241,47 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    sys.exit(code or 0)
+    _leave(code or 0)
+
+
+def _keep_stdout() -> None:
+    """Our own output alone goes to stdout; what plugins write to its descriptor goes to stderr."""
+    if sys.stdout is None or sys.stderr is None:
+        return
+    own = os.dup(1)
+    sys.stdout.flush()
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    sys.stdout = os.fdopen(own, "w", encoding=encoding, errors=errors)
+    os.dup2(2, 1)
+
+
+def _leave(code: int) -> NoReturn:
+    """End, even where a plugin left a thread that never does; its last words go to stderr."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    sys.stdout = sys.stderr
+    others = [t for t in threading.enumerate() if t is not threading.main_thread()]
+    if any(not thread.daemon for thread in others):
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _terminated(number: int, frame: object) -> None:
     click.echo("terminated; what is done is stored, run again to go on", err=True)
-    raise SystemExit(143)
+    raise Terminated(143)
 
 
 def _hung_up(number: int, frame: object) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):  # the terminal is closed: nobody can be told, and writing would fail
+    for stream in (
+        0,
+        1,
+        2,
+        sys.stdout.fileno(),
+    ):  # the terminal is closed: nobody can be told, and writing would fail
         os.dup2(nowhere, stream)
-    raise SystemExit(129)
+    raise Terminated(129)
 
 
 def _cores() -> int:

@@ -13,11 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from emtkit.errors import EmtkitError, NotApplicable, did_you_mean
+from emtkit.errors import EmtkitError, NotApplicable, PluginError, did_you_mean
 from emtkit.plugin import params
 from emtkit.plugin.analysis import Findings, History, Subject, refusal
 from emtkit.plugin.architecture import Recognised, SequenceModel
 from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.guard import ForbiddenError, Guard
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Task
@@ -60,6 +61,24 @@ def analyze(
             missing, left over or of another shape.
     """
     known = registry or Registry.installed()
+    try:
+        with Guard().calling("analyze"):
+            return _analyzed(known, network, task, analyses, as_, map, drop)
+    except ForbiddenError as error:
+        raise PluginError(
+            f"a plugin of {task}, {as_ or 'no model'}, {analyses}: {error}"
+        ) from error
+
+
+def _analyzed(
+    known: Registry,
+    network: nn.Module | Mapping[str, Tensor] | Path | str,
+    task: Entry,
+    analyses: Sequence[Entry],
+    as_: Entry | None,
+    map: Mapping[str, str] | None,
+    drop: Sequence[str],
+) -> Analyzed:
     posed = _task(known, task)
     if isinstance(network, SequenceModel):
         model, parameters = network.eval(), _parameters_of(network, as_)

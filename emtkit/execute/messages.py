@@ -6,12 +6,13 @@ One frame for both: magic, length of the head, a JSON head, then the blobs in or
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from emtkit.errors import PluginError, StoreError
+from emtkit.plugin.catalogue import Kind
 from emtkit.store.codec import scalars_from_json, scalars_to_json, to_json
 from emtkit.store.records import CellResult, CellState, FindingResult
 from emtkit.study.cells import Cell, EvaluationSpec, Measure, PluginConfig
@@ -68,52 +69,75 @@ class MeasureJob:
         return tuple(subject.cell for subject in self.subjects)
 
 
-Job = ShapeJob | TrainJob | MeasureJob
+RunJob = ShapeJob | TrainJob | MeasureJob
+
+
+@dataclass(frozen=True)
+class PlanJob:
+    """A study, a file's path or its content, to be planned where its plugins can do no harm."""
+
+    study: str | Mapping[str, Any]
+    folder: str
+
+
+Job = PlanJob | RunJob
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker made of a job."""
+    """What a worker made of a job.
+
+    `digests` are of the sources of every plugin that took part; `failures` say, by pair, what a
+    plugin did when its shape was to be found.
+    """
 
     cells: tuple[CellResult, ...] = ()
     findings: tuple[FindingResult, ...] = ()
     states: tuple[CellState, ...] = ()
     shapes: tuple[Shape, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 _PARTS = {"cells": CellResult, "findings": FindingResult, "states": CellState, "shapes": Shape}
 
 
-def encode_job(job: Job) -> bytes:
-    """The job as bytes."""
+def plugins_of(job: RunJob) -> set[tuple[Kind, str]]:
+    """Kind and name of every plugin whose code a job runs."""
+    found: set[tuple[Kind, str]] = set()
+    for cell in job.cells:
+        found |= {("task", cell.task.name), ("architecture", cell.architecture.name)}
+    if isinstance(job, MeasureJob):
+        found |= {("analysis", m.analysis.name) for s in job.subjects for m in s.measures}
+    return found
+
+
+def encode_job(job: Job, loose: Iterable[str] = ()) -> bytes:
+    """The job as bytes; `loose` are the plugin files that it needs, by their paths."""
+    named = {"loose": sorted(loose)}
+    if isinstance(job, PlanJob):
+        return _frame({"kind": "plan", "study": job.study, "folder": job.folder, **named}, [])
     if isinstance(job, ShapeJob):
-        return _frame({"kind": "shape", "cells": [_cell(cell) for cell in job.cells]}, [])
+        return _frame({"kind": "shape", "cells": [_cell(c) for c in job.cells], **named}, [])
     if isinstance(job, TrainJob):
         cells, states = [_cell(cell) for cell in job.cells], list(job.states)
         head = {"kind": "train", "cells": cells, "tier": job.tier, "budget": job.budget}
-        return _frame({**head, "states": states}, list(job.states.values()))
+        return _frame({**head, "states": states, **named}, list(job.states.values()))
     blobs: list[bytes] = []
     for subject in job.subjects:
         blobs += [subject.weights, subject.history, *subject.snapshots.values()]
     head = {"kind": "measure", "subjects": [_subject(subject) for subject in job.subjects]}
-    return _frame(head, blobs)
+    return _frame({**head, **named}, blobs)
 
 
-def decode_job(data: bytes) -> Job:
-    """The job again.
+def decode_job(data: bytes) -> tuple[Job, frozenset[str]]:
+    """The job again, and the plugin files that it needs.
 
     Raises:
         StoreError: these are not the bytes of a whole message of this version.
     """
     head, blobs = _unframe(data)
-    if head["kind"] == "measure":
-        left = iter(blobs)
-        return MeasureJob(tuple(_read_subject(plain, left) for plain in head["subjects"]))
-    cells = tuple(_read_cell(plain) for plain in head["cells"])
-    if head["kind"] == "shape":
-        return ShapeJob(cells)
-    states = dict(zip(head["states"], blobs, strict=True))
-    return TrainJob(cells, head["tier"], head["budget"], states)
+    return _read_job(head, blobs), frozenset(head["loose"])
 
 
 def encode(answer: Answer) -> bytes:
@@ -124,7 +148,7 @@ def encode(answer: Answer) -> bytes:
     """
     blobs: list[bytes] = []
     head = {name: [_flat(one, blobs) for one in getattr(answer, name)] for name in _PARTS}
-    return _frame(head, blobs)
+    return _frame({**head, "texts": [answer.digests, answer.failures]}, blobs)
 
 
 def decode(data: bytes) -> Answer:
@@ -139,9 +163,23 @@ def decode(data: bytes) -> Answer:
             name: tuple(_record(kind, plain, blobs) for plain in head[name])
             for name, kind in _PARTS.items()
         }
-        return Answer(**found)
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        texts = [{str(name): str(t) for name, t in one.items()} for one in head["texts"]]
+        return Answer(**found, digests=texts[0], failures=texts[1])
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise StoreError(f"a message from a worker cannot be read: {error}") from error
+
+
+def _read_job(head: dict[str, Any], blobs: list[bytes]) -> Job:
+    if head["kind"] == "plan":
+        return PlanJob(head["study"], head["folder"])
+    if head["kind"] == "measure":
+        left = iter(blobs)
+        return MeasureJob(tuple(_read_subject(plain, left) for plain in head["subjects"]))
+    cells = tuple(_read_cell(plain) for plain in head["cells"])
+    if head["kind"] == "shape":
+        return ShapeJob(cells)
+    states = dict(zip(head["states"], blobs, strict=True))
+    return TrainJob(cells, head["tier"], head["budget"], states)
 
 
 def _frame(head: Mapping[str, Any], blobs: Sequence[bytes]) -> bytes:

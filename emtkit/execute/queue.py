@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from emtkit.execute.messages import MeasureJob, ShapeJob, Subjects, TrainJob, encode_job
+from emtkit.execute.messages import MeasureJob, RunJob, ShapeJob, Subjects, TrainJob
 from emtkit.execute.required import Required
+from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.content import pack
 from emtkit.store.store import Store
@@ -108,11 +109,24 @@ class Queue:
         """How many pairs wait for a worker."""
         return len(self._pairs)
 
-    def take(self) -> Item:
-        """What is to be done next."""
-        if self._pairs:
-            return self._pairs.popleft()
-        return self._training.popleft() if self._training else self._measuring.popleft()
+    def take(self, takes: Callable[[frozenset[str]], bool]) -> Item | None:
+        """What comes next of what needs only such loose files as `takes` allows; else None."""
+        queues: tuple[deque[Any], ...] = (self._pairs, self._training, self._measuring)
+        queue = next(queue for queue in queues if queue)
+        item: Item
+        for at, item in enumerate(queue):
+            if takes(self.loose_files(item)):
+                del queue[at]
+                return item
+        return None
+
+    def loose_files(self, item: Item) -> frozenset[str]:
+        """The loose plugin files whose code an item runs."""
+        return self._files(item.cells, item.findings if isinstance(item, MeasureItem) else ())
+
+    def _files(self, cells: Iterable[Cell], findings: Iterable[str]) -> frozenset[str]:
+        known = self._required.analyses
+        return loose_files(self._registry, cells, [known[key] for key in findings if key in known])
 
     def again(self, item: Item, *, first: bool = False) -> None:
         """Put an item back, at the end or (`first`) at the front of its queue."""
@@ -170,21 +184,31 @@ class Queue:
                 by_shape.setdefault(self._evaluation_key(cell), []).append(cell)
         for alike in by_shape.values():
             for part in _chunks(alike, MEASURE_CELLS):
-                keys = tuple(self._required.of_cell(cell.key) for cell in part)
-                self._measuring.append(MeasureItem(part, keys).left(known))
+                self._measuring += self._by_files(part, known)
 
-    def job(self, item: Item, segment: float) -> bytes:
-        """The message of `item` to a worker, with all that it needs from the store."""
+    def _by_files(self, cells: tuple[Cell, ...], known: set[str]) -> Iterator[MeasureItem]:
+        """What is left to find of these cells, an item for each set of loose files."""
+        items: dict[frozenset[str], list[list[str]]] = {}
+        for at, cell in enumerate(cells):
+            for key in self._required.of_cell(cell.key):
+                if key not in known:
+                    files = self._files([cell], [key])
+                    items.setdefault(files, [[] for _ in cells])[at].append(key)
+        for keys in items.values():
+            yield MeasureItem(cells, tuple(map(tuple, keys))).left(())
+
+    def job(self, item: Item, segment: float) -> RunJob:
+        """The job of `item` for a worker, with all that it needs from the store."""
         if isinstance(item, ShapeItem):
-            return encode_job(ShapeJob(item.cells))
+            return ShapeJob(item.cells)
         if isinstance(item, TrainItem):
             states = self._store.states_of(cell.key for cell in item.cells)
             held = {key: state.data for key, state in states.items()}
-            return encode_job(TrainJob(item.cells, item.tier, segment, held))
+            return TrainJob(item.cells, item.tier, segment, held)
         keys, wanted = [cell.key for cell in item.cells], set(item.findings)
         stored = self._store.cells_of(keys)
         subjects = [s for c in item.cells for s in self._subjects(c, stored[c.key].tier, wanted)]
-        return encode_job(MeasureJob(tuple(subjects)))
+        return MeasureJob(tuple(subjects))
 
     def _evaluation_key(self, cell: Cell) -> str:
         """What cells must share to be evaluated as one stack."""
@@ -207,6 +231,17 @@ class Queue:
             Subjects(cell, tier, weights, history, snapshots, spec, () if at else measures)
             for at, spec in enumerate(specs or ([None] if measures else []))
         ]
+
+
+def loose_files(
+    registry: Registry, cells: Iterable[Cell], analyses: Iterable[str] = ()
+) -> frozenset[str]:
+    """The loose plugin files that cells and analyses need."""
+    names: set[tuple[Kind, str]] = {("analysis", name) for name in analyses}
+    for cell in cells:
+        names |= {("task", cell.task.name), ("architecture", cell.architecture.name)}
+    plugins = (registry.get(kind, name) for kind, name in names)
+    return frozenset(str(p.source) for p in plugins if p is not None and p.source is not None)
 
 
 def _by_tier(stack: Stack, begun_in: Mapping[str, str]) -> dict[str, list[Cell]]:

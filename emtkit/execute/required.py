@@ -49,6 +49,11 @@ class Required:
         """Key of each finding, and the cell that it is of."""
         return {finding: cell for cell in self.cells for finding in self.of_cell(cell)}
 
+    @cached_property
+    def analyses(self) -> Mapping[str, str]:
+        """Key of each finding of an analysis, and the analysis's name."""
+        return {m.key: m.analysis.name for found in self.measures.values() for m in found}
+
     def of_cell(self, cell: str) -> tuple[str, ...]:
         """Keys of every finding of one cell."""
         wanted: tuple[EvaluationSpec | Measure, ...] = (

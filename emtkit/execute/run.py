@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from emtkit.errors import EmtkitError
 from emtkit.execute.engines.engine import Engine, JobResult
-from emtkit.execute.messages import Answer
+from emtkit.execute.messages import Answer, encode_job, plugins_of
 from emtkit.execute.monitor import Counts, Monitor
 from emtkit.execute.provenance import sources
 from emtkit.execute.queue import Item, MeasureItem, Queue, ShapeItem, TrainItem
 from emtkit.execute.required import Required
 from emtkit.execute.summary import RunSummary, run_summary
+from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.records import (
     Attempt,
@@ -77,6 +78,14 @@ def run(
     return run_summary(rows, store)
 
 
+@dataclass(frozen=True)
+class _Flight:
+    """A job under way, and kind and name of the plugins whose code it runs."""
+
+    item: Item
+    plugins: set[tuple[Kind, str]]
+
+
 class _Coordinator:
     """Hands out work and writes the store; nobody else does."""
 
@@ -103,7 +112,7 @@ class _Coordinator:
         self.bad: set[str] = set()
         self.tries: dict[str, int] = {}
         self.alone: dict[str, int] = {}
-        self.flying: dict[int, Item] = {}
+        self.flying: dict[int, _Flight] = {}
         self.jobs = 0
 
     def work(self) -> None:
@@ -152,20 +161,27 @@ class _Coordinator:
     def _submit(self) -> None:
         """Give every free worker something to do."""
         while len(self.queue) and self.engine.idle:
-            item = self.queue.take()
+            item = self.queue.take(self.engine.takes)
+            if item is None:
+                self.engine.renew()
+                return
             self.jobs += 1
-            self.flying[self.jobs] = item
-            self.engine.submit(self.jobs, self.queue.job(item, self.options.segment))
+            job, loose = self.queue.job(item, self.options.segment), self.queue.loose_files(item)
+            self.flying[self.jobs] = _Flight(item, plugins_of(job))
+            self.engine.submit(self.jobs, encode_job(job, loose), loose)
 
     def _stack_known_shapes(self) -> None:
         """At once when all are known; one pair that hangs does not hold up the others for long."""
-        waiting = self.queue.pairs or any(isinstance(i, ShapeItem) for i in self.flying.values())
+        waiting = self.queue.pairs or any(
+            isinstance(f.item, ShapeItem) for f in self.flying.values()
+        )
         late = time.monotonic() - self.begun > SHAPE_SECONDS
         if late or not waiting:
             self.queue.stack()
 
     def _receive(self, outcomes: Sequence[JobResult]) -> None:
         """Store all that came in, in one transaction, and do what follows from it."""
+        outcomes = [self._checked(outcome) for outcome in outcomes]
         answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
         cells = tuple(cell for answer in answers for cell in answer.cells)
         findings = tuple(finding for answer in answers for finding in answer.findings)
@@ -180,14 +196,31 @@ class _Coordinator:
         for cell in cells:
             self.ended[cell.status] += 1
         for outcome in outcomes:
-            self._follow(self.flying.pop(outcome.job), outcome)
+            self._follow(self.flying.pop(outcome.job).item, outcome)
+
+    def _checked(self, outcome: JobResult) -> JobResult:
+        """The outcome, without an answer where other sources made it than the study was planned
+        with: a file was edited meanwhile.
+        """
+        if outcome.answer is None:
+            return outcome
+        there = outcome.answer.digests
+        for kind, name in sorted(self.flying[outcome.job].plugins):
+            plugin = self.registry.get(kind, name)
+            if plugin is not None and there.get(f"{kind} {name}") != plugin.digest:
+                why = (
+                    f"{self.registry.described(kind, name)} had other sources in the worker than "
+                    "when the study was planned (was a file edited?); the result is refused"
+                )
+                return JobResult(outcome.job, None, why, final=True)
+        return outcome
 
     def _follow(self, item: Item, outcome: JobResult) -> None:
         answer = outcome.answer
         if answer is None and outcome.innocent:
             self.queue.again(item, first=True)
         elif answer is None:
-            self._lost(item, outcome.lost)
+            self._lost(item, outcome.lost, final=outcome.final)
         elif isinstance(item, ShapeItem):
             self.queue.add_shapes(answer.shapes)
         elif isinstance(item, TrainItem):
@@ -215,20 +248,26 @@ class _Coordinator:
         if silent.cells:
             self._lost(silent, "the worker's answer left it out")
 
-    def _lost(self, item: Item, why: str) -> None:
-        """Halve what was lost; what cannot be halved is tried again, and then given up as lost."""
+    def _lost(self, item: Item, why: str, *, final: bool = False) -> None:
+        """Halve what was lost; what cannot be halved is tried again, and then given up as lost.
+
+        What is `final` would be lost again: it is given up at once.
+        """
         attempts = tuple(self._attempt(cell.key, "lost", why) for cell in item.cells)
-        halves = item.halves()
+        halves = () if final else item.halves()
         name = item.findings[0] if isinstance(item, MeasureItem) else item.cells[0].key
         if not halves:
             self.alone[name] = self.alone.get(name, 0) + 1
-        if halves or self.alone[name] <= self.options.retry:
+        if halves or not (final or self.alone[name] > self.options.retry):
             self.store.commit(Bundle(attempts=attempts))
             for part in halves or (item,):
                 self.queue.again(part)
             return
         self.store.commit(Bundle(attempts=attempts))
-        (cell,) = item.cells
+        for cell in item.cells:
+            self._give_up(cell, item, why)
+
+    def _give_up(self, cell: Cell, item: Item, why: str) -> None:
         if isinstance(item, MeasureItem):
             self.bad.add(cell.key)
             findings = self._lost_findings(cell, set(item.findings), why)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from safetensors.torch import load, save
@@ -14,15 +18,19 @@ from emtkit.errors import NotApplicable
 from emtkit.execute.measure import measure
 from emtkit.execute.messages import (
     Answer,
+    Job,
     MeasureJob,
+    PlanJob,
     ShapeJob,
     Subjects,
     TrainJob,
-    decode_job,
     encode,
+    plugins_of,
 )
 from emtkit.execute.provenance import provenance, sources
 from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.guard import ForbiddenError, Guard
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.task import Task
 from emtkit.store.content import pack
@@ -36,16 +44,22 @@ from emtkit.store.records import (
     identity_of,
 )
 from emtkit.study.cells import Cell, EvaluationSpec, Measure
+from emtkit.study.plan import plan_study
 from emtkit.train.build import build_model, build_task
 from emtkit.train.device import label
 from emtkit.train.evaluate import judge
+from emtkit.train.grouping import Shape, pair_of, tier_named
 from emtkit.train.grouping import look as shape_of
-from emtkit.train.grouping import tier_named
 from emtkit.train.row_state import RowState
 from emtkit.train.stack import flatten, stack
+from emtkit.train.tiers.loop import LoopTier
 from emtkit.train.trainer import Trainer, final_loss
 
 Evaluated = tuple[Subjects, EvaluationSpec]
+
+
+CALLING = "emtkit calls plugin code: "
+"""Begins a line of a worker's log, for whoever finds out where it died."""
 
 
 class Work:
@@ -54,30 +68,64 @@ class Work:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
 
-    def do(self, data: bytes) -> Answer:
-        """Do one job. What a plugin raises becomes the failure of its cell, never more."""
-        job = decode_job(data)
+    def do(self, job: Job) -> Answer:
+        """Do one job. What a plugin does becomes the failure of its cell, never more."""
+        if isinstance(job, PlanJob):
+            return _rehearse(job)
+        guard = Guard()
         if isinstance(job, ShapeJob):
-            return Answer(shapes=tuple(shape_of(cell, self.registry) for cell in job.cells))
-        if isinstance(job, MeasureJob):
-            return self._measure(job)
-        return self._train(job)
+            answer = self._shapes(job, guard)
+        elif isinstance(job, MeasureJob):
+            answer = self._measure(job, guard)
+        else:
+            answer = self._train(job, guard)
+        used = (self.registry.get(kind, name) for kind, name in plugins_of(job))
+        return replace(answer, digests={f"{p.kind} {p.name}": p.digest for p in used if p})
 
-    def _train(self, job: TrainJob) -> Answer:
+    def _shapes(self, job: ShapeJob, guard: Guard) -> Answer:
+        shapes, failures = [], {}
+        for cell in job.cells:
+            suspects = self._suspects(cell)
+            try:
+                with guard.calling(suspects):
+                    shapes.append(shape_of(cell, self.registry))
+            except ForbiddenError as error:  # training meets it again, and stores it
+                pair = pair_of(cell)
+                shapes.append(Shape(pair, pair, 1, 1, LoopTier.name))
+                failures[pair] = _why(error, suspects)
+        return Answer(shapes=tuple(shapes), failures=failures)
+
+    def _suspects(self, cell: Cell, analysis: str | None = None) -> str:
+        """Whose code runs, for a message: plugins in loose files, where there are any of those."""
+        named: list[tuple[Kind, str]] = [
+            ("task", cell.task.name),
+            ("architecture", cell.architecture.name),
+        ]
+        if analysis is not None:
+            named = [("analysis", analysis)]
+        plugins = [self.registry.get(kind, name) for kind, name in named]
+        loose = [
+            one for one, plugin in zip(named, plugins, strict=True) if plugin and plugin.source
+        ]
+        return " or ".join(self.registry.described(*one) for one in loose or named)
+
+    def _train(self, job: TrainJob, guard: Guard) -> Answer:
         """Train a stack for the job's budget; a stack that raises is halved until one cell is left.
 
         Halving leaves the numbers of the others alone: a row has the same bits in any stack.
         """
+        suspects = self._suspects(job.cells[0])
         try:
-            return self._train_stack(job)
-        except Exception:  # whatever a plugin raises
+            with guard.calling(suspects):
+                return self._train_stack(job)
+        except Exception as error:  # whatever a plugin raises
             if len(job.cells) == 1:
-                return Answer(cells=(self._failed(job.cells[0], job.tier, _trace()),))
+                return Answer(cells=(self._failed(job.cells[0], job.tier, _why(error, suspects)),))
         middle = len(job.cells) // 2
         parts = []
         for cells in (job.cells[:middle], job.cells[middle:]):
             states = {cell.key: job.states[cell.key] for cell in cells if cell.key in job.states}
-            parts.append(self._train(TrainJob(cells, job.tier, job.budget / 2, states)))
+            parts.append(self._train(TrainJob(cells, job.tier, job.budget / 2, states), guard))
         return Answer(
             cells=tuple(result for part in parts for result in part.cells),
             states=tuple(state for part in parts for state in part.states),
@@ -180,7 +228,7 @@ class Work:
             provenance=provenance(),
         )
 
-    def _measure(self, job: MeasureJob) -> Answer:
+    def _measure(self, job: MeasureJob, guard: Guard) -> Answer:
         alike: dict[tuple[object, ...], list[Evaluated]] = {}
         for subject in job.subjects:
             spec = subject.evaluation_spec
@@ -188,20 +236,23 @@ class Work:
                 alike.setdefault((spec.sequences, spec.horizon, spec.at), []).append(
                     (subject, spec)
                 )
-        findings = [found for evaluated in alike.values() for found in self._evaluate(evaluated)]
+        findings = [found for some in alike.values() for found in self._evaluate(some, guard)]
         for subject in job.subjects:
-            findings += [self._analyse(subject, one) for one in subject.measures]
+            findings += [self._analyse(subject, one, guard) for one in subject.measures]
         return Answer(findings=tuple(findings))
 
-    def _evaluate(self, evaluated: Sequence[Evaluated]) -> list[FindingResult]:
+    def _evaluate(self, evaluated: Sequence[Evaluated], guard: Guard) -> list[FindingResult]:
         """The evaluation of networks of one shape; one that raises fails alone."""
+        suspects = self._suspects(evaluated[0][0].cell)
         try:
-            return self._evaluate_stack(evaluated)
-        except Exception:  # whatever a plugin raises
+            with guard.calling(suspects):
+                return self._evaluate_stack(evaluated)
+        except Exception as error:  # whatever a plugin raises
             if len(evaluated) == 1:
-                return [_finding(*evaluated[0], "failed", error=_trace())]
+                return [_finding(*evaluated[0], "failed", error=_why(error, suspects))]
         middle = len(evaluated) // 2
-        return self._evaluate(evaluated[:middle]) + self._evaluate(evaluated[middle:])
+        halves = (evaluated[:middle], evaluated[middle:])
+        return [found for half in halves for found in self._evaluate(half, guard)]
 
     def _evaluate_stack(self, evaluated: Sequence[Evaluated]) -> list[FindingResult]:
         begun = time.monotonic()
@@ -217,18 +268,20 @@ class Work:
         seconds = (time.monotonic() - begun) / len(subjects)
         findings = []
         for one, scalars in zip(evaluated, found, strict=True):
-            reasons = {name: _why(scalars) for name, v in scalars.items() if v != v}
+            reasons = {name: _unfinite(scalars) for name, v in scalars.items() if v != v}
             findings.append(
                 _finding(*one, "done", scalars=scalars, reasons=reasons, seconds=seconds)
             )
         _sound(Answer(findings=tuple(findings)))
         return findings
 
-    def _analyse(self, subject: Subjects, measured: Measure) -> FindingResult:
+    def _analyse(self, subject: Subjects, measured: Measure, guard: Guard) -> FindingResult:
         begun = time.monotonic()
         plugin = self.registry.get("analysis", measured.analysis.name)
+        suspects = self._suspects(subject.cell, measured.analysis.name)
         try:
-            result = measure(self.registry, subject, measured, self._load)
+            with guard.calling(suspects):
+                result = measure(self.registry, subject, measured, self._load)
             finding = _finding(
                 subject,
                 measured,
@@ -242,8 +295,8 @@ class Work:
             _sound(Answer(findings=(finding,)))
         except NotApplicable as error:
             return _finding(subject, measured, "not_applicable", error=str(error))
-        except Exception:  # whatever a plugin raises, or says that no store can hold
-            return _finding(subject, measured, "failed", error=_trace())
+        except Exception as error:  # whatever a plugin raises, or says that no store can hold
+            return _finding(subject, measured, "failed", error=_why(error, suspects))
         return finding
 
     def _load(self, cell: Cell, task: Task, weights: bytes) -> SequenceModel:
@@ -262,12 +315,25 @@ def _sound(bundle: Answer) -> Answer:
     return bundle
 
 
-def _trace() -> str:
+def _rehearse(job: PlanJob) -> Answer:
+    """Plan a study and forget the plan; what it raises, the coordinator meets again and reports."""
+    os.chdir(job.folder)
+    with contextlib.suppress(Exception):
+        plan_study(
+            Path(job.study) if isinstance(job.study, str) else job.study,
+            announce=lambda what: print(f"{CALLING}{what}", flush=True),
+        )
+    return Answer()
+
+
+def _why(error: Exception, suspects: str) -> str:
     """The traceback, its end where it is long: a plugin may put anything into its message."""
+    if isinstance(error, ForbiddenError):
+        return f"{suspects}: {error}"
     return traceback.format_exc()[-20_000:]
 
 
-def _why(scalars: Mapping[str, object]) -> str:
+def _unfinite(scalars: Mapping[str, object]) -> str:
     if scalars.get("finite"):
         return "the task's metric was not finite"
     return "the outputs were not finite"

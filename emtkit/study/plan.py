@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from emtkit.errors import StudyError
+from emtkit.errors import PluginError, StudyError
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.study.axes import Axis, axes_of
@@ -84,27 +84,42 @@ class Plan:
         return tuple(Absence(*what, count) for what, count in counted.items())
 
 
-def plan_study(source: Path | str | Mapping[str, Any], registry: Registry | None = None) -> Plan:
+def plan_study(
+    source: Path | str | Mapping[str, Any],
+    registry: Registry | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Plan:
     """The plan of a study file, or of a dict that holds one.
 
     Without a `registry`, every installed plugin is known, and those that the study names.
+    `announce` receives which call of plugin code comes next.
 
     Raises:
         StudyError: all mistakes of the study at once.
+        PluginError: a plugin file of the study does not load, or a plugin breaks its contract.
     """
     document = from_value(source) if isinstance(source, Mapping) else read_document(source)
     problems = Problems(document)
     study = read_study(document, problems)
-    known = Registry.installed(study.plugins) if registry is None else registry
-    plan = make_plan(study, known, problems)
+    known = Registry.installed(study.plugins, announce) if registry is None else registry
+    plan = make_plan(study, known, problems, announce)
+    own = {str(path) for path in study.plugins}
+    if broken := [one for one in known.broken if one.owner in own]:
+        found = [f"the plugin file {one.module} does not load: {one.reason}" for one in broken]
+        raise PluginError("\n".join([*found, *map(str, problems.found)]))
     if problems.found:
         raise StudyError(problems.found)
     return plan
 
 
-def make_plan(study: Study, registry: Registry, problems: Problems) -> Plan:
+def make_plan(
+    study: Study,
+    registry: Registry,
+    problems: Problems,
+    announce: Callable[[str], None] | None = None,
+) -> Plan:
     """Every row of `study`; whatever is wrong goes to `problems`, and is left out."""
-    pairs, exclusion = Pairs(problems), Exclusion()
+    pairs, exclusion = Pairs(problems, announce), Exclusion()
     rows: list[Row] = []
     offers: list[Offer] = []
     known: Mapping[str, frozenset[str]] = {}

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -22,6 +21,7 @@ from emtkit.execute.engines import _cluster, _remote
 from emtkit.execute.engines._lost_jobs import LostJobs
 from emtkit.execute.engines.engine import TIMEOUT, Engine, JobResult
 from emtkit.execute.messages import decode
+from emtkit.plugin.sources import LooseFile
 
 POLL_SECONDS = 0.5
 FETCH_SECONDS = 60.0
@@ -62,15 +62,16 @@ class DaskEngine(Engine):
         address: str | None = None,
         *,
         workers: int = 1,
-        files: Sequence[Path] = (),
+        loose: Sequence[LooseFile] = (),
         timeout: float | None = TIMEOUT,
         memory: int | None = None,
         needed: Collection[str] | None = None,
         patience: float = 60.0,
         say: Callable[[str], None] = _to_stderr,
     ) -> None:
-        self._sources = _remote.read_sources(files)
-        self._here = _remote.describe(self._sources)
+        self._loose = {file.path: file for file in loose}
+        self._loaded: dict[str, frozenset[str]] = {}
+        self._here = _remote.describe()
         self._needed, self._timeout, self._patience, self._say = needed, timeout, patience, say
         self._free: set[str] = set()
         self._asked: dict[str, Any] = {}
@@ -100,13 +101,41 @@ class DaskEngine(Engine):
         """How many of them are free."""
         return len(self._free)
 
-    def submit(self, job: int, data: bytes) -> None:
+    def takes(self, loose: frozenset[str]) -> bool:
+        """Whether a free worker has loaded exactly these files, or none so far."""
+        return self._fitting(loose) is not None
+
+    def renew(self) -> None:
+        """Restart a free worker that has loaded a file; one that has no nanny goes on as it is."""
+        worker = next((one for one in self._free if self._loaded.get(one)), None)
+        if worker is None:
+            return
+        files = self._loaded.pop(worker)
+        try:
+            self._client.restart_workers([worker], timeout=30, raise_for_error=False)
+            self._free.discard(worker)
+        except (ValueError, OSError, TimeoutError) as error:
+            self._say(
+                f"worker {worker} has loaded {', '.join(sorted(files))} and cannot be restarted "
+                f"for other jobs ({error}); start workers with a nanny"
+            )
+
+    def _fitting(self, loose: frozenset[str]) -> str | None:
+        """A free worker for a job that needs these files: rather one that has loaded them."""
+        free = sorted(self._free, key=lambda one: not self._loaded.get(one))
+        return next((one for one in free if self._loaded.get(one, loose) == loose), None)
+
+    def submit(self, job: int, data: bytes, loose: frozenset[str] = frozenset()) -> None:
         """Send a job to a free worker, and to no other."""
-        worker = self._free.pop()
+        worker = self._fitting(loose)
+        assert worker is not None
+        self._free.discard(worker)
+        if loose:
+            self._loaded[worker] = loose
         future = self._client.submit(
             _remote.do,
             data,
-            self._sources,
+            tuple(self._loose[path] for path in sorted(loose)),
             self._lost_jobs.name(job),
             workers=[worker],
             allow_other_workers=False,
@@ -209,7 +238,7 @@ class DaskEngine(Engine):
                 self._refuse(worker, [f"it has {count} threads; start it with --nthreads 1"])
                 continue
             self._asked[worker] = self._client.submit(
-                _remote.describe, self._sources, workers=[worker], pure=False, retries=0
+                _remote.describe, workers=[worker], pure=False, retries=0
             )
         for worker, future in list(self._asked.items()):
             if not future.done():

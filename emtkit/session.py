@@ -269,12 +269,12 @@ def open_session(
 
 def _rehearse(source: Path | str | Mapping[str, Any]) -> None:
     """Run the study's own plugin files in another process first; studies without any wait less."""
-    study = source if isinstance(source, Mapping) else Path(source)
-    document = from_value(study) if isinstance(study, Mapping) else read_document(study)
+    document = from_value(source) if isinstance(source, Mapping) else read_document(source)
     listed = document.value.get("plugins") if isinstance(document.value, Mapping) else None
     if not isinstance(listed, list):
         return
-    folder = Path() if isinstance(study, Mapping) else study.parent
+    study: Any = document.value if isinstance(source, Mapping) else Path(source)
+    folder = Path() if isinstance(source, Mapping) else Path(source).parent
     plugins = [folder / one for one in listed if isinstance(one, str) and one.endswith(".py")]
     if plugins and all(path.is_file() for path in plugins):
         from emtkit.execute.rehearsal import rehearse

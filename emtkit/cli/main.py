@@ -22,7 +22,7 @@ from emtkit.cli.store import gc, merge, verify
 from emtkit.cli.views import VIEW_COMMANDS
 from emtkit.errors import EmtkitError, PluginError
 from emtkit.places import STORE
-from emtkit.plugin.guard import Terminated
+from emtkit.plugin.guard import EXIT, Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,13 +257,13 @@ def _keep_stdout() -> None:
 
 def _leave(code: int) -> NoReturn:
     """End, even where a plugin left a thread that never does; its last words go to stderr."""
-    with suppress(OSError, ValueError):
+    with suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stdout = sys.stderr
     others = [t for t in threading.enumerate() if t is not threading.main_thread()]
     if any(not thread.daemon for thread in others):
         sys.stderr.flush()
-        os._exit(code)
+        EXIT(code)
     sys.exit(code)
 
 

@@ -19,7 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from emtkit.errors import PluginError
 
@@ -39,6 +39,14 @@ class Terminated(SystemExit):
 
 class ForbiddenError(Exception):
     """Plugin code tried to end its process, or changed it for everyone else in it."""
+
+
+class _Exit(BaseException):
+    """In the place of `os._exit`."""
+
+
+EXIT = os._exit
+"""What ends a process at once, whoever guards a call meanwhile."""
 
 
 class Guard:
@@ -62,7 +70,7 @@ class Guard:
             self._announce(what)
         process = os.getpid()
         try:
-            with contextlib.redirect_stdout(sys.stderr), _marked_interrupts():
+            with contextlib.redirect_stdout(sys.stderr), _marked_interrupts(), _caught_exits():
                 yield
         except (Interrupted, Terminated):
             raise
@@ -71,11 +79,14 @@ class Guard:
             raise
         except BaseException as error:  # SystemExit, KeyboardInterrupt, or one of its own
             self._before.restore()
-            raised = f"{type(error).__name__}({', '.join(map(repr, error.args))})"
-            raise ForbiddenError(f"it raised {raised}, which ends a process") from error
+            given = ", ".join(map(repr, error.args))
+            deed = f"raised {type(error).__name__}({given})"
+            if isinstance(error, _Exit):
+                deed = f"called os._exit({given})"
+            raise ForbiddenError(f"it {deed}, which ends a process") from error
         finally:
             if os.getpid() != process:
-                os._exit(0)  # a copy of the process, forked by the plugin: only one goes on
+                EXIT(0)  # a copy of the process, forked by the plugin: only one goes on
         if changes := self._before.restore():
             raise ForbiddenError(
                 f"it changed {', and '.join(changes)} for every network of the process; this was "
@@ -275,6 +286,23 @@ def _marked_interrupts() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGINT) is _interrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _caught_exits() -> Iterator[None]:
+    """While plugin code runs in this thread, `os._exit` raises in it."""
+    process, thread, before = os.getpid(), threading.get_ident(), os._exit
+
+    def leave(status: int = 0) -> NoReturn:
+        if (os.getpid(), threading.get_ident()) == (process, thread):
+            raise _Exit(status)
+        EXIT(status)
+
+    os._exit = leave
+    try:
+        yield
+    finally:
+        os._exit = before
 
 
 def _interrupt(number: int, frame: object) -> None:

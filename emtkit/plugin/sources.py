@@ -118,12 +118,12 @@ class _FrozenFinder(MetaPathFinder):
     """Finds the modules that a loose file imports before any folder is searched."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
-        self._sources = {source.name: source for source in sources}
+        self.sources = {source.name: source for source in sources}
 
     def find_spec(
         self, fullname: str, path: object, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        source = self._sources.get(fullname)
+        source = self.sources.get(fullname)
         return None if source is None else _spec(source)
 
 
@@ -166,6 +166,9 @@ def _find(name: str) -> Source | None:
     if module is not None:
         path = vars(module).get("__file__")
         return _source(name, path, module) if isinstance(path, str) else None
+    for finder in sys.meta_path:
+        if isinstance(finder, _FrozenFinder) and name in finder.sources:
+            return finder.sources[name]
     spec = _search(name)
     if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
         return None

@@ -55,10 +55,21 @@ DEEDS: dict[str, tuple[Callable[[], object], str]] = {
     "sorted": (lambda: replace(random, "random"), r"changed random\.random for"),
     "stream": (lambda: replace(Stream, "uniform"), r"emtkit\.plugin\.stream\.Stream\.uniform for"),
     "exit": (lambda: leave(0), r"raised SystemExit\(0\), which ends a process"),
+    "hard exit": (lambda: os._exit(9), r"called os\._exit\(9\), which ends a process"),
     "interrupt": (lambda: throw(KeyboardInterrupt()), r"raised KeyboardInterrupt\(\)"),
     "base": (lambda: throw(Unheard("x")), r"raised Unheard\('x'\)"),
     "generator": (lambda: throw(GeneratorExit()), r"raised GeneratorExit\(\)"),
 }
+
+
+def deed_and_error(act: Callable[[], object]) -> None:
+    act()
+    raise KeyError("its own")
+
+
+def wait_for_interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait(5)
 
 
 def surroundings() -> list[object]:
@@ -89,9 +100,9 @@ def test_a_deed_is_named_and_undone(deed: str) -> None:
 @pytest.mark.parametrize("deed", ["dtype", "tanh", "folder"])
 def test_a_deed_before_an_error_is_undone_and_the_error_stays(deed: str) -> None:
     before = surroundings()
-    with pytest.raises(KeyError), Guard().calling("a plugin"):
-        DEEDS[deed][0]()
-        raise KeyError("its own")
+    guard = Guard()
+    with pytest.raises(KeyError, match="its own"), guard.calling("a plugin"):
+        deed_and_error(DEEDS[deed][0])
     assert surroundings() == before
 
 
@@ -101,9 +112,8 @@ def test_innocent_code_passes() -> None:
         torch.manual_seed(3)
         torch.nn.Linear(2, 2)(torch.zeros(1, 2)).tanh()
         warnings.filterwarnings("ignore", message="nothing")
-    with guard.calling("a plugin"):
-        with np.errstate(all="raise"):
-            torch.func.vmap(torch.tanh)(torch.zeros(2, 2))
+    with guard.calling("a plugin"), np.errstate(all="raise"):
+        torch.func.vmap(torch.tanh)(torch.zeros(2, 2))
     assert not [rule for rule in warnings.filters if rule[0] == "error" and rule[3] == ""]
 
 
@@ -117,8 +127,7 @@ def test_warnings_do_not_become_errors_for_others() -> None:
 
 def test_signals_are_the_users_own() -> None:
     with pytest.raises(Interrupted), Guard().calling("a plugin"):
-        os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(5)
+        wait_for_interrupt()
     with pytest.raises(Terminated), Guard().calling("a plugin"):
         raise Terminated(143)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -12,6 +12,7 @@ import os
 import signal
 
 from emtkit.execute.engines._forkserver import COORDINATOR
+from emtkit.plugin.guard import EXIT
 
 POLL_SECONDS = 0.05
 
@@ -28,7 +29,7 @@ def _load() -> None:
 def _load_while_needed(coordinator: int) -> None:
     def poll(number: int, frame: object) -> None:
         if os.getppid() != coordinator:
-            os._exit(1)
+            EXIT(1)
 
     before = signal.signal(signal.SIGALRM, poll)
     signal.siginterrupt(signal.SIGALRM, False)

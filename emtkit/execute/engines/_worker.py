@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 from emtkit.execute.engines import _forkserver
 from emtkit.execute.messages import decode_job, encode
+from emtkit.plugin.guard import EXIT
 from emtkit.plugin.sources import LooseFile
 
 READY = b"ready"
@@ -145,7 +147,7 @@ def _serve(pipe: Connection, log: _ReceivedLog, loose: tuple[LooseFile, ...]) ->
 
     torch.set_num_threads(1)
     # A copy of this process, forked by a plugin, would answer in its place.
-    os.register_at_fork(after_in_child=lambda: os._exit(0))
+    os.register_at_fork(after_in_child=partial(EXIT, 0))
     work, loaded = Work(Registry.installed()), frozenset[str]()
     with contextlib.suppress(EOFError, OSError):
         pipe.send_bytes(READY)
@@ -163,4 +165,4 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-    os._exit(1)
+    EXIT(1)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.places import RESULTS, STORE
+from emtkit.plugin.guard import guarded
 from emtkit.plugin.registry import Registry
+from emtkit.study.document import from_value, read_document
 from emtkit.study.plan import Plan, plan_study
 from emtkit.study.select import select
 
@@ -135,6 +137,7 @@ class Session:
         label = spec.use.partition(".")[0]
         analysis = self._analysis(label)
         drawing = drawing_of(self.registry.analyses[analysis].drawings, spec.use)
+        drawing = guarded(drawing, f"{self.registry.described('analysis', analysis)}, {spec.use}")
         return draw_examples(spec, drawing, self._examples(spec, label))
 
     def verdicts(self) -> list[Verdict]:
@@ -255,12 +258,30 @@ def open_session(
 
     Raises:
         StudyError: every mistake of the study, together.
+        PluginError: a plugin breaks its contract, ends its process or hangs.
     """
+    if plugins:
+        _rehearse(source)
     plan = plan_study(source, None if plugins else Registry.installed())
     if only or seeds:
         plan = select(plan, only, seeds)
     shown = plan.study.name if isinstance(source, Mapping) else str(source)
     return Session(plan, Path(store or STORE), shown)
+
+
+def _rehearse(source: Path | str | Mapping[str, Any]) -> None:
+    """Run the study's own plugin files in another process first; studies without any wait less."""
+    document = from_value(source) if isinstance(source, Mapping) else read_document(source)
+    listed = document.value.get("plugins") if isinstance(document.value, Mapping) else None
+    if not isinstance(listed, list):
+        return
+    study: Any = document.value if isinstance(source, Mapping) else Path(source)
+    folder = Path() if isinstance(source, Mapping) else Path(source).parent
+    plugins = [folder / one for one in listed if isinstance(one, str) and one.endswith(".py")]
+    if plugins and all(path.is_file() for path in plugins):
+        from emtkit.execute.rehearsal import rehearse
+
+        rehearse(study, plugins)
 
 
 def _known(name: str, names: Mapping[str, Any], what: str, where: str) -> str:

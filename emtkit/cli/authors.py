@@ -14,7 +14,7 @@ from emtkit.errors import EmtkitError, PluginError
 
 if TYPE_CHECKING:
     from emtkit.execute.foreign import Analyzed
-    from emtkit.plugin.registry import Kind
+    from emtkit.plugin.catalogue import Kind
 
 
 def plugin_names(

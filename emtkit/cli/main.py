@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import sys
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import click
 
@@ -27,9 +28,10 @@ from emtkit.cli.output import print_output, run_output
 from emtkit.cli.store import gc, merge, verify
 from emtkit.cli.terminal import echo
 from emtkit.cli.views import VIEW_COMMANDS
-from emtkit.errors import EmtkitError
+from emtkit.errors import EmtkitError, PluginError
 from emtkit.execute.engines.engine import TIMEOUT
 from emtkit.execute.engines.open import ENGINES, Limits, allowed_cores, opened_engine
+from emtkit.plugin.guard import EXIT, Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,16 +162,23 @@ def plan(
     no_plugins: bool,
 ) -> int:
     """Show the networks of a study and what is already stored; train nothing."""
+    if study.is_file():
+        from emtkit.execute.engines import _forkserver
+
+        _forkserver.begin()
     from emtkit.execute.overview import overview
     from emtkit.session import open_session
 
     session = open_session(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
+    failures: dict[str, str] = {}
     with session.read() as opened:
-        for line in overview(session.plan, opened, jobs or allowed_cores()):
+        for line in overview(session.plan, opened, jobs or allowed_cores(), failures):
             echo(line)
     for warning in session.warnings():
         echo(f"warning: {warning}", err=True)
-    return 0
+    for what, why in failures.items():
+        echo(f"{what}: {why}", err=True)
+    return PluginError.exit_code if failures else 0
 
 
 @cli.command()
@@ -222,6 +231,7 @@ for command in (*VIEW_COMMANDS, verify, merge, gc, *AUTHORS_COMMANDS):
 
 def main() -> None:
     """The entry point: errors become sentences and exit codes, never tracebacks."""
+    _keep_stdout()
     signal.signal(signal.SIGTERM, _terminated)
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, _hung_up)
@@ -243,7 +253,30 @@ def main() -> None:
         _discard_output()
         echo(_io_sentence(error), err=True)
         code = EmtkitError.exit_code
-    sys.exit(code or 0)
+    _leave(code or 0)
+
+
+def _keep_stdout() -> None:
+    """Our own output alone goes to stdout; what plugins write to its descriptor goes to stderr."""
+    if sys.stdout is None or sys.stderr is None:
+        return
+    own = os.dup(1)
+    sys.stdout.flush()
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    sys.stdout = os.fdopen(own, "w", encoding=encoding, errors=errors)
+    os.dup2(2, 1)
+
+
+def _leave(code: int) -> NoReturn:
+    """End, even where a plugin left a thread that never does; its last words go to stderr."""
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stdout = sys.stderr
+    others = [t for t in threading.enumerate() if t is not threading.main_thread()]
+    if any(not thread.daemon for thread in others):
+        sys.stderr.flush()
+        EXIT(code)
+    sys.exit(code)
 
 
 def _discard_output() -> None:
@@ -262,14 +295,15 @@ def _io_sentence(error: OSError) -> str:
 
 def _terminated(number: int, frame: object) -> None:
     echo("terminated; what is done is stored, run again to continue", err=True)
-    raise SystemExit(143)
+    raise Terminated(143)
 
 
 def _hung_up(number: int, frame: object) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):  # the terminal is closed, and writing to it would fail
+    # The terminal is closed, and writing to it would fail.
+    for stream in (0, 1, 2, sys.stdout.fileno()):
         os.dup2(nowhere, stream)
-    raise SystemExit(129)
+    raise Terminated(129)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import BinaryIO, TextIO
 
 @dataclass(frozen=True)
 class Counts:
-    """Where a run stands; cells and findings of this run."""
+    """The state of a run: its cells and findings."""
 
     cells: int
     stored: int
@@ -41,11 +41,11 @@ class Counts:
 
 
 class Monitor(ABC):
-    """Told of every change; must be quick, and must not raise."""
+    """Receives every change; must be quick, and must not raise."""
 
     @abstractmethod
     def update(self, counts: Counts, last: bool) -> None:
-        """The run stands at `counts`; `last` at its end."""
+        """The run is at `counts`; `last` at its end."""
 
     def close(self) -> None:  # noqa: B027 - most monitors hold nothing
         """The run is over, well or not."""

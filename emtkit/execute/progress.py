@@ -1,4 +1,4 @@
-"""Where a run stands, told through the store: the run writes it, another terminal reads it."""
+"""The state of a run, through the store: the run writes it, another terminal reads it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Clock = Callable[[], float]
 
 
 class Recorded(Monitor):
-    """Writes a run's counts into its store, and tells another monitor."""
+    """Writes a run's counts into its store, and passes them to another monitor."""
 
     def __init__(self, store: Store, study: str, inner: Monitor, clock: Clock = time.time) -> None:
         self._store, self._study, self._inner, self._clock = store, study, inner, clock
@@ -58,7 +58,7 @@ class Recorded(Monitor):
             self._write()
 
     def _is_known(self, counts: Counts) -> bool:
-        """Whether all was done before this run, and its study's last entry told so."""
+        """Whether all was done before this run, and its study's last entry said so."""
         done = (counts.stored, counts.findings_done)
         return done == (counts.cells, counts.findings) == self._finished
 
@@ -80,11 +80,11 @@ def follow(
     clock: Clock = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Progress:
-    """Tell `monitor` of the study's latest run until it ends or falls silent; its last entry.
+    """Show `monitor` the study's latest run until it ends or falls silent; its last entry.
 
     Raises:
         StoreError: there is no store, or it is damaged.
-        EmtkitError: no run of the study was ever heard of; those that were are named.
+        EmtkitError: the store has no run of the study; those that it has are named.
     """
     last, changed = None, clock()
     with Store.open(path) as store:

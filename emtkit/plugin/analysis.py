@@ -1,4 +1,4 @@
-"""What an analysis is: it looks at one trained network and says what it found."""
+"""What an analysis is: it measures one trained network and says what it found."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Subject:
     """What an analysis is given; the model is in evaluation mode and tracks no gradient.
 
     `parameters` are the architecture's, defaults resolved; `stream` carries no seed, so that all
-    networks are judged on the same draws.
+    networks are compared on the same draws.
     """
 
     task: Task
@@ -112,7 +112,7 @@ class Control:
 
 
 class Analysis(ABC):
-    """One way to look at a network; an instance is one setting of its parameters.
+    """One way to measure a network; an instance is one setting of its parameters.
 
     `models` is SequenceModel (any network) or RecurrentModel (those with a state map);
     `requires` are types of facts. `drawings` draw from stored findings alone.
@@ -141,7 +141,7 @@ class Analysis(ABC):
 def refusal(
     analysis: type[Analysis], task: type[Task], architecture: type[SequenceModel]
 ) -> str | None:
-    """None, or the reason why `analysis` cannot look at `architecture` trained on `task`."""
+    """None, or the reason why `analysis` cannot measure `architecture` trained on `task`."""
     if not issubclass(architecture, analysis.models):
         return f"{analysis.name} looks at a {analysis.models.__name__}; {architecture.name} is none"
     missing = [

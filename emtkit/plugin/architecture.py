@@ -38,7 +38,7 @@ class Recognised:
 
 
 class SequenceModel(nn.Module, ABC):
-    """One network that hears `input_steps` steps and then goes on by itself.
+    """One network that reads `input_steps` steps and then goes on by itself.
 
     The constructor takes the task, and keyword-only parameters that a study file may set. All
     randomness of the constructor comes from torch's generator, which the core seeds. Whatever it
@@ -66,7 +66,7 @@ class SequenceModel(nn.Module, ABC):
 
     @abstractmethod
     def trace(self, inputs: Tensor, steps: int) -> Trace:
-        """Hear `inputs` (B driven I), then go on to `steps` steps in all."""
+        """Read `inputs` (B driven I), then go on to `steps` steps in all."""
 
     def facts(self, kind: type[Fact]) -> Fact:
         """The fact of type `kind`, one of `offers`."""

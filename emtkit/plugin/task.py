@@ -131,13 +131,13 @@ class Recipe:
         self.check(channels)
         shape = (sequences, self.input_steps, channels.inputs)
         if self.density is None:
-            heard = stream.signs(shape)
+            drawn = stream.signs(shape)
         else:
-            heard = stream.sparse_uniform(shape, self.density)
+            drawn = stream.sparse_uniform(shape, self.density)
         steps, sources = len(self.mask), torch.tensor(self.sources)
-        inputs = heard.new_zeros(sequences, steps, channels.inputs)
-        inputs[:, : self.input_steps] = heard
-        picked = heard.flatten(1)[:, sources.clamp(min=0)] * torch.tensor(self.signs)
+        inputs = drawn.new_zeros(sequences, steps, channels.inputs)
+        inputs[:, : self.input_steps] = drawn
+        picked = drawn.flatten(1)[:, sources.clamp(min=0)] * torch.tensor(self.signs)
         targets = torch.where(sources < 0, 0.0, picked).view(sequences, steps, channels.outputs)
         return Batch(inputs, targets.to(inputs), inputs.new_tensor(self.mask), self.input_steps)
 

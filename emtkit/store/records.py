@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from emtkit.study.cells import Cell, EvaluationSpec, Measure
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-    from emtkit.study.cells import Cell
 
 Scalar = float | int | bool | str
 Status = Literal["done", "failed", "lost", "not_applicable"]
@@ -86,29 +86,13 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a worker saw of a pair of task and architecture: the shape by which cells are stacked.
-
-    Not stored: it decides how cells are packed, not their results.
-    """
-
-    pair: str
-    shapes: str
-    parameters: int
-    steps: int
-    tier: str
-    rows_of_cuda: int = 0
-
-
-@dataclass(frozen=True)
 class Bundle:
-    """Results that belong together: one message from a worker, one transaction of the store."""
+    """Results that belong together: one transaction of the store."""
 
     cells: tuple[CellResult, ...] = ()
     findings: tuple[FindingResult, ...] = ()
     states: tuple[CellState, ...] = ()
     attempts: tuple[Attempt, ...] = ()
-    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,3 +156,10 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         "training": cell.training.model_dump(mode="json", by_alias=True) if cell.trains else None,
         "seed": cell.seed,
     }
+
+
+def finding_identity(of: EvaluationSpec | Measure) -> dict[str, Any]:
+    """What a finding is, as plain values; the evaluation is the analysis "test"."""
+    if isinstance(of, EvaluationSpec):
+        return {"analysis": "test", **vars(of)}
+    return {"analysis": of.analysis.identity(), "at": of.at}

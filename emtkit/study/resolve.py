@@ -9,8 +9,9 @@ from typing import Any
 
 from emtkit.errors import did_you_mean
 from emtkit.plugin import params
+from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.params import Mistake
-from emtkit.plugin.registry import Kind, Plugin, Registry
+from emtkit.plugin.registry import Plugin, Registry
 from emtkit.study.cells import PluginConfig, digest
 from emtkit.study.checked import Problems, checked, shown
 from emtkit.study.columns import training_columns

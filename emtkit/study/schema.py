@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from emtkit.plugin import params
-from emtkit.plugin.registry import Kind, Plugin, Registry
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.registry import Plugin, Registry
 from emtkit.study.entries import RESERVED_KEYS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, GRID_NAME, STUDY_KEYS, Seeds
 from emtkit.study.settings import Evaluation, Training

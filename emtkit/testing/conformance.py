@@ -12,7 +12,9 @@ from typing import TypeVar
 from emtkit.errors import PluginError, did_you_mean
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
-from emtkit.plugin.registry import Kind, Plugin, Registry
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.guard import Guard
+from emtkit.plugin.registry import Plugin, Registry
 from emtkit.plugin.task import Task
 from emtkit.testing.analysis_rules import ANALYSIS_GATES, ANALYSIS_RULES
 from emtkit.testing.bench import AnalysisBench, Company, ModelBench, TaskBench
@@ -137,7 +139,8 @@ def _rule(rule: Callable[[B], RuleOutcome], bench: B, gate: bool) -> Conformance
 def _held(rule: ConformanceRule) -> RuleOutcome:
     """The outcome; whatever the plugin raises is a failure that points at its own line."""
     try:
-        return rule.hold()
+        with Guard().calling(rule.name):
+            return rule.hold()
     except Exception as error:  # a stranger's plugin may raise anything
         lines = traceback.extract_tb(error.__traceback__)
         own = [line for line in lines if "emtkit/testing" not in line.filename.replace("\\", "/")]

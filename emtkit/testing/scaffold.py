@@ -8,7 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from emtkit.errors import EmtkitError
-from emtkit.plugin.registry import Kind, Registry
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.registry import Registry
 
 NAME = "template_name"
 CLASS = "TemplateName"

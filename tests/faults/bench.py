@@ -23,16 +23,7 @@ from tests.faults import mishaps
 from tests.train import fakes
 
 FILES = (Path(fakes.__file__), Path(mishaps.__file__))
-REGISTRY = Registry.of(
-    fakes.Repeat,
-    fakes.Tanh,
-    fakes.Branching,
-    fakes.Exploding,
-    fakes.Raising,
-    fakes.Radius,
-    mishaps.Mishaps,
-    mishaps.Look,
-)
+REGISTRY = Registry.installed(FILES)
 
 
 def row(one: Cell, looks: tuple[str, ...] = ("none",)) -> Row:

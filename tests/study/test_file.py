@@ -231,7 +231,7 @@ MISTAKES = {
     ),
     "snapshots without any": (
         BASE + "analyses: [{use: radius, at: snapshots}]",
-        "s.yaml:3:30 analyses[0].at: 'radius' looks at snapshots, and training takes none",
+        "s.yaml:3:30 analyses[0].at: 'radius' measures snapshots, and training takes none",
         "training: {snapshots: [100, 200]}",
     ),
     "unknown training key": (
@@ -438,7 +438,7 @@ def test_broken_modules_are_quoted_when_a_name_is_unknown(tmp_path: Path):
     loose.write_text("import nothing_like_this\n")
     path = tmp_path / "s.yaml"
     path.write_text("plugins: [./mine.py]\ntasks: [mine]\narchitectures: [plain]\n")
-    with pytest.raises(StudyError) as caught:
+    with pytest.raises(PluginError, match=r"mine\.py does not load") as caught:
         plan_study(path)
     assert "could not be loaded" in str(caught.value)
     assert "No module named 'nothing_like_this'" in str(caught.value)

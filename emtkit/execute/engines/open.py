@@ -63,7 +63,7 @@ def opened_engine(
 
 
 def _engine(plan: Plan, limits: Limits, name: str, scheduler: str | None) -> Engine:
-    files = plan.study.plugins
+    loose = plan.registry.loose
     if name not in ENGINES:
         raise EmtkitError(f"there is no engine '{name}'; {did_you_mean(name, ENGINES)}")
     if name == "local":
@@ -73,7 +73,7 @@ def _engine(plan: Plan, limits: Limits, name: str, scheduler: str | None) -> Eng
             )
         from emtkit.execute.engines.local import LocalEngine
 
-        return LocalEngine(limits.jobs, files, limits.timeout, limits.memory)
+        return LocalEngine(limits.jobs, loose, limits.timeout, limits.memory)
     try:
         from emtkit.execute.engines.dask import DaskEngine
     except ModuleNotFoundError as error:
@@ -83,7 +83,7 @@ def _engine(plan: Plan, limits: Limits, name: str, scheduler: str | None) -> Eng
     return DaskEngine(
         scheduler,
         workers=limits.jobs,
-        files=files,
+        loose=loose,
         timeout=limits.timeout,
         memory=limits.memory,
         needed={f"{kind} {name}" for kind, name in plan.used},

@@ -237,6 +237,7 @@ def main() -> None:
         signal.signal(signal.SIGHUP, _hung_up)
     try:
         code = cli.main(standalone_mode=False)
+        sys.stdout.flush()  # here, where a full disk becomes a sentence
     except (click.exceptions.Abort, KeyboardInterrupt):
         echo("interrupted; what is done is stored, run again to continue", err=True)
         code = 130
@@ -269,7 +270,7 @@ def _keep_stdout() -> None:
 
 def _leave(code: int) -> NoReturn:
     """End, even where a plugin left a thread that never does; its last words go to stderr."""
-    with suppress(BrokenPipeError):
+    with suppress(OSError):
         sys.stdout.flush()
     sys.stdout = sys.stderr
     others = [t for t in threading.enumerate() if t is not threading.main_thread()]

@@ -34,7 +34,7 @@ from emtkit.store.records import Bundle, CellResult, FindingResult, Seen, identi
 from emtkit.store.store import Store
 from emtkit.study.cells import Cell
 from emtkit.study.plan import plan_study
-from emtkit.train.grouping import look
+from emtkit.train.grouping import inspect_shape
 
 REGISTRY = Registry.installed()
 WEIGHTS = save({"W_hh": np.zeros((8, 8), np.float32), "W_uh": np.zeros((8, 1), np.float32)})
@@ -47,7 +47,9 @@ def answer(data: bytes) -> bytes:
     """What a worker would say, without having worked."""
     job = decode(data)
     if isinstance(job, LookJob):
-        return encode(Bundle(seen=tuple(Seen(**vars(look(c, REGISTRY))) for c in job.cells)))
+        return encode(
+            Bundle(seen=tuple(Seen(**vars(inspect_shape(c, REGISTRY))) for c in job.cells))
+        )
     if isinstance(job, TrainJob):
         return encode(Bundle(cells=tuple(cell_result(cell) for cell in job.cells)))
     assert isinstance(job, MeasureJob)

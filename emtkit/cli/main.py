@@ -20,6 +20,7 @@ from emtkit.cli.options import only_option, seeds_option, store_option, study_ar
 from emtkit.cli.store import gc, merge, verify
 from emtkit.cli.views import VIEW_COMMANDS
 from emtkit.errors import EmtkitError
+from emtkit.methods.folder import module_names
 from emtkit.places import STORE
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from emtkit.execute.monitor import Monitor
 
-TIERS = ("cuda", "native", "dense", "vmap", "loop")
+TIERS = module_names("emtkit.train.tiers")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

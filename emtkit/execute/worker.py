@@ -24,7 +24,7 @@ from emtkit.study.cells import Cell, Measure
 from emtkit.train.build import build_model, build_task
 from emtkit.train.device import label
 from emtkit.train.evaluate import judge
-from emtkit.train.grouping import look, tier_named
+from emtkit.train.grouping import inspect_shape, tier_named
 from emtkit.train.row_state import RowState
 from emtkit.train.stack import flatten, stack
 from emtkit.train.trainer import Trainer, final_loss
@@ -40,7 +40,7 @@ class Work:
         """Do one job. What a plugin raises becomes the failure of its cell, never more."""
         job = decode(data)
         if isinstance(job, LookJob):
-            shapes = [look(cell, self.registry) for cell in job.cells]
+            shapes = [inspect_shape(cell, self.registry) for cell in job.cells]
             return Bundle(seen=tuple(Seen(**vars(shape)) for shape in shapes))
         if isinstance(job, MeasureJob):
             return self._measure(job)

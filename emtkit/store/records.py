@@ -97,7 +97,7 @@ class Seen:
     parameters: int
     steps: int
     tier: str
-    rows_of_cuda: int = 0
+    most: int = 64
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from emtkit.study.settings import Settings
+from emtkit.methods.settings import Settings
 
 Atom = None | bool | int | float | str
 Wanted = Atom | tuple[Atom | tuple[Atom, ...], ...]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from emtkit.methods.settings import Count, Share
 from emtkit.study.quantity import (
     Columns,
     Direction,
@@ -21,7 +22,6 @@ from emtkit.study.quantity import (
     Where,
     matches,
 )
-from emtkit.study.settings import Count, Share
 
 __all__ = [
     "CORE_KINDS",

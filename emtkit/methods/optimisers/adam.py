@@ -1,0 +1,70 @@
+"""Adam."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from emtkit.methods.optimisers.base import Betas, Optimiser, Slot
+from emtkit.methods.settings import Positive, Since
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Adam(Optimiser):
+    """Adam; weight decay is coupled (L2).
+
+        m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2
+        change = rate m / (1 - b1^n) / (sqrt(v / (1 - b2^n)) + eps)   in step n = 1, 2, ...
+
+    Source: Kingma and Ba 2015, algorithm 1.
+    """
+
+    kind: Literal["adam"] = "adam"
+    betas: Annotated[Betas, Since.LATER] = (0.9, 0.999)
+    eps: Annotated[Positive, Since.LATER] = 1e-8
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        """m and v."""
+        return ("first", "second")
+
+    def factors(self, rate: float, iteration: int) -> tuple[float, ...]:
+        """See `adam_factors`."""
+        return adam_factors(self.betas, rate, iteration)
+
+    def change(
+        self,
+        gradients: Tensor,
+        buffers: Mapping[str, Tensor],
+        factors: Sequence[Tensor],
+        slots: Sequence[Slot],
+    ) -> Tensor:
+        """See `Adam`."""
+        return adam_change(self.betas, self.eps, gradients, buffers, factors)
+
+
+def adam_factors(betas: Betas, rate: float, iteration: int) -> tuple[float, ...]:
+    """The rate over the first moment's share, and the root of the second moment's."""
+    first, second = betas
+    size = rate / (1 - first ** (iteration + 1))
+    return size, math.sqrt(1 - second ** (iteration + 1))
+
+
+def adam_change(
+    betas: Betas,
+    eps: float,
+    gradients: Tensor,
+    buffers: Mapping[str, Tensor],
+    factors: Sequence[Tensor],
+) -> Tensor:
+    """The change of `Adam`, whichever way the weights decay."""
+    first, second = buffers["first"], buffers["second"]
+    size, root = factors
+    first.lerp_(gradients, 1 - betas[0])
+    second.mul_(betas[1])
+    second.addcmul_(gradients, gradients, value=1 - betas[1])
+    spread = second.sqrt().div_(root).add_(eps)
+    return (first / spread).mul_(size)

@@ -1,0 +1,45 @@
+"""Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from emtkit.methods.optimisers.adam import adam_change, adam_factors
+from emtkit.methods.optimisers.base import Betas, Optimiser, Slot
+from emtkit.methods.settings import Positive, Since
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class AdamW(Optimiser):
+    """The change of `Adam`; weight decay is decoupled: w <- (1 - rate decay) w before it.
+
+    Source: Loshchilov and Hutter 2019, algorithm 2.
+    """
+
+    decoupled: ClassVar[bool] = True
+
+    kind: Literal["adamw"] = "adamw"
+    betas: Annotated[Betas, Since.LATER] = (0.9, 0.999)
+    eps: Annotated[Positive, Since.LATER] = 1e-8
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        """m and v."""
+        return ("first", "second")
+
+    def factors(self, rate: float, iteration: int) -> tuple[float, ...]:
+        """See `adam_factors`."""
+        return adam_factors(self.betas, rate, iteration)
+
+    def change(
+        self,
+        gradients: Tensor,
+        buffers: Mapping[str, Tensor],
+        factors: Sequence[Tensor],
+        slots: Sequence[Slot],
+    ) -> Tensor:
+        """See `Adam`."""
+        return adam_change(self.betas, self.eps, gradients, buffers, factors)

@@ -1,0 +1,48 @@
+"""RMSprop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from emtkit.methods.optimisers.base import Optimiser, Slot
+from emtkit.methods.settings import Decay, Positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class RmsProp(Optimiser):
+    """RMSprop; weight decay is coupled (L2).
+
+        v <- alpha v + (1 - alpha) g^2,   change = rate g / (sqrt(v) + eps)
+
+    Source: Tieleman and Hinton 2012, Neural networks for machine learning, lecture 6.5; `eps` is
+    added to the root, and 0.99 the default of `alpha`, as in PyTorch.
+    """
+
+    kind: Literal["rmsprop"] = "rmsprop"
+    alpha: Decay = 0.99
+    eps: Positive = 1e-8
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        """v."""
+        return ("second",)
+
+    def factors(self, rate: float, iteration: int) -> tuple[float, ...]:
+        """The rate."""
+        return (rate,)
+
+    def change(
+        self,
+        gradients: Tensor,
+        buffers: Mapping[str, Tensor],
+        factors: Sequence[Tensor],
+        slots: Sequence[Slot],
+    ) -> Tensor:
+        """See `RmsProp`."""
+        (rate,) = factors
+        second = buffers["second"].mul_(self.alpha)
+        second.addcmul_(gradients, gradients, value=1 - self.alpha)
+        return (gradients / second.sqrt().add_(self.eps)).mul_(rate)

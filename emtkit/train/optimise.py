@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from emtkit.methods.optimisers.base import Slot
+from emtkit.methods.optimisers.base import Slot, Update
 from emtkit.methods.schedules.base import Schedule
 from emtkit.study.settings import Training
 
@@ -122,7 +122,7 @@ class TensorOptimiser(StackOptimiser):
                 parameters.mul_(kept.masked_fill(~alive, 1.0))
             else:
                 gradients = gradients + parameters * self._decay
-        change = self._rule.change(gradients, buffers, factors, self._slots)
+        change = self._rule.change(Update(gradients, buffers, factors, self._slots))
         parameters.sub_(change.masked_fill_(~alive, 0.0))
 
     def _column(self, numbers: Sequence[float]) -> Tensor:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from emtkit.methods.optimisers.base import Betas, Optimiser, Slot
+from emtkit.methods.optimisers.base import Betas, Optimiser, Update
 from emtkit.methods.settings import Positive, Since
 
 if TYPE_CHECKING:
@@ -35,15 +34,9 @@ class Adam(Optimiser):
         """See `adam_factors`."""
         return adam_factors(self.betas, rate, iteration)
 
-    def change(
-        self,
-        gradients: Tensor,
-        buffers: Mapping[str, Tensor],
-        factors: Sequence[Tensor],
-        slots: Sequence[Slot],
-    ) -> Tensor:
+    def change(self, update: Update) -> Tensor:
         """See `Adam`."""
-        return adam_change(self.betas, self.eps, gradients, buffers, factors)
+        return adam_change(self.betas, self.eps, update)
 
 
 def adam_factors(betas: Betas, rate: float, iteration: int) -> tuple[float, ...]:
@@ -53,16 +46,10 @@ def adam_factors(betas: Betas, rate: float, iteration: int) -> tuple[float, ...]
     return size, math.sqrt(1 - second ** (iteration + 1))
 
 
-def adam_change(
-    betas: Betas,
-    eps: float,
-    gradients: Tensor,
-    buffers: Mapping[str, Tensor],
-    factors: Sequence[Tensor],
-) -> Tensor:
+def adam_change(betas: Betas, eps: float, update: Update) -> Tensor:
     """The change of `Adam`, whichever way the weights decay."""
-    first, second = buffers["first"], buffers["second"]
-    size, root = factors
+    gradients, (size, root) = update.gradients, update.factors
+    first, second = update.buffers["first"], update.buffers["second"]
     first.lerp_(gradients, 1 - betas[0])
     second.mul_(betas[1])
     second.addcmul_(gradients, gradients, value=1 - betas[1])

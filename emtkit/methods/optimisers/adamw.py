@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from emtkit.methods.optimisers.adam import adam_change, adam_factors
-from emtkit.methods.optimisers.base import Betas, Optimiser, Slot
+from emtkit.methods.optimisers.base import Betas, Optimiser, Update
 from emtkit.methods.settings import Positive, Since
 
 if TYPE_CHECKING:
@@ -34,12 +33,6 @@ class AdamW(Optimiser):
         """See `adam_factors`."""
         return adam_factors(self.betas, rate, iteration)
 
-    def change(
-        self,
-        gradients: Tensor,
-        buffers: Mapping[str, Tensor],
-        factors: Sequence[Tensor],
-        slots: Sequence[Slot],
-    ) -> Tensor:
+    def change(self, update: Update) -> Tensor:
         """See `Adam`."""
-        return adam_change(self.betas, self.eps, gradients, buffers, factors)
+        return adam_change(self.betas, self.eps, update)

@@ -26,6 +26,20 @@ class Slot:
     stop: int
 
 
+@dataclass(frozen=True)
+class Update:
+    """What one step of M rows works on: clipped gradients (M P), and `buffers`, moved on in place.
+
+    `factors` are columns (M 1) of what `Optimiser.factors` gives; `slots` say which parameter lies
+    where in a row.
+    """
+
+    gradients: Tensor
+    buffers: Mapping[str, Tensor]
+    factors: Sequence[Tensor]
+    slots: Sequence[Slot]
+
+
 class Optimiser(Method):
     """A rule of update, shared by all rows of a stack; rate, decay and clip are a row's own.
 
@@ -51,14 +65,5 @@ class Optimiser(Method):
         """What the step of one row after `iteration` steps is made with, in double precision."""
 
     @abstractmethod
-    def change(
-        self,
-        gradients: Tensor,
-        buffers: Mapping[str, Tensor],
-        factors: Sequence[Tensor],
-        slots: Sequence[Slot],
-    ) -> Tensor:
-        """What is taken from the weights (M P); `buffers` move on in place.
-
-        `factors` are columns (M 1); `slots` say which parameter lies where.
-        """
+    def change(self, update: Update) -> Tensor:
+        """What is taken from the weights (M P)."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from emtkit.methods.optimisers.adam import adam_change, adam_factors
-from emtkit.methods.optimisers.base import Betas, Optimiser, Slot
+from emtkit.methods.optimisers.base import Betas, Optimiser, Slot, Update
 from emtkit.methods.settings import Count, Decay, Positive
 
 if TYPE_CHECKING:
@@ -54,18 +54,13 @@ class Muon(Optimiser):
         """The rate, and those of `adam_factors`."""
         return (rate, *adam_factors(self.betas, rate, iteration))
 
-    def change(
-        self,
-        gradients: Tensor,
-        buffers: Mapping[str, Tensor],
-        factors: Sequence[Tensor],
-        slots: Sequence[Slot],
-    ) -> Tensor:
+    def change(self, update: Update) -> Tensor:
         """See `Muon`."""
-        rate, *factors_of_adam = factors
+        gradients, buffers = update.gradients, update.buffers
+        rate, *of_adam = update.factors
         running = buffers["first"].clone()
-        change = adam_change(self.betas, self.eps, gradients, buffers, factors_of_adam)
-        for slot in slots:
+        change = adam_change(self.betas, self.eps, replace(update, factors=of_adam))
+        for slot in update.slots:
             if not self._is_hidden(slot):
                 continue
             place = slice(slot.start, slot.stop)

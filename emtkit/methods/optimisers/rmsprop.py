@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from emtkit.methods.optimisers.base import Optimiser, Slot
+from emtkit.methods.optimisers.base import Optimiser, Update
 from emtkit.methods.settings import Decay, Positive
 
 if TYPE_CHECKING:
@@ -34,15 +33,9 @@ class RmsProp(Optimiser):
         """The rate."""
         return (rate,)
 
-    def change(
-        self,
-        gradients: Tensor,
-        buffers: Mapping[str, Tensor],
-        factors: Sequence[Tensor],
-        slots: Sequence[Slot],
-    ) -> Tensor:
+    def change(self, update: Update) -> Tensor:
         """See `RmsProp`."""
-        (rate,) = factors
-        second = buffers["second"].mul_(self.alpha)
+        gradients, (rate,) = update.gradients, update.factors
+        second = update.buffers["second"].mul_(self.alpha)
         second.addcmul_(gradients, gradients, value=1 - self.alpha)
         return (gradients / second.sqrt().add_(self.eps)).mul_(rate)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import model_validator
 
-from emtkit.methods.optimisers.base import Optimiser, Slot
+from emtkit.methods.optimisers.base import Optimiser, Update
 from emtkit.methods.settings import Decay, Since
 
 if TYPE_CHECKING:
@@ -42,18 +41,12 @@ class Sgd(Optimiser):
         """The rate."""
         return (rate,)
 
-    def change(
-        self,
-        gradients: Tensor,
-        buffers: Mapping[str, Tensor],
-        factors: Sequence[Tensor],
-        slots: Sequence[Slot],
-    ) -> Tensor:
+    def change(self, update: Update) -> Tensor:
         """See `Sgd`."""
-        (rate,) = factors
+        gradients, (rate,) = update.gradients, update.factors
         if not self.momentum:
             return gradients * rate
-        running = buffers["momentum"].mul_(self.momentum).add_(gradients)
+        running = update.buffers["momentum"].mul_(self.momentum).add_(gradients)
         if self.nesterov:
             running = gradients.add(running, alpha=self.momentum)
         return running * rate

@@ -40,7 +40,7 @@ from emtkit.store.records import CellResult, FindingResult, identity_of
 from emtkit.store.store import Store
 from emtkit.study.cells import Cell
 from emtkit.study.plan import plan_study
-from emtkit.train.grouping import look
+from emtkit.train.grouping import inspect_shape
 
 REGISTRY = Registry.installed()
 WEIGHTS = save({"W_hh": np.zeros((8, 8), np.float32), "W_uh": np.zeros((8, 1), np.float32)})
@@ -53,7 +53,7 @@ def answer(data: bytes) -> bytes:
     """What a worker would say, without having worked."""
     job = decode_job(data)
     if isinstance(job, ShapeJob):
-        return encode(Answer(shapes=tuple(look(c, REGISTRY) for c in job.cells)))
+        return encode(Answer(shapes=tuple(inspect_shape(c, REGISTRY) for c in job.cells)))
     if isinstance(job, TrainJob):
         return encode(Answer(cells=tuple(cell_result(cell) for cell in job.cells)))
     assert isinstance(job, MeasureJob)

@@ -17,6 +17,10 @@ from pydantic import BaseModel
 
 from emtkit.cli.main import cli
 from emtkit.errors import EmtkitError
+from emtkit.methods.curricula.base import Curriculum
+from emtkit.methods.method import Method
+from emtkit.methods.optimisers.base import Optimiser
+from emtkit.methods.schedules.base import Schedule
 from emtkit.plugin.catalogue import FAMILIES
 from emtkit.plugin.describe import page
 from emtkit.plugin.params import parameters
@@ -27,19 +31,16 @@ from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
 from emtkit.study.plan import MAX_CELLS
 from emtkit.study.quantity import Quantity, ShareOf, Value
-from emtkit.study.settings import (
-    Check,
-    Cosine,
-    Evaluation,
-    LossGated,
-    Staged,
-    StepDecay,
-    Training,
-)
+from emtkit.study.settings import Check, Evaluation, Training
 from emtkit.study.views import FIGURE_KINDS, CellChoice, Claim, EachShare, Expect, Figure, Table
 
+METHODS: tuple[type[Method], ...] = (Optimiser, Schedule, Curriculum)
 PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
-    "training": (Training, Cosine, StepDecay, LossGated, Staged, Check),
+    "training": (
+        Training,
+        *(method for base in METHODS for method in base.known().values()),
+        Check,
+    ),
     "evaluation": (Evaluation, Seeds),
     "tables": (Table, Value, Quantity, ShareOf),
     "figures": (Figure, CellChoice),

@@ -26,7 +26,10 @@ PLUGINS = ROOT / "plugins" / "emtkit_std"
 STUDIES = ROOT / "studies"
 
 # Wings in the order in which data passes; each sees those that stand before it.
-WINGS = ("errors", "text", "plugin", "study", "train", "dynamics", "store", "execute", "report")
+WINGS = (
+    *("errors", "text", "methods", "plugin", "study", "train", "dynamics", "store"),
+    *("execute", "report"),
+)
 SEES = {wing: set(WINGS[:position]) for position, wing in enumerate(WINGS)}
 SEES["dynamics"] -= {"train"}
 SEES["store"] -= {"train", "dynamics"}

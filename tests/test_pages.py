@@ -10,9 +10,12 @@ import pytest
 
 from emtkit import Registry
 from emtkit.cli.main import cli
+from emtkit.methods.curricula.base import Curriculum
+from emtkit.methods.optimisers.base import Optimiser
+from emtkit.methods.schedules.base import Schedule
 from emtkit.plugin import describe
 from emtkit.plugin.params import parameters
-from emtkit.study.settings import LossGated, Training
+from emtkit.study.settings import Training
 from emtkit.study.views import Expect, Figure, Table
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -65,7 +68,8 @@ def test_every_command_and_option_is_told(pages: dict[str, str]) -> None:
 
 def test_every_key_of_a_study_is_told(pages: dict[str, str]) -> None:
     told = "".join(text for name, text in pages.items() if name.startswith("parts/"))
-    for model in (Training, LossGated, Table, Figure, Expect):
+    methods = [m for base in (Optimiser, Schedule, Curriculum) for m in base.known().values()]
+    for model in (Training, *methods, Table, Figure, Expect):
         assert f"### {model.__name__}\n" in told
         for name, field in model.model_fields.items():
             assert f"| `{field.alias or name}` |" in told

@@ -31,6 +31,7 @@ from emtkit.cli.views import VIEW_COMMANDS
 from emtkit.errors import EmtkitError, PluginError
 from emtkit.execute.engines.engine import TIMEOUT
 from emtkit.execute.engines.open import ENGINES, Limits, allowed_cores, opened_engine
+from emtkit.methods.folder import module_names
 from emtkit.plugin.guard import EXIT, Terminated
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from emtkit.execute.monitor import Monitor
 
-TIERS = ("cuda", "native", "dense", "vmap", "loop")
+TIERS = module_names("emtkit.train.tiers")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -48,8 +48,7 @@ from emtkit.study.plan import plan_study
 from emtkit.train.build import build_model, build_task
 from emtkit.train.device import label
 from emtkit.train.evaluate import judge
-from emtkit.train.grouping import Shape, pair_of, tier_named
-from emtkit.train.grouping import look as shape_of
+from emtkit.train.grouping import Shape, inspect_shape, pair_of, tier_named
 from emtkit.train.row_state import RowState
 from emtkit.train.stack import flatten, stack
 from emtkit.train.tiers.loop import LoopTier
@@ -88,7 +87,7 @@ class Work:
             suspects = self._suspects(cell)
             try:
                 with guard.calling(suspects):
-                    shapes.append(shape_of(cell, self.registry))
+                    shapes.append(inspect_shape(cell, self.registry))
             except ForbiddenError as error:  # training meets it again, and stores it
                 pair = pair_of(cell)
                 shapes.append(Shape(pair, pair, 1, 1, LoopTier.name))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from inspect import isabstract
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from emtkit.errors import Problem, did_you_mean
+from emtkit.methods.method import Method
 from emtkit.study.document import Document
 from emtkit.study.yaml_nodes import Trail, spelled
 
@@ -89,8 +91,9 @@ def _report(
     elif item["type"] == "value_error":
         problems.say(trail(path), message)
     else:
-        hint = _near(item) or _allowed(_models(model, path, raw), alternatives=True)
-        problems.say(trail(path), f"{shown(_at(raw, path))} is wrong: {message}", hint)
+        value, models = _at(raw, path), _models(model, path, raw)
+        hint = _near(item) or _meant(value, models) or _allowed(models, alternatives=True)
+        problems.say(trail(path), f"{shown(value)} is wrong: {message}", hint)
 
 
 def _near(item: Mapping[str, Any]) -> str:
@@ -168,6 +171,8 @@ def _models(annotation: Any, path: Trail, raw: object) -> list[type[BaseModel]]:
 
 def _inside(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if issubclass(annotation, Method) and isabstract(annotation):
+            return list(annotation.known().values())
         return [annotation]
     return [model for part in get_args(annotation) for model in _inside(part)]
 
@@ -179,6 +184,14 @@ def _fits(model: type[BaseModel], raw: Mapping[str, Any]) -> bool:
 
 def _keys(models: list[type[BaseModel]]) -> list[str]:
     return [field.alias or name for model in models for name, field in model.model_fields.items()]
+
+
+def _meant(value: object, models: list[type[BaseModel]]) -> str:
+    """What the unknown name of a method probably means."""
+    kinds = [model.model_fields["kind"].default for model in models if issubclass(model, Method)]
+    name = value.get("kind") if isinstance(value, dict) else value
+    is_unknown = kinds and isinstance(name, str) and name not in kinds
+    return did_you_mean(str(name), kinds) if is_unknown else ""
 
 
 def _allowed(models: list[type[BaseModel]], *, alternatives: bool = False) -> str:

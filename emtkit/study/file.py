@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from emtkit.errors import did_you_mean
+from emtkit.methods.settings import Count, Settings
 from emtkit.study.checked import Problems, checked, shown
 from emtkit.study.document import Document
 from emtkit.study.entries import (
@@ -25,7 +26,7 @@ from emtkit.study.entries import (
     read_entries,
     read_rules,
 )
-from emtkit.study.settings import Count, Evaluation, Settings
+from emtkit.study.settings import Evaluation
 from emtkit.study.views import Claim, Figure, Table
 from emtkit.study.yaml_nodes import Trail
 

@@ -29,7 +29,7 @@ from emtkit.study.exclude import Candidate, Exclusion
 from emtkit.study.file import Grid, Study, read_study
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
-from emtkit.study.settings import Evaluation, LossGated, longest_horizon
+from emtkit.study.settings import Evaluation
 from emtkit.study.view_checks import Offer, check_views
 
 MAX_CELLS = 200_000
@@ -252,9 +252,8 @@ class _Measurements:
         if not task.horizons:
             # Without horizons there is one length only: `horizon` and `at` mean nothing.
             return cls(evaluation.model_copy(update={"at": ()}), None, None, analyses)
-        longest = (
-            None if task.horizon is None else longest_horizon(at.regime.training, task.horizon)
-        )
+        curriculum = at.regime.training.curriculum
+        longest = None if task.horizon is None else curriculum.longest(task.horizon)
         return cls(evaluation, evaluation.horizon or task.evaluation_horizon, longest, analyses)
 
 
@@ -288,21 +287,17 @@ def _row(at: Candidate, pair: Pair, shared: _Measurements, seed: int) -> Row:
 
 def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problems) -> None:
     curriculum = regime.training.curriculum
-    if curriculum == "none" or not pair.trains:
+    if not curriculum.moves or not pair.trains:
         return
     here = regime.source["curriculum"]
     if not pair.task.horizons:
         text = f"a curriculum lengthens horizons, and the task '{task.config.name}' has none"
         hint = "give this task a grid of its own with `curriculum: none`"
         problems.say(here, text, hint)
-    elif isinstance(curriculum, LossGated) and curriculum.max is None:
-        longest = pair.task.horizon
-        if longest is not None and curriculum.start > longest:
-            text = (
-                f"the curriculum starts at {curriculum.start} outputs, beyond the horizon "
-                f"{longest} of the task '{task.config.name}'"
-            )
-            problems.say(here, text, "lower `start`, or give `max`")
+    elif pair.task.horizon is not None:
+        reason = curriculum.refusal(pair.task.horizon)
+        if reason is not None:
+            problems.say(here, f"{reason} of the task '{task.config.name}'", "shorten it")
 
 
 def _check_snapshots(pair: Pair, regime: Regime, parts: _Parts, problems: Problems) -> None:

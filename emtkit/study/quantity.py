@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from emtkit.methods.settings import Settings
 from emtkit.plugin.statistic import STATISTICS, statistic_named
-from emtkit.study.settings import Settings
 
 Atom = None | bool | int | float | str
 Wanted = Atom | tuple[Atom | tuple[Atom, ...], ...]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from emtkit.errors import did_you_mean
+from emtkit.methods.settings import Count, Share
 from emtkit.plugin.methods import Methods
 from emtkit.plugin.statistic import statistic_named
 from emtkit.study.quantity import (
@@ -25,7 +26,6 @@ from emtkit.study.quantity import (
     Where,
     check_by,
 )
-from emtkit.study.settings import Count, Share
 
 CHARTS = Methods("emtkit.report.figures.charts", "chart")
 MAPS = Methods("emtkit.report.figures.maps", "map")

@@ -73,7 +73,9 @@ def kernel_equals_plain(bench: ModelBench) -> RuleOutcome:
     change = "correct the kernel (or `simple_form`), or leave it out"
     for pair in _settings(bench):
         models = [pair.network(seed) for seed in range(3)]
-        if DenseTier.refusal(models[0]) is not None or not bench.cls.trains(pair.parameters):
+        if DenseTier.refusal(
+            models[0], pair.case.task, TRAINING
+        ) is not None or not bench.cls.trains(pair.parameters):
             continue
         looked = True
         stacked = stack(models, [pair.case.task] * 3, [""] * 3)

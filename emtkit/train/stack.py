@@ -11,19 +11,10 @@ from torch import Tensor
 from torch.func import vmap
 
 from emtkit.errors import PluginError
+from emtkit.methods.optimisers.base import Slot
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.stream import CPU, Stream
 from emtkit.plugin.task import Batch, Recipe, Task
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where one parameter lies in a flat row."""
-
-    name: str
-    shape: torch.Size
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ class Stacked:
         """The layout of a flat row, in the order of the module's parameters."""
         found, start = [], 0
         for name, value in self.template.named_parameters():
-            found.append(Slot(name, value.shape, start, start + value.numel()))
+            found.append(Slot(name, tuple(value.shape), start, start + value.numel()))
             start += value.numel()
         return tuple(found)
 

@@ -252,7 +252,27 @@ MISTAKES = {
     "unknown kind of schedule": (
         BASE + "training: {schedule: {kind: cosin}}",
         's.yaml:3:22 training.schedule: {"kind": "cosin"} is wrong: it needs a known `kind`',
-        "{kind: cosine | step, ...}",
+        "did you mean 'cosine'? allowed: constant, cosine, step",
+    ),
+    "unknown name of an optimiser": (
+        BASE + "training: {optimizer: rmsprob}",
+        's.yaml:3:23 training.optimizer: "rmsprob" is wrong: it should be ',
+        "did you mean 'rmsprop'? allowed: adam, adamw, muon, rmsprop, sgd",
+    ),
+    "name of a schedule that needs options": (
+        BASE + "training: {schedule: step}",
+        's.yaml:3:22 training.schedule: "step" is wrong: it should be ',
+        "or a mapping {kind: constant | cosine | step, ...}",
+    ),
+    "unknown option of an optimiser": (
+        BASE + "training: {optimizer: {kind: sgd, momentun: 0.9}}",
+        "s.yaml:3:35 training.optimizer.momentun: unknown key 'momentun'",
+        "did you mean 'momentum'?",
+    ),
+    "nesterov without momentum": (
+        BASE + "training: {optimizer: {kind: sgd, nesterov: true}}",
+        "s.yaml:3:23 training.optimizer: `nesterov` needs a `momentum` above 0",
+        "",
     ),
     "stop on both sides": (
         BASE + "training: {stop: {below: 1, above: 2}}",

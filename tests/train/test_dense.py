@@ -238,7 +238,8 @@ def test_what_has_neither_form_nor_kernel_is_left_to_vmap():
     cells, registry = study([{"use": "twm_linear"}])
     assert {found.tier for found in group(cells, registry)} == {"vmap"}
     trainer = Trainer(registry, cells, VmapTier())
-    assert "no simple recurrence" in (DenseTier.refusal(trainer.models[0]) or "")
+    reason = DenseTier.refusal(trainer.models[0], trainer.tasks[0], cells[0].training)
+    assert "not a simple recurrence" in (reason or "")
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

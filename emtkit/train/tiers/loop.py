@@ -6,16 +6,25 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from emtkit.plugin.task import Batch
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.task import Batch, Task
+from emtkit.study.settings import Training
 from emtkit.train.stack import Stacked, average, by_step
-from emtkit.train.tiers.base import Gradients, Span, Tier
+from emtkit.train.tiers.base import Cost, Gradients, Span, Tier
 
 
 class LoopTier(Tier):
     """Any module, also one that has no batching rule."""
 
     name = "loop"
+    order = 90
+    cost = Cost(call=2e-4, step=2e-7, product=1.8e-10, stacked=False)
     rows_share_horizon = False
+
+    @classmethod
+    def refusal(cls, model: SequenceModel, task: Task, training: Training) -> str | None:
+        """Never."""
+        return None
 
     def gradients(
         self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None

@@ -10,16 +10,34 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from emtkit.plugin.task import Batch
-from emtkit.train.stack import Stacked, average, by_step
-from emtkit.train.tiers.base import Gradients, Span, Tier
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.stream import Stream
+from emtkit.plugin.task import Batch, Task
+from emtkit.study.settings import Training
+from emtkit.train.stack import Stacked, average, by_step, flatten, stack
+from emtkit.train.tiers.base import Cost, Gradients, Span, Tier
 
 
 class VmapTier(Tier):
     """Any module made of explicit tensor operations."""
 
     name = "vmap"
+    order = 50
+    cost = Cost(call=2e-4, step=2e-7, product=1.8e-10)
     rows_share_horizon = True
+
+    @classmethod
+    def refusal(cls, model: SequenceModel, task: Task, training: Training) -> str | None:
+        """Where it does not run: what has no batching rule is found by trying."""
+        stacked = stack([model, model], [task, task], ["", ""])
+        flat = torch.stack([flatten(model)] * 2)
+        streams = [Stream(None, "shapes", dtype=flat.dtype) for _ in range(2)]
+        drawn = stacked.draw(2, streams, 1 if task.horizons else None)
+        try:
+            cls().outputs(stacked, flat, drawn)
+        except RuntimeError as error:
+            return f"{model.name} cannot be batched: {error}"
+        return None
 
     def gradients(
         self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None

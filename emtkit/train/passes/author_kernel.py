@@ -9,9 +9,9 @@ from torch.func import functional_call, vmap
 from emtkit.plugin.architecture import RecurrentModel
 from emtkit.plugin.kernel import StackedKernel
 from emtkit.plugin.task import Batch
+from emtkit.train.passes.criterion import in_place, judge_of, read_losses
 from emtkit.train.stack import Stacked
 from emtkit.train.tiers.base import Gradients, Span
-from emtkit.train.tiers.criterion import in_place, judge_of, read_losses
 
 
 class _Readout(nn.Module):

@@ -8,18 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emtkit.methods.optimisers.base import Slot
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecurrence
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
-from emtkit.study.settings import Staged, Training
-from emtkit.train.native.adam import Adam
-from emtkit.train.native.fused import FusedTraining, one_upper_word
+from emtkit.study.settings import Training
+from emtkit.train.native.adam import CompiledAdam
+from emtkit.train.native.fused import FusedTraining, one_upper_word, takes
 from emtkit.train.native.machine import features, unavailable
 from emtkit.train.native.network import Floats, Network
 from emtkit.train.native.step import NativeStep
-from emtkit.train.optimise import Moments, Optimiser
+from emtkit.train.optimise import Buffers, StackOptimiser
 from emtkit.train.stack import Stacked
-from emtkit.train.tiers.base import Fused, Gradients, Span, Tier
+from emtkit.train.tiers.base import Cost, Fused, Gradients, Span, Tier
 from emtkit.train.tiers.vmap import VmapTier
 
 LARGEST_HIDDEN = 64
@@ -33,24 +34,26 @@ class NativeTier(Tier):
     """Losses and gradients of M small networks, sequence blocks in vector registers (float32)."""
 
     name = "native"
+    order = 30
+    cost = Cost(call=1e-5, step=1e-9, product=7.5e-11)
     rows_share_horizon = True
 
     def __init__(self) -> None:
         self._plain = VmapTier()
         self._steps: dict[tuple[int, int, int, int], NativeStep] = {}
 
-    @staticmethod
-    def refusal(model: SequenceModel, task: Task, training: Training) -> str | None:
-        """None, or why this tier cannot train `model` on `task` so."""
+    @classmethod
+    def refusal(cls, model: SequenceModel, task: Task, training: Training) -> str | None:
+        """See `Tier.refusal`."""
         form = model.simple_form() if isinstance(model, RecurrentModel) else None
         if form is None or not isinstance(model, RecurrentModel):
-            return f"{model.name} is no simple recurrence"
+            return f"{model.name} is not a simple recurrence"
         if task.squares() is None:
-            return f"the loss of {task.name} is no weighted square"
+            return f"the loss of {task.name} is not a weighted square"
         if training.dtype != "float32":
             return f"it computes in float32, not {training.dtype}"
-        if isinstance(training.curriculum, Staged):
-            return "a staged curriculum looks at outputs"
+        if training.curriculum.needs_outputs:
+            return f"the curriculum '{training.curriculum.kind}' looks at outputs"
         reason = unavailable()
         if reason is not None:
             return reason
@@ -81,15 +84,22 @@ class NativeTier(Tier):
         gradient = torch.from_numpy(np.take(gradients, order, axis=1))
         return Gradients(torch.from_numpy(counted.cumsum(1)[:, -1]), gradient, steps, None)
 
+    @classmethod
+    def lacking(cls) -> str | None:
+        """See `Tier.lacking`."""
+        return unavailable()
+
     def takes_one(self, training: Training) -> bool:
         """With its own optimiser it goes row by row from end to end."""
-        return Adam.takes(training)
+        return CompiledAdam.takes(training)
 
-    def optimiser(self, trainings: Sequence[Training], like: Tensor) -> Optimiser:
+    def optimiser(
+        self, trainings: Sequence[Training], like: Tensor, slots: Sequence[Slot]
+    ) -> StackOptimiser:
         """The compiled one, where it has the rule that is asked for."""
-        if Adam.takes(trainings[0]):
-            return Adam(trainings)
-        return super().optimiser(trainings, like)
+        if CompiledAdam.takes(trainings[0]):
+            return CompiledAdam(trainings)
+        return super().optimiser(trainings, like, slots)
 
     def fused(
         self,
@@ -97,13 +107,13 @@ class NativeTier(Tier):
         trainings: Sequence[Training],
         streams: Sequence[Stream],
         flat: Tensor,
-        moments: Moments,
+        buffers: Buffers,
     ) -> Fused | None:
         """Where all draw by a recipe, rows of any rate, decay, clip and iteration."""
         recipes, network = stacked.recipes, _network(stacked)
         if recipes is None:
             return None
-        if not Adam.takes(trainings[0]) or trainings[0].curriculum != "none":
+        if not all(map(takes, trainings)):
             return None
         masks = torch.tensor([recipe.mask for recipe in recipes])
         first, steps, batch = _first(masks), masks.shape[1], trainings[0].batch
@@ -118,7 +128,7 @@ class NativeTier(Tier):
             trainings,
             streams,
             flat,
-            moments,
+            buffers,
         )
 
     def outputs(self, stacked: Stacked, flat: Tensor, batch: Batch) -> Tensor:
@@ -148,7 +158,7 @@ def _network(stacked: Stacked) -> Network:
     if isinstance(model, RecurrentModel):
         form = model.simple_form()
     if form is None or not isinstance(model, RecurrentModel):
-        raise TypeError(f"{model.name} is no simple recurrence")
+        raise TypeError(f"{model.name} is not a simple recurrence")
     names = {slot.name for slot in stacked.slots}
     channels = stacked.tasks[0].channels
     return Network(
@@ -167,7 +177,7 @@ def _scales(stacked: Stacked, masks: Tensor) -> Floats:
     """What each squared error (M, scored, O) weighs in the row's loss."""
     weights = stacked.squares
     if weights is None:
-        raise TypeError(f"the loss of {stacked.tasks[0].name} is no weighted square")
+        raise TypeError(f"the loss of {stacked.tasks[0].name} is not a weighted square")
     shares = masks.double() / masks.double().sum(1, keepdim=True)
     scales: Floats = (shares.unsqueeze(2) * weights.unsqueeze(1)).float().contiguous().numpy()
     return scales

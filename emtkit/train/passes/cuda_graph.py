@@ -14,10 +14,11 @@ from torch import Tensor
 
 from emtkit.plugin.task import Batch
 from emtkit.train.iteration import Iteration, TrainState
-from emtkit.train.optimise import Optimiser
+from emtkit.train.optimise import StackOptimiser
 from emtkit.train.stack import Stacked
 from emtkit.train.tiers.base import Span, Tier
-from emtkit.train.tiers.dense import CudaTier, DenseTier
+from emtkit.train.tiers.cuda import CudaTier
+from emtkit.train.tiers.dense import DenseTier
 
 WARM_UPS = 3
 
@@ -64,7 +65,7 @@ class Captured(Iteration):
         self,
         tier: DenseTier,
         stacked: Stacked,
-        optimiser: Optimiser,
+        optimiser: StackOptimiser,
         train_state: TrainState,
         span: Span,
         graphs: Graphs,
@@ -130,7 +131,7 @@ class Programs:
         self,
         tier: Tier,
         stacked: Stacked,
-        optimiser: Optimiser,
+        optimiser: StackOptimiser,
         train_state: TrainState,
         *,
         shows_outputs: bool,

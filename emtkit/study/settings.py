@@ -43,7 +43,7 @@ class Training(ScopedSettings):
     lr: Annotated[Positive, Scope.ROW] = 1e-3
     """Learning rate."""
     weight_decay: Annotated[float, Field(ge=0), Scope.ROW] = 0.0
-    """Decay of the weights: an L2 penalty, or decoupled where the optimizer is."""
+    """Decay of the weights: an L2 penalty, or decoupled if the optimizer is."""
     clip: Annotated[Positive | None, Scope.ROW] = 1.0
     """Largest norm of the whole gradient; null leaves the gradient alone."""
     schedule: Annotated[Schedule, Scope.ROW] = Field(default="constant", validate_default=True)
@@ -61,7 +61,7 @@ class Training(ScopedSettings):
     check: Annotated[Count, Scope.ROW] = 25
     """Number of iterations between two tests of `stop` and `solved`."""
     curriculum: Annotated[Curriculum, Scope.STACK] = Field(default="none", validate_default=True)
-    """Decay of the weights: an L2 penalty, or decoupled if the optimizer is."""
+    """How the horizon changes, on tasks with horizons: a name, or a mapping with options."""
     snapshots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Scope.OUTSIDE] = ()
     """Iterations at which the weights are kept for analyses with `at: snapshots`."""
 

@@ -119,7 +119,7 @@ def test_a_share_is_a_share(inside):
             emtkit("run", study, "--audit", wrong).exception
         )
     asked = emtkit("run", study, "--scheduler", "tcp://10.0.0.1:8786")
-    assert "add --engine dask" in str(asked.exception)
+    assert "choose the engine dask" in str(asked.exception)
 
 
 def test_a_strangers_plugin_file_is_not_run_by_plan_no_plugins(inside):

@@ -254,7 +254,7 @@ def open_session(
         StudyError: every mistake of the study, together.
     """
     plan = plan_study(source, None if plugins else Registry.installed())
-    if only or seeds:
+    if only is not None or seeds is not None:
         plan = select(plan, only, seeds)
     shown = plan.study.name if isinstance(source, Mapping) else str(source)
     return Session(plan, store or STORE, shown)

@@ -6,9 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from emtkit.plugin.limits import MAX_STEPS
+
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Horizon = Annotated[int, Field(ge=1, le=MAX_STEPS)]
 
 
 class Settings(BaseModel):
@@ -43,8 +46,8 @@ class LossGated(Settings):
     """
 
     kind: Literal["loss_gated"]
-    start: Count = 10
-    max: Count | None = None
+    start: Horizon = 10
+    max: Horizon | None = None
     factor: Annotated[float, Field(gt=1)] = 1.2
     threshold: Positive = 3e-2
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -54,7 +57,7 @@ class Staged(Settings):
     """The published code's curriculum: the next stage once `metric` passes `above`."""
 
     kind: Literal["staged"]
-    stages: Annotated[tuple[Count, ...], Field(min_length=1)]
+    stages: Annotated[tuple[Horizon, ...], Field(min_length=1)]
     metric: str = "accuracy"
     above: float = 0.96
 
@@ -65,7 +68,7 @@ class Check(Settings):
     metric: str = "loss"
     below: float | None = None
     above: float | None = None
-    horizon: Count | None = None
+    horizon: Horizon | None = None
     sequences: Count = 64
 
 
@@ -107,8 +110,8 @@ class Evaluation(Settings):
     """
 
     sequences: Count = 1024
-    horizon: Count | None = None
-    at: tuple[Count, ...] = ()
+    horizon: Horizon | None = None
+    at: tuple[Horizon, ...] = ()
 
 
 def longest_horizon(training: Training, horizon: int) -> int:

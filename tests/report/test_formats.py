@@ -165,3 +165,15 @@ def test_terminal_shows_every_number(drawn):
         for box in line:
             assert box.text in text
     assert "p by permutation" in text
+
+
+def test_no_text_of_a_csv_file_is_a_formula_and_numbers_stay_numbers():
+    names = ['=HYPERLINK("http://x")', "@SUM(1)", "+1", "-1"]
+    axes = {"architecture": names, "task.gain": [-0.5, 1e-9]}
+    results = Results(frame(axes, 2, lambda axes, seed: {"a.x": axes["task.gain"]}))
+    spec = {"name": "t", "rows": ["architecture", "task.gain"], "values": ["a.x"]}
+    text = to_csv(draw_table(results, Table.model_validate(spec)))
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert {line["architecture"] for line in lines} == {f"'{name}" for name in names}
+    assert {float(line["task.gain"]) for line in lines} == {-0.5, 1e-9}
+    assert {float(line["estimate"]) for line in lines} == {-0.5, 1e-9}

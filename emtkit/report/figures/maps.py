@@ -19,6 +19,7 @@ from emtkit.report.figures.charts import Panel, Shown, label_ticks, shown_of
 from emtkit.report.figures.palette import INK, colour
 from emtkit.report.inference.aggregate import Aggregate, aggregate
 from emtkit.report.tables.numbers import number_text
+from emtkit.study.math_text import drawable
 
 _MAP = "viridis"
 
@@ -83,8 +84,8 @@ def draw_heatmap(axes: Axes, grid: Heatmap, scale: Scale) -> Shown:
         annot_kws={"size": size},
         linewidths=0.5,
         cbar=False,
-        xticklabels=[level_text(x) for x in grid.xs],
-        yticklabels=[level_text(y) for y in grid.ys],
+        xticklabels=[drawable(level_text(x)) for x in grid.xs],
+        yticklabels=[drawable(level_text(y)) for y in grid.ys],
         **_look(scale),
     )
     for r, c in np.argwhere(np.isnan(numbers)):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from emtkit import Batch, Channels, NotApplicable, Recipe, Stream, Task, hookimpl
 from emtkit.errors import EmtkitError
+from emtkit.plugin.limits import MAX_STEPS
 from emtkit.plugin.stream import signs_rows
 from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.emt import selection as selections
@@ -69,9 +70,9 @@ class HistoryDependentSystem(Task):
             "waves_t3",
             "waves_t4",
         ] = "T1",
-        history: Annotated[int, Field(ge=1)] = 8,
+        history: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 8,
         dimension: Annotated[int, Field(ge=1)] = 8,
-        horizon: Annotated[int, Field(ge=1)] = 100,
+        horizon: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 100,
         table_id: tuple[int, int, int] | None = None,
         operator: tuple[tuple[float, ...], ...] | None = None,
         rule_seed: Annotated[int, Field(ge=0)] = 0,

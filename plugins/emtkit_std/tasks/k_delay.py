@@ -11,6 +11,7 @@ from torch import Tensor
 
 from emtkit import Batch, Channels, Recipe, Stream, Task, hookimpl
 from emtkit.errors import EmtkitError, PluginError
+from emtkit.plugin.limits import MAX_STEPS
 from emtkit.plugin.stream import sparse_uniform_rows
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.superposition.linear_loss import AMPLITUDES, delay_law
@@ -38,12 +39,12 @@ class KDelay(Task):
     def __init__(
         self,
         *,
-        delay: Annotated[int, Field(ge=0)] = 3,
+        delay: Annotated[int, Field(ge=0, le=MAX_STEPS)] = 3,
         features: Annotated[int, Field(ge=1)] = 1,
         density: Annotated[float, Field(gt=0, le=1)] = 1.0,
         amplitude: Literal["uniform", "constant", "signed"] = "uniform",
         importance: Annotated[float, Field(gt=0)] = 1.0,
-        steps: Annotated[int, Field(ge=1)] | None = None,
+        steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = None,
         scored: Literal["recall", "all", "last"] = "recall",
     ) -> None:
         self.law = delay_law(delay, density, amplitude, features=features, importance=importance)

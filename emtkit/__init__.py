@@ -16,6 +16,7 @@ _HOMES = {
     "emtkit.dynamics.linearise": ["StateMap", "row_jacobians", "state_jacobians", "state_map_of"],
     "emtkit.errors": ["EmtkitError", "NotApplicable", "PluginError", "StoreError", "StudyError"],
     "emtkit.execute.foreign": ["analyze"],
+    "emtkit.methods.settings": ["MAX_STEPS"],
     "emtkit.notebook": ["load", "run"],
     "emtkit.plugin.analysis": [
         "Analysis",

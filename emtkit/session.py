@@ -263,7 +263,7 @@ def open_session(
     if plugins:
         _rehearse(source)
     plan = plan_study(source, None if plugins else Registry.installed())
-    if only or seeds:
+    if only is not None or seeds is not None:
         plan = select(plan, only, seeds)
     shown = plan.study.name if isinstance(source, Mapping) else str(source)
     return Session(plan, Path(store or STORE), shown)

@@ -16,6 +16,9 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+MAX_STEPS = 1_000_000
+"""Time steps of a sequence: the states of 100 units over as many take 0.4 GB, for one sequence."""
+Horizon = Annotated[int, Field(ge=1, le=MAX_STEPS)]
 
 
 class Scope(Enum):

@@ -78,6 +78,11 @@ def has_types(row: Sequence[object], *kinds: type) -> bool:
     )
 
 
+def encodable(text: str) -> str:
+    """Text that UTF-8 can encode: a traceback, or a foreign store, may hold lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def sha256(blob: bytes) -> bytes:
     """The digest under which a blob is stored."""
     return hashlib.sha256(blob).digest()
@@ -112,6 +117,8 @@ def value_of(plain: Any) -> Scalar:
         return math.nan
     if isinstance(plain, dict):
         return float(plain["float"])
-    if isinstance(plain, bool | int | float | str):
+    if isinstance(plain, str):
+        return encodable(plain)
+    if isinstance(plain, bool | int | float):
         return plain
     raise ValueError(f"a scalar is stored as {type(plain).__name__}")

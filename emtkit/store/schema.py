@@ -95,6 +95,9 @@ def resolved(path: Path) -> Path:
         if found.exists() and not found.is_file():
             what = "a folder" if found.is_dir() else "not a regular file"
             raise StoreError(f"{path}: it is {what}, and a store is a file; {advice}")
+        above = next(folder for folder in found.parents if folder.exists())
+        if not above.is_dir():
+            raise StoreError(f"{path}: {above} is a file, not a folder; {advice}")
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name with a null
         raise StoreError(f"{str(path)!r} is not the path of a store ({error}); {advice}") from error
     return found

@@ -16,6 +16,7 @@ from typing import Any, Self
 from emtkit.errors import StoreError
 from emtkit.store import schema as _schema
 from emtkit.store.codec import (
+    encodable,
     has_types,
     name_of,
     object_from_json,
@@ -186,7 +187,7 @@ class Store:
                 identity=object_from_json(identity),
                 status=status,
                 scalars=scalars_from_json(scalars),
-                reasons=object_from_json(reasons, str),
+                reasons=_reasons(reasons),
                 tier=tier,
                 seconds=seconds,
                 digest=digest,
@@ -213,7 +214,7 @@ class Store:
                 identity=object_from_json(identity),
                 status=status,
                 scalars=scalars_from_json(scalars),
-                reasons=object_from_json(reasons, str),
+                reasons=_reasons(reasons),
                 seconds=seconds,
                 digest=digest,
                 error=error,
@@ -340,3 +341,7 @@ class Store:
 
     def _corrupt(self, what: str) -> StoreError:
         return StoreError(f"{self.path}: {_schema.damaged(f'{what} is not as it was written')}")
+
+
+def _reasons(text: str) -> dict[str, str]:
+    return {name: encodable(why) for name, why in object_from_json(text, str).items()}

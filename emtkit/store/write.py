@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emtkit.errors import StoreError
-from emtkit.store.codec import name_of, scalars_to_json, seal, sha256, to_json
+from emtkit.store.codec import encodable, name_of, scalars_to_json, seal, sha256, to_json
 from emtkit.store.records import Attempt, CellResult, CellState, FindingResult, Progress
 
 END = -1
@@ -46,7 +46,7 @@ class Writer:
             cell.tier,
             float(cell.seconds),
             cell.digest,
-            _text(cell.error),
+            encodable(cell.error),
         )
         blobs = {"weights": cell.weights, "history": cell.history}
         self._put_row("cells", fields, blobs, cell.provenance)
@@ -64,7 +64,7 @@ class Writer:
             to_json(finding.reasons),
             float(finding.seconds),
             finding.digest,
-            _text(finding.error),
+            encodable(finding.error),
         )
         self._execute("DELETE FROM blobs WHERE owner = ?", (finding.key,))
         self._put_row("findings", fields, {"content": finding.content}, finding.provenance)
@@ -87,7 +87,7 @@ class Writer:
             attempt.cell,
             attempt.number,
             attempt.outcome,
-            _text(attempt.text),
+            encodable(attempt.text),
             attempt.seconds,
         )
         self._execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?)", row)
@@ -96,7 +96,7 @@ class Writer:
         """Write the progress of a run; it replaces the earlier one."""
         row = (
             progress.run,
-            _text(progress.study),
+            encodable(progress.study),
             progress.state,
             progress.started,
             progress.updated,
@@ -140,8 +140,3 @@ class Writer:
     def _put_blob(self, owner: str, kind: str, step: int, data: bytes) -> None:
         row = (owner, kind, step, sha256(data), data)
         self._execute("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?, ?)", row)
-
-
-def _text(text: str) -> str:
-    """Text that UTF-8 can encode: a traceback may quote half a surrogate pair."""
-    return text.encode("utf-8", "backslashreplace").decode()

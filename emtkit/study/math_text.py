@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from emtkit.text import printable
+
 
 @lru_cache(maxsize=1000)
 def math_mistake(text: str) -> str | None:
@@ -22,3 +24,11 @@ def math_mistake(text: str) -> str | None:
         lines = str(error).strip().splitlines() or ["it is nested too deep"]
         return lines[-1].rpartition("Exception: ")[2].partition("  (at char")[0]
     return None
+
+
+def drawable(text: str) -> str:
+    """The text as a figure can draw it: without tabs and control characters, for which no font has
+    a glyph, and with its dollar signs literal where they enclose no formula.
+    """
+    plain = printable(text).expandtabs(4)
+    return plain if math_mistake(plain) is None else plain.replace("$", r"\$")

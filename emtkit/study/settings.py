@@ -9,7 +9,7 @@ from pydantic import Field
 from emtkit.methods.curricula.base import Curriculum
 from emtkit.methods.optimisers.base import Optimiser
 from emtkit.methods.schedules.base import Schedule
-from emtkit.methods.settings import Count, Positive, Scope, ScopedSettings, Settings
+from emtkit.methods.settings import Count, Horizon, Positive, Scope, ScopedSettings, Settings
 
 
 class Check(Settings):
@@ -21,7 +21,7 @@ class Check(Settings):
     """The condition holds where the metric is below this."""
     above: float | None = None
     """The condition holds where the metric is above this."""
-    horizon: Count | None = None
+    horizon: Horizon | None = None
     """Number of scored steps; null takes the longest of the training."""
     sequences: Count = 64
     """Number of fresh sequences."""
@@ -71,7 +71,7 @@ class Evaluation(Settings):
 
     sequences: Count = 1024
     """Number of sequences."""
-    horizon: Count | None = None
+    horizon: Horizon | None = None
     """Number of scored steps, on tasks with horizons; null takes the task's own."""
-    at: tuple[Count, ...] = ()
+    at: tuple[Horizon, ...] = ()
     """Output steps around which every metric is measured too, as `test.<metric>_at_<n>`."""

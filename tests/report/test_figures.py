@@ -239,3 +239,23 @@ def test_every_kind_of_the_folders_draws_and_counts_what_it_shows(results, use):
     assert len(drawn.cells) == 2 * 3 * 4
     assert drawn.notes == ()
     assert to_bytes(drawn, "svg") == to_bytes(draw_figure(results, figure(use, **fields)), "svg")
+
+
+TEXTS = (r"$\rhoo$", "$$", "a\tb", "\x1b[2J", "\u4e2d\U0001f600", r"$\lambda$", "$ {")
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+@pytest.mark.parametrize("use", ["line", "box", "heatmap"])
+def test_any_text_is_drawn_and_a_formula_only_where_it_is_one(text, use):
+    """Levels come from studies and plugins; warnings are errors here."""
+    axes = {"architecture": [text, "b"], "task.density": [1.0, 0.3]}
+    results = Results(frame(axes, 2, lambda axes, seed: {"a.x": axes["task.density"] + seed}))
+    if use == "heatmap":
+        spec = figure("heatmap", x="task.density", y="architecture", value="a.x", title=text)
+    else:
+        spec = figure(use, x="architecture", y="a.x", hue="architecture", title=text)
+    drawn = draw_figure(results, spec)
+    assert b"<svg" in to_bytes(drawn, "svg")
+    assert "<svg" in inline_svg(drawn)
+    title = drawn.canvas.get_suptitle()
+    assert not set(title) & set("\t\x1b")

@@ -184,3 +184,15 @@ def test_every_format_of_the_folder_writes_every_number(drawn, name):
 def test_an_unknown_format_is_named_with_what_was_meant():
     with pytest.raises(EmtkitError, match="no format 'markdwon'; did you mean 'markdown'"):
         FORMATS.load("markdwon", Format)
+
+
+def test_no_text_of_a_csv_file_is_a_formula_and_numbers_stay_numbers():
+    names = ['=HYPERLINK("http://x")', "@SUM(1)", "+1", "-1"]
+    axes = {"architecture": names, "task.gain": [-0.5, 1e-9]}
+    results = Results(frame(axes, 2, lambda axes, seed: {"a.x": axes["task.gain"]}))
+    spec = {"name": "t", "rows": ["architecture", "task.gain"], "values": ["a.x"]}
+    text = Csv().text(draw_table(results, Table.model_validate(spec)))
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert {line["architecture"] for line in lines} == {f"'{name}" for name in names}
+    assert {float(line["task.gain"]) for line in lines} == {-0.5, 1e-9}
+    assert {float(line["estimate"]) for line in lines} == {-0.5, 1e-9}

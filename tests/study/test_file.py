@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from emtkit.errors import PluginError, StudyError
 from emtkit.plugin.registry import Registry
 from emtkit.study.document import parse_document
+from emtkit.study.math_text import math_mistake
 from emtkit.study.plan import Plan, plan_study
 from tests.study.fakes import registry
 
@@ -408,6 +409,21 @@ MISTAKES = {
         "s.yaml:3:62 claims[0].expect.below.wher: unknown key 'wher'",
         "did you mean 'where'?",
     ),
+    "formula in a title": (
+        BASE + "figures:\n - {name: f, use: line, x: seed, y: test.loss, title: 'Loss $\\rhoo$'}",
+        r's.yaml:4:55 figures[0].title: "Loss $\\rhoo$" cannot be drawn: Unknown symbol: \rhoo',
+        "a formula is between two `$`",
+    ),
+    "formula in a label": (
+        BASE + "figures: [{name: f, use: line, x: seed, y: test.loss, labels: {seed: $$}}]",
+        's.yaml:3:70 figures[0].labels.seed: "$$" cannot be drawn',
+        r"a dollar sign is `\$`",
+    ),
+    "horizon without end": (
+        BASE + "evaluation: {horizon: 100000000}",
+        "s.yaml:3:23 evaluation.horizon: 100000000 is wrong",
+        "",
+    ),
     "claim without an expectation": (
         BASE + "claims: [{id: c, text: x}]",
         "s.yaml:3:10 claims[0]: 'expect' is missing",
@@ -575,3 +591,10 @@ KEYS = st.sampled_from(
 def test_any_value_under_any_key_is_planned_or_refused(part: dict[str, object]):
     study = {"tasks": ["echo"], "architectures": ["plain"], **part}
     assert rows_or_problems(study)
+
+
+def test_formulas_that_can_be_drawn_are_accepted():
+    for text in ("", "$", "5 $", r"5 \$ and 6 \$", r"$\lambda_1$ against $\rho$", "no formula"):
+        assert math_mistake(text) is None
+    for text in (r"$\rhoo$", "$$", r"$\frac{a$", r"a $ b \frac $ c", "$" + "{" * 2000 + "$"):
+        assert math_mistake(text)

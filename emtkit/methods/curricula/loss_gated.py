@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from emtkit.methods.curricula.base import Curriculum, CurriculumState, Watched
-from emtkit.methods.settings import Count, Decay, Positive
+from emtkit.methods.settings import Decay, Horizon, Positive
 
 
 class LossGated(Curriculum):
@@ -21,9 +21,9 @@ class LossGated(Curriculum):
 
     kind: Literal["loss_gated"] = "loss_gated"
     """Name of the curriculum."""
-    start: Count = 10
+    start: Horizon = 10
     """First and shortest horizon, in scored steps."""
-    max: Count | None = None
+    max: Horizon | None = None
     """Longest horizon, in scored steps; null takes the task's own."""
     factor: Annotated[float, Field(gt=1)] = 1.2
     """Factor by which the horizon grows or shrinks at every iteration."""

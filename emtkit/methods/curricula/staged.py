@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from emtkit.methods.curricula.base import Curriculum, CurriculumState, Watched
-from emtkit.methods.settings import Count
+from emtkit.methods.settings import Horizon
 
 
 class Staged(Curriculum):
@@ -17,7 +17,7 @@ class Staged(Curriculum):
 
     kind: Literal["staged"] = "staged"
     """Name of the curriculum."""
-    stages: Annotated[tuple[Count, ...], Field(min_length=1)]
+    stages: Annotated[tuple[Horizon, ...], Field(min_length=1)]
     """Horizons one after the other, in scored steps."""
     metric: str = "accuracy"
     """Metric of the training batch that ends a stage."""

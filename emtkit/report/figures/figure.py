@@ -29,9 +29,8 @@ from emtkit.report.figures.palette import COLOURS, GRID, INK
 from emtkit.report.figures.panel import Chart, Panel
 from emtkit.report.figures.value_map import Map, draw_scale, scale_of, value_map_of
 from emtkit.report.inference.aggregate import Aggregate
-from emtkit.study.math_text import math_mistake
+from emtkit.study.math_text import drawable, math_mistake
 from emtkit.study.views import CHARTS, MAPS, Figure
-from emtkit.text import printable
 
 if TYPE_CHECKING:
     from emtkit.plugin.analysis import Drawing
@@ -282,9 +281,9 @@ def _lay_out(canvas: Canvas) -> None:
     """Compute the layout; text that is not valid mathtext (a level, a label) is drawn literally."""
     for text in canvas.findobj(Text):
         assert isinstance(text, Text)
-        # No font has a glyph for a tab or a control character.
-        content = printable(text.get_text()).expandtabs(4)
-        if content != text.get_text():
-            text.set_text(content)
+        content = text.get_text()
+        # Both: an axis writes the labels of its ticks anew whenever it is drawn.
         text.set_parse_math(math_mistake(content) is None)
+        if content != drawable(content):
+            text.set_text(drawable(content))
     canvas.draw_without_rendering()

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from emtkit import (
+    MAX_STEPS,
     Batch,
     Channels,
     EmtkitError,
@@ -71,13 +72,14 @@ class HistoryDependentSystem(Task):
             ),
         ] = "T1",
         history: Annotated[
-            int, Field(ge=1, description="Number of vectors s that are received.")
+            int, Field(ge=1, le=MAX_STEPS, description="Number of vectors s that are received.")
         ] = 8,
         dimension: Annotated[int, Field(ge=1, description="Number of values d per vector.")] = 8,
         horizon: Annotated[
             int,
             Field(
                 ge=1,
+                le=MAX_STEPS,
                 description="Number of scored steps in training; evaluation has 200, or for real "
                 "values as many as training.",
             ),

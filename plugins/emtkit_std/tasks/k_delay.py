@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from emtkit import (
+    MAX_STEPS,
     Batch,
     Channels,
     EmtkitError,
@@ -45,7 +46,12 @@ class KDelay(Task):
         self,
         *,
         delay: Annotated[
-            int, Field(ge=0, description="Number of steps k after which an input is repeated.")
+            int,
+            Field(
+                ge=0,
+                le=MAX_STEPS,
+                description="Number of steps k after which an input is repeated.",
+            ),
         ] = 3,
         features: Annotated[int, Field(ge=1, description="Number of input features I.")] = 1,
         density: Annotated[
@@ -64,7 +70,11 @@ class KDelay(Task):
         ] = 1.0,
         steps: Annotated[
             int | None,
-            Field(ge=1, description="Number of steps T of a sequence; null takes 3 k + 5."),
+            Field(
+                ge=1,
+                le=MAX_STEPS,
+                description="Number of steps T of a sequence; null takes 3 k + 5.",
+            ),
         ] = None,
         scored: Annotated[
             Literal["recall", "all", "last"],

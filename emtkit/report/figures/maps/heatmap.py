@@ -10,6 +10,7 @@ from emtkit.report.figures.palette import INK
 from emtkit.report.figures.value_map import Map, Scale, ValueMap, colours_of, finish_map, numbers_of
 from emtkit.report.inference.aggregate import Aggregate
 from emtkit.report.tables.numbers import number_text
+from emtkit.study.math_text import drawable
 
 
 class Heatmap(Map):
@@ -32,8 +33,8 @@ class Heatmap(Map):
             annot_kws={"size": size},
             linewidths=0.5,
             cbar=False,
-            xticklabels=[level_text(x) for x in values.xs],
-            yticklabels=[level_text(y) for y in values.ys],
+            xticklabels=[drawable(level_text(x)) for x in values.xs],
+            yticklabels=[drawable(level_text(y)) for y in values.ys],
             **colours_of(scale),
         )
         for r, c in np.argwhere(np.isnan(numbers)):

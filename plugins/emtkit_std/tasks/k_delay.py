@@ -73,7 +73,7 @@ class KDelay(Task):
             Field(
                 ge=1,
                 le=MAX_STEPS,
-                description="Number of steps T of a sequence; null takes 3 k + 5.",
+                description="Steps T of a sequence; null takes 3 k + 5.",
             ),
         ] = None,
         scored: Annotated[

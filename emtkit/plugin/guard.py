@@ -19,11 +19,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from emtkit.errors import PluginError
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -58,6 +57,10 @@ class Guard:
     def __init__(self, announce: Callable[[str], None] | None = None) -> None:
         self._before = _Surroundings()
         self._announce = announce
+
+    def restore(self) -> list[str]:
+        """Undo what has changed since the guard was made; what that was."""
+        return self._before.restore()
 
     @contextlib.contextmanager
     def calling(self, what: str) -> Iterator[None]:
@@ -94,17 +97,17 @@ class Guard:
             )
 
 
-def guarded(call: Callable[P, T], what: str) -> Callable[P, T]:
+def guarded(call: Callable[..., T], what: str) -> Callable[..., T]:
     """A function of a plugin that is called under a guard; `what` names it.
 
     Raises:
         PluginError: (when called) it ended its process, or changed it.
     """
 
-    def guarded_call(*given: P.args, **named: P.kwargs) -> T:
+    def guarded_call(*given: Any) -> T:
         try:
             with Guard().calling(what):
-                return call(*given, **named)
+                return call(*given)
         except ForbiddenError as error:
             raise PluginError(f"{what}: {error}") from error
 
@@ -246,6 +249,7 @@ def _functions(owner: Any) -> Mapping[str, Any]:
 
 
 def _put_back(owner: Any, known: Mapping[str, Any]) -> list[str]:
+    kind: Any = type(owner)
     held = vars(owner)
     changed = [
         name
@@ -253,10 +257,10 @@ def _put_back(owner: Any, known: Mapping[str, Any]) -> list[str]:
         if held.get(name) is not value and not _is_torchs_own(held.get(name), value)
     ]
     for name in changed:
-        setattr(owner, name, known[name])
+        kind.__setattr__(owner, name, known[name])
     added = sorted(held.keys() - known.keys()) if isinstance(owner, type) else []
     for name in added:
-        delattr(owner, name)
+        kind.__delattr__(owner, name)
     return changed + added
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, TextIO
 
 import click
 
@@ -232,7 +232,7 @@ for command in (*VIEW_COMMANDS, verify, merge, gc, *AUTHORS_COMMANDS):
 
 def main() -> None:
     """The entry point: errors become sentences and exit codes, never tracebacks."""
-    _keep_stdout()
+    own = _own_stdout()
     signal.signal(signal.SIGTERM, _terminated)
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, _hung_up)
@@ -255,25 +255,29 @@ def main() -> None:
         _discard_output()
         echo(_io_sentence(error), err=True)
         code = EmtkitError.exit_code
-    _leave(code or 0)
+    _leave(code or 0, own)
 
 
-def _keep_stdout() -> None:
-    """Our own output alone goes to stdout; what plugins write to its descriptor goes to stderr."""
-    if sys.stdout is None or sys.stderr is None:
-        return
-    own = os.dup(1)
-    sys.stdout.flush()
-    encoding, errors = sys.stdout.encoding, sys.stdout.errors
-    sys.stdout = os.fdopen(own, "w", encoding=encoding, errors=errors)
+def _own_stdout() -> TextIO | None:
+    """Stdout for our own output; what plugins write to its descriptor then goes to stderr.
+
+    None where the process has no such streams, or is one that uses the command as a function.
+    """
+    now = sys.__stdout__
+    if now is None or sys.stdout is not now or sys.stderr is None:
+        return None
+    own = os.fdopen(os.dup(1), "w", encoding=now.encoding, errors=now.errors)
     os.dup2(2, 1)
+    sys.stdout = own
+    return own
 
 
-def _leave(code: int) -> NoReturn:
+def _leave(code: int, own: TextIO | None) -> NoReturn:
     """End, even where a plugin left a thread that never does; its last words go to stderr."""
-    with suppress(OSError):
-        sys.stdout.flush()
-    sys.stdout = sys.stderr
+    if own is not None:
+        sys.stdout = sys.stderr
+        with suppress(OSError):
+            own.close()
     others = [t for t in threading.enumerate() if t is not threading.main_thread()]
     if any(not thread.daemon for thread in others):
         sys.stderr.flush()

@@ -207,10 +207,12 @@ class _Coordinator:
         there = outcome.answer.digests
         for kind, name in sorted(self.flying[outcome.job].plugins):
             plugin = self.registry.get(kind, name)
-            if plugin is not None and there.get(f"{kind} {name}") != plugin.digest:
+            found = there.get(f"{kind} {name}", "none")
+            if plugin is not None and found != plugin.digest:
                 why = (
-                    f"{self.registry.described(kind, name)} had other sources in the worker than "
-                    "when the study was planned (was a file edited?); the result is refused"
+                    f"{self.registry.described(kind, name)} had other sources in the worker "
+                    f"({found}) than when the study was planned ({plugin.digest}; was a file "
+                    "edited?); the result is refused"
                 )
                 return JobResult(outcome.job, None, why, final=True)
         return outcome

@@ -66,11 +66,13 @@ class Work:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
+        self._at_first = Guard()
 
     def do(self, job: Job) -> Answer:
         """Do one job. What a plugin does becomes the failure of its cell, never more."""
         if isinstance(job, PlanJob):
             return _rehearse(job)
+        self._at_first.restore()  # a thread of a plugin may have gone on after its job
         guard = Guard()
         if isinstance(job, ShapeJob):
             answer = self._shapes(job, guard)
@@ -78,8 +80,16 @@ class Work:
             answer = self._measure(job, guard)
         else:
             answer = self._train(job, guard)
-        used = (self.registry.get(kind, name) for kind, name in plugins_of(job))
-        return replace(answer, digests={f"{p.kind} {p.name}": p.digest for p in used if p})
+        return replace(
+            answer,
+            digests={f"{kind} {name}": self._digest(kind, name) for kind, name in plugins_of(job)},
+        )
+
+    def _digest(self, kind: Kind, name: str) -> str:
+        """The digest of a plugin's sources, or why there is none."""
+        plugin = self.registry.get(kind, name)
+        reasons = "; ".join(f"{one.module}: {one.reason}" for one in self.registry.broken)
+        return f"it does not load: {reasons}" if plugin is None else plugin.digest
 
     def _shapes(self, job: ShapeJob, guard: Guard) -> Answer:
         shapes, failures = [], {}

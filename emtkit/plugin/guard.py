@@ -19,11 +19,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from emtkit.errors import PluginError
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -58,6 +57,10 @@ class Guard:
     def __init__(self, announce: Callable[[str], None] | None = None) -> None:
         self._before = _Surroundings()
         self._announce = announce
+
+    def restore(self) -> list[str]:
+        """Undo what has changed since the guard was made; what that was."""
+        return self._before.restore()
 
     @contextlib.contextmanager
     def calling(self, what: str) -> Iterator[None]:
@@ -94,17 +97,17 @@ class Guard:
             )
 
 
-def guarded(call: Callable[P, T], what: str) -> Callable[P, T]:
+def guarded(call: Callable[..., T], what: str) -> Callable[..., T]:
     """A function of a plugin that is called under a guard; `what` names it.
 
     Raises:
         PluginError: (when called) it ended its process, or changed it.
     """
 
-    def guarded_call(*given: P.args, **named: P.kwargs) -> T:
+    def guarded_call(*given: Any) -> T:
         try:
             with Guard().calling(what):
-                return call(*given, **named)
+                return call(*given)
         except ForbiddenError as error:
             raise PluginError(f"{what}: {error}") from error
 
@@ -139,9 +142,7 @@ class _Surroundings:
         for name, owner, known in self._functions:
             held = vars(owner)
             # Equal lists of functions are found in the time of a loop in C.
-            if list(map(held.get, known)) != list(known.values()) or (
-                isinstance(owner, type) and held.keys() - known.keys()
-            ):
+            if list(map(held.get, known)) != list(known.values()) or _added(owner, known):
                 changes += [f"{name}.{one}" for one in _put_back(owner, known)]
         for rule in _warnings_as_errors():
             if rule not in self._errors:
@@ -239,13 +240,14 @@ def _namespaces() -> list[tuple[str, Any]]:
 
 
 def _functions(owner: Any) -> Mapping[str, Any]:
-    """The callables of a module; of a class, everything that it defines."""
+    """The callables of a module; of a class, everything that it defines itself."""
     if isinstance(owner, type):
-        return dict(vars(owner))
+        return {name: value for name, value in vars(owner).items() if not _is_pydantics(name)}
     return {n: value for n, value in vars(owner).items() if callable(value) and n[0] != "_"}
 
 
 def _put_back(owner: Any, known: Mapping[str, Any]) -> list[str]:
+    kind: Any = type(owner)
     held = vars(owner)
     changed = [
         name
@@ -253,11 +255,23 @@ def _put_back(owner: Any, known: Mapping[str, Any]) -> list[str]:
         if held.get(name) is not value and not _is_torchs_own(held.get(name), value)
     ]
     for name in changed:
-        setattr(owner, name, known[name])
-    added = sorted(held.keys() - known.keys()) if isinstance(owner, type) else []
+        kind.__setattr__(owner, name, known[name])
+    added = _added(owner, known)
     for name in added:
-        delattr(owner, name)
+        kind.__delattr__(owner, name)
     return changed + added
+
+
+def _added(owner: Any, known: Mapping[str, Any]) -> list[str]:
+    """What a class has that it did not define."""
+    if not isinstance(owner, type):
+        return []
+    return sorted(n for n in vars(owner).keys() - known.keys() if not _is_pydantics(n))
+
+
+def _is_pydantics(name: str) -> bool:
+    """Whether pydantic sets it, which completes a class when it is first used."""
+    return name.startswith("__pydantic_") or name == "__signature__"
 
 
 def _is_torchs_own(now: Any, before: Any) -> bool:

@@ -5,40 +5,29 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from emtkit.methods.optimisers.base import Slot, Update
-from emtkit.methods.schedules.base import Schedule
 from emtkit.study.settings import Training
 
 Buffers = dict[str, Tensor]
 """What an optimiser keeps from step to step, by name: M P each."""
 
 
-@dataclass(frozen=True)
-class Rate:
-    """The learning rate of a row, and all that it follows from."""
-
-    schedule: Schedule
-    lr: float
-    steps: int
-
-    def after(self, iteration: int) -> float:
-        """The rate of the iteration that starts after `iteration` finished ones."""
-        return self.schedule.rate(self.lr, self.steps, iteration)
-
-
 class Rates:
-    """The learning rates of a stack; rows of equal `Rate` share the arithmetic."""
+    """The learning rates of a stack; a rate follows from schedule, `lr` and `steps` alone.
+
+    Rows that have these in common share the arithmetic.
+    """
 
     def __init__(self, trainings: Sequence[Training]) -> None:
-        rates = [Rate(t.schedule, t.lr, t.steps) for t in trainings]
-        self._distinct = list(dict.fromkeys(rates))
-        places = {rate: place for place, rate in enumerate(self._distinct)}
-        self._of_row = [places[rate] for rate in rates]
+        causes = [(t.schedule, t.lr, t.steps) for t in trainings]
+        places = {cause: place for place, cause in enumerate(dict.fromkeys(causes))}
+        self._of_row = [places[cause] for cause in causes]
+        self._after = [partial(schedule.rate, lr, steps) for schedule, lr, steps in places]
 
     def pairs(self, iterations: Sequence[int]) -> list[tuple[int, int]]:
         """What the rate of each row follows from; `iterations` (M) are done."""
@@ -46,7 +35,7 @@ class Rates:
 
     def rate(self, which: int, iteration: int) -> float:
         """The rate of a pair."""
-        return self._distinct[which].after(iteration)
+        return self._after[which](iteration)
 
 
 def limits(trainings: Sequence[Training]) -> list[float]:

@@ -12,7 +12,7 @@ from emtkit.methods.method import Method
 
 @dataclass(frozen=True)
 class CurriculumState:
-    """Where one row stands: its horizon, kept as a float, and what its curriculum remembers."""
+    """Where one row is: its horizon, kept as a float, and what its curriculum remembers."""
 
     horizon: float
     memory: Mapping[str, float] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Curriculum(Method):
     def advance(
         self, state: CurriculumState, watched: float, iteration: int, horizon: int
     ) -> CurriculumState:
-        """Where a row stands after `iteration` iterations, in the last of which it `watched`."""
+        """Where a row is after `iteration` iterations, in the last of which it `watched`."""
 
     def refusal(self, horizon: int) -> str | None:
         """None, or why it cannot be used on a task of that horizon."""

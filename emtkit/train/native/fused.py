@@ -93,7 +93,7 @@ class FusedTraining(Fused):
         numbers = step.input_steps * network.inputs
         words = -(-step.batch * numbers // 128) * 4 if signs else step.padded * numbers
         self._words = np.empty(words, dtype=np.uint32)
-        self._heard = np.zeros((step.padded if signs else 1, numbers), dtype=np.float32)
+        self._spread = np.zeros((step.padded if signs else 1, numbers), dtype=np.float32)
         work = models * step.padded * step.steps * network.parameters
         self.most = max(1, _MOST // work)
 
@@ -114,7 +114,7 @@ class FusedTraining(Fused):
             modes,
             self._limits,
             self._words,
-            self._heard,
+            self._spread,
             self._again,
             self._signs,
             self._scales,

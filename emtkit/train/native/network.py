@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+LANES = 16
+"""Sequences in one vector register."""
+
 MAX_HIDDEN = 64
 ACTIVATIONS = ("linear", "relu", "tanh")
 READOUTS = ("linear", "relu")

@@ -9,7 +9,7 @@ from torch.func import functional_call, vmap
 from emtkit.plugin.architecture import RecurrentModel
 from emtkit.plugin.kernel import StackedKernel
 from emtkit.plugin.task import Batch
-from emtkit.train.passes.criterion import in_place, judge_of, read_losses
+from emtkit.train.passes.criterion import criterion_of, in_place, read_losses
 from emtkit.train.stack import Stacked
 from emtkit.train.tiers.base import Gradients, Span
 
@@ -40,10 +40,10 @@ def by_kernel(
     leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
     outputs = _read(stacked, leaves, states)
     shown = outputs.detach().transpose(2, 3)
-    judge = judge_of(lambda: shown, stacked, batch, masks, span)
+    criterion = criterion_of(lambda: shown, stacked, batch, masks, span)
     wrong = torch.empty_like(shown)
     for n in range(len(shown)):
-        judge.slopes(n, shown[n], wrong[n])
+        criterion.slopes(n, shown[n], wrong[n])
     wanted = [states, *leaves.values()]
     slopes, *shares = torch.autograd.grad(
         outputs, wanted, wrong.transpose(2, 3), materialize_grads=True
@@ -53,7 +53,7 @@ def by_kernel(
         (share + found[name] if name in found else share).flatten(1)
         for name, share in zip(leaves, shares, strict=True)
     ]
-    losses, steps = read_losses(judge.errors(), masks, span.first)
+    losses, steps = read_losses(criterion.errors(), masks, span.first)
     return Gradients(
         losses,
         torch.cat(gradients, 1),

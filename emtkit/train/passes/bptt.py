@@ -10,9 +10,9 @@ with n = 1 where there is any bias, else 0; e_t = dL/dy_t rho'. x_t is g_t (`rea
 or h_t (then W_r' e_t joins d_t after sigma'). Time comes first and sequences last in every buffer
 (T M C B): a step of all networks is one batched product whose long side is the contiguous one, two
 to six times as fast where C is small. Memory is read and written as little as can be: going back,
-each step is read out, judged and added to the weight gradients while its state is in the cache, and
-neither y, e nor d is kept. What a row does not score adds exact zeros, so that rows of different
-horizon share a stack.
+each step is read out, held against its target and added to the weight gradients while its state is
+in the cache, and neither y, e nor d is kept. What a row does not score adds exact zeros, so that
+rows of different horizon share a stack.
 """
 
 from __future__ import annotations
@@ -107,13 +107,15 @@ class Passes:
         self.sizes, ones = sizes, sizes.ones
         models, many = sizes.models, sizes.sequences
         start = sizes.inputs + ones
-        self._heard = work.room("heard", (sizes.end + 1, models, start + sizes.hidden, many), like)
+        self._joined = work.room(
+            "joined", (sizes.end + 1, models, start + sizes.hidden, many), like
+        )
         self._drive = work.room("drive", (models, sizes.hidden, many), like)
         self._slopes = work.room("slopes", (models, sizes.outputs + sizes.hidden, many), like)
         self._read = work.room("read", (models, sizes.outputs, many), like)
-        self._whole = list(self._heard[: sizes.input_steps].unbind(0))
-        self._passed = [at[:, sizes.inputs :] for at in self._heard.unbind(0)]
-        self._states = [at[:, start:] for at in self._heard.unbind(0)]
+        self._whole = list(self._joined[: sizes.input_steps].unbind(0))
+        self._passed = [at[:, sizes.inputs :] for at in self._joined.unbind(0)]
+        self._states = [at[:, start:] for at in self._joined.unbind(0)]
         self._shown: Tensor | None = None
         self._seen = self._passed[1:]
         if sizes.reads_early:
@@ -142,7 +144,7 @@ class Passes:
         sizes = self.sizes
         found = self._read.new_empty((sizes.end - sizes.first, *self._read.shape))
         for t in range(sizes.first, sizes.end):
-            self._look(matrices, t, found[t - sizes.first])
+            self._read_out(matrices, t, found[t - sizes.first])
         return found
 
     def backward(self, matrices: Matrices, slopes: Slopes) -> dict[str, Tensor]:
@@ -154,7 +156,7 @@ class Passes:
         delta.zero_()
         for t in reversed(range(sizes.end)):
             if t >= sizes.first:
-                self._look(matrices, t, self._read)
+                self._read_out(matrices, t, self._read)
                 slopes(t - sizes.first, self._read, given)
                 if sizes.form.readout == "relu":
                     torch.ops.aten.threshold_backward(given, self._read, 0, grad_input=given)
@@ -171,20 +173,20 @@ class Passes:
 
     def _begin(self, inputs: Tensor) -> None:
         """Inputs and ones to their places, and the zero state."""
-        sizes, heard = self.sizes, self._heard
+        sizes, joined = self.sizes, self._joined
         turned = inputs[:, :, : sizes.input_steps].permute(2, 0, 3, 1)
-        place = heard[: sizes.input_steps, :, : sizes.inputs]
+        place = joined[: sizes.input_steps, :, : sizes.inputs]
         if place.is_cpu:
             np.copyto(place.numpy(), turned.numpy())  # half the time of torch's copy
         else:
             place.copy_(turned)
         self._states[0].zero_()
         if sizes.ones:
-            heard[:, :, sizes.inputs] = 1.0
+            joined[:, :, sizes.inputs] = 1.0
             if self._shown is not None:
                 self._shown[:, :, 0] = 1.0
 
-    def _look(self, matrices: Matrices, t: int, outputs: Tensor) -> None:
+    def _read_out(self, matrices: Matrices, t: int, outputs: Tensor) -> None:
         """y_t (M O B)."""
         torch.bmm(matrices.readout, self._seen[t], out=outputs)
         if self.sizes.form.readout == "relu":

@@ -73,10 +73,10 @@ class AnyLoss(Criterion):
         return self._errors
 
 
-def judge_of(
+def criterion_of(
     outputs: Callable[[], Tensor], stacked: Stacked, batch: Batch, masks: Tensor, span: Span
 ) -> Criterion:
-    """The judge of the steps of `span`, whose `outputs` (K M O B) it may ask for."""
+    """The criterion of the steps of `span`, whose `outputs` (K M O B) it may compute."""
     if stacked.squares is None:
         return AnyLoss(outputs(), stacked, batch, masks, span.first)
     return Squares(stacked.squares, batch.targets, masks, span)

@@ -81,11 +81,11 @@ class Captured(Iteration):
         Inputs are zero from step `input_steps` on, and targets do not count outside of `span`:
         nobody reads them there.
         """
-        heard, scored = slice(batch.input_steps), slice(self.span.first, self.span.end)
+        given, scored = slice(batch.input_steps), slice(self.span.first, self.span.end)
         if not self._kept:
             self._reserve(batch, masks, schedule)
         send = self._graphs.send
-        send(batch.inputs[:, :, heard], self.batch.inputs[:, :, heard])
+        send(batch.inputs[:, :, given], self.batch.inputs[:, :, given])
         send(batch.targets[:, :, scored], self.batch.targets[:, :, scored])
         send(masks, self.masks)
         send(schedule, self.schedule)

@@ -19,9 +19,9 @@ class ImpulseResponses:
     """The response (lag by lag, X_j and K_j) of M networks, up to lag `last`."""
 
     def __init__(self, weights: Mapping[str, Tensor], inputs: Tensor, last: int) -> None:
-        """`inputs` (M B s I) are those heard up to step `last`, the scored one."""
+        """`inputs` (M B s I) are those up to step `last`, the scored one."""
         self._weights, self._last = weights, last
-        models, _, self._heard, self._channels = inputs.shape
+        models, _, self._input_steps, self._channels = inputs.shape
         self._inputs = inputs.flatten(2).transpose(1, 2)
         recur = weights["W_hh"].transpose(1, 2).contiguous()
         states = [weights["W_uh"].transpose(1, 2).contiguous()]
@@ -30,8 +30,12 @@ class ImpulseResponses:
         self._states = torch.stack(states, 1)
         flat = self._states.flatten(1, 2)
         kernel = torch.bmm(flat, weights["W_r"].transpose(1, 2))
-        by_lag = kernel.view(models, last + 1, self._channels, -1)[:, last + 1 - self._heard :]
-        self._kernel = by_lag.flip(1).flatten(1, 2).transpose(1, 2)
+        by_lag = kernel.view(models, last + 1, self._channels, -1)[
+            :, last + 1 - self._input_steps :
+        ]
+        self._kernel = (
+            by_lag[:, last + 1 - self._input_steps :].flip(1).flatten(1, 2).transpose(1, 2)
+        )
 
     def outputs(self) -> Tensor:
         """y (M O B)."""
@@ -42,9 +46,9 @@ class ImpulseResponses:
         recur, read = self._weights["W_hh"], self._weights["W_r"]
         models, lags = len(recur), self._last + 1
         owed = torch.bmm(slopes, self._inputs.transpose(1, 2)).transpose(1, 2)
-        by_time = owed.reshape(models, self._heard, self._channels, -1)
+        by_time = owed.reshape(models, self._input_steps, self._channels, -1)
         kernel = by_time.new_zeros((models, lags, *by_time.shape[2:]))
-        kernel[:, lags - self._heard :] = by_time.flip(1)
+        kernel[:, lags - self._input_steps :] = by_time.flip(1)
         flat = kernel.flatten(1, 2)
         through = torch.bmm(flat, read).view_as(self._states)
         steps = [through[:, self._last]]

@@ -11,7 +11,7 @@ from emtkit.plugin.task import Batch, Task
 from emtkit.study.settings import Training
 from emtkit.train.passes.author_kernel import by_kernel
 from emtkit.train.passes.bptt import Matrices, Passes, Sizes, Workspace
-from emtkit.train.passes.criterion import Squares, in_place, judge_of, read_losses
+from emtkit.train.passes.criterion import Squares, criterion_of, in_place, read_losses
 from emtkit.train.passes.impulse_response import ImpulseResponses
 from emtkit.train.stack import Stacked
 from emtkit.train.tiers.base import Cost, Gradients, Span, Tier
@@ -59,9 +59,9 @@ class DenseTier(Tier):
         def outputs() -> Tensor:
             return passes.outputs(matrices)
 
-        judge = judge_of(outputs, stacked, batch, masks, span)
-        gradients = _flat(stacked, passes.backward(matrices, judge.slopes))
-        losses, steps = read_losses(judge.errors(), masks, first)
+        criterion = criterion_of(outputs, stacked, batch, masks, span)
+        gradients = _flat(stacked, passes.backward(matrices, criterion.slopes))
+        losses, steps = read_losses(criterion.errors(), masks, first)
         return Gradients(losses, gradients, steps, lambda: in_place(outputs(), batch.steps, first))
 
     def _by_pulses(
@@ -79,13 +79,13 @@ class DenseTier(Tier):
         is_relu = _form(stacked.template).readout == "relu"
         if is_relu:
             outputs.clamp_(min=0)
-        judge = Squares(stacked.squares, batch.targets, masks, Span(last, last + 1))
+        criterion = Squares(stacked.squares, batch.targets, masks, Span(last, last + 1))
         slopes = torch.empty_like(outputs)
-        judge.slopes(0, outputs, slopes)
+        criterion.slopes(0, outputs, slopes)
         if is_relu:
             torch.ops.aten.threshold_backward(slopes, outputs, 0, grad_input=slopes)
         gradients = _flat(stacked, {**pulses.gradients(slopes), "b_r": slopes.sum(2)})
-        losses, steps = read_losses(judge.errors(), masks, last)
+        losses, steps = read_losses(criterion.errors(), masks, last)
         return Gradients(
             losses, gradients, steps, lambda: in_place(outputs.unsqueeze(0), batch.steps, last)
         )
@@ -132,7 +132,7 @@ def _sizes(stacked: Stacked, weights: dict[str, Tensor], batch: Batch, span: Spa
 
 
 def _is_pulse_cheaper(sizes: Sizes, weights: dict[str, Tensor]) -> bool:
-    """Whether I pulses and one product with all that was heard cost less than B sequences."""
+    """Whether I pulses and one product with all inputs cost less than B sequences."""
     return sizes.is_linear and "b" not in weights and 2 * sizes.inputs <= sizes.sequences
 
 

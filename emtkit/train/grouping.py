@@ -217,7 +217,8 @@ def _tier(model: SequenceModel, task: Task, cell: Cell) -> str:
     flat = torch.stack([flatten(model)] * 2)
     streams: Sequence[Stream] = [Stream(None, "shapes", dtype=flat.dtype) for _ in range(2)]
     try:
-        VmapTier().outputs(stacked, flat, stacked.draw(2, streams, 1 if task.horizons else None))
+        batch = stacked.draw(2, streams, 1 if task.horizons else None)
+        is_apart = VmapTier().refusal(stacked, flat, batch)
     except RuntimeError:
         return LoopTier.name
-    return VmapTier.name
+    return LoopTier.name if is_apart else VmapTier.name

@@ -28,33 +28,38 @@ from torch.utils._pytree import tree_leaves, tree_map
 VECTORS = 128
 """Bytes that element-wise code takes at once, at most: two vectors of 512 bits."""
 
-EXACT = frozenset(
-    "abs add addcdiv addcmul bitwise_and bitwise_not bitwise_or ceil clamp clamp_max clamp_min cos "
-    "div eq erf exp expm1 floor ge gt isfinite isinf isnan le leaky_relu lerp log log1p logical_and "
-    "logical_not logical_or lt masked_fill maximum minimum mul ne neg reciprocal relu round rsqrt "
-    "rsub sgn sign sin sqrt sub tanh tanh_backward threshold threshold_backward where".split()
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+EXACT = _names(
+    "abs add addcdiv addcmul bitwise_and bitwise_not bitwise_or ceil clamp clamp_max clamp_min "
+    "cos div eq erf exp expm1 floor ge gt isfinite isinf isnan le leaky_relu lerp log log1p "
+    "logical_and logical_not logical_or lt masked_fill maximum minimum mul ne neg reciprocal relu "
+    "round rsqrt rsub sgn sign sin sqrt sub tanh tanh_backward threshold threshold_backward where"
 )
 """Element-wise operations that round alike in vectors and in the rest."""
 
-MOVES = frozenset(
-    "_reshape_copy _to_copy _unsafe_view arange argsort cat clone constant_pad_nd copy diagonal_backward empty "
-    "empty_like fill flip full full_like gather index index_put index_select lift_fresh "
-    "new_empty new_empty_strided new_full new_ones new_zeros ones ones_like repeat roll "
-    "scalar_tensor scatter scatter_add select_backward slice_backward stack tril triu "
-    "unfold_backward zero zeros zeros_like".split()
+MOVES = _names(
+    "_reshape_copy _to_copy _unsafe_view arange argsort cat clone constant_pad_nd copy "
+    "diagonal_backward empty empty_like fill flip full full_like gather index index_put "
+    "index_select lift_fresh new_empty new_empty_strided new_full new_ones new_zeros ones "
+    "ones_like repeat roll scalar_tensor scatter scatter_add select_backward slice_backward stack "
+    "tril triu unfold_backward zero zeros zeros_like"
 )
 """What only copies or fills (adding at most element by element)."""
 
-OUTERMOST = frozenset(
-    "_log_softmax _log_softmax_backward_data _softmax _softmax_backward_data all amax amin any argmax "
-    "argmin baddbmm bmm cumsum linalg_vector_norm logsumexp max mean min native_layer_norm "
-    "native_layer_norm_backward prod std sum var var_mean".split()
+OUTERMOST = _names(
+    "_log_softmax _log_softmax_backward_data _softmax _softmax_backward_data all amax amin any "
+    "argmax argmin baddbmm bmm cumsum linalg_vector_norm logsumexp max mean min native_layer_norm "
+    "native_layer_norm_backward prod std sum var var_mean"
 )
 """What gives a row the same bits wherever M is the outermost dimension of the array."""
 
-TAILED = frozenset(
-    "elu_backward hardtanh_backward log_sigmoid_backward log_sigmoid_forward mish_backward mse_loss "
-    "mse_loss_backward softplus_backward".split()
+TAILED = _names(
+    "elu_backward hardtanh_backward log_sigmoid_backward log_sigmoid_forward mish_backward "
+    "mse_loss mse_loss_backward softplus_backward"
 )
 """Element-wise operations that torch does not mark as such (`torch.Tag.pointwise`)."""
 
@@ -88,7 +93,7 @@ class Packing:
         two, three = (_recorded(run, rows) for rows in (2, 3))
         if [call.name for call in two] != [call.name for call in three]:
             return Packing(frozenset(), "an operation that runs row by row")
-        tails = set()
+        tails: set[Tail] = set()
         for pair in zip(two, three, strict=True):
             found = _judged(*pair)
             if isinstance(found, str):
@@ -146,11 +151,15 @@ class _Call:
     arrays: tuple[_Array, ...]
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down what is computed, below vmap and autograd."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler for this: seconds in every worker
+
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[_Call] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -194,15 +194,17 @@ class Stacked:
         """`function` of each of the group's rows of outputs, inputs and targets."""
         index = torch.tensor(group.rows, device=self.device)
         given = [t.index_select(0, index) for t in (outputs, batch.inputs, batch.targets)]
-        key = (what, self.task_keys[group.rows[0]], outputs.requires_grad, outputs.dtype)
-        key = (*key, batch.inputs.shape[1:], outputs.shape[1:])
+        shapes = (batch.inputs.shape[1:], outputs.shape[1:], outputs.dtype)
+        key = (what, self.task_keys[group.rows[0]], outputs.requires_grad, *shapes)
 
         def sample(rows: int) -> None:
             repeated = [value.detach()[:1].repeat_interleave(rows, 0) for value in given]
             repeated[0].requires_grad_(outputs.requires_grad)
             found = vmap(function)(*repeated)
             if outputs.requires_grad:
-                torch.autograd.grad(found, repeated[0], torch.ones_like(found), materialize_grads=True)
+                torch.autograd.grad(
+                    found, repeated[0], torch.ones_like(found), materialize_grads=True
+                )
 
         if key not in self.packings:
             self.packings[key] = Packing.of(sample)

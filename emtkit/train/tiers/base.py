@@ -75,8 +75,8 @@ class Fused(ABC):
 
 
 class Tier(ABC):
-    """All tiers give the same numbers within float tolerance; each gives a row the same bits in
-    any stack of two rows or more.
+    """All tiers give the same numbers within float tolerance; each on the processor gives a row the
+    same bits in any stack, or in any of two rows or more where it does not take one (`takes_one`).
 
     `rows_share_horizon`: whether a row that runs on past its own horizon keeps its bits.
     `device`: where the tensors are that it is given. `horizon_step`: rows are drawn to a multiple

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from emtkit.methods.settings import Scope
 from emtkit.study.settings import Evaluation, Training
 
-TRAINING_VERSION = 3
+TRAINING_VERSION = 4
 """Raised when the core's training of an unchanged cell would give other numbers."""
 
 

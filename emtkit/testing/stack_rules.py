@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import torch
@@ -18,7 +19,7 @@ from emtkit.testing import values
 from emtkit.testing.bench import DRAWS, Case, ModelBench, Pairing, resolved, try_case, why_not
 from emtkit.testing.model_gates import SEQUENCES
 from emtkit.testing.rule import RuleOutcome, failed, ok, skipped
-from emtkit.train.grouping import group, tier_named
+from emtkit.train.grouping import group, inspect_shape, tier_named
 from emtkit.train.stack import flatten, stack
 from emtkit.train.tiers.dense import DenseTier
 from emtkit.train.tiers.loop import LoopTier
@@ -26,6 +27,8 @@ from emtkit.train.tiers.vmap import VmapTier
 from emtkit.train.trainer import Trainer
 
 TRAINING = Training(steps=3, batch=4, dtype="float64")
+BATCHES = (*range(1, 10), 15, 16, 17, 31, 32, 33, 47, 63, 64, 65)
+"""Sizes of a batch at which bits are compared: odd ones, and around whole vectors."""
 
 
 def stacked_equals_alone(bench: ModelBench) -> RuleOutcome:
@@ -43,6 +46,44 @@ def stacked_equals_alone(bench: ModelBench) -> RuleOutcome:
     if not looked:
         return skipped("no task that it accepts has two settings of equal shapes")
     return ok("stacked cells that differ in every task parameter, and ran each alone")
+
+
+def same_bits_at_every_place(bench: ModelBench) -> RuleOutcome:
+    """A network gets the same bits alone, in two, and at every place of a stack of any size."""
+    pair = bench.main
+    cell = _cell(pair)
+    training = cell.training.model_copy(update={"dtype": "float32"})
+    tier = tier_named(inspect_shape(replace(cell, training=training), bench.company.registry).tier)
+    models = [pair.network(seed, torch.float32) for seed in range(7)]
+    whole, flat = (
+        stack(models, [pair.case.task] * 7, [""] * 7),
+        torch.stack(list(map(flatten, models))),
+    )
+    for size in BATCHES:
+        heard = [pair.sample(size, torch.float32, seed) for seed in range(7)]
+
+        def bits(*rows: int, heard: list[Batch] = heard) -> list[bytes]:
+            inputs = torch.stack([heard[row].inputs for row in rows])
+            targets = torch.stack([heard[row].targets for row in rows])
+            masks = torch.stack([heard[row].mask for row in rows])
+            batch = Batch(inputs, targets, masks, heard[0].input_steps)
+            given = whole.take(rows), flat[list(rows)], batch
+            if bench.cls.trains(pair.parameters):
+                step = tier.gradients(*given, masks)
+                found = [step.steps, step.gradients]
+            else:
+                found = [tier.outputs(*given)]
+            return [b"".join(f[at].numpy().tobytes() for f in found) for at in range(len(rows))]
+
+        order = [(size + place) % 7 for place in range(2 + size % 6)]
+        there, back, two = bits(*order), bits(*order[::-1]), bits(order[0], order[0])
+        if there != back[::-1] or two != [there[0]] * 2:
+            return failed(
+                f"computed {len(order)} networks in one stack, in reverse, and one twice",
+                f"{pair}, batch {size}: one network has other bits at another place",
+                "use operations that torch can stack by itself, without a vmap rule of your own",
+            )
+    return ok("computed stacks of 2 to 7 networks in both orders, batches of 1 to 65 sequences")
 
 
 def jacobian_is_the_derivative(bench: ModelBench) -> RuleOutcome:
@@ -106,6 +147,7 @@ MODEL_RULES: tuple[Callable[[ModelBench], RuleOutcome], ...] = (
     rules.loop_equals_vmap,
     kernel_equals_plain,
     stacked_equals_alone,
+    same_bits_at_every_place,
     rules.moves_to_another_device,
     rules.saved_equals_loaded,
     rules.facts_are_answered,

@@ -99,7 +99,7 @@ class TrainingLoop:
 
     def _iterate_once(self) -> None:
         horizons = [None if r.progress is None else int(r.progress.horizon) for r in self.rows]
-        drawn = self._drawn(horizons)
+        drawn = self._length(max((h for h in horizons if h is not None), default=None))
         program = self._loaded(horizons, drawn)
         if not self.shared.curriculum.moves:
             program.advance()
@@ -108,14 +108,13 @@ class TrainingLoop:
             program.update()
             self._advance(watched)
 
-    def _drawn(self, horizons: list[int | None]) -> int | None:
-        """How many scored steps are drawn: the longest horizon, rounded up to the tier's step."""
-        longest = max((h for h in horizons if h is not None), default=None)
+    def _length(self, horizon: int | None) -> int | None:
+        """How many scored steps are drawn for a horizon: it, rounded up to the tier's step."""
         most = self._longest()
-        if longest is None or most is None:
-            return longest
+        if horizon is None or most is None:
+            return horizon
         step = self.tier.horizon_step
-        return max(longest, min(-(-longest // step) * step, most))
+        return max(horizon, min(-(-horizon // step) * step, most))
 
     def _loaded(self, horizons: list[int | None], drawn: int | None) -> Iteration:
         """The program of all rows, with the data of the next iteration."""
@@ -161,40 +160,47 @@ class TrainingLoop:
         self, program: Iteration, horizons: list[int | None], drawn: int | None
     ) -> list[float]:
         """Measure, in one program where that leaves a row's bits alone; what curricula watch."""
-        everyone = list(range(len(self.rows)))
-        cut = [row for row in everyone if horizons[row] != drawn]
-        if self.tier.rows_share_horizon or not cut:
+        shared = self.tier.rows_share_horizon
+        lengths = [drawn if shared else self._length(horizon) for horizon in horizons]
+        flat, watched = self.train_state.flat, [0.0] * len(horizons)
+        if set(lengths) == {drawn}:
             program.measure()
             found = program.found
             watched = self._watched(self.stacked, found, program.batch, program.masks)
-            # A row that runs on past its horizon may overflow there, which says nothing of it.
-            finite = found.gradients.isfinite().all(1).tolist() if cut else []
-            again = [row for row in cut if not finite[row]]
         else:
-            flat = self.train_state.flat
-            losses = flat.new_zeros(len(everyone))
+            losses = flat.new_zeros(len(flat))
             found = program.found = Gradients(losses, torch.zeros_like(flat), losses, None)
-            watched = [0.0] * len(everyone)
-            again = everyone
-        for horizon in sorted({horizons[row] or 0 for row in again}):
-            rows = [row for row in again if (horizons[row] or 0) == horizon]
-            step, seen = self._measured_apart(rows if len(rows) > 1 else rows * 2, horizon)
-            for at, row in enumerate(rows):
-                found.losses[row] = step.losses[at]
-                found.gradients[row] = step.gradients[at]
-                watched[row] = seen[at]
+            self._measure_apart(found, watched, horizons, lengths, list(range(len(flat))))
+        if horizons != lengths:
+            # A row that runs on past its horizon may overflow there, which says nothing of it.
+            finite = found.gradients.isfinite().all(1).tolist()
+            cut = [r for r, length in enumerate(lengths) if horizons[r] != length and not finite[r]]
+            self._measure_apart(found, watched, horizons, horizons, cut)
         return watched
 
-    def _measured_apart(self, rows: list[int], horizon: int) -> tuple[Gradients, list[float]]:
-        """Losses and gradients of some rows on their own horizon, and what they watch."""
-        stacked = self.stacked.take(rows)
-        batch, masks = self._draw(rows, stacked, [horizon] * len(rows), horizon)
-        span = Span.of(masks)
-        batch, masks = batch.to(stacked.device), masks.to(stacked.device)
-        step = self.tier.gradients(
-            stacked, self.train_state.flat[torch.tensor(rows)], batch, masks, span
-        )
-        return step, self._watched(stacked, step, batch, masks)
+    def _measure_apart(
+        self,
+        found: Gradients,
+        watched: list[float],
+        horizons: Sequence[int | None],
+        lengths: Sequence[int | None],
+        rows: list[int],
+    ) -> None:
+        """Measure `rows`, those of one length at a time, into `found` and `watched`."""
+        for length in sorted({lengths[row] or 0 for row in rows}):
+            part = [row for row in rows if (lengths[row] or 0) == length]
+            alone = len(part) == 1 and not self.tier.takes_one(self.trainings[part[0]])
+            company = part * 2 if alone else part
+            stacked = self.stacked.take(company)
+            batch, masks = self._draw(company, stacked, [horizons[row] for row in company], length)
+            span = Span.of(masks)
+            batch, masks = batch.to(stacked.device), masks.to(stacked.device)
+            flat = self.train_state.flat[torch.tensor(company)]
+            step = self.tier.gradients(stacked, flat, batch, masks, span)
+            seen = self._watched(stacked, step, batch, masks)
+            for at, row in enumerate(part):
+                found.losses[row], found.gradients[row] = step.losses[at], step.gradients[at]
+                watched[row] = seen[at]
 
     def _watched(
         self, stacked: Stacked, step: Gradients, batch: Batch, masks: Tensor
@@ -266,18 +272,17 @@ class TrainingLoop:
         """Those of `rows` for which `condition` holds."""
         if condition is None or not rows:
             return []
-        company = rows if len(rows) > 1 else rows * 2
-        part = self.stacked.take(company)
-        flat = self.train_state.flat[torch.tensor(company)]
+        part = self.stacked.take(rows)
+        flat = self.train_state.flat[torch.tensor(rows)]
         streams = [
             Stream(self.cells[row].seed, "check", self.rows[row].iteration, dtype=flat.dtype)
-            for row in company
+            for row in rows
         ]
         horizon = condition.horizon
         if horizon is None:
             horizon = self._longest()
         found = check(part, flat, self.tier, condition.sequences, streams, horizon)
-        return [row for row, seen in zip(rows, found, strict=False) if _holds(condition, seen)]
+        return [row for row, seen in zip(rows, found, strict=True) if _holds(condition, seen)]
 
 
 @dataclass(frozen=True)

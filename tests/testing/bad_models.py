@@ -341,6 +341,36 @@ class FormOfAnother(GoodModel):
         return SimpleRecurrence("relu")
 
 
+class _OwnRule(torch.autograd.Function):
+    """x, and its place in the stack times the rounding error of x."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx, slope: Tensor) -> Tensor:
+        return slope
+
+    @staticmethod
+    def vmap(info, dims, x: Tensor):
+        place = torch.arange(info.batch_size).reshape(-1, *[1] * (x.dim() - 1))
+        return x * (1 + place * torch.finfo(x.dtype).eps), dims[0]
+
+
+class KnowsItsPlace(GoodModel):
+    """h_t = 0. References: none."""
+
+    name = "knows_its_place"
+
+    def read(self, state: Tensor) -> Tensor:
+        return _OwnRule.apply(super().read(state))
+
+
 BREAKS: dict[type[SequenceModel], str] = {
     AcceptsRaises: "accepts says why",
     AcceptsNothing: "finds a task",
@@ -360,6 +390,7 @@ BREAKS: dict[type[SequenceModel], str] = {
     IdleParameter: "gradient reaches every parameter",
     OtherUnderVmap: "loop equals vmap",
     TaskAsNumber: "stacked equals alone",
+    KnowsItsPlace: "same bits at every place",
     StaysOnTheCpu: "moves to another device",
     HiddenNumber: "saved equals loaded",
     OtherFact: "facts are answered",

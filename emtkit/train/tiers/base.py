@@ -94,8 +94,8 @@ STACK_ROWS = 64
 
 
 class Tier(ABC):
-    """All tiers give the same numbers within float tolerance; each gives a row the same bits in
-    any stack of two rows or more.
+    """All tiers give the same numbers within float tolerance; each on the processor gives a row the
+    same bits in any stack, or in any of two rows or more where it does not take one (`takes_one`).
 
     A network trains in the tier of lowest `order` that has no `refusal`. `cost` is what `plan`
     reckons with. `rows_share_horizon`: whether a row that runs on past its own horizon keeps its

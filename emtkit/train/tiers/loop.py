@@ -26,6 +26,10 @@ class LoopTier(Tier):
         """Never."""
         return None
 
+    def takes_one(self, training: Training) -> bool:
+        """Every row is alone here."""
+        return True
+
     def gradients(
         self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
     ) -> Gradients:
@@ -33,7 +37,7 @@ class LoopTier(Tier):
         rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         for row in range(stacked.models):
             one = stacked.take([row])
-            leaf = flat[row : row + 1].detach().requires_grad_()
+            leaf = flat[row : row + 1].detach().clone().requires_grad_()
             outputs = _forward(one, leaf, _row(batch, row))
             errors = one.errors(outputs, _row(batch, row))
             steps = by_step(errors, masks[row : row + 1])
@@ -48,15 +52,18 @@ class LoopTier(Tier):
         with torch.no_grad():
             return torch.cat(
                 [
-                    _forward(stacked.take([row]), flat[row : row + 1], _row(batch, row))
+                    _forward(stacked.take([row]), flat[row : row + 1].clone(), _row(batch, row))
                     for row in range(stacked.models)
                 ]
             )
 
 
 def _row(batch: Batch, row: int) -> Batch:
-    part = slice(row, row + 1)
-    return Batch(batch.inputs[part], batch.targets[part], batch.mask[part], batch.input_steps)
+    """That of one row, in memory of its own: where operands begin may decide a product's path."""
+    inputs, targets, mask = (
+        value[row : row + 1].clone() for value in (batch.inputs, batch.targets, batch.mask)
+    )
+    return Batch(inputs, targets, mask, batch.input_steps)
 
 
 def _forward(one: Stacked, flat: Tensor, batch: Batch) -> Tensor:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from emtkit.errors import StoreError, did_you_mean
+from emtkit.methods.folder import Methods
 from emtkit.places import STORE
-from emtkit.plugin.methods import Methods
 from emtkit.store.schema import resolved
 from emtkit.text import read_number
 

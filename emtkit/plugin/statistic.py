@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from emtkit.plugin.methods import Methods
+from emtkit.methods.folder import Methods
 
 if TYPE_CHECKING:
     import numpy as np

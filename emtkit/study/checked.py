@@ -92,7 +92,7 @@ def _report(
         problems.say(trail(path), message)
     else:
         value, models = _at(raw, path), _models(model, path, raw)
-        hint = _near(item) or _meant(value, models) or _allowed(models, alternatives=True)
+        hint = _meant(value, models) or _near(item) or _allowed(models, alternatives=True)
         problems.say(trail(path), f"{shown(value)} is wrong: {message}", hint)
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from emtkit.errors import did_you_mean
+from emtkit.methods.folder import Methods
 from emtkit.methods.settings import Count, Share
-from emtkit.plugin.methods import Methods
 from emtkit.plugin.statistic import statistic_named
 from emtkit.study.quantity import (
     Columns,

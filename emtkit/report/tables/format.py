@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from emtkit.plugin.methods import Methods
+from emtkit.methods.folder import Methods
 
 if TYPE_CHECKING:
     from emtkit.report.tables.drawn import DrawnTable

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from emtkit.errors import PluginError
-from emtkit.plugin.methods import Methods
+from emtkit.methods.folder import Methods
 
 
 class Colour:

@@ -98,10 +98,10 @@ class Work:
             try:
                 with guard.calling(suspects):
                     shapes.append(inspect_shape(cell, self.registry))
-            except ForbiddenError as error:  # training meets it again, and stores it
+            except Exception as error:  # of any kind; training meets it again, and stores it
                 pair = pair_of(cell)
                 shapes.append(Shape(pair, pair, 1, 1, LoopTier.name))
-                failures[pair] = _why(error, suspects)
+                failures[pair] = f"{suspects}: {type(error).__name__}: {error}"[:2000]
         return Answer(shapes=tuple(shapes), failures=failures)
 
     def _suspects(self, cell: Cell, analysis: str | None = None) -> str:

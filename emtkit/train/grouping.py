@@ -66,15 +66,25 @@ def pair_of(cell: Cell) -> str:
 
 
 def inspect_shape(cell: Cell, registry: Registry) -> Shape:
-    """The shape of a cell's pair; runs the plugins' code.
-
-    What raises gets a shape of its own: training meets the error again, and stores it.
-    """
-    pair = pair_of(cell)
-    try:
-        return _shape(pair, cell, registry)
-    except Exception:  # whatever a plugin raises
-        return Shape(pair, pair, 1, 1, list(TIERS)[-1])
+    """The shape of a cell's pair; runs the plugins' code, and raises what that raises."""
+    task = build_task(registry, cell.task)
+    model = build_model(registry, cell, task)
+    horizon = None
+    if task.horizons and task.horizon is not None:
+        horizon = cell.training.curriculum.longest(task.horizon)
+    batch = task.sample(1, Stream(None, "shapes"), horizon)
+    shapes: dict[str, object] = {
+        "parameters": {name: list(value.shape) for name, value in model.named_parameters()},
+        "buffers": {name: list(value.shape) for name, value in model.named_buffers()},
+        "batch": [list(batch.inputs.shape), list(batch.targets.shape), batch.input_steps],
+    }
+    scored = batch.mask.nonzero().flatten().tolist()
+    shapes["scored once"] = scored if len(scored) == 1 else None  # these take a shorter path
+    tier = next(tier for tier in TIERS.values() if tier.refusal(model, task, cell.training) is None)
+    most = tier.most_rows(model, batch, cell.training.batch)
+    return Shape(
+        pair_of(cell), digest(shapes), flatten(model).numel(), batch.steps, tier.name, most
+    )
 
 
 def group(
@@ -154,22 +164,3 @@ def _stack_key(cell: Cell, shape: Shape) -> str:
             shared,
         ]
     )
-
-
-def _shape(pair: str, cell: Cell, registry: Registry) -> Shape:
-    task = build_task(registry, cell.task)
-    model = build_model(registry, cell, task)
-    horizon = None
-    if task.horizons and task.horizon is not None:
-        horizon = cell.training.curriculum.longest(task.horizon)
-    batch = task.sample(1, Stream(None, "shapes"), horizon)
-    shapes: dict[str, object] = {
-        "parameters": {name: list(value.shape) for name, value in model.named_parameters()},
-        "buffers": {name: list(value.shape) for name, value in model.named_buffers()},
-        "batch": [list(batch.inputs.shape), list(batch.targets.shape), batch.input_steps],
-    }
-    scored = batch.mask.nonzero().flatten().tolist()
-    shapes["scored once"] = scored if len(scored) == 1 else None  # these take a shorter path
-    tier = next(tier for tier in TIERS.values() if tier.refusal(model, task, cell.training) is None)
-    most = tier.most_rows(model, batch, cell.training.batch)
-    return Shape(pair, digest(shapes), flatten(model).numel(), batch.steps, tier.name, most)

@@ -105,12 +105,16 @@ class TensorOptimiser(StackOptimiser):
         kept, *factors = schedule
         if self._limits is not None:
             norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
-            gradients.mul_((self._limits / (norms + 1e-6)).clamp(max=1.0))
+            scales = (self._limits / (norms + 1e-6)).clamp(max=1.0)
+            # A row that is not clipped must not notice that its neighbours are: inf / inf is NaN.
+            gradients.mul_(scales.masked_fill_(self._limits.isinf(), 1.0))
         if self._decay is not None:
             if self._rule.decoupled:
                 parameters.mul_(kept.masked_fill(~alive, 1.0))
             else:
-                gradients = gradients + parameters * self._decay
+                # The same for a row without decay: -0 + 0 is 0.
+                decayed = gradients + parameters * self._decay
+                gradients = torch.where(self._decay > 0, decayed, gradients)
         change = self._rule.change(Update(gradients, buffers, factors, self._slots))
         parameters.sub_(change.masked_fill_(~alive, 0.0))
 

@@ -299,3 +299,21 @@ def test_a_folder_holds_nothing_but_methods(tmp_path, monkeypatch):
 def test_muon_names_what_is_hidden_by_the_last_part_of_a_name():
     hidden = [slot.name for slot in SLOTS if Muon()._is_hidden(slot)]
     assert hidden == ["cell.W_hh", "mix"]
+
+
+def test_a_row_without_clip_and_decay_does_not_notice_those_of_its_neighbours():
+    plain, other = (
+        Training(clip=None, lr=0.1, optimizer={"kind": "sgd", "momentum": 0.9}),
+        Training(clip=1.0, weight_decay=0.5, lr=0.1, optimizer={"kind": "sgd", "momentum": 0.9}),
+    )
+    huge = torch.tensor([[3e38, -0.0, -3e38, 1.0]])  # the norm overflows
+    found = []
+    for trainings in ([plain, plain], [plain, other]):
+        weights, gradients = torch.tensor([[1.0, -2.0, 3.0, -0.0]] * 2), huge.repeat(2, 1)
+        buffers = {"momentum": torch.full((2, 4), -0.0)}
+        optimiser = TensorOptimiser(trainings, weights)
+        alive = torch.ones(2, 1, dtype=torch.bool)
+        optimiser.step(weights, gradients, buffers, optimiser.schedule([0, 0]), alive)
+        found.append((weights[0].numpy().tobytes(), buffers["momentum"][0].numpy().tobytes()))
+    assert found[0] == found[1]
+    assert not np.isnan(np.frombuffer(found[0][0], np.float32)).any()

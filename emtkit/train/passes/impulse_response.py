@@ -30,12 +30,9 @@ class ImpulseResponses:
         self._states = torch.stack(states, 1)
         flat = self._states.flatten(1, 2)
         kernel = torch.bmm(flat, weights["W_r"].transpose(1, 2))
-        by_lag = kernel.view(models, last + 1, self._channels, -1)[
-            :, last + 1 - self._input_steps :
-        ]
-        self._kernel = (
-            by_lag[:, last + 1 - self._input_steps :].flip(1).flatten(1, 2).transpose(1, 2)
-        )
+        by_lag = kernel.view(models, last + 1, self._channels, -1)
+        given = by_lag[:, last + 1 - self._input_steps :]
+        self._kernel = given.flip(1).flatten(1, 2).transpose(1, 2)
 
     def outputs(self) -> Tensor:
         """y (M O B)."""

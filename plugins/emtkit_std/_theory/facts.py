@@ -1,7 +1,5 @@
 """The records of theory that the built-in tasks and models offer and the analyses require."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

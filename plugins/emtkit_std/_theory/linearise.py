@@ -1,7 +1,5 @@
 """The one linearisation: the Jacobian of a network's own map at a fixed point of it, in float64."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -4,8 +4,6 @@ The true sequence x is what the states should hold: for a task with a law of his
 and, after them, the targets (Eq. 4 of arXiv:2310.02430); elsewhere the inputs.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 

@@ -1,23 +1,19 @@
 """Analysis `basis_sensitivity`: how far noise and precision move the extracted memories."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Horizon, Sequences, Threshold
 from emtkit_std._theory.emt import angles, memories
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.linearise import Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 METHODS = {"dual": memories.dual_memories, "primal": memories.primal_memories}
 PRECISIONS = {"double": np.float64, "single": np.float32}

@@ -1,10 +1,8 @@
 """Analysis `emt_spectrum`: do the modes of a network have the angles of the rule's Phi?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,8 @@ import torch
 from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, StreamKey, Subject, hookimpl
+from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
+from emtkit_std._drawings import Figure, draw_plane
 from emtkit_std._parameters import Threshold
 from emtkit_std._theory.emt import angles, binding
 from emtkit_std._theory.emt import selection as selections
@@ -19,32 +19,24 @@ from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.linearise import Point, linearise
 from emtkit_std._theory.observe import autonomous_law
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 def draw_spectrum(findings: Findings, figure: Figure) -> None:
     """Eigenvalues over the unit circle with theory's behind them, and counts per direction."""
     found, theory = findings.tables["eigenvalues"], findings.tables["theory"]
     plane, counts = figure.subplots(1, 2)
-    turn = np.linspace(0, 2 * np.pi, 361)
-    plane.plot(np.cos(turn), np.sin(turn), color="grey", linewidth=0.8)
+    draw_plane(plane)
     plane.scatter(
         theory["real"], theory["imag"], s=70, facecolors="none", edgecolors="C1", label="theory"
     )
     for kept, colour, label in ((True, "C0", "network"), (False, "lightgrey", "below threshold")):
         part = found[found["kept"] == kept]
         plane.scatter(part["real"], part["imag"], s=10, color=colour, label=label)
-    plane.set_aspect("equal")
-    plane.set_xlabel("real part")
-    plane.set_ylabel("imaginary part")
     bins = np.linspace(-np.pi, np.pi, 33) - np.pi / 32
     for table, colour in ((theory, "C1"), (found[found["kept"]], "C0")):
         # The bin around pi would else be torn in two by the sign of a rounding error.
         angle = np.where(table["angle"] > bins[-1], table["angle"] - 2 * np.pi, table["angle"])
         counts.hist(angle, bins=list(bins), histtype="step", color=colour)
-    counts.set_xlabel("angle (radians)")
-    counts.set_ylabel("modes per direction")
+    counts.set(xlabel="angle (radians)", ylabel="modes per direction")
     figure.legend(loc="outside lower center", ncols=3)
 
 
@@ -80,18 +72,8 @@ class EmtSpectrum(Analysis):
         )
     }
     controls = (
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "emt_circuit", "hidden": 16},
-            "angle_error",
-            most=1e-9,
-        ),
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "elman", "hidden": 16},
-            "status",
-            equals="indeterminate",
-        ),
+        Control(REPEAT_COPY, EXACT_CIRCUIT, "angle_error", most=1e-9),
+        Control(REPEAT_COPY, UNTRAINED, "status", equals="indeterminate"),
     )
 
     def __init__(

@@ -1,7 +1,5 @@
 """How the ages of an input share the state: projections, interference, order parameters."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +8,9 @@ import torch
 from pydantic import Field
 
 from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
-from emtkit_std._theory.facts import Array, DelayLaw, PulseCircuit
+from emtkit_std._controls import LAST_DELAY, REGISTER
+from emtkit_std._findings import long_table
+from emtkit_std._theory.facts import DelayLaw, PulseCircuit
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
 from emtkit_std._theory.superposition.projections import (
@@ -59,23 +59,10 @@ class Superposition(Analysis):
     name = "superposition"
     version = 2
     requires = (DelayLaw,)
-    drawings = {
-        "projections": draw_projections,
-        "directions": draw_directions,
-    }
+    drawings = {"projections": draw_projections, "directions": draw_directions}
     controls = (
-        Control(
-            {"use": "k_delay", "delay": 3, "scored": "last"},
-            {"use": "shift_register"},
-            "relative_loss",
-            most=1e-12,
-        ),
-        Control(
-            {"use": "k_delay", "delay": 3, "scored": "last"},
-            {"use": "relu_rnn", "hidden": 2},
-            "relative_loss",
-            least=0.3,
-        ),
+        Control(LAST_DELAY, REGISTER, "relative_loss", most=1e-12),
+        Control(LAST_DELAY, {"use": "relu_rnn", "hidden": 2}, "relative_loss", least=0.3),
     )
 
     def __init__(
@@ -109,7 +96,7 @@ class Superposition(Analysis):
         _angles(circuit, pulses, law, values)
         return Findings(
             scalars=values.scalars,
-            tables={"projections": _projections(pulses, law), "angles": _angle_rows(pulses)},
+            tables=_tables(pulses, law),
             arrays={
                 "projections": pulses.projections,
                 "directions": pulses.directions,
@@ -220,34 +207,16 @@ def _is_mirror_symmetric(circuit: PulseCircuit | None, law: DelayLaw) -> bool:
     )
 
 
-def _projections(pulses: Pulses, law: DelayLaw) -> pd.DataFrame:
-    """One row per age, input and output, with the output's delay and source beside it."""
-    outputs, inputs, lags = pulses.projections.shape
-    grid = np.indices((lags, inputs, outputs)).reshape(3, -1)
-    return pd.DataFrame(
-        {
-            "lag": grid[0],
-            "feature_in": grid[1],
-            "feature_out": grid[2],
-            "value": pulses.projections.transpose(2, 1, 0).ravel(),
-            "delay": np.asarray(law.delay)[grid[2]],
-            "source": np.asarray(law.source)[grid[2]],
-        }
-    )
-
-
-def _angle_rows(pulses: Pulses) -> pd.DataFrame:
-    """Angle from w_s to w_{s+1} and length of w_s; depends on the basis."""
-    between: Array = successive_angles(pulses.directions)
-    grid = np.indices(between.shape).reshape(2, -1)
-    return pd.DataFrame(
-        {
-            "lag": grid[0],
-            "feature_in": grid[1],
-            "angle": between.ravel(),
-            "length": np.linalg.norm(pulses.directions[:-1], axis=1).ravel(),
-        }
-    )
+def _tables(pulses: Pulses, law: DelayLaw) -> dict[str, pd.DataFrame]:
+    """Projections, with the output's delay and source; angles from w_s to w_{s+1} and lengths."""
+    axes = ("lag", "feature_in", "feature_out")
+    projections = long_table(axes, {"value": pulses.projections.T})
+    projections["delay"] = np.asarray(law.delay)[projections["feature_out"]]
+    projections["source"] = np.asarray(law.source)[projections["feature_out"]]
+    angles = successive_angles(pulses.directions)
+    lengths = np.linalg.norm(pulses.directions[:-1], axis=1)
+    between = long_table(axes[:2], {"angle": angles, "length": lengths})
+    return {"projections": projections, "angles": between}
 
 
 @hookimpl

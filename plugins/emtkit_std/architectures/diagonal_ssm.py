@@ -1,7 +1,5 @@
 """A linear state space with a diagonal or a shift recurrence: the peer from S4D and H3."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal

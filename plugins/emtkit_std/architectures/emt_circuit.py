@@ -1,7 +1,5 @@
 """Architecture `emt_circuit`: the exact circuit of the task's rule in a random basis."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """Architecture `gsemm`: a sequential episodic memory that runs the task's rule on its memories."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

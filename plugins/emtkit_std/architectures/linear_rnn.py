@@ -1,7 +1,5 @@
 """A linear recurrence with a linear or a ReLU readout."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from emtkit import Fact, SequenceModel, SimpleRecurrence, Task, Trace, hookimpl

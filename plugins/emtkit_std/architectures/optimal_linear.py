@@ -1,7 +1,5 @@
 """The exact linear optimum for a delay task, constructed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """The superposition paper's nonlinear recurrent network."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from emtkit import SequenceModel, SimpleRecurrence, Task, hookimpl

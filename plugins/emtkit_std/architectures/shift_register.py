@@ -1,7 +1,5 @@
 """Registers that solve a delay task exactly, constructed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

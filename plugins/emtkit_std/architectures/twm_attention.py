@@ -1,7 +1,5 @@
 """Traveling-wave memory whose boundary condition is self-attention over the columns."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """Traveling-wave memory with a linear boundary condition."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

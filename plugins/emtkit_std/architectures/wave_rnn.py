@@ -1,7 +1,5 @@
 """A ring of sites per channel, coupled by one short convolution: the wave-RNN."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """Task `hds`: receive a history, then continue it by a fixed rule, without further input."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """Repeat every input a fixed number of steps later; inputs may be sparse."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Literal, cast
 

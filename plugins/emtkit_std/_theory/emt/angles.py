@@ -7,8 +7,6 @@ on the order of the eigenvalues and is biased upward).
 References: arXiv:2310.02430, section 4 and Table 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -12,8 +12,6 @@ with the core rank (rank of Phi^N), not with the matrix rank, which no mask of t
 size can reach.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ With a basis Psi (H, m) of the kept coordinates and Psi* = Psi^+,
 References: Episodic Memory Theory, arXiv:2310.02430, Eqs. 6-8.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -12,8 +12,6 @@ References: Episodic Memory Theory, arXiv:2310.02430, section 3 and Eqs. 12-21 (
 where Xi^+ is meant).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +40,7 @@ class Gsemm:
     activation: Activation
 
     @classmethod
-    def from_elman(cls, weights: Array, memories: Array, activation: Activation) -> Gsemm:
+    def from_elman(cls, weights: Array, memories: Array, activation: Activation) -> "Gsemm":
         """Phi = Xi^+ W Xi: exact where the memories span the space in which W (H, H) acts."""
         return cls(memories, np.linalg.pinv(memories) @ weights @ memories, activation)
 

@@ -12,8 +12,6 @@ only where Psi_s is orthogonal to the other memories.
 References: arXiv:2310.02430, Eqs. 8-11 and Algorithm 1; arXiv:2402.10163, appendix A.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

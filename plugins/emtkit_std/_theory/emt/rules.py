@@ -1,7 +1,5 @@
 """The rules of task `hds` by name, each as its matrix f (d, s d)."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -7,8 +7,6 @@ References: Episodic Memory Theory, arXiv:2310.02430, Table 1 (the rules are pub
 triples there, the spectra are derived here).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache

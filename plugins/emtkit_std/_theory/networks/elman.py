@@ -1,7 +1,5 @@
 """The Elman form, which reads its state after the activation; architectures differ in the start."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

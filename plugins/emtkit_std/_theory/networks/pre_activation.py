@@ -1,7 +1,5 @@
 """The form of the superposition paper, which reads its state before the activation."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the recurrent architectures share: starts, tied readouts, and weights as a pulse circuit."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

@@ -1,18 +1,10 @@
 """Figures of lone pulses, drawn from stored findings."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from emtkit import Findings
+from emtkit_std._drawings import Axes, Figure
 from emtkit_std._theory.facts import Array
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from emtkit import Findings
 
 MOST_PANELS = 6
 

@@ -19,8 +19,6 @@ Source: Sharma, Proca, Prieto and Mediano (ICLR 2026) for the four terms; the co
 form are derived here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -56,7 +54,7 @@ class LinearTerms:
         """The loss."""
         return self.task_benefit + self.mean_correction + self.projection + self.composition
 
-    def scaled(self, factor: float) -> LinearTerms:
+    def scaled(self, factor: float) -> "LinearTerms":
         """Every term times `factor`."""
         return LinearTerms(*(factor * getattr(self, field.name) for field in fields(self)))
 

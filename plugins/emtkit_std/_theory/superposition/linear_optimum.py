@@ -18,8 +18,6 @@ Source: task and loss of Sharma, Proca, Prieto and Mediano (ICLR 2026); the opti
 Related: François, Orvieto and Bach (COLT 2025) on order-S filters for a shift.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -10,8 +10,6 @@ Shapes: W_hh (H, H), W_uh (H, I), W_r (O, H), directions (L, H, I), projections 
 Source: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

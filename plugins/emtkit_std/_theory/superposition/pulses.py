@@ -5,8 +5,6 @@ unit pulse per input at the first step, then silence, less what it does in silen
 that hides its negative side shows only the positive projections that way.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

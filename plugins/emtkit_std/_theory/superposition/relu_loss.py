@@ -10,8 +10,6 @@ Losses are absolute, sums over outputs weighted by importance; no bias.
 Source: first order Sharma, Proca, Prieto and Mediano (ICLR 2026); second order is derived here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -13,8 +13,6 @@ Source: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eq. 8 (printed with the 
 with W_K W_Q for W_K^T W_Q, of which only the product is identifiable).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

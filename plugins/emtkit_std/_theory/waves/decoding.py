@@ -3,8 +3,6 @@
 Shapes: states (B T H), windows of the true history (B T s d) oldest first, directions (L H I).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

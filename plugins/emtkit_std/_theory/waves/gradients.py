@@ -14,8 +14,6 @@ Source: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16; t
 gradient is meant, and the loss's own cannot approach 1 at a solution.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

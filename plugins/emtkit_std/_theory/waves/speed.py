@@ -11,8 +11,6 @@ Shapes: field (B T s d). Source: Keller et al. 2023 (arXiv:2309.08045) for the w
 picture, here in physical frequencies; generalised phase as in Davis et al. 2020.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

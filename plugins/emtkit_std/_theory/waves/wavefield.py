@@ -15,8 +15,6 @@ variables in recurrent neural networks", ICML 2024, Eqs. 3, 6, 21-24. Their Eq. 
 shift the other way round; Eq. 24 and Fig. 2 fix it as above.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,11 +45,11 @@ class Wavefield:
         """Number of columns s."""
         return int(self.values.shape[2])
 
-    def first(self, sequences: int) -> Wavefield:
+    def first(self, sequences: int) -> "Wavefield":
         """The first `sequences` sequences."""
         return Wavefield(self.values[:sequences], self.kept)
 
-    def until(self, steps: int) -> Wavefield:
+    def until(self, steps: int) -> "Wavefield":
         """The first `steps` steps."""
         return Wavefield(self.values[:, :steps], self.kept)
 

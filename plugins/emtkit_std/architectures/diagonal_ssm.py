@@ -85,15 +85,7 @@ class DiagonalSsm(RecurrentModel):
         W_hh = self._recurrence(W_uh.shape[1])
         if kind is LinearRecurrence:
             return kind(W_hh, W_uh, W_r)
-        return kind(
-            W_hh=W_hh,
-            W_uh=W_uh,
-            W_r=W_r,
-            b=np.zeros(self.hidden),
-            b_r=b_r,
-            activation="linear",
-            readout=self.readout,
-        )
+        return kind(W_hh, W_uh, W_r, np.zeros(self.hidden), b_r, "linear", self.readout)
 
     def _turned(self, state: Tensor) -> Tensor:
         decay = torch.exp(-torch.exp(self.log_decay))

@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from emtkit import Fact, NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Hidden
 from emtkit_std._theory.facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
-from emtkit_std._theory.networks.recurrence import activated, as_buffer, to_array
+from emtkit_std._theory.networks.pre_activation import PreActivationNetwork
+from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
 
 
-class ShiftRegister(RecurrentModel):
+class ShiftRegister(Constructed, PreActivationNetwork):
     """A register of hidden / inputs units per input that hands its item on; nothing to train.
 
     h_t = W_hh sigma(h_{t-1}) + W_uh u_t,  y_t = sigma(W_r h_t), W_uh = e_1, W_hh e_i = e_{i+1}.
@@ -41,16 +40,12 @@ class ShiftRegister(RecurrentModel):
         ] = "linear",
     ) -> None:
         super().__init__()
-        self.hidden, self.activation = hidden, activation
+        self.hidden, self.activation, self.readout = hidden, activation, activation
         register = _register(task.facts(DelayLaw), hidden)
         self.register_buffer("W_hh", as_buffer(register.W_hh))
         self.register_buffer("W_uh", as_buffer(register.W_uh))
         self.register_buffer("W_r", as_buffer(register.W_r))
-
-    @classmethod
-    def trains(cls, parameters: Mapping[str, Any]) -> bool:
-        """Never: it is constructed."""
-        return False
+        self.b_r = None
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -68,30 +63,6 @@ class ShiftRegister(RecurrentModel):
                 f"needs {max(needed, 1)} each"
             )
         return None
-
-    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """W_hh sigma(h) + W_uh u (B H)."""
-        passed = activated(state, self.activation)
-        return passed @ self.get_buffer("W_hh").T + inputs @ self.get_buffer("W_uh").T
-
-    def read(self, state: Tensor) -> Tensor:
-        """The readout of states (... H) -> (... O)."""
-        drive = state @ self.get_buffer("W_r").T
-        return torch.relu(drive) if self.activation == "relu" else drive
-
-    def facts(self, kind: type[Fact]) -> Fact:
-        """The weights as a circuit; as a linear recurrence when it is one."""
-        W_hh, W_uh = to_array(self.get_buffer("W_hh")), to_array(self.get_buffer("W_uh"))
-        W_r = to_array(self.get_buffer("W_r"))
-        if kind is LinearRecurrence:
-            if self.activation != "linear":
-                raise NotApplicable("a relu register is not a linear recurrence")
-            return LinearRecurrence(W_hh, W_uh, W_r)
-        if kind is PulseCircuit:
-            b, b_r = np.zeros(self.hidden), np.zeros(len(W_r))
-            kind_of = self.activation
-            return PulseCircuit(W_hh, W_uh, W_r, b, b_r, kind_of, kind_of)
-        return super().facts(kind)
 
 
 def _register(law: DelayLaw, hidden: int) -> LinearRecurrence:

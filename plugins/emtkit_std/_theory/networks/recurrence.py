@@ -1,16 +1,26 @@
 """What the recurrent architectures share: starts, tied readouts, and weights as a pulse circuit."""
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emtkit import EmtkitError, NotApplicable, Task
-from emtkit_std._theory.facts import Activation, Array, DelayLaw
+from emtkit import EmtkitError, NotApplicable, RecurrentModel, Task
+from emtkit_std._theory.facts import Activation, Array, DelayLaw, PulseCircuit
 
 Init = Literal["spiral", "gaussian", "uniform"]
+
+
+class Constructed(RecurrentModel):
+    """A network that is built from the facts of its task."""
+
+    @classmethod
+    def trains(cls, parameters: Mapping[str, Any]) -> bool:
+        """Never."""
+        return False
 
 
 def recurrent_weights(init: Init, hidden: int) -> Tensor:
@@ -120,6 +130,24 @@ def slope(values: Tensor, activation: Activation) -> Tensor:
 def to_array(weights: Tensor) -> Array:
     """Weights in float64 for the maths modules."""
     return weights.detach().cpu().numpy().astype(np.float64)
+
+
+def pulse_circuit(
+    W_hh: Tensor,
+    W_uh: Tensor,
+    W_r: Tensor,
+    b: Tensor | None,
+    b_r: Tensor | None,
+    activation: Activation,
+    *,
+    readout: Literal["linear", "relu"] = "linear",
+    reads: Literal["preactivation", "activation"] = "preactivation",
+) -> PulseCircuit:
+    """The weights as that fact; a bias that is None is zero."""
+    bias = np.zeros(len(W_hh)) if b is None else to_array(b)
+    bias_r = np.zeros(len(W_r)) if b_r is None else to_array(b_r)
+    matrices = to_array(W_hh), to_array(W_uh), to_array(W_r)
+    return PulseCircuit(*matrices, bias, bias_r, activation, readout, reads)
 
 
 def as_buffer(weights: Array) -> Tensor:

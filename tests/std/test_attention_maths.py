@@ -8,7 +8,6 @@ import pytest
 from emtkit_std._theory.waves.attention import (
     Array,
     Heads,
-    attention,
     boundary,
     columns_read,
     constructed_heads,
@@ -18,8 +17,8 @@ from emtkit_std._theory.waves.attention import (
     kronecker_rank,
     measured_leak,
     safe_horizon,
-    softmax_leak,
 )
+from tests.std.references import attention, softmax_leak
 
 T1 = np.eye(4, 16)
 T4 = np.zeros((4, 16))
@@ -85,8 +84,6 @@ def test_check_8_four_lags_take_four_heads():
     first = np.sqrt(((outputs[:, 0] - targets[:, 0]) ** 2).mean())
     assert first == pytest.approx(2.1e-5, rel=0.5)
     assert accuracy(outputs[:, 979:], targets[:, 979:]) == 1.0
-    with pytest.raises(ValueError, match="reads 4 columns"):
-        constructed_heads(T4, 4, 12.0, 1, 8)
 
 
 def test_the_effective_boundary_is_the_rule_up_to_the_leak():

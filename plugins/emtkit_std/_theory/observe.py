@@ -11,12 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from emtkit import (
-    Batch,
-    NotApplicable,
-    SequenceModel,
-    Subject,
-)
+from emtkit import Batch, NotApplicable, SequenceModel, Subject
 from emtkit_std._theory.emt.memories import windows
 from emtkit_std._theory.facts import Array, DelayLaw, HistoryLaw
 from emtkit_std._theory.networks.recurrence import to_array

@@ -78,7 +78,7 @@ class AttentionBoundary(Analysis):
             reasons |= {"boundary_error": f"{subject.task.name} has no law of history"}
             law = law_of(subject)
             if law is not None:
-                arrays["law"] = law.phi[-law.dimension :]
+                arrays["law"] = law.operator
                 off = np.linalg.norm(arrays["boundary"] - arrays["law"])
                 scalars["boundary_error"] = float(off / np.linalg.norm(arrays["law"]))
         by_lag = weights[:, ::-1] if newest_last else weights

@@ -15,7 +15,7 @@ from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.linearise import Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 
-METHODS = {"dual": memories.dual_memories, "primal": memories.primal_memories}
+METHODS = tuple(memories.ALGORITHMS)
 PRECISIONS = {"double": np.float64, "single": np.float32}
 NUMBERS = ("phi_error", "single_phi_error", "phi_gain", "noise_kept")
 AGREEMENT = 0.99
@@ -33,9 +33,8 @@ def draw_response(findings: Findings, figure: Figure) -> None:
         }
         errors.loglog(part["noise"], part["phi_error"], **style)
         signs.semilogx(part["noise"], part["sign_agreement"], **style)
-    for axes, label in ((errors, "Phi error"), (signs, "sign agreement")):
-        axes.set_xlabel("relative noise")
-        axes.set_ylabel(label)
+    errors.set(xlabel="relative noise", ylabel="Phi error")
+    signs.set(xlabel="relative noise", ylabel="sign agreement")
     figure.legend(*errors.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
@@ -148,7 +147,7 @@ def _extract(
     if core.size == 0:
         return None
     law = setting.law
-    return METHODS[method](core, jacobian, readout, law.history, law.mask)
+    return memories.ALGORITHMS[method](core, jacobian, readout, law.history, law.mask)
 
 
 def _respond(

@@ -116,8 +116,8 @@ class EmtBasis(Analysis):
         sizes = {"mask_size": int(law.mask.sum()), "core_size": core.size, **local.scalars}
         if core.size == 0:
             return _empty(sizes, self.threshold)
-        find = memories.dual_memories if self.method == "dual" else memories.primal_memories
-        found = find(core, local.jacobian, local.readout, law.history, law.mask)
+        extract = memories.ALGORITHMS[self.method]
+        found = extract(core, local.jacobian, local.readout, law.history, law.mask)
         walked = trajectories(subject, local.model, self.sequences, self.horizon)
         states = walked.autonomous.numpy() - local.point
         contents = histories(law, walked.batch)

@@ -103,7 +103,10 @@ class EmtSpectrum(Analysis):
         shape = (self.draws, size, size)
         spectrum = theory.astype(np.complex128).tobytes()
         null = _null(stream.key, stream.dtype, shape, spectrum, self.theory_threshold)
-        spectra = {"own": theory, **_other_rules(law)}
+        spectra = {"own": theory}
+        for rule, (values, phi) in _named_rules(law.history, law.dimension).items():
+            if not np.array_equal(phi, law.phi):
+                spectra[rule] = values
         confusion = angles.confusion(measured, spectra, self.threshold)
         too_small = f"the network has fewer than {size} or no further eigenvalues"
         return Findings(
@@ -168,15 +171,6 @@ def _best(compared: Mapping[str, angles.AngleComparison]) -> str:
     """The rule of least top_error; of equal ones, up to rounding, the network's own."""
     errors = np.array([result.top_error for result in compared.values()]).round(9)
     return "none" if np.isnan(errors).all() else list(compared)[np.nanargmin(errors)]
-
-
-def _other_rules(law: HistoryLaw) -> dict[str, np.ndarray]:
-    """Spectra of the named rules of this size, the law's own left out."""
-    return {
-        rule: spectrum
-        for rule, (spectrum, phi) in _named_rules(law.history, law.dimension).items()
-        if not np.array_equal(phi, law.phi)
-    }
 
 
 @lru_cache(maxsize=16)

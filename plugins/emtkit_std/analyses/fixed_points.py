@@ -30,8 +30,7 @@ def draw_points(findings: Findings, figure: Figure) -> None:
     axes = figure.subplots()
     axes.scatter(points["norm"], points["radius"], s=10 + points["hits"], alpha=0.6)
     axes.axhline(1.0, color="grey", linewidth=0.8)
-    axes.set_xlabel("|h*|")
-    axes.set_ylabel("spectral radius at h*")
+    axes.set(xlabel="|h*|", ylabel="spectral radius at h*")
 
 
 class FixedPointAnalysis(Analysis):

@@ -95,8 +95,8 @@ class Intervene(Analysis):
         core = memories.spectral_core(local.jacobian, self.threshold)
         if core.size == 0:
             raise NotApplicable(f"no mode above {self.threshold}: there is no Phi to edit")
-        find = memories.dual_memories if self.method == "dual" else memories.primal_memories
-        found = find(core, local.jacobian, local.readout, law.history, law.mask)
+        extract = memories.ALGORITHMS[self.method]
+        found = extract(core, local.jacobian, local.readout, law.history, law.mask)
         edit = found.basis @ (self._wanted(law, found) - found.phi) @ found.dual
         before = self._accuracy(subject, local.model, weights)
         after = self._accuracy(subject, local.model, weights + edit)

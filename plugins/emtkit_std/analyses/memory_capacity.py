@@ -1,14 +1,6 @@
 """How much of the past a linear recurrence holds."""
 
-from emtkit import (
-    Analysis,
-    Control,
-    EmtkitError,
-    Findings,
-    RecurrentModel,
-    Subject,
-    hookimpl,
-)
+from emtkit import Analysis, Control, EmtkitError, Findings, RecurrentModel, Subject, hookimpl
 from emtkit_std._controls import LAST_DELAY, REGISTER
 from emtkit_std._drawings import Figure
 from emtkit_std._findings import long_table, undefined

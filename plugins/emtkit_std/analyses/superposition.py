@@ -10,7 +10,7 @@ from pydantic import Field
 from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
 from emtkit_std._controls import LAST_DELAY, REGISTER
 from emtkit_std._findings import long_table
-from emtkit_std._theory.facts import DelayLaw, PulseCircuit
+from emtkit_std._theory.facts import DelayLaw, Mask, PulseCircuit
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
 from emtkit_std._theory.superposition.projections import (
@@ -21,7 +21,6 @@ from emtkit_std._theory.superposition.projections import (
 from emtkit_std._theory.superposition.pulses import (
     Expected,
     Pulses,
-    Scored,
     circuit_of,
     circuit_pulses,
     expected_loss,
@@ -78,7 +77,7 @@ class Superposition(Analysis):
         """Pulses from the weights, losses from theory and from fresh data."""
         law = subject.fact(DelayLaw)
         probe = subject.task.sample(1, subject.stream.fork("mask"))
-        scored: Scored = probe.mask.reshape(-1).cpu().numpy() > 0
+        scored: Mask = probe.mask.reshape(-1).cpu().numpy() > 0
         lags = max(len(scored), max(law.delay) + 1)
         circuit = circuit_of(subject.model)
         if circuit is None:
@@ -106,7 +105,7 @@ class Superposition(Analysis):
         )
 
 
-def _ages(input_steps: int, scored: Scored, lags: int) -> range:
+def _ages(input_steps: int, scored: Mask, lags: int) -> range:
     """Ages of the input that an answer may hold: all, or those at the first scored step."""
     if input_steps == len(scored):
         return range(lags)
@@ -130,7 +129,7 @@ class _Values:
 
 
 def _fresh(
-    subject: Subject, law: DelayLaw, probe: Batch, scored: Scored, samples: int, values: _Values
+    subject: Subject, law: DelayLaw, probe: Batch, scored: Mask, samples: int, values: _Values
 ) -> None:
     """Relative loss on fresh sequences, each weighing its scored steps and outputs."""
     weights = torch.from_numpy(np.asarray(law.importance) / zero_predictor_loss(law, scored))

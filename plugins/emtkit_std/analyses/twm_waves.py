@@ -11,6 +11,7 @@ from emtkit_std._controls import REPEAT_COPY
 from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.emt.memories import dual_memories, spectral_core
+from emtkit_std._theory.facts import Array, HistoryLaw, Mask
 from emtkit_std._theory.linearise import Linearisation, Point, attempt
 from emtkit_std._theory.observe import Run, law_of, memory_span, run
 from emtkit_std._theory.waves.drawings import draw_basis_change, draw_frequency, draw_wavefield
@@ -26,8 +27,7 @@ from emtkit_std._theory.waves.speed import (
     spectrum,
 )
 from emtkit_std._theory.waves.wavefield import (
-    Array,
-    Mask,
+    Coordinates,
     NativeColumns,
     Wavefield,
     amplitude_ratio,
@@ -138,7 +138,8 @@ class TwmWaves(Analysis):
         fit = fit_history(states, sliding_history(seen.sequence, span))
         place = attempt(subject, self.point)
         columns = self._columns(subject, seen, span, place)
-        whole = _field(states, columns)
+        found = _seen(states, columns)
+        whole = found.field
         field = whole.until(max(2, living_steps(whole)))
         speed = lag_speed(field)
         scalars: dict[str, Scalar] = {
@@ -146,7 +147,7 @@ class TwmWaves(Analysis):
             "amplitude_ratio": amplitude_ratio(whole),
             "flag": flag_of(whole, speed),
             "steps_used": field.values.shape[1],
-            "unexplained": _unexplained(states, columns),
+            "unexplained": found.unexplained,
             **place.scalars,
         }
         reasons = {
@@ -157,7 +158,7 @@ class TwmWaves(Analysis):
         }
         for part in (
             _form(field, speed),
-            _rule(field, columns, place, _law_operator(subject, columns)),
+            _rule(field, columns, place, law_of(subject)),
             self._nulls(subject, field),
         ):
             scalars |= part.scalars
@@ -218,24 +219,16 @@ class TwmWaves(Analysis):
         return Measured(scalars, dict.fromkeys(scalars, "coherence is undefined, or never varies"))
 
 
-def _field(states: Array, columns: _Columns) -> Wavefield:
+def _seen(states: Array, columns: _Columns) -> Coordinates:
+    """The columns that the states hold, by the dual where the basis has one of its own."""
+    kept, offset = columns.kept, columns.offset
+    found = coordinates(states, columns.basis, columns.history, kept, offset)
     if columns.dual is None:
-        found = coordinates(states, columns.basis, columns.history, columns.kept, columns.offset)
-        return found.field
-    values = np.zeros((*states.shape[:2], columns.kept.size))
-    values[..., columns.kept.ravel()] = (states - columns.offset) @ columns.dual.T
-    return field_of(values.reshape(*states.shape[:2], *columns.kept.shape), columns.kept)
-
-
-def _unexplained(states: Array, columns: _Columns) -> float:
-    return coordinates(
-        states, columns.basis, columns.history, columns.kept, columns.offset
-    ).unexplained
-
-
-def _law_operator(subject: Subject, columns: _Columns) -> Array | None:
-    law = law_of(subject)
-    return law.phi[-law.dimension :] if law is not None and columns.is_law else None
+        return found
+    values = np.zeros((*states.shape[:2], kept.size))
+    values[..., kept.ravel()] = (states - offset) @ columns.dual.T
+    field = field_of(values.reshape(*states.shape[:2], *kept.shape), kept)
+    return Coordinates(field, found.unexplained)
 
 
 def _form(field: Wavefield, speed: LagSpeed) -> Measured:
@@ -263,18 +256,18 @@ def _form(field: Wavefield, speed: LagSpeed) -> Measured:
 
 
 def _rule(
-    field: Wavefield, columns: _Columns, place: Linearisation, operator: Array | None
+    field: Wavefield, columns: _Columns, place: Linearisation, law: HistoryLaw | None
 ) -> Measured:
     """What follows from comparing with the task's rule f."""
     names = ("boundary_residual", "operator_shift_residual", "operator_boundary_residual")
-    if operator is None:
+    if law is None or not columns.is_law:
         reason = "these columns follow no autonomous rule, so it is unknown what f should write"
         return undefined(names, reason)
     without = undefined(names, place.reason)
-    scalars = {**without.scalars, "boundary_residual": boundary_residual(field, operator)}
+    scalars = {**without.scalars, "boundary_residual": boundary_residual(field, law.operator)}
     reasons = {**without.reasons, "boundary_residual": "the newest column is zero"}
     if place.local is not None:
-        form = (columns.basis, columns.history, operator, columns.kept, columns.dual)
+        form = (columns.basis, columns.history, law.operator, columns.kept, columns.dual)
         found = operator_residuals(place.local.jacobian, *form)
         scalars["operator_shift_residual"] = found.shift
         scalars["operator_boundary_residual"] = found.boundary

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from emtkit import Fact, RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import Hidden, Readout
@@ -95,8 +96,7 @@ class DiagonalSsm(RecurrentModel):
 
     def _shifted(self, state: Tensor) -> Tensor:
         registers = state.reshape(*state.shape[:-1], -1, self.places)
-        kept = registers[..., :-1]
-        return torch.cat([torch.zeros_like(registers[..., :1]), kept], -1).reshape(state.shape)
+        return functional.pad(registers, (1, -1)).reshape(state.shape)
 
     def _recurrence(self, inputs: int) -> Array:
         """A (H, H)."""

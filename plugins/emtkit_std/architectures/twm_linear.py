@@ -58,7 +58,7 @@ class TwmLinear(RecurrentModel):
         self.hidden = size if hidden is None else hidden
         start = _start(boundary_init, law.dimension, size)
         if exact:
-            rule = torch.as_tensor(law.phi[-law.dimension :], dtype=start.dtype)
+            rule = torch.as_tensor(law.operator, dtype=start.dtype)
             self.register_buffer("boundary", rule)
         else:
             self.boundary = nn.Parameter(start)

@@ -230,10 +230,10 @@ class HistoryDependentSystem(Task):
         )
 
     def _refuse_unsound(self) -> None:
-        soundness = binding.soundness(self.operator, self.history)
-        if soundness.reasons:
+        reasons = binding.unsoundness(self.operator, self.history)
+        if reasons:
             raise EmtkitError(
-                f"hds cannot use rule '{self.rule}' on signs: {'; '.join(soundness.reasons)}. "
+                f"hds cannot use rule '{self.rule}' on signs: {'; '.join(reasons)}. "
                 "Choose another operator, or set `values: real` (for linear and constructed "
                 "networks)"
             )

@@ -15,9 +15,7 @@ from math import lcm
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emtkit_std._theory.facts import Array
-
-Mask = NDArray[np.bool_]
+from emtkit_std._theory.facts import Array, Mask
 
 DIAGONAL_8 = 0x8040201008040201
 PUBLISHED: dict[str, tuple[int, int, tuple[int, int, int]]] = {
@@ -154,21 +152,6 @@ def decode(table_id: Sequence[int], history: int, dimension: int) -> ModeSelecti
         raise ValueError(f"b = {table_id[1]} has more than {dimension} digits in base {dimension}")
     sign = tuple(-1 if c >> i & 1 else 1 for i in range(dimension))
     return ModeSelection(history, dimension, tuple(source), sign)
-
-
-def encode(selection: ModeSelection) -> tuple[int, int, int]:
-    """The published triple of a selection with distinct sources; the inverse of `decode`."""
-    if len(set(selection.source)) != selection.dimension:
-        raise ValueError(f"sources {selection.source} repeat; a triple needs distinct ones")
-    rest = sorted(selection.source)
-    b = 0
-    for position, wanted in enumerate(selection.source):
-        other = rest.index(wanted, position)
-        b += (other - position) * selection.dimension**position
-        rest[position], rest[other] = rest[other], rest[position]
-    a = sum(1 << coordinate for coordinate in selection.source)
-    c = sum(1 << i for i, sign in enumerate(selection.sign) if sign < 0)
-    return a, b, c
 
 
 def published(rule: str) -> ModeSelection:

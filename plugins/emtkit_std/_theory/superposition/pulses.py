@@ -6,14 +6,12 @@ that hides its negative side shows only the positive projections that way.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from emtkit import SequenceModel
-from emtkit_std._theory.facts import Activation, Array, DelayLaw, PulseCircuit, Response
+from emtkit_std._theory.facts import ACTIVATIONS, Array, DelayLaw, Mask, PulseCircuit, Response
 from emtkit_std._theory.networks.recurrence import to_array
 from emtkit_std._theory.superposition.linear_loss import (
     MOST_BITS,
@@ -23,15 +21,13 @@ from emtkit_std._theory.superposition.linear_loss import (
     linear_response,
     zero_predictor_loss,
 )
-from emtkit_std._theory.superposition.projections import activate, project, pulse_responses
+from emtkit_std._theory.superposition.projections import project, pulse_responses
 from emtkit_std._theory.superposition.relu_loss import relu_second_order
 
 # Above this density the second-order series is no longer trusted (section 2.4 of the theory).
 SERIES_UP_TO = 0.05
 # Multiplications that an enumeration may cost: about ten seconds.
 _MOST_WORK = 4e9
-
-Scored = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,8 @@ def circuit_of(model: SequenceModel) -> PulseCircuit | None:
 def circuit_pulses(circuit: PulseCircuit, lags: int) -> Pulses:
     """Directions w_s of the state before the activation; biases are left out."""
     directions = pulse_responses(circuit.W_hh, circuit.W_uh, lags, circuit.activation)
-    read = activate(directions, circuit.activation) if circuit.reads == "activation" else directions
-    return Pulses(directions, project(read, circuit.W_r))
+    shown = ACTIVATIONS[circuit.activation if circuit.reads == "activation" else "linear"]
+    return Pulses(directions, project(shown(directions), circuit.W_r))
 
 
 def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: int) -> Pulses:
@@ -82,7 +78,7 @@ def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: i
 
 
 def expected_loss(
-    circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, scored: Scored
+    circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, scored: Mask
 ) -> Expected:
     """What theory expects: exact for linear networks and for constant amplitude, else a series."""
     if circuit is None:
@@ -146,18 +142,16 @@ def _response(circuit: PulseCircuit, pulses: Pulses) -> Response:
 
 def circuit_response(circuit: PulseCircuit) -> Response:
     """The response (N, T, I) -> (N, T, O) of a circuit from rest, step by step."""
-    last: Activation = circuit.activation if circuit.reads == "activation" else "linear"
-    shown: Literal["linear", "relu"] = circuit.readout
+    sigma, shown = ACTIVATIONS[circuit.activation], ACTIVATIONS[circuit.readout]
+    last = sigma if circuit.reads == "activation" else ACTIVATIONS["linear"]
 
     def response(inputs: Array) -> Array:
-        state = np.zeros((len(inputs), len(circuit.W_hh)))
+        passed = np.zeros((len(inputs), len(circuit.W_hh)))
         outputs = np.empty((*inputs.shape[:2], len(circuit.W_r)))
         for step in range(inputs.shape[1]):
-            passed = activate(state, circuit.activation)
-            if step == 0:
-                passed = np.zeros_like(state)
             state = inputs[:, step] @ circuit.W_uh.T + passed @ circuit.W_hh.T + circuit.b
-            outputs[:, step] = activate(activate(state, last) @ circuit.W_r.T + circuit.b_r, shown)
+            outputs[:, step] = shown(last(state) @ circuit.W_r.T + circuit.b_r)
+            passed = sigma(state)
         return outputs
 
     return response

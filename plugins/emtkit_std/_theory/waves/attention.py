@@ -47,22 +47,14 @@ def constructed_heads(
     """Heads with one-hot positions that write the rule f (d, s d), up to softmax leak.
 
     Each column that f reads takes one head, which scores that position `strength` and the others
-    0 (`temperature` is kappa, divided out); W_V is f's block. Heads that are left over are zero.
-
-    Raises:
-        ValueError: f reads more columns than there are heads.
+    0 (`temperature` is kappa, divided out); W_V is f's block. Heads that are left over are zero;
+    there must be one for each column that f reads.
     """
     dimension = len(operator)
-    columns = columns_read(operator, history)
-    if len(columns) > heads:
-        raise ValueError(
-            f"this rule reads {len(columns)} columns, and every column takes one head; "
-            f"{heads} heads were given"
-        )
     width = dimension + history
     W_Q, W_K = np.zeros((heads, rank, width)), np.zeros((heads, rank, width))
     W_V = np.zeros((heads, dimension, dimension))
-    for head, column in enumerate(columns):
+    for head, column in enumerate(columns_read(operator, history)):
         W_Q[head, 0, width - 1] = strength / temperature
         W_K[head, 0, dimension + column] = 1.0
         W_V[head] = operator[:, column * dimension : (column + 1) * dimension]
@@ -75,26 +67,9 @@ def columns_read(operator: Array, history: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.flatnonzero(np.abs(blocks).max(axis=(1, 2))))
 
 
-def attention(heads: Heads, columns: Array, positions: Array | None, temperature: float) -> Array:
-    """alpha (B, heads, s) of columns (B s d); `positions` (s, p) are set beside the content."""
-    keys = columns
-    if positions is not None:
-        shared = np.broadcast_to(positions, (len(columns), *positions.shape))
-        keys = np.concatenate([columns, shared], axis=-1)
-    sought = np.einsum("arw,bw->bar", heads.W_Q, keys[:, -1])
-    offered = np.einsum("arw,biw->bari", heads.W_K, keys)
-    return softmax(temperature * np.einsum("bar,bari->bai", sought, offered))
-
-
 def boundary(heads: Heads, columns: Array, alpha: Array) -> Array:
     """The new column f(H) (B, d)."""
     return np.asarray(np.einsum("aij,bas,bsj->bi", heads.W_V, alpha, columns))
-
-
-def softmax(scores: Array) -> Array:
-    """Softmax over the last axis."""
-    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
 def effective_boundary(alpha: Array, W_V: Array) -> Array:
@@ -133,14 +108,6 @@ def kronecker_rank(operator: Array, history: int, tolerance: float = 1e-6) -> in
 def entropy(alpha: Array) -> Array:
     """Entropy in nats over the last axis; log s when attention is even."""
     return np.asarray(-(alpha * np.log(np.maximum(alpha, 1e-300))).sum(axis=-1))
-
-
-def softmax_leak(strength: float, history: int) -> float:
-    """Weight that a head with score `strength` on one column leaves on the others: eps.
-
-    eps = (s - 1) / (e^strength + s - 1).
-    """
-    return (history - 1) / (float(np.exp(strength)) + history - 1)
 
 
 def measured_leak(alpha: Array) -> float:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from emtkit_std._theory.waves.wavefield import Array, Wavefield, living_steps, motion
 
-Centre = Literal["time", "global"]
 Flag = Literal["wave", "static", "dying", "undefined"]
 Shuffle = Literal["columns", "time"]
 
@@ -112,9 +111,9 @@ def lag_speed(field: Wavefield) -> LagSpeed:
     return LagSpeed(speed, first.value, tuple(lags))
 
 
-def spectrum(field: Wavefield, centre: Centre = "time") -> FrequencyWavenumberSpectrum:
+def spectrum(field: Wavefield) -> FrequencyWavenumberSpectrum:
     """P = mean over b, j of |FFT2(Hann_t (Z - mean))|^2, padded with zeros to (2T, 4s)."""
-    windowed = _windowed(field, centre)
+    windowed = _windowed(field)
     steps, columns = 2 * windowed.shape[1], 4 * field.history
     amplitude = np.fft.fft2(windowed, s=(steps, columns), axes=(1, 2))
     power = (np.abs(amplitude) ** 2).mean(axis=(0, 3))
@@ -146,12 +145,12 @@ def direction_index(spectrum: FrequencyWavenumberSpectrum) -> float:
     return float((along - against) / (along + against)) if along + against > 0 else float("nan")
 
 
-def coherence(field: Wavefield, centre: Centre = "time") -> float:
+def coherence(field: Wavefield) -> float:
     """Power-weighted mean of cos(dphi_i - 2 pi f) over 0 < f < 1/2: 1 for a wave of unit speed.
 
     dphi_i = arg(A_{i+1} A_i*), A_i = FFT_t of column i, weight |A_{i+1} A_i|; 0 without a wave.
     """
-    windowed = _windowed(field, centre)
+    windowed = _windowed(field)
     amplitude = np.fft.fft(windowed, axis=1)
     frequency = np.fft.fftfreq(windowed.shape[1])
     inner = (frequency > 0) & (frequency < 0.5)
@@ -206,13 +205,9 @@ def _best_lag(field: Wavefield, distance: int, near: int) -> _Lag:
     return best
 
 
-def _windowed(field: Wavefield, centre: Centre) -> Array:
+def _windowed(field: Wavefield) -> Array:
     steps = field.values.shape[1]
-    if centre == "time":
-        mean = field.values.mean(axis=1, keepdims=True)
-    else:
-        mean = np.full((1, 1, 1, 1), float(field.values[..., field.kept].mean()))
-    centred = np.where(field.kept, field.values - mean, 0.0)
+    centred = np.where(field.kept, field.values - field.values.mean(axis=1, keepdims=True), 0.0)
     if np.linalg.norm(centred) <= ROUNDING * np.linalg.norm(field.values):
         centred = np.zeros_like(centred)
     return np.asarray(centred * _hann(steps)[None, :, None, None])

@@ -18,12 +18,9 @@ shift the other way round; Eq. 24 and Fig. 2 fix it as above.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emtkit_std._theory.emt.memories import windows
-from emtkit_std._theory.facts import Array
-
-Mask = NDArray[np.bool_]
+from emtkit_std._theory.facts import Array, Mask
 
 FADED = 1e-3
 """Steps whose amplitude is below this share of the first step's are left out: a dying network

@@ -13,8 +13,8 @@ from emtkit_std._theory.waves.attention import (
     constructed_heads,
     effective_boundary,
     entropy,
-    fitted_boundary,
     kronecker_rank,
+    linearity,
     measured_leak,
     safe_horizon,
 )
@@ -94,9 +94,9 @@ def test_the_effective_boundary_is_the_rule_up_to_the_leak():
     leak = softmax_leak(9.0, 4)
     assert measured_leak(alpha.mean(axis=0)) == pytest.approx(leak, rel=1e-9)
     assert np.abs(F - T4).max() == pytest.approx(leak, rel=1e-9)
-    fitted = fitted_boundary(columns, boundary(heads, columns, alpha))
-    np.testing.assert_allclose(fitted.operator, F, atol=1e-10)
-    assert fitted.r2 == pytest.approx(1.0, abs=1e-12)
+    written = boundary(heads, columns, alpha)
+    np.testing.assert_allclose(written, columns.reshape(len(columns), -1) @ F.T, atol=1e-10)
+    assert linearity(columns, written) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_the_kronecker_rank_counts_the_distinct_lags():

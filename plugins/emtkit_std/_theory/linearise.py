@@ -84,11 +84,7 @@ class Linearisation:
         """As `Linearised.scalars`; without a point its kind is `none`."""
         if self.local is not None:
             return self.local.scalars
-        return {
-            "point_norm": float("nan"),
-            "point_residual": float("nan"),
-            "point_kind": "none",
-        }
+        return {"point_norm": float("nan"), "point_residual": float("nan"), "point_kind": "none"}
 
     @property
     def reasons(self) -> Mapping[str, str]:

@@ -15,8 +15,8 @@ from emtkit_std._theory.waves.attention import (
     boundary,
     effective_boundary,
     entropy,
-    fitted_boundary,
     kronecker_rank,
+    linearity,
     measured_leak,
     safe_horizon,
 )
@@ -99,7 +99,7 @@ class AttentionBoundary(Analysis):
         safe = safe_horizon(leak, own.history)
         return {
             "kronecker_rank": kronecker_rank(F, own.history, self.tolerance),
-            "linearity": fitted_boundary(columns, written).r2,
+            "linearity": linearity(columns, written),
             "leak": leak,
             "safe_horizon": safe if np.isfinite(safe) else float("nan"),
         }

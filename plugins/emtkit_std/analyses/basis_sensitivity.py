@@ -118,7 +118,10 @@ class BasisSensitivity(Analysis):
         """For each level, pairs of Jacobian and readout; the same directions at every level."""
         stream = subject.stream.fork("noise")
         shape = (self.draws, *local.jacobian.shape), (self.draws, *local.readout.shape)
-        recurrent, read = (_unit(stream.normal(each).double().numpy()) for each in shape)
+        normals = (stream.normal(each).double().numpy() for each in shape)
+        recurrent, read = (
+            drawn / np.linalg.norm(drawn, 2, axis=(1, 2))[:, None, None] for drawn in normals
+        )
         size = np.linalg.norm(local.jacobian, 2), np.linalg.norm(local.readout, 2)
         levels = [(0.0, [(local.jacobian, local.readout)])]
         for noise in self.noises:
@@ -191,10 +194,6 @@ def _summary(part: pd.DataFrame, method: str, law: HistoryLaw) -> dict[str, floa
         f"phi_gain_{method}": float(near["drift"] / near["noise"]),
         f"noise_kept_{method}": float(kept["noise"].max()) if len(kept) else 0.0,
     }
-
-
-def _unit(normals: np.ndarray) -> np.ndarray:
-    return normals / np.linalg.norm(normals, 2, axis=(1, 2))[:, None, None]
 
 
 @hookimpl

@@ -64,7 +64,8 @@ class Conjugacy(Analysis):
         states = trajectories(subject, recurrent(subject), self.sequences).autonomous.numpy()
         if states.shape[-1] != size or not np.isfinite(states[:, :2]).all():
             raise NotApplicable("the network's states are not those of its recurrent matrix")
-        pairs = _paired(np.linalg.eigvals(model.phi), np.linalg.eigvals(weights))
+        apart = np.abs(np.linalg.eigvals(model.phi)[:, None] - np.linalg.eigvals(weights))
+        pairs = apart[linear_sum_assignment(apart)]
         norm = float(np.linalg.norm(weights, 2))
         place = attempt(subject, self.point)
         core = self._core_defect(subject, states, place)
@@ -97,11 +98,6 @@ class Conjugacy(Analysis):
         alone = memories.project(states - local.point, found) @ found.phi.T @ found.basis.T
         share = np.linalg.norm(alone - moved, axis=-1) / np.linalg.norm(moved, axis=-1)
         return Measured({CORE[0]: float(share.mean())}, {CORE[0]: "the states vanish"})
-
-
-def _paired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    cost = np.abs(first[:, None] - second[None, :])
-    return cost[linear_sum_assignment(cost)]
 
 
 @hookimpl

@@ -1,14 +1,14 @@
 """Analysis `emt_basis`: the variable memories of a network, and what it holds in them."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Scalar, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
 from emtkit_std._drawings import Figure, draw_signed
+from emtkit_std._findings import undefined
 from emtkit_std._parameters import Horizon, Method, Sequences, Threshold
 from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import HistoryLaw
@@ -115,7 +115,12 @@ class EmtBasis(Analysis):
         core = memories.spectral_core(local.jacobian, self.threshold)
         sizes = {"mask_size": int(law.mask.sum()), "core_size": core.size, **local.scalars}
         if core.size == 0:
-            return _empty(sizes, self.threshold)
+            without = undefined(
+                UNDEFINED,
+                f"no eigenvalue of the network has a modulus above {self.threshold}, so it has no "
+                "core",
+            )
+            return Findings({**without.scalars, "rank": 0, **sizes}, reasons=without.reasons)
         extract = memories.ALGORITHMS[self.method]
         found = extract(core, local.jacobian, local.readout, law.history, law.mask)
         walked = trajectories(subject, local.model, self.sequences, self.horizon)
@@ -162,14 +167,6 @@ class EmtBasis(Analysis):
             "coordinates": coordinates,
             "contents": np.where(law.mask, contents[0], np.nan),
         }
-
-
-def _empty(sizes: Mapping[str, Scalar], threshold: float) -> Findings:
-    reason = f"no eigenvalue of the network has a modulus above {threshold}, so it has no core"
-    return Findings(
-        {**dict.fromkeys(UNDEFINED, float("nan")), "rank": 0, **sizes},
-        reasons=dict.fromkeys(UNDEFINED, reason),
-    )
 
 
 def _without_core(findings: Findings, figure: Figure) -> None:

@@ -124,7 +124,15 @@ class EmtSpectrum(Analysis):
             {
                 "eigenvalues": _table(measured, self.threshold),
                 "theory": _theory(spectrum, self.theory_threshold).copy(deep=False),
-                "confusion": _confusion(confusion),
+                "confusion": pd.DataFrame(
+                    {
+                        "rule": rule,
+                        "modes_expected": compared.expected,
+                        "angle_error": compared.error,
+                        "top_angle_error": compared.top_error,
+                    }
+                    for rule, compared in confusion.items()
+                ),
             },
             reasons={
                 "angle_error": f"{result.found} modes found where {size} are expected",
@@ -153,18 +161,6 @@ def _null(
 def _theory(spectrum: bytes, threshold: float) -> pd.DataFrame:
     """The table of one rule's spectrum, the same for all its networks."""
     return _table(np.frombuffer(spectrum, np.complex128), threshold)
-
-
-def _confusion(compared: Mapping[str, angles.AngleComparison]) -> pd.DataFrame:
-    results = compared.values()
-    return pd.DataFrame(
-        {
-            "rule": list(compared),
-            "modes_expected": [result.expected for result in results],
-            "angle_error": [result.error for result in results],
-            "top_angle_error": [result.top_error for result in results],
-        }
-    )
 
 
 def _best(compared: Mapping[str, angles.AngleComparison]) -> str:

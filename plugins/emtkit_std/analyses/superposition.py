@@ -169,11 +169,8 @@ def _order(pulses: Pulses, ages: range, law: DelayLaw, values: _Values) -> None:
     received = np.zeros_like(pulses.projections)
     received[..., ages] = pulses.projections[..., ages]
     order = order_parameters(received, law)
-    values.add("hidden_share", order.hidden_share, order.reason)
-    values.add("visible_interference", order.visible_interference, order.reason)
-    values.add("tail", order.tail, order.reason)
-    values.add("represented", order.represented)
-    values.add("regime", order.regime)
+    for name in ("hidden_share", "visible_interference", "tail", "represented", "regime"):
+        values.add(name, getattr(order, name), order.reason)
 
 
 def _angles(circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, values: _Values) -> None:

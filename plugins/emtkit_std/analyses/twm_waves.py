@@ -23,7 +23,7 @@ from emtkit_std._theory.waves.speed import (
     flag_of,
     frequency_speed,
     lag_speed,
-    shuffle_null,
+    shuffle_z,
     spectrum,
 )
 from emtkit_std._theory.waves.wavefield import (
@@ -213,8 +213,8 @@ class TwmWaves(Analysis):
         by_column = stream.uniform((self.draws, dimension, columns)).numpy().argsort(-1)
         by_time = stream.uniform((self.draws, steps)).numpy().argsort(-1)
         scalars: dict[str, Scalar] = {
-            "coherence_z_columns": shuffle_null(field, coherence, "columns", by_column).z,
-            "coherence_z_time": shuffle_null(field, coherence, "time", by_time).z,
+            "coherence_z_columns": shuffle_z(field, coherence, "columns", by_column),
+            "coherence_z_time": shuffle_z(field, coherence, "time", by_time),
         }
         return Measured(scalars, dict.fromkeys(scalars, "coherence is undefined, or never varies"))
 

@@ -70,7 +70,15 @@ class DiagonalSsm(RecurrentModel):
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """The next state (B H): every mode turns and decays, or every register moves on."""
-        moved = self._turned(state) if self.kind == "diagonal" else self._shifted(state)
+        if self.kind == "shift":
+            registers = state.reshape(*state.shape[:-1], -1, self.places)
+            moved = functional.pad(registers, (1, -1)).reshape(state.shape)
+        else:
+            decay = torch.exp(-torch.exp(self.log_decay))
+            cosine, sine = decay * torch.cos(self.angle), decay * torch.sin(self.angle)
+            real, imaginary = state.chunk(2, -1)
+            turned = cosine * real - sine * imaginary, sine * real + cosine * imaginary
+            moved = torch.cat(turned, -1)
         return moved + inputs @ self.W_uh.T
 
     def read(self, state: Tensor) -> Tensor:
@@ -87,16 +95,6 @@ class DiagonalSsm(RecurrentModel):
         if kind is LinearRecurrence:
             return kind(W_hh, W_uh, W_r)
         return kind(W_hh, W_uh, W_r, np.zeros(self.hidden), b_r, "linear", self.readout)
-
-    def _turned(self, state: Tensor) -> Tensor:
-        decay = torch.exp(-torch.exp(self.log_decay))
-        cosine, sine = decay * torch.cos(self.angle), decay * torch.sin(self.angle)
-        real, imaginary = state.chunk(2, -1)
-        return torch.cat([cosine * real - sine * imaginary, sine * real + cosine * imaginary], -1)
-
-    def _shifted(self, state: Tensor) -> Tensor:
-        registers = state.reshape(*state.shape[:-1], -1, self.places)
-        return functional.pad(registers, (1, -1)).reshape(state.shape)
 
     def _recurrence(self, inputs: int) -> Array:
         """A (H, H)."""

@@ -60,8 +60,6 @@ class EmtCircuit(Constructed, ElmanNetwork):
         self.register_buffer("W_r", exact.readout / amplitude)
         self.register_buffer("loads", exact.loads * amplitude)
 
-    loads: Tensor
-
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """Needs a rule whose core fits into `hidden`."""

@@ -57,13 +57,6 @@ class SequentialEpisodicMemory(Constructed):
         self.register_buffer("W_r", exact.readout / amplitude)
         self.register_buffer("loads", exact.loads * amplitude)
 
-    memories: Tensor
-    dual: Tensor
-    phi: Tensor
-    W_uh: Tensor
-    W_r: Tensor
-    loads: Tensor
-
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """Needs a rule whose core fits into `hidden`."""

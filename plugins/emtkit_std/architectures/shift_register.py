@@ -8,7 +8,7 @@ from pydantic import Field
 
 from emtkit import SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Hidden
-from emtkit_std._theory.facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.pre_activation import PreActivationNetwork
 from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
 
@@ -75,7 +75,9 @@ def _register(law: DelayLaw, hidden: int) -> LinearRecurrence:
         wiped = any(
             delay == units for delay, of in zip(law.delay, law.source, strict=True) if of == source
         )
-        W_hh[place, place] = _chain(units, wiped=wiped)
+        W_hh[place, place] = np.eye(units, k=-1)
+        if wiped:  # the last unit's item is subtracted from all, else it is dropped
+            W_hh[place, place.stop - 1] = -1.0
         W_uh[source * units, source] = 1.0
     for output, (delay, source) in enumerate(zip(law.delay, law.source, strict=True)):
         first = source * units
@@ -84,14 +86,6 @@ def _register(law: DelayLaw, hidden: int) -> LinearRecurrence:
         else:
             W_r[output, first + delay] = law.sign[output]
     return LinearRecurrence(W_hh, W_uh, W_r)
-
-
-def _chain(units: int, *, wiped: bool) -> Array:
-    """e_i -> e_{i+1}; the last unit's item is dropped, or subtracted from all when `wiped`."""
-    chain = np.eye(units, k=-1)
-    if wiped:
-        chain[:, -1] = -1.0
-    return chain
 
 
 @hookimpl

@@ -17,19 +17,9 @@ from emtkit_std._theory.emt.selection import (
     repeat,
 )
 
-Rule = Literal[
-    "T1",
-    "T2",
-    "T3",
-    "T4",
-    "repeat",
-    "diagonal",
-    "signed",
-    "fibonacci",
-    "custom",
-    "waves_t3",
-    "waves_t4",
-]
+Table = Literal["T1", "T2", "T3", "T4"]
+Waves = Literal["waves_t3", "waves_t4"]
+Rule = Literal[Table, "repeat", "diagonal", "signed", "fibonacci", "custom", Waves]
 
 
 def operator_of(

@@ -100,11 +100,6 @@ class ModeSelection:
         return np.concatenate([_roots_of_unity(cycle) for cycle in self.cycles])
 
     @property
-    def core_rank(self) -> int:
-        """Number of non-zero eigenvalues of Phi: the sum of all delays."""
-        return sum(cycle.length for cycle in self.cycles)
-
-    @property
     def mask(self) -> Mask:
         """The optimised mask (N,): dimension j stays from the variable in which it is read."""
         if not self.is_permutation:

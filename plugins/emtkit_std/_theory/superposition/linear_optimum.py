@@ -11,8 +11,8 @@ and with an output bias the terms in m² vanish (b = m (1 - g'q)). The best q le
     L = V (1 - w_k'P^-1 w_k) + m² (1 - g'P^-1 w_k)² / (1 + (m²/V) g'P^-1 g),
 
 a function of the poles alone, found on a grid over the whole stable region that is refined around
-its best cells. The region
-holds real poles as well as complex ones (rho, theta): delta = rho², tau = 2 rho cos(theta).
+its best cells. The region holds real poles as well as complex ones (rho, theta): delta = rho²,
+tau = 2 rho cos(theta).
 
 Source: task and loss of Sharma, Proca, Prieto and Mediano (ICLR 2026); the optimum is derived here.
 Related: François, Orvieto and Bach (COLT 2025) on order-S filters for a shift.

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emtkit import EmtkitError
 from emtkit_std._theory.facts import ACTIVATIONS, Activation, Array, DelayLaw
@@ -141,15 +140,15 @@ def spectral_radius(W_hh: Array) -> float:
 
 
 def successive_angles(directions: Array) -> Array:
-    """Angles in degrees (L-1, I) between w_s and w_{s+1}; NaN where either of them is zero."""
-    return angles_between(directions[:-1], directions[1:])
+    """Angles in degrees (L-1, I) between w_s and w_{s+1}; NaN where either of them is zero.
 
-
-def angles_between(first: Array, second: Array) -> Array:
-    """Angles in degrees between vectors along axis -2 (Kahan's form, accurate near 0 and 180)."""
-    lengths = np.linalg.norm(first, axis=-2), np.linalg.norm(second, axis=-2)
-    present: NDArray[np.bool_] = (lengths[0] > 0) & (lengths[1] > 0)
-    left = first / np.where(present, lengths[0], 1.0)[..., None, :]
-    right = second / np.where(present, lengths[1], 1.0)[..., None, :]
-    half = np.arctan2(np.linalg.norm(left - right, axis=-2), np.linalg.norm(left + right, axis=-2))
+    In Kahan's form, which is accurate near 0 and 180.
+    """
+    lengths = np.linalg.norm(directions, axis=-2)[..., None, :]
+    unit = directions / np.where(lengths > 0, lengths, 1.0)
+    first, second = unit[:-1], unit[1:]
+    half = np.arctan2(
+        np.linalg.norm(first - second, axis=-2), np.linalg.norm(first + second, axis=-2)
+    )
+    present = (lengths[:-1, ..., 0, :] > 0) & (lengths[1:, ..., 0, :] > 0)
     return np.where(present, 2.0 * np.degrees(half), np.nan)

@@ -92,8 +92,10 @@ def expected_loss(
     terms_reason = "the four terms are those of a linear recurrence with a linear readout"
     refusal = _enumeration_refusal(circuit, law, len(scored))
     if not refusal:
-        loss = enumerated_loss(_response(circuit, pulses), law, scored) / zero
-        return Expected(loss, "", None, terms_reason)
+        response = circuit_response(circuit)
+        if _is_linear(circuit) and not circuit.b.any():
+            response = linear_response(pulses.projections, circuit.readout, circuit.b_r)
+        return Expected(enumerated_loss(response, law, scored) / zero, "", None, terms_reason)
     refusal = f"{refusal}; {_series_refusal(circuit, law)}" if _series_refusal(circuit, law) else ""
     if refusal:
         return Expected(float("nan"), refusal, None, terms_reason)
@@ -132,12 +134,6 @@ def _series_refusal(circuit: PulseCircuit, law: DelayLaw) -> str:
     if len(set(law.density)) > 1 or not law.amplitude:
         return "the series needs one density and a named law of amplitudes"
     return ""
-
-
-def _response(circuit: PulseCircuit, pulses: Pulses) -> Response:
-    if _is_linear(circuit) and not circuit.b.any():
-        return linear_response(pulses.projections, circuit.readout, circuit.b_r)
-    return circuit_response(circuit)
 
 
 def circuit_response(circuit: PulseCircuit) -> Response:

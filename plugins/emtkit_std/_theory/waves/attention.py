@@ -78,21 +78,13 @@ def effective_boundary(alpha: Array, W_V: Array) -> Array:
     return np.concatenate(list(blocks), axis=1)
 
 
-@dataclass(frozen=True)
-class FittedBoundary:
-    """Least-squares `operator` F (d, s d) of what was written, and its `r2` (about zero)."""
-
-    operator: Array
-    r2: float
-
-
-def fitted_boundary(columns: Array, written: Array) -> FittedBoundary:
-    """Least squares of new columns (B d) on columns (B s d)."""
+def linearity(columns: Array, written: Array) -> float:
+    """R^2 (about zero) of new columns (B d) under the best linear F of columns (B s d)."""
     flat = columns.reshape(len(columns), -1)
     solved, *_ = np.linalg.lstsq(flat, written, rcond=None)
     total = float((written**2).sum())
     missed = float(((written - flat @ solved) ** 2).sum())
-    return FittedBoundary(solved.T, 1.0 - missed / total if total > 0 else float("nan"))
+    return 1.0 - missed / total if total > 0 else float("nan")
 
 
 def kronecker_rank(operator: Array, history: int, tolerance: float = 1e-6) -> int:

@@ -61,11 +61,9 @@ def draw_gradients(findings: Findings, figure: Figure) -> None:
     table = findings.tables["profile"]
     groups = list(table.groupby("step")) if "step" in table else [(None, table)]
     for shade, (step, part) in zip(np.linspace(0.8, 0.0, len(groups)), groups, strict=True):
-        label = None if step is None else f"step {step}"
-        axes.plot(
-            part["lag"], part["normalised"], "o-", color=(shade, shade, 1 - 0.5 * (1 - shade))
-        )
-        axes.lines[-1].set_label(label or "end of training")
+        label = "end of training" if step is None else f"step {step}"
+        colour = (shade, shade, 1 - 0.5 * (1 - shade))
+        axes.plot(part["lag"], part["normalised"], "o-", color=colour, label=label)
     axes.axhline(1.0, color="0.6", linewidth=0.8, linestyle="--")
     axes.set(xlabel="lag (steps back)", ylabel="gradient, relative to the first lag")
     if (table["normalised"] > 0).any():

@@ -60,20 +60,6 @@ class FrequencySpeed:
     contrast: float
 
 
-@dataclass(frozen=True)
-class Null:
-    """A statistic beside its shuffles; `z` is NaN when the shuffles do not vary."""
-
-    value: float
-    mean: float
-    deviation: float
-
-    @property
-    def z(self) -> float:
-        """(value - mean) / deviation."""
-        return (self.value - self.mean) / self.deviation if self.deviation > 0 else float("nan")
-
-
 def lag_correlation(field: Wavefield, distance: int, lag: int) -> float:
     """C_D(tau): correlation over (b, t, j, i) of Z_i(t) with Z_{i-D}(t + tau)."""
     steps = field.values.shape[1]
@@ -174,19 +160,20 @@ def flag_of(field: Wavefield, speed: LagSpeed) -> Flag:
     return "wave" if np.isfinite(speed.speed) else "undefined"
 
 
-def shuffle_null(
+def shuffle_z(
     field: Wavefield,
     statistic: Callable[[Wavefield], float],
     shuffle: Shuffle,
     orders: NDArray[np.int64],
-) -> Null:
-    """The statistic on the field and on shuffled copies of it.
+) -> float:
+    """z-score of the statistic against shuffled copies of the field; NaN where they do not vary.
 
     `orders` (draws, d, s) permutes the columns of each dimension, which is a wavefield of its own;
     (draws, T) permutes time. At least 50 draws.
     """
     drawn = [statistic(_shuffled(field, shuffle, order)) for order in orders]
-    return Null(statistic(field), float(np.mean(drawn)), float(np.std(drawn, ddof=1)))
+    deviation = float(np.std(drawn, ddof=1))
+    return (statistic(field) - float(np.mean(drawn))) / deviation if deviation > 0 else float("nan")
 
 
 @dataclass(frozen=True)
@@ -210,11 +197,8 @@ def _windowed(field: Wavefield) -> Array:
     centred = np.where(field.kept, field.values - field.values.mean(axis=1, keepdims=True), 0.0)
     if np.linalg.norm(centred) <= ROUNDING * np.linalg.norm(field.values):
         centred = np.zeros_like(centred)
-    return np.asarray(centred * _hann(steps)[None, :, None, None])
-
-
-def _hann(steps: int) -> Array:
-    return np.asarray(0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(steps) / steps))
+    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(steps) / steps)
+    return np.asarray(centred * hann[None, :, None, None])
 
 
 def _line_power(spectrum: FrequencyWavenumberSpectrum, speed: float, width: float) -> float:

@@ -144,7 +144,8 @@ def fit_history(states: Array, history: Array) -> HistoryFit:
 
 def shift_residual(field: Wavefield) -> float:
     """rms(Z_{i-1}(t+1) - Z_i(t)) / rms(Z_i(t)) over i = 2..s; sqrt(2) for independent columns."""
-    later, earlier = _shifted(field)
+    pairs = field.kept[:-1] & field.kept[1:]
+    later, earlier = field.values[:, 1:, :-1][..., pairs], field.values[:, :-1, 1:][..., pairs]
     return _ratio(later - earlier, earlier)
 
 
@@ -222,11 +223,6 @@ def motion(field: Wavefield) -> float:
     """Share of the field that changes in time: rms(Z - time mean) / rms(Z); 0 when static."""
     moving = field.values - field.values.mean(axis=1, keepdims=True)
     return _ratio(moving[..., field.kept], field.values[..., field.kept])
-
-
-def _shifted(field: Wavefield) -> tuple[Array, Array]:
-    pairs = field.kept[:-1] & field.kept[1:]
-    return field.values[:, 1:, :-1][..., pairs], field.values[:, :-1, 1:][..., pairs]
 
 
 def _ratio(numerator: Array, denominator: Array) -> float:

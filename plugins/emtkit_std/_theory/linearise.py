@@ -124,7 +124,13 @@ def linearise(subject: Subject, point: Point = "auto") -> Linearised:
                 f"the origin is not a fixed point (without input it moves by {moved:.2g}); "
                 "choose `point: auto`, `nearest` or `attractor`"
             )
-        _refuse_kink(kinked_units(subject, state_map, chosen))
+        units = kinked_units(subject, state_map, chosen)
+        if units.size:
+            raise NotApplicable(
+                "the state map has a kink at its fixed point (a relu at its threshold), so it has "
+                "no Jacobian there: units "
+                f"{units.tolist()} have different slopes on their two sides"
+            )
         jacobian = state_map.jacobians(chosen)[0].numpy()
         residual = 0.5 * float((state_map(chosen) - chosen).square().sum())
     if kind == "attractor reached":
@@ -219,12 +225,4 @@ def _refuse_repeller(jacobian: Array) -> None:
         raise NotApplicable(
             f"the initial state is a fixed point that repels (spectral radius {radius:.3g}), so no "
             "attractor is reached; choose `point: auto`, `origin` or `nearest`"
-        )
-
-
-def _refuse_kink(units: NDArray[np.intp]) -> None:
-    if units.size:
-        raise NotApplicable(
-            "the state map has a kink at its fixed point (a relu at its threshold), so it has no "
-            f"Jacobian there: units {units.tolist()} have different slopes on their two sides"
         )

@@ -208,7 +208,7 @@ class TwmWaves(Analysis):
 
     def _nulls(self, subject: Subject, field: Wavefield) -> Measured:
         _, steps, columns, dimension = field.values.shape
-        field = field.first(NULL_SEQUENCES)
+        field = Wavefield(field.values[:NULL_SEQUENCES], field.kept)
         stream = subject.stream.fork("null")
         by_column = stream.uniform((self.draws, dimension, columns)).numpy().argsort(-1)
         by_time = stream.uniform((self.draws, steps)).numpy().argsort(-1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from emtkit import Fact, NotApplicable, RecurrentModel, Task
 from emtkit_std._theory.emt.circuit import refuse_real_values
-from emtkit_std._theory.facts import Activation, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.facts import Activation, DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import (
     Init,
     activated,
@@ -17,7 +17,6 @@ from emtkit_std._theory.networks.recurrence import (
     pulse_circuit,
     recurrent_weights,
     slope,
-    tie_refusal,
     tied_readout,
 )
 
@@ -101,8 +100,17 @@ class TrainedPreActivation(PreActivationNetwork):
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """A tied readout needs a delay law; values that may grow are for linear networks."""
-        refused = tie_refusal(task) if parameters["tied"] else None
-        return refused or refuse_real_values(task, parameters.get("activation", "linear"))
+        if parameters["tied"]:
+            if DelayLaw not in task.offers:
+                return (
+                    "a tied readout repeats a delayed direction, but task "
+                    f"'{task.name}' has no DelayLaw"
+                )
+            try:
+                task.facts(DelayLaw)
+            except NotApplicable as error:
+                return f"a tied readout repeats a delayed direction: {error}"
+        return refuse_real_values(task, parameters.get("activation", "linear"))
 
     def readout_weights(self) -> Tensor:
         """W_r (O, H), as trained or tied."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emtkit import EmtkitError, NotApplicable, RecurrentModel, Task
+from emtkit import EmtkitError, RecurrentModel, Task
 from emtkit_std._theory.facts import Activation, Array, DelayLaw, PulseCircuit
 
 Init = Literal["spiral", "gaussian", "uniform"]
@@ -74,17 +74,6 @@ def tied_readout(W_hh: Tensor, W_uh: Tensor, own: Tensor, activation: Activation
         direction = W_hh @ activated(direction, activation)
         readout = readout + item @ direction.T
     return readout
-
-
-def tie_refusal(task: Task) -> str | None:
-    """Why a readout cannot be tied to the delayed direction on `task`, or None."""
-    if DelayLaw not in task.offers:
-        return f"a tied readout repeats a delayed direction, but task '{task.name}' has no DelayLaw"
-    try:
-        task.facts(DelayLaw)
-    except NotApplicable as error:
-        return f"a tied readout repeats a delayed direction: {error}"
-    return None
 
 
 def is_one_product_cheaper(input_steps: int, inputs: int, hidden: int) -> bool:

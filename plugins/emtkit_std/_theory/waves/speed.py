@@ -114,7 +114,10 @@ def frequency_speed(
     if not total > 0:
         return FrequencySpeed(float("nan"), float("nan"))
     width = 1.0 / len(spectrum.wavenumber) + 1e-12
-    scores = [_line_power(spectrum, float(v), width) / total for v in speeds]
+    time, space = spectrum.time_frequency[:, None], spectrum.wavenumber
+    off = (time - float(v) * space for v in speeds)
+    near = (np.abs(each - np.round(each)) <= width for each in off)
+    scores = [float(spectrum.power[line].mean()) / total for line in near]
     best = int(np.argmax(scores))
     return FrequencySpeed(float(speeds[best]), float(scores[best]))
 
@@ -199,12 +202,6 @@ def _windowed(field: Wavefield) -> Array:
         centred = np.zeros_like(centred)
     hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(steps) / steps)
     return np.asarray(centred * hann[None, :, None, None])
-
-
-def _line_power(spectrum: FrequencyWavenumberSpectrum, speed: float, width: float) -> float:
-    off = spectrum.time_frequency[:, None] - speed * spectrum.wavenumber[None, :]
-    near = np.abs(off - np.round(off)) <= width
-    return float(spectrum.power[near].mean())
 
 
 def _shuffled(field: Wavefield, shuffle: Shuffle, order: NDArray[np.int64]) -> Wavefield:

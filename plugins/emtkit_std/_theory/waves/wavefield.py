@@ -42,10 +42,6 @@ class Wavefield:
         """Number of columns s."""
         return int(self.values.shape[2])
 
-    def first(self, sequences: int) -> "Wavefield":
-        """The first `sequences` sequences."""
-        return Wavefield(self.values[:sequences], self.kept)
-
     def until(self, steps: int) -> "Wavefield":
         """The first `steps` steps."""
         return Wavefield(self.values[:, :steps], self.kept)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import SequenceModel, Task, hookimpl
+from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw
@@ -30,6 +30,7 @@ class EmtCircuit(Constructed, ElmanNetwork):
     """
 
     name = "emt_circuit"
+    jacobian = RecurrentModel.jacobian  # fixed points are recorded to its last bit
 
     def __init__(
         self,

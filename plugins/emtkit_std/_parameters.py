@@ -1,7 +1,5 @@
 """Parameters that several plugins mean alike; each is described here once."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -6,11 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import softmax
 
 from emtkit_std._theory.emt import gsemm
 from emtkit_std._theory.emt.binding import phi_of
 from emtkit_std._theory.emt.memories import Memories
-from emtkit_std._theory.facts import Array
+from emtkit_std._theory.emt.selection import ModeSelection
+from emtkit_std._theory.facts import ACTIVATIONS, Activation, Array, DelayLaw
+from emtkit_std._theory.superposition.linear_loss import (
+    LinearTerms,
+    input_moments,
+    perfect_projections,
+    step_terms,
+)
+from emtkit_std._theory.superposition.projections import own_gains, project, pulse_responses
+from emtkit_std._theory.waves.attention import Heads
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ def integrate(
 
     Heun's method with `steps` equal steps, which must be shorter than the time constants.
     """
-    s, interactions = gsemm.ACTIVATIONS[model.activation], model.phi - np.eye(len(model.phi))
+    s, interactions = ACTIVATIONS[model.activation], model.phi - np.eye(len(model.phi))
 
     def slope(fast: Array, hidden: Array, delay: Array) -> tuple[Array, Array, Array]:
         drive = model.dual @ s(fast) + interactions @ (model.dual @ delay)
@@ -129,3 +139,73 @@ def _profile(state_jacobians: Array, input_jacobians: Array, left: Array) -> Arr
         profile.append(float(np.exp(np.log(norms).mean())))
         travelled = travelled @ state_jacobians[:, t]
     return np.array(profile)
+
+
+def to_elman(model: gsemm.Gsemm) -> Array:
+    """The recurrent weights A = Xi Phi Xi^+ (H, H) of h(t+1) = s(A h(t))."""
+    return model.memories @ model.phi @ model.dual
+
+
+def encode(selection: ModeSelection) -> tuple[int, int, int]:
+    """The published triple of a selection with distinct sources; the inverse of `decode`."""
+    if len(set(selection.source)) != selection.dimension:
+        raise ValueError(f"sources {selection.source} repeat; a triple needs distinct ones")
+    rest = sorted(selection.source)
+    b = 0
+    for position, wanted in enumerate(selection.source):
+        other = rest.index(wanted, position)
+        b += (other - position) * selection.dimension**position
+        rest[position], rest[other] = rest[other], rest[position]
+    a = sum(1 << coordinate for coordinate in selection.source)
+    c = sum(1 << i for i, sign in enumerate(selection.sign) if sign < 0)
+    return a, b, c
+
+
+def output_projections(
+    W_hh: Array, W_uh: Array, W_r: Array, lags: int, activation: Activation = "linear"
+) -> Array:
+    """Projections (O, I, L): a_s = W_r w_s for every output, input and age."""
+    return project(pulse_responses(W_hh, W_uh, lags, activation), W_r)
+
+
+def linear_terms(projections: Array, law: DelayLaw, bias: Array | None = None) -> LinearTerms:
+    """The four terms of a stationary step, for projections (O, I, L) and output bias (O)."""
+    own_gains(projections, law)
+    return step_terms(projections, law, bias)
+
+
+def compact_loss(projections: Array, law: DelayLaw, bias: Array | None = None) -> float:
+    """The same loss from the compact form V sum c² + (m sum c + b)², importance-weighted."""
+    errors, moments = projections - perfect_projections(projections, law), input_moments(law)
+    spread = np.einsum("i,ois->o", moments.variance, np.square(errors))
+    shift = np.einsum("i,ois->o", moments.mean, errors) + (0.0 if bias is None else bias)
+    return float(np.asarray(law.importance) @ (spread + np.square(shift)))
+
+
+def relu_first_order(projections: Array, law: DelayLaw) -> float:
+    """First order in p of the loss of y = relu(sum a x): one active input at a time.
+
+    L ~ p nu [(relu(a_k) - 1)² + sum_{s≠k} relu(a_s)²], U >= 0; negative projections are free.
+    """
+    errors = np.maximum(projections, 0.0) - perfect_projections(projections, law)
+    losses = np.einsum("i,ois->o", input_moments(law).energy, np.square(errors))
+    return float(np.asarray(law.importance) @ losses)
+
+
+def attention(heads: Heads, columns: Array, positions: Array | None, temperature: float) -> Array:
+    """alpha (B, heads, s) of columns (B s d); `positions` (s, p) are set beside the content."""
+    keys = columns
+    if positions is not None:
+        shared = np.broadcast_to(positions, (len(columns), *positions.shape))
+        keys = np.concatenate([columns, shared], axis=-1)
+    sought = np.einsum("arw,bw->bar", heads.W_Q, keys[:, -1])
+    offered = np.einsum("arw,biw->bari", heads.W_K, keys)
+    return softmax(temperature * np.einsum("bar,bari->bai", sought, offered), axis=-1)
+
+
+def softmax_leak(strength: float, history: int) -> float:
+    """Weight that a head with score `strength` on one column leaves on the others: eps.
+
+    eps = (s - 1) / (e^strength + s - 1).
+    """
+    return (history - 1) / (float(np.exp(strength)) + history - 1)

@@ -9,21 +9,21 @@ from emtkit.plugin.stream import Stream
 from emtkit_std._theory.emt import gsemm as gsemm
 from emtkit_std.architectures.gsemm import SequentialEpisodicMemory
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
-from tests.std.references import TimeConstants, integrate, integrate_slaved
+from tests.std.references import TimeConstants, integrate, integrate_slaved, to_elman
 
 
 def random_model(norm, hidden=30, size=6, seed=0):
     generator = np.random.default_rng(seed)
     memories = generator.standard_normal((hidden, size))
     model = gsemm.Gsemm(memories, generator.standard_normal((size, size)), "tanh")
-    scale = norm / np.linalg.norm(model.to_elman(), 2)
+    scale = norm / np.linalg.norm(to_elman(model), 2)
     return gsemm.Gsemm(memories, scale * model.phi, "tanh"), generator
 
 
 @pytest.mark.parametrize("norm", [0.5, 1.0, 3.0])
 def test_golden_8_conjugacy_is_an_identity_whatever_the_norm(norm):
     model, generator = random_model(norm)
-    weights = model.to_elman()
+    weights = to_elman(model)
     state = generator.standard_normal((5, 30))
     hidden = np.tanh(state)
     for _ in range(200):
@@ -33,13 +33,13 @@ def test_golden_8_conjugacy_is_an_identity_whatever_the_norm(norm):
 
 def test_golden_8_factored_and_full_arithmetic_agree():
     model, generator = random_model(2.63, seed=3)
-    defect = gsemm.conjugacy_defect(model, model.to_elman(), generator.standard_normal(30), 100)
+    defect = gsemm.conjugacy_defect(model, to_elman(model), generator.standard_normal(30), 100)
     assert defect < 1e-12
 
 
 def test_golden_8_non_zero_eigenvalues_are_those_of_phi():
     model, _ = random_model(2.0)
-    whole = np.linalg.eigvals(model.to_elman())
+    whole = np.linalg.eigvals(to_elman(model))
     largest = whole[np.argsort(-abs(whole))[:6]]
     distance = abs(largest[:, None] - np.linalg.eigvals(model.phi)[None, :]).min(axis=1)
     assert distance.max() < 1e-13
@@ -47,7 +47,7 @@ def test_golden_8_non_zero_eigenvalues_are_those_of_phi():
 
 def test_golden_8_fixed_points_map_and_share_their_spectrum():
     model, generator = random_model(4.1, seed=2)
-    weights = model.to_elman()
+    weights = to_elman(model)
     state = generator.standard_normal(30)
     for _ in range(100):  # Newton on A tanh(V) - V
         slope = weights * (1 - np.tanh(state) ** 2) - np.eye(30)
@@ -86,7 +86,7 @@ def test_golden_8_slaving_is_the_limit_of_short_time_constants():
 
 def test_from_elman_undoes_to_elman():
     model, _ = random_model(1.0)
-    back = gsemm.Gsemm.from_elman(model.to_elman(), model.memories, "tanh")
+    back = gsemm.Gsemm.from_elman(to_elman(model), model.memories, "tanh")
     assert np.abs(back.phi - model.phi).max() < 1e-13
 
 

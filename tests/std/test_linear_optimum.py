@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emtkit.errors import EmtkitError
-from emtkit_std._theory.superposition.linear_loss import delay_law, linear_terms
+from emtkit_std._theory.superposition.linear_loss import delay_law, input_moments
 from emtkit_std._theory.superposition.linear_optimum import LinearOptimum, linear_optimum
-from emtkit_std._theory.superposition.projections import output_projections
+from emtkit_std._theory.superposition.projections import spectral_radius, travelled_angle
+from tests.std.references import linear_terms, output_projections
 
 
 def loss_of(optimum: LinearOptimum, delay: int, density: float, amplitude: str) -> float:
@@ -22,9 +23,9 @@ def loss_of(optimum: LinearOptimum, delay: int, density: float, amplitude: str) 
 )
 def test_a10_linear_optimum_at_delay_3(density, loss, radius, angle):
     found = linear_optimum(delay_law(3, density), 2)
-    assert found.relative_loss == pytest.approx(loss, abs=5e-4)
-    assert found.radius == pytest.approx(radius, abs=3e-3)
-    assert found.angle == pytest.approx(angle, abs=0.5)
+    assert found.loss / (density / 3) == pytest.approx(loss, abs=5e-4)
+    assert spectral_radius(found.W_hh) == pytest.approx(radius, abs=3e-3)
+    assert travelled_angle(found.W_hh, 3) == pytest.approx(angle, abs=0.5)
 
 
 TABLE = [  # k; V-share, rho, angle with a bias; relative loss, rho, angle without at p = 1 and .5
@@ -39,13 +40,16 @@ TABLE = [  # k; V-share, rho, angle with a bias; relative loss, rho, angle witho
 @pytest.mark.parametrize(("delay", "biased", "dense", "half"), TABLE)
 def test_table_of_linear_optima(delay, biased, dense, half):
     for density in (1.0, 0.3):
-        free = linear_optimum(delay_law(delay, density), 2, bias=True)
-        found = (free.variance_share, free.radius, free.angle)
+        law = delay_law(delay, density)
+        free = linear_optimum(law, 2, bias=True)
+        share = free.loss / input_moments(law).variance[0]
+        found = (share, spectral_radius(free.W_hh), travelled_angle(free.W_hh, delay))
         np.testing.assert_allclose(found, biased, atol=0.06)
         np.testing.assert_allclose(found[:2], biased[:2], atol=1e-4)
     for density, expected in ((1.0, dense), (0.5, half)):
         bare = linear_optimum(delay_law(delay, density), 2)
-        found = (bare.relative_loss, bare.radius, bare.angle)
+        share = bare.loss / (density / 3)
+        found = (share, spectral_radius(bare.W_hh), travelled_angle(bare.W_hh, delay))
         np.testing.assert_allclose(found[:2], expected[:2], atol=1e-4)
         assert found[2] == pytest.approx(expected[2], abs=0.06)
 
@@ -66,7 +70,7 @@ def test_the_stated_loss_is_that_of_the_weights_and_nearby_weights_are_worse(
             best.W_uh,
             best.W_r + rng.normal(size=best.W_r.shape) * 1e-3,
             best.bias + bias * rng.normal(size=1) * 1e-3,
-            *(0.0,) * 5,
+            0.0,
         )
         assert loss_of(near, 3, 0.4, amplitude) > best.loss - 1e-12
 
@@ -74,10 +78,11 @@ def test_the_stated_loss_is_that_of_the_weights_and_nearby_weights_are_worse(
 def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
     """a_s = q l^s: loss / V = 1 - l^(2k) (1 - l²), best at l² = k / (k + 1)."""
     for delay in (1, 2, 5):
-        found = linear_optimum(delay_law(delay, 0.5, "signed"), 1)
+        law = delay_law(delay, 0.5, "signed")
+        found, variance = linear_optimum(law, 1), input_moments(law).variance[0]
         square = delay / (delay + 1)
-        assert found.variance_share == pytest.approx(1 - square**delay * (1 - square), abs=1e-12)
-        assert found.radius**2 == pytest.approx(square, abs=1e-5)
+        assert found.loss / variance == pytest.approx(1 - square**delay * (1 - square), abs=1e-12)
+        assert spectral_radius(found.W_hh) ** 2 == pytest.approx(square, abs=1e-5)
 
 
 @given(st.floats(0.05, 1.0), st.sampled_from(["uniform", "signed"]))
@@ -85,7 +90,7 @@ def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
 def test_a_linear_network_is_exact_up_to_delay_units_less_one(density, amplitude):
     for hidden, delay in ((1, 0), (2, 0), (2, 1)):
         assert linear_optimum(delay_law(delay, density, amplitude), hidden).loss < 1e-12
-    assert linear_optimum(delay_law(2, density, amplitude), 2).relative_loss > 0.1
+    assert linear_optimum(delay_law(2, density, amplitude), 2).loss / (density / 3) > 0.1
 
 
 @given(st.floats(0.05, 1.0), st.integers(2, 12))

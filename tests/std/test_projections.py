@@ -10,7 +10,6 @@ from emtkit.errors import EmtkitError
 from emtkit_std._theory.superposition.linear_loss import delay_law
 from emtkit_std._theory.superposition.projections import (
     order_parameters,
-    output_projections,
     own_gains,
     pulse_responses,
     regime,
@@ -19,6 +18,7 @@ from emtkit_std._theory.superposition.projections import (
     travelled_angle,
 )
 from tests.std.known_nets import chain, net_a1, relu_chain, turn
+from tests.std.references import output_projections
 
 
 def test_a1_projections_of_a_spiral():
@@ -105,7 +105,7 @@ def test_order_parameters_by_hand():
     assert order.hidden_share == pytest.approx((1 + 0.09) / (1 + 0.04 + 0.01 + 0.09))
     assert order.visible_interference == pytest.approx((0.04 + 0.01) / 0.25)
     assert order.tail == pytest.approx((0.01 + 0.09) / 0.25)
-    assert order.own_gain == (0.5,)
+    assert own_gains(projections, delay_law(2, 0.5)) == pytest.approx([0.5])
     assert order.represented == 0
 
 

@@ -1,7 +1,5 @@
 """The records of theory that the built-in tasks and models offer and the analyses require."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -12,8 +10,16 @@ from numpy.typing import NDArray
 from emtkit import EmtkitError
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Activation = Literal["linear", "relu", "tanh"]
 Amplitude = Literal["uniform", "constant", "signed", ""]
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda values: values,
+    "relu": lambda values: np.maximum(values, 0.0),
+    "tanh": np.tanh,
+    "sign": np.sign,
+}
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,11 @@ class DelayLaw:
         outputs = len(self.delay)
         if not self.importance:
             object.__setattr__(self, "importance", (1.0,) * outputs)
-        for name, entries in (
-            ("source", self.source),
-            ("sign", self.sign),
-            ("mean", self.mean),
-            ("second_moment", self.second_moment),
-            ("density", self.density),
-            ("importance", self.importance),
-        ):
-            if len(entries) != outputs:
+        for name in ("source", "sign", "mean", "second_moment", "density", "importance"):
+            entries = len(getattr(self, name))
+            if entries != outputs:
                 raise EmtkitError(
-                    f"DelayLaw: {name} has {len(entries)} entries for {outputs} outputs; "
+                    f"DelayLaw: {name} has {entries} entries for {outputs} outputs; "
                     "give one per output, as in delay"
                 )
         for delay in self.delay:
@@ -100,7 +100,7 @@ class HistoryLaw:
     history: int
     dimension: int
     phi: Array
-    mask: NDArray[np.bool_]
+    mask: Mask
     core_rank: int
     spectrum: NDArray[np.complex128] | None = None
     period: int | None = None

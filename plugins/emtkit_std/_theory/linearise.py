@@ -1,7 +1,5 @@
 """The one linearisation: the Jacobian of a network's own map at a fixed point of it, in float64."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -86,11 +84,7 @@ class Linearisation:
         """As `Linearised.scalars`; without a point its kind is `none`."""
         if self.local is not None:
             return self.local.scalars
-        return {
-            "point_norm": float("nan"),
-            "point_residual": float("nan"),
-            "point_kind": "none",
-        }
+        return {"point_norm": float("nan"), "point_residual": float("nan"), "point_kind": "none"}
 
     @property
     def reasons(self) -> Mapping[str, str]:
@@ -130,7 +124,13 @@ def linearise(subject: Subject, point: Point = "auto") -> Linearised:
                 f"the origin is not a fixed point (without input it moves by {moved:.2g}); "
                 "choose `point: auto`, `nearest` or `attractor`"
             )
-        _refuse_kink(kinked_units(subject, state_map, chosen))
+        units = kinked_units(subject, state_map, chosen)
+        if units.size:
+            raise NotApplicable(
+                "the state map has a kink at its fixed point (a relu at its threshold), so it has "
+                "no Jacobian there: units "
+                f"{units.tolist()} have different slopes on their two sides"
+            )
         jacobian = state_map.jacobians(chosen)[0].numpy()
         residual = 0.5 * float((state_map(chosen) - chosen).square().sum())
     if kind == "attractor reached":
@@ -225,12 +225,4 @@ def _refuse_repeller(jacobian: Array) -> None:
         raise NotApplicable(
             f"the initial state is a fixed point that repels (spectral radius {radius:.3g}), so no "
             "attractor is reached; choose `point: auto`, `origin` or `nearest`"
-        )
-
-
-def _refuse_kink(units: NDArray[np.intp]) -> None:
-    if units.size:
-        raise NotApplicable(
-            "the state map has a kink at its fixed point (a relu at its threshold), so it has no "
-            f"Jacobian there: units {units.tolist()} have different slopes on their two sides"
         )

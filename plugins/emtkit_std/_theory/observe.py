@@ -4,8 +4,6 @@ The true sequence x is what the states should hold: for a task with a law of his
 and, after them, the targets (Eq. 4 of arXiv:2310.02430); elsewhere the inputs.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 
@@ -13,12 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from emtkit import (
-    Batch,
-    NotApplicable,
-    SequenceModel,
-    Subject,
-)
+from emtkit import Batch, NotApplicable, SequenceModel, Subject
 from emtkit_std._theory.emt.memories import windows
 from emtkit_std._theory.facts import Array, DelayLaw, HistoryLaw
 from emtkit_std._theory.networks.recurrence import to_array

@@ -1,14 +1,12 @@
 """What rule attention writes as a boundary condition, what it attends to, how long it will hold."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit_std._findings import long_table, undefined
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.observe import Run, law_of, memory_span, run
 from emtkit_std._theory.waves.attention import (
@@ -17,8 +15,8 @@ from emtkit_std._theory.waves.attention import (
     boundary,
     effective_boundary,
     entropy,
-    fitted_boundary,
     kronecker_rank,
+    linearity,
     measured_leak,
     safe_horizon,
 )
@@ -69,8 +67,9 @@ class AttentionBoundary(Analysis):
         scalars: dict[str, Scalar] = {"entropy": float(entropy(maps).mean())}
         arrays: dict[str, Array] = {}
         names = ("kronecker_rank", "linearity", "boundary_error", "leak", "safe_horizon")
-        reasons = dict.fromkeys(names, f"attention of {subject.model.name} writes no columns")
-        scalars |= dict.fromkeys(names, float("nan"))
+        without = undefined(names, f"attention of {subject.model.name} writes no columns")
+        scalars |= without.scalars
+        reasons = dict(without.reasons)
         newest_last = BoundaryHeads in subject.model.offers
         if newest_last:
             own = subject.model.facts(BoundaryHeads)
@@ -79,11 +78,13 @@ class AttentionBoundary(Analysis):
             reasons |= {"boundary_error": f"{subject.task.name} has no law of history"}
             law = law_of(subject)
             if law is not None:
-                arrays["law"] = law.phi[-law.dimension :]
+                arrays["law"] = law.operator
                 off = np.linalg.norm(arrays["boundary"] - arrays["law"])
                 scalars["boundary_error"] = float(off / np.linalg.norm(arrays["law"]))
         by_lag = weights[:, ::-1] if newest_last else weights
-        return Findings(scalars, {"profile": _profile(by_lag)}, arrays, reasons)
+        return Findings(
+            scalars, {"profile": long_table(("head", "lag"), {"weight": by_lag})}, arrays, reasons
+        )
 
     def _boundary(
         self, own: BoundaryHeads, seen: Run, maps: Array, arrays: dict[str, Array]
@@ -98,16 +99,10 @@ class AttentionBoundary(Analysis):
         safe = safe_horizon(leak, own.history)
         return {
             "kronecker_rank": kronecker_rank(F, own.history, self.tolerance),
-            "linearity": fitted_boundary(columns, written).r2,
+            "linearity": linearity(columns, written),
             "leak": leak,
             "safe_horizon": safe if np.isfinite(safe) else float("nan"),
         }
-
-
-def _profile(weights: Array) -> pd.DataFrame:
-    """Weights (heads, lags), lag 0 the newest, as rows."""
-    heads, lags = np.indices(weights.shape)
-    return pd.DataFrame({"head": heads.ravel(), "lag": lags.ravel(), "weight": weights.ravel()})
 
 
 @hookimpl

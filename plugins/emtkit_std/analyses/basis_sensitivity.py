@@ -1,25 +1,21 @@
 """Analysis `basis_sensitivity`: how far noise and precision move the extracted memories."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Horizon, Sequences, Threshold
 from emtkit_std._theory.emt import angles, memories
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.linearise import Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-METHODS = {"dual": memories.dual_memories, "primal": memories.primal_memories}
+METHODS = tuple(memories.ALGORITHMS)
 PRECISIONS = {"double": np.float64, "single": np.float32}
 NUMBERS = ("phi_error", "single_phi_error", "phi_gain", "noise_kept")
 AGREEMENT = 0.99
@@ -37,9 +33,8 @@ def draw_response(findings: Findings, figure: Figure) -> None:
         }
         errors.loglog(part["noise"], part["phi_error"], **style)
         signs.semilogx(part["noise"], part["sign_agreement"], **style)
-    for axes, label in ((errors, "Phi error"), (signs, "sign agreement")):
-        axes.set_xlabel("relative noise")
-        axes.set_ylabel(label)
+    errors.set(xlabel="relative noise", ylabel="Phi error")
+    signs.set(xlabel="relative noise", ylabel="sign agreement")
     figure.legend(*errors.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
@@ -123,7 +118,10 @@ class BasisSensitivity(Analysis):
         """For each level, pairs of Jacobian and readout; the same directions at every level."""
         stream = subject.stream.fork("noise")
         shape = (self.draws, *local.jacobian.shape), (self.draws, *local.readout.shape)
-        recurrent, read = (_unit(stream.normal(each).double().numpy()) for each in shape)
+        normals = (stream.normal(each).double().numpy() for each in shape)
+        recurrent, read = (
+            drawn / np.linalg.norm(drawn, 2, axis=(1, 2))[:, None, None] for drawn in normals
+        )
         size = np.linalg.norm(local.jacobian, 2), np.linalg.norm(local.readout, 2)
         levels = [(0.0, [(local.jacobian, local.readout)])]
         for noise in self.noises:
@@ -152,7 +150,7 @@ def _extract(
     if core.size == 0:
         return None
     law = setting.law
-    return METHODS[method](core, jacobian, readout, law.history, law.mask)
+    return memories.ALGORITHMS[method](core, jacobian, readout, law.history, law.mask)
 
 
 def _respond(
@@ -196,10 +194,6 @@ def _summary(part: pd.DataFrame, method: str, law: HistoryLaw) -> dict[str, floa
         f"phi_gain_{method}": float(near["drift"] / near["noise"]),
         f"noise_kept_{method}": float(kept["noise"].max()) if len(kept) else 0.0,
     }
-
-
-def _unit(normals: np.ndarray) -> np.ndarray:
-    return normals / np.linalg.norm(normals, 2, axis=(1, 2))[:, None, None]
 
 
 @hookimpl

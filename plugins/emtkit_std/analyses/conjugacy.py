@@ -1,8 +1,5 @@
 """Analysis `conjugacy`: an Elman network and the episodic memory that moves the same way."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -10,6 +7,7 @@ from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Sequences, Threshold
 from emtkit_std._theory.emt import gsemm, memories
 from emtkit_std._theory.facts import PulseCircuit
@@ -17,6 +15,7 @@ from emtkit_std._theory.linearise import Linearisation, Point, attempt, recurren
 from emtkit_std._theory.observe import autonomous_law, trajectories
 
 TINY = 1e-300
+CORE = ("core_defect",)
 
 
 class Conjugacy(Analysis):
@@ -38,7 +37,7 @@ class Conjugacy(Analysis):
     name = "conjugacy"
     models = RecurrentModel
     requires = (PulseCircuit,)
-    conditions = {"point_kind": ("core_defect",)}
+    conditions = {"point_kind": CORE}
 
     def __init__(
         self,
@@ -65,7 +64,8 @@ class Conjugacy(Analysis):
         states = trajectories(subject, recurrent(subject), self.sequences).autonomous.numpy()
         if states.shape[-1] != size or not np.isfinite(states[:, :2]).all():
             raise NotApplicable("the network's states are not those of its recurrent matrix")
-        pairs = _paired(np.linalg.eigvals(model.phi), np.linalg.eigvals(weights))
+        apart = np.abs(np.linalg.eigvals(model.phi)[:, None] - np.linalg.eigvals(weights))
+        pairs = apart[linear_sum_assignment(apart)]
         norm = float(np.linalg.norm(weights, 2))
         place = attempt(subject, self.point)
         core = self._core_defect(subject, states, place)
@@ -75,46 +75,29 @@ class Conjugacy(Analysis):
                 "defect": defect if np.isfinite(defect) else float("nan"),
                 "spectrum_defect": float(pairs.max()) / max(norm, TINY),
                 "norm": norm,
-                "core_defect": core.value,
+                **core.scalars,
                 **place.scalars,
             },
-            reasons={
-                "defect": "the network diverges",
-                "core_defect": core.reason,
-                **place.reasons,
-            },
+            reasons={"defect": "the network diverges", **core.reasons, **place.reasons},
         )
 
-    def _core_defect(self, subject: Subject, states: np.ndarray, place: Linearisation) -> _Measured:
+    def _core_defect(self, subject: Subject, states: np.ndarray, place: Linearisation) -> Measured:
         """The defect of the variable memories alone, or NaN and why it is undefined."""
         try:
             law = autonomous_law(subject)
         except NotApplicable as reason:
-            return _Measured(float("nan"), str(reason))
+            return undefined(CORE, str(reason))
         local = place.local
         if local is None:
-            return _Measured(float("nan"), place.reason)
+            return undefined(CORE, place.reason)
         core = memories.spectral_core(local.jacobian, self.threshold)
         if core.size == 0:
-            return _Measured(float("nan"), f"no mode above {self.threshold}")
+            return undefined(CORE, f"no mode above {self.threshold}")
         found = memories.dual_memories(core, local.jacobian, local.readout, law.history, law.mask)
         moved = (states - local.point) @ local.jacobian.T
         alone = memories.project(states - local.point, found) @ found.phi.T @ found.basis.T
         share = np.linalg.norm(alone - moved, axis=-1) / np.linalg.norm(moved, axis=-1)
-        return _Measured(float(share.mean()), "the states vanish")
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """A value, and why it is undefined where it is NaN."""
-
-    value: float
-    reason: str
-
-
-def _paired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    cost = np.abs(first[:, None] - second[None, :])
-    return cost[linear_sum_assignment(cost)]
+        return Measured({CORE[0]: float(share.mean())}, {CORE[0]: "the states vanish"})
 
 
 @hookimpl

@@ -1,23 +1,19 @@
 """Analysis `emt_basis`: the variable memories of a network, and what it holds in them."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Scalar, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
+from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
+from emtkit_std._drawings import Figure, draw_signed
+from emtkit_std._findings import undefined
 from emtkit_std._parameters import Horizon, Method, Sequences, Threshold
 from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.linearise import Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 UNDEFINED = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", "residual")
 """What a network without a core has not got."""
@@ -29,12 +25,16 @@ def draw_weights(findings: Findings, figure: Figure) -> None:
         return _without_core(findings, figure)
     places = figure.subplot_mosaic([["changed", "changed", "exact"], ["changed", "changed", "raw"]])
     raw, changed, exact = places["raw"], places["changed"], places["exact"]
-    _matrix(raw, findings.arrays["jacobian"], "recurrent weights")
-    _matrix(changed, findings.arrays["weights_in_basis"], "in the basis of memories")
+    for axes, name, title in (
+        (raw, "jacobian", "recurrent weights"),
+        (changed, "weights_in_basis", "in the basis of memories"),
+        (exact, "phi_theory", "theory"),
+    ):
+        draw_signed(axes, findings.arrays[name], origin="upper", aspect="equal")
+        axes.set_title(title)
     edge = len(findings.arrays["phi_theory"]) - 0.5
     changed.axhline(edge, color="grey", linewidth=0.8)
     changed.axvline(edge, color="grey", linewidth=0.8)
-    _matrix(exact, findings.arrays["phi_theory"], "theory")
 
 
 def draw_hidden(findings: Findings, figure: Figure) -> None:
@@ -52,9 +52,8 @@ def draw_hidden(findings: Findings, figure: Figure) -> None:
         (after, coordinates / np.where(size > 0, size, 1.0), "memories"),
         (truth, findings.arrays["contents"], "truth"),
     ):
-        _matrix(axes, values.T, "")
+        draw_signed(axes, values.T, origin="upper")
         axes.set_ylabel(label)
-        axes.set_aspect("auto")
     truth.set_xlabel("step after the last input")
 
 
@@ -89,18 +88,8 @@ class EmtBasis(Analysis):
     drawings = {"weights": draw_weights, "hidden": draw_hidden}
     conditions = {"point_kind": (*UNDEFINED, "rank", "core_size")}
     controls = (
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "emt_circuit", "hidden": 16},
-            "phi_error",
-            most=1e-9,
-        ),
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "elman", "hidden": 16},
-            "core_size",
-            most=0,
-        ),
+        Control(REPEAT_COPY, EXACT_CIRCUIT, "phi_error", most=1e-9),
+        Control(REPEAT_COPY, UNTRAINED, "core_size", most=0),
     )
 
     def __init__(
@@ -126,9 +115,14 @@ class EmtBasis(Analysis):
         core = memories.spectral_core(local.jacobian, self.threshold)
         sizes = {"mask_size": int(law.mask.sum()), "core_size": core.size, **local.scalars}
         if core.size == 0:
-            return _empty(sizes, self.threshold)
-        find = memories.dual_memories if self.method == "dual" else memories.primal_memories
-        found = find(core, local.jacobian, local.readout, law.history, law.mask)
+            without = undefined(
+                UNDEFINED,
+                f"no eigenvalue of the network has a modulus above {self.threshold}, so it has no "
+                "core",
+            )
+            return Findings({**without.scalars, "rank": 0, **sizes}, reasons=without.reasons)
+        extract = memories.ALGORITHMS[self.method]
+        found = extract(core, local.jacobian, local.readout, law.history, law.mask)
         walked = trajectories(subject, local.model, self.sequences, self.horizon)
         states = walked.autonomous.numpy() - local.point
         contents = histories(law, walked.batch)
@@ -175,25 +169,10 @@ class EmtBasis(Analysis):
         }
 
 
-def _empty(sizes: Mapping[str, Scalar], threshold: float) -> Findings:
-    reason = f"no eigenvalue of the network has a modulus above {threshold}, so it has no core"
-    return Findings(
-        {**dict.fromkeys(UNDEFINED, float("nan")), "rank": 0, **sizes},
-        reasons=dict.fromkeys(UNDEFINED, reason),
-    )
-
-
 def _without_core(findings: Findings, figure: Figure) -> None:
     panel = figure.subplots()
     panel.set_axis_off()
     panel.text(0.5, 0.5, findings.reasons["phi_error"], ha="center", va="center", wrap=True)
-
-
-def _matrix(axes: Axes, values: np.ndarray, title: str) -> None:
-    limit = float(np.nanmax(np.abs(values), initial=1e-12))
-    axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-    axes.grid(False)
-    axes.set_title(title)
 
 
 @hookimpl

@@ -1,8 +1,6 @@
 """Analysis `fixed_points`: the states that a recurrent network leaves in place, and how stable."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -19,11 +17,9 @@ from emtkit import (
     find_fixed_points,
     hookimpl,
 )
+from emtkit_std._drawings import Figure
 from emtkit_std._theory.linearise import kinked_units, recurrent, silent_map
 from emtkit_std._theory.observe import trajectories
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 OF_LEAST = ("least_radius", "point_norm", "point_residual")
 
@@ -34,8 +30,7 @@ def draw_points(findings: Findings, figure: Figure) -> None:
     axes = figure.subplots()
     axes.scatter(points["norm"], points["radius"], s=10 + points["hits"], alpha=0.6)
     axes.axhline(1.0, color="grey", linewidth=0.8)
-    axes.set_xlabel("|h*|")
-    axes.set_ylabel("spectral radius at h*")
+    axes.set(xlabel="|h*|", ylabel="spectral radius at h*")
 
 
 class FixedPointAnalysis(Analysis):

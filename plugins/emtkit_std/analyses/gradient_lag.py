@@ -1,7 +1,5 @@
 """How much an input of k steps ago still moves the state or the loss."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,15 +8,10 @@ import torch
 from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, NotApplicable, Subject, hookimpl
+from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY
 from emtkit_std._parameters import Lags, Sequences
 from emtkit_std._theory.linearise import Point, attempt
-from emtkit_std._theory.observe import (
-    draw,
-    driven_jacobians,
-    in_double,
-    law_of,
-    memory_span,
-)
+from emtkit_std._theory.observe import draw, driven_jacobians, in_double, law_of, memory_span
 from emtkit_std._theory.superposition.projections import spectral_radius
 from emtkit_std._theory.waves.drawings import draw_gradients, draw_rate
 from emtkit_std._theory.waves.gradients import Array, decay, gradient_profile
@@ -40,15 +33,7 @@ class GradientLag(Analysis):
     version = 2  # radius is always that of the Jacobian, never of W_hh
     drawings = {"gradients": draw_gradients, "rate": draw_rate}
     conditions = {"point_kind": ("radius",)}
-    controls = (
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "emt_circuit", "hidden": 16},
-            "decay_rate",
-            least=-1e-9,
-            most=1e-9,
-        ),
-    )
+    controls = (Control(REPEAT_COPY, EXACT_CIRCUIT, "decay_rate", least=-1e-9, most=1e-9),)
 
     def __init__(
         self,
@@ -98,8 +83,7 @@ class GradientLag(Analysis):
             },
             {"profile": table},
             reasons={
-                "decay_rate": flat,
-                "first_over_last": flat,
+                **dict.fromkeys(("decay_rate", "first_over_last"), flat),
                 "radius": place.reason,
                 **place.reasons,
             },
@@ -111,8 +95,7 @@ class GradientLag(Analysis):
             raise NotApplicable(
                 f"{span} lags were requested, but only {batch.input_steps} steps are driven"
             )
-        states = driven_jacobians(subject, batch, span - 1).states
-        return gradient_profile(states)
+        return gradient_profile(driven_jacobians(subject, batch, span - 1).states)
 
     def _loss(self, subject: Subject, span: int) -> Array:
         law = law_of(subject)

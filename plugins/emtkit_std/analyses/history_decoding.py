@@ -1,7 +1,5 @@
 """Which past items are in the state: the question that every architecture can answer."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,6 +8,8 @@ import pandas as pd
 from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY
+from emtkit_std._findings import Measured, long_table
 from emtkit_std._parameters import Lags, Sequences, Steps
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.observe import draw, driven_jacobians, memory_span, run
@@ -43,14 +43,7 @@ class HistoryDecoding(Analysis):
 
     name = "history_decoding"
     drawings = {"decoding": draw_decoding, "overlap": draw_overlap}
-    controls = (
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "emt_circuit", "hidden": 16},
-            "capacity",
-            least=4 - 1e-6,
-        ),
-    )
+    controls = (Control(REPEAT_COPY, EXACT_CIRCUIT, "capacity", least=4 - 1e-6),)
 
     def __init__(
         self,
@@ -86,8 +79,8 @@ class HistoryDecoding(Analysis):
             scalars | order.scalars,
             {
                 "decoding": decoding,
-                "projections": _long(past.projections),
-                "directions": _pairs(table, past.first_lag),
+                "projections": _by_lag(past.projections),
+                "directions": _between_lags(table, past.first_lag),
             },
             {"directions": past.directions},
             reasons | order.reasons,
@@ -101,14 +94,6 @@ class _Past:
     projections: Array
     directions: Array
     first_lag: int
-
-
-@dataclass(frozen=True)
-class _Order:
-    """Order parameters of the projections, and why where they are undefined."""
-
-    scalars: dict[str, Scalar]
-    reasons: dict[str, str]
 
 
 def _past(subject: Subject) -> _Past:
@@ -126,38 +111,26 @@ def _past(subject: Subject) -> _Past:
     return _Past(projections, states, int(autonomous))
 
 
-def _order(subject: Subject, projections: Array) -> _Order:
+def _order(subject: Subject, projections: Array) -> Measured:
     try:
         law = subject.fact(DelayLaw)
     except NotApplicable as why:
-        undefined: dict[str, Scalar] = {"hidden_share": float("nan"), "regime": "undefined"}
-        return _Order(undefined, {"hidden_share": str(why)})
+        scalars: dict[str, Scalar] = {"hidden_share": float("nan"), "regime": "undefined"}
+        return Measured(scalars, {"hidden_share": str(why)})
     found = order_parameters(projections, law)
-    scalars: dict[str, Scalar] = {"hidden_share": found.hidden_share, "regime": found.regime}
-    return _Order(scalars, {"hidden_share": found.reason})
+    scalars = {"hidden_share": found.hidden_share, "regime": found.regime}
+    return Measured(scalars, {"hidden_share": found.reason})
 
 
-def _long(projections: Array) -> pd.DataFrame:
-    outputs, inputs, lags = np.indices(projections.shape)
-    return pd.DataFrame(
-        {
-            "lag": lags.ravel(),
-            "feature_in": inputs.ravel(),
-            "feature_out": outputs.ravel(),
-            "value": projections.ravel(),
-        }
-    )
+def _by_lag(projections: Array) -> pd.DataFrame:
+    table = long_table(("feature_out", "feature_in", "lag"), {"value": projections})
+    return table[["lag", "feature_in", "feature_out", "value"]]
 
 
-def _pairs(table: Array, first_lag: int) -> pd.DataFrame:
-    first, second = np.indices(table.shape)
-    return pd.DataFrame(
-        {
-            "lag_a": first.ravel() + first_lag,
-            "lag_b": second.ravel() + first_lag,
-            "overlap": table.ravel(),
-        }
-    )
+def _between_lags(overlap: Array, first_lag: int) -> pd.DataFrame:
+    table = long_table(("lag_a", "lag_b"), {"overlap": overlap})
+    table[["lag_a", "lag_b"]] += first_lag
+    return table
 
 
 @hookimpl

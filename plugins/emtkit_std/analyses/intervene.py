@@ -1,9 +1,7 @@
 """Analysis `intervene`: change what a network computes by editing its extracted Phi."""
 
-from __future__ import annotations
-
 import copy
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,14 +9,12 @@ import torch
 from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Method, Sequences, Threshold
 from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.linearise import Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, trajectories
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SAME_WEIGHTS = 1e-6
 
@@ -99,8 +95,8 @@ class Intervene(Analysis):
         core = memories.spectral_core(local.jacobian, self.threshold)
         if core.size == 0:
             raise NotApplicable(f"no mode above {self.threshold}: there is no Phi to edit")
-        find = memories.dual_memories if self.method == "dual" else memories.primal_memories
-        found = find(core, local.jacobian, local.readout, law.history, law.mask)
+        extract = memories.ALGORITHMS[self.method]
+        found = extract(core, local.jacobian, local.readout, law.history, law.mask)
         edit = found.basis @ (self._wanted(law, found) - found.phi) @ found.dual
         before = self._accuracy(subject, local.model, weights)
         after = self._accuracy(subject, local.model, weights + edit)

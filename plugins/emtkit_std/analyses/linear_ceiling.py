@@ -1,7 +1,5 @@
 """How well any linear time-invariant network could continue a history: theory, not measurement."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import numpy as np

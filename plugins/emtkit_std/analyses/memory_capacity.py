@@ -1,26 +1,11 @@
 """How much of the past a linear recurrence holds."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-import numpy as np
-import pandas as pd
-
-from emtkit import (
-    Analysis,
-    Control,
-    EmtkitError,
-    Findings,
-    RecurrentModel,
-    Subject,
-    hookimpl,
-)
+from emtkit import Analysis, Control, EmtkitError, Findings, RecurrentModel, Subject, hookimpl
+from emtkit_std._controls import LAST_DELAY, REGISTER
+from emtkit_std._drawings import Figure
+from emtkit_std._findings import long_table, undefined
 from emtkit_std._theory.facts import LinearRecurrence
-from emtkit_std._theory.superposition.capacity import MemoryCurve, fisher_memory, linear_capacity
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from emtkit_std._theory.superposition.capacity import fisher_memory, linear_capacity
 
 _AGES = 400
 _SHOWN = 64
@@ -32,8 +17,7 @@ def draw_memory(findings: Findings, figure: Figure) -> None:
     panel = figure.subplots()
     for name in ("linear", "fisher"):
         panel.plot(rows.index, rows[name], marker=".", label=name)
-    panel.set_xlabel("age")
-    panel.set_ylabel("memory")
+    panel.set(xlabel="age", ylabel="memory")
     panel.legend()
 
 
@@ -54,15 +38,7 @@ class MemoryCapacity(Analysis):
     models = RecurrentModel
     requires = (LinearRecurrence,)
     drawings = {"memory": draw_memory}
-    controls = (
-        Control(
-            {"use": "k_delay", "delay": 3, "scored": "last"},
-            {"use": "shift_register"},
-            "linear",
-            least=4 - 1e-9,
-            most=4 + 1e-9,
-        ),
-    )
+    controls = (Control(LAST_DELAY, REGISTER, "linear", least=4 - 1e-9, most=4 + 1e-9),)
 
     def measure(self, subject: Subject) -> Findings:
         """Both memories; undefined where the recurrence does not forget."""
@@ -70,25 +46,14 @@ class MemoryCapacity(Analysis):
         try:
             fisher = fisher_memory(law.W_hh, law.W_uh, _AGES)
         except EmtkitError as error:
-            reasons = {"linear": str(error), "fisher": str(error)}
-            return Findings({"linear": float("nan"), "fisher": float("nan")}, reasons=reasons)
+            without = undefined(("linear", "fisher"), str(error))
+            return Findings(without.scalars, reasons=without.reasons)
         linear = linear_capacity(law.W_hh, law.W_uh, _AGES)
+        shown = {"linear": linear.by_age[:_SHOWN], "fisher": fisher.by_age[:_SHOWN]}
         return Findings(
-            scalars={"linear": linear.total, "fisher": fisher.total},
-            tables={"memory": _rows(linear, fisher)},
+            {"linear": linear.total, "fisher": fisher.total},
+            {"memory": long_table(("age", "feature_in"), shown)},
         )
-
-
-def _rows(linear: MemoryCurve, fisher: MemoryCurve) -> pd.DataFrame:
-    ages, features = np.indices(linear.by_age[:_SHOWN].shape).reshape(2, -1)
-    return pd.DataFrame(
-        {
-            "age": ages,
-            "feature_in": features,
-            "linear": linear.by_age[:_SHOWN].ravel(),
-            "fisher": fisher.by_age[:_SHOWN].ravel(),
-        }
-    )
 
 
 @hookimpl

@@ -1,9 +1,7 @@
 """Eigenvalues of the recurrent matrix, or of the state map at a fixed point of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,24 +18,19 @@ from emtkit import (
     Subject,
     hookimpl,
 )
+from emtkit_std._controls import EXACT_CIRCUIT, LAST_DELAY, REGISTER, REPEAT_COPY
+from emtkit_std._drawings import Figure, draw_plane
 from emtkit_std._theory.facts import Array, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.linearise import Point, linearise
 from emtkit_std._theory.networks.recurrence import to_array
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def draw_eigenvalues(findings: Findings, figure: Figure) -> None:
     """Eigenvalues in the complex plane with the unit circle."""
     rows = findings.tables["eigenvalues"]
     panel = figure.subplots()
-    turn = np.linspace(0.0, 2.0 * np.pi, 200)
-    panel.plot(np.cos(turn), np.sin(turn), color="tab:gray", linewidth=0.8)
+    draw_plane(panel)
     panel.scatter(rows["real"], rows["imag"], s=14)
-    panel.set_aspect("equal")
-    panel.set_xlabel("real")
-    panel.set_ylabel("imaginary")
 
 
 class Spectrum(Analysis):
@@ -56,19 +49,8 @@ class Spectrum(Analysis):
     drawings = {"eigenvalues": draw_eigenvalues}
     conditions = {"point_kind": ("radius", "angle")}
     controls = (
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "emt_circuit", "hidden": 16},
-            "radius",
-            least=1 - 1e-9,
-            most=1 + 1e-9,
-        ),
-        Control(
-            {"use": "k_delay", "delay": 3, "scored": "last"},
-            {"use": "shift_register"},
-            "radius",
-            most=1e-3,
-        ),
+        Control(REPEAT_COPY, EXACT_CIRCUIT, "radius", least=1 - 1e-9, most=1 + 1e-9),
+        Control(LAST_DELAY, REGISTER, "radius", most=1e-3),
     )
 
     def __init__(
@@ -84,7 +66,6 @@ class Spectrum(Analysis):
         point: Point = "auto",
     ) -> None:
         self.of, self.point = of, point
-        point: Point = ("auto",)
 
     def measure(self, subject: Subject) -> Findings:
         """Eigenvalues of the chosen matrix."""

@@ -1,7 +1,5 @@
 """How the ages of an input share the state: projections, interference, order parameters."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +8,9 @@ import torch
 from pydantic import Field
 
 from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
-from emtkit_std._theory.facts import Array, DelayLaw, PulseCircuit
+from emtkit_std._controls import LAST_DELAY, REGISTER
+from emtkit_std._findings import long_table
+from emtkit_std._theory.facts import DelayLaw, Mask, PulseCircuit
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
 from emtkit_std._theory.superposition.projections import (
@@ -21,7 +21,6 @@ from emtkit_std._theory.superposition.projections import (
 from emtkit_std._theory.superposition.pulses import (
     Expected,
     Pulses,
-    Scored,
     circuit_of,
     circuit_pulses,
     expected_loss,
@@ -59,23 +58,10 @@ class Superposition(Analysis):
     name = "superposition"
     version = 2
     requires = (DelayLaw,)
-    drawings = {
-        "projections": draw_projections,
-        "directions": draw_directions,
-    }
+    drawings = {"projections": draw_projections, "directions": draw_directions}
     controls = (
-        Control(
-            {"use": "k_delay", "delay": 3, "scored": "last"},
-            {"use": "shift_register"},
-            "relative_loss",
-            most=1e-12,
-        ),
-        Control(
-            {"use": "k_delay", "delay": 3, "scored": "last"},
-            {"use": "relu_rnn", "hidden": 2},
-            "relative_loss",
-            least=0.3,
-        ),
+        Control(LAST_DELAY, REGISTER, "relative_loss", most=1e-12),
+        Control(LAST_DELAY, {"use": "relu_rnn", "hidden": 2}, "relative_loss", least=0.3),
     )
 
     def __init__(
@@ -91,7 +77,7 @@ class Superposition(Analysis):
         """Pulses from the weights, losses from theory and from fresh data."""
         law = subject.fact(DelayLaw)
         probe = subject.task.sample(1, subject.stream.fork("mask"))
-        scored: Scored = probe.mask.reshape(-1).cpu().numpy() > 0
+        scored: Mask = probe.mask.reshape(-1).cpu().numpy() > 0
         lags = max(len(scored), max(law.delay) + 1)
         circuit = circuit_of(subject.model)
         if circuit is None:
@@ -109,7 +95,7 @@ class Superposition(Analysis):
         _angles(circuit, pulses, law, values)
         return Findings(
             scalars=values.scalars,
-            tables={"projections": _projections(pulses, law), "angles": _angle_rows(pulses)},
+            tables=_tables(pulses, law),
             arrays={
                 "projections": pulses.projections,
                 "directions": pulses.directions,
@@ -119,7 +105,7 @@ class Superposition(Analysis):
         )
 
 
-def _ages(input_steps: int, scored: Scored, lags: int) -> range:
+def _ages(input_steps: int, scored: Mask, lags: int) -> range:
     """Ages of the input that an answer may hold: all, or those at the first scored step."""
     if input_steps == len(scored):
         return range(lags)
@@ -143,7 +129,7 @@ class _Values:
 
 
 def _fresh(
-    subject: Subject, law: DelayLaw, probe: Batch, scored: Scored, samples: int, values: _Values
+    subject: Subject, law: DelayLaw, probe: Batch, scored: Mask, samples: int, values: _Values
 ) -> None:
     """Relative loss on fresh sequences, each weighing its scored steps and outputs."""
     weights = torch.from_numpy(np.asarray(law.importance) / zero_predictor_loss(law, scored))
@@ -183,11 +169,8 @@ def _order(pulses: Pulses, ages: range, law: DelayLaw, values: _Values) -> None:
     received = np.zeros_like(pulses.projections)
     received[..., ages] = pulses.projections[..., ages]
     order = order_parameters(received, law)
-    values.add("hidden_share", order.hidden_share, order.reason)
-    values.add("visible_interference", order.visible_interference, order.reason)
-    values.add("tail", order.tail, order.reason)
-    values.add("represented", order.represented)
-    values.add("regime", order.regime)
+    for name in ("hidden_share", "visible_interference", "tail", "represented", "regime"):
+        values.add(name, getattr(order, name), order.reason)
 
 
 def _angles(circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, values: _Values) -> None:
@@ -220,34 +203,16 @@ def _is_mirror_symmetric(circuit: PulseCircuit | None, law: DelayLaw) -> bool:
     )
 
 
-def _projections(pulses: Pulses, law: DelayLaw) -> pd.DataFrame:
-    """One row per age, input and output, with the output's delay and source beside it."""
-    outputs, inputs, lags = pulses.projections.shape
-    grid = np.indices((lags, inputs, outputs)).reshape(3, -1)
-    return pd.DataFrame(
-        {
-            "lag": grid[0],
-            "feature_in": grid[1],
-            "feature_out": grid[2],
-            "value": pulses.projections.transpose(2, 1, 0).ravel(),
-            "delay": np.asarray(law.delay)[grid[2]],
-            "source": np.asarray(law.source)[grid[2]],
-        }
-    )
-
-
-def _angle_rows(pulses: Pulses) -> pd.DataFrame:
-    """Angle from w_s to w_{s+1} and length of w_s; depends on the basis."""
-    between: Array = successive_angles(pulses.directions)
-    grid = np.indices(between.shape).reshape(2, -1)
-    return pd.DataFrame(
-        {
-            "lag": grid[0],
-            "feature_in": grid[1],
-            "angle": between.ravel(),
-            "length": np.linalg.norm(pulses.directions[:-1], axis=1).ravel(),
-        }
-    )
+def _tables(pulses: Pulses, law: DelayLaw) -> dict[str, pd.DataFrame]:
+    """Projections, with the output's delay and source; angles from w_s to w_{s+1} and lengths."""
+    axes = ("lag", "feature_in", "feature_out")
+    projections = long_table(axes, {"value": pulses.projections.T})
+    projections["delay"] = np.asarray(law.delay)[projections["feature_out"]]
+    projections["source"] = np.asarray(law.source)[projections["feature_out"]]
+    angles = successive_angles(pulses.directions)
+    lengths = np.linalg.norm(pulses.directions[:-1], axis=1)
+    between = long_table(axes[:2], {"angle": angles, "length": lengths})
+    return {"projections": projections, "angles": between}
 
 
 @hookimpl

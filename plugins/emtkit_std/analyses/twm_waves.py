@@ -1,7 +1,5 @@
 """Is working memory a travelling wave: residuals, speed, direction and coherence of the columns."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -9,15 +7,13 @@ import numpy as np
 from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit_std._controls import REPEAT_COPY
+from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.emt.memories import dual_memories, spectral_core
+from emtkit_std._theory.facts import Array, HistoryLaw, Mask
 from emtkit_std._theory.linearise import Linearisation, Point, attempt
-from emtkit_std._theory.observe import (
-    Run,
-    law_of,
-    memory_span,
-    run,
-)
+from emtkit_std._theory.observe import Run, law_of, memory_span, run
 from emtkit_std._theory.waves.drawings import draw_basis_change, draw_frequency, draw_wavefield
 from emtkit_std._theory.waves.speed import (
     PEAK_REQUIRED,
@@ -27,12 +23,11 @@ from emtkit_std._theory.waves.speed import (
     flag_of,
     frequency_speed,
     lag_speed,
-    shuffle_null,
+    shuffle_z,
     spectrum,
 )
 from emtkit_std._theory.waves.wavefield import (
-    Array,
-    Mask,
+    Coordinates,
     NativeColumns,
     Wavefield,
     amplitude_ratio,
@@ -73,14 +68,6 @@ class _Columns:
     is_law: bool
 
 
-@dataclass(frozen=True)
-class _Scalars:
-    """Scalars, and the reason of each where it is NaN."""
-
-    scalars: dict[str, Scalar]
-    reasons: dict[str, str]
-
-
 class TwmWaves(Analysis):
     """The state as s columns of d values: does content move a column a step, and f write the last?
 
@@ -113,14 +100,7 @@ class TwmWaves(Analysis):
         "basis_change": draw_basis_change,
     }
     conditions = {"point_kind": OF_A_POINT}
-    controls = (
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "twm_linear"},
-            "shift_residual",
-            most=1e-9,
-        ),
-    )
+    controls = (Control(REPEAT_COPY, {"use": "twm_linear"}, "shift_residual", most=1e-9),)
 
     def __init__(
         self,
@@ -158,7 +138,8 @@ class TwmWaves(Analysis):
         fit = fit_history(states, sliding_history(seen.sequence, span))
         place = attempt(subject, self.point)
         columns = self._columns(subject, seen, span, place)
-        whole = _field(states, columns)
+        found = _seen(states, columns)
+        whole = found.field
         field = whole.until(max(2, living_steps(whole)))
         speed = lag_speed(field)
         scalars: dict[str, Scalar] = {
@@ -166,7 +147,7 @@ class TwmWaves(Analysis):
             "amplitude_ratio": amplitude_ratio(whole),
             "flag": flag_of(whole, speed),
             "steps_used": field.values.shape[1],
-            "unexplained": _unexplained(states, columns),
+            "unexplained": found.unexplained,
             **place.scalars,
         }
         reasons = {
@@ -177,7 +158,7 @@ class TwmWaves(Analysis):
         }
         for part in (
             _form(field, speed),
-            _rule(field, columns, place, _law_operator(subject, columns)),
+            _rule(field, columns, place, law_of(subject)),
             self._nulls(subject, field),
         ):
             scalars |= part.scalars
@@ -225,40 +206,32 @@ class TwmWaves(Analysis):
         basis[:, law.mask] = found.basis
         return _Columns(span, basis, kept, local.point, found.dual, True)
 
-    def _nulls(self, subject: Subject, field: Wavefield) -> _Scalars:
+    def _nulls(self, subject: Subject, field: Wavefield) -> Measured:
         _, steps, columns, dimension = field.values.shape
-        field = field.first(NULL_SEQUENCES)
+        field = Wavefield(field.values[:NULL_SEQUENCES], field.kept)
         stream = subject.stream.fork("null")
         by_column = stream.uniform((self.draws, dimension, columns)).numpy().argsort(-1)
         by_time = stream.uniform((self.draws, steps)).numpy().argsort(-1)
         scalars: dict[str, Scalar] = {
-            "coherence_z_columns": shuffle_null(field, coherence, "columns", by_column).z,
-            "coherence_z_time": shuffle_null(field, coherence, "time", by_time).z,
+            "coherence_z_columns": shuffle_z(field, coherence, "columns", by_column),
+            "coherence_z_time": shuffle_z(field, coherence, "time", by_time),
         }
-        return _Scalars(scalars, dict.fromkeys(scalars, "coherence is undefined, or never varies"))
+        return Measured(scalars, dict.fromkeys(scalars, "coherence is undefined, or never varies"))
 
 
-def _field(states: Array, columns: _Columns) -> Wavefield:
+def _seen(states: Array, columns: _Columns) -> Coordinates:
+    """The columns that the states hold, by the dual where the basis has one of its own."""
+    kept, offset = columns.kept, columns.offset
+    found = coordinates(states, columns.basis, columns.history, kept, offset)
     if columns.dual is None:
-        found = coordinates(states, columns.basis, columns.history, columns.kept, columns.offset)
-        return found.field
-    values = np.zeros((*states.shape[:2], columns.kept.size))
-    values[..., columns.kept.ravel()] = (states - columns.offset) @ columns.dual.T
-    return field_of(values.reshape(*states.shape[:2], *columns.kept.shape), columns.kept)
+        return found
+    values = np.zeros((*states.shape[:2], kept.size))
+    values[..., kept.ravel()] = (states - offset) @ columns.dual.T
+    field = field_of(values.reshape(*states.shape[:2], *kept.shape), kept)
+    return Coordinates(field, found.unexplained)
 
 
-def _unexplained(states: Array, columns: _Columns) -> float:
-    return coordinates(
-        states, columns.basis, columns.history, columns.kept, columns.offset
-    ).unexplained
-
-
-def _law_operator(subject: Subject, columns: _Columns) -> Array | None:
-    law = law_of(subject)
-    return law.phi[-law.dimension :] if law is not None and columns.is_law else None
-
-
-def _form(field: Wavefield, speed: LagSpeed) -> _Scalars:
+def _form(field: Wavefield, speed: LagSpeed) -> Measured:
     """What follows from the field's form alone."""
     picture = spectrum(field)
     by_frequency = frequency_speed(picture)
@@ -279,33 +252,26 @@ def _form(field: Wavefield, speed: LagSpeed) -> _Scalars:
         )
     else:
         reasons["speed"] = "the columns move together, or two columns leave no direction"
-    return _Scalars(scalars, reasons)
+    return Measured(scalars, reasons)
 
 
 def _rule(
-    field: Wavefield, columns: _Columns, place: Linearisation, operator: Array | None
-) -> _Scalars:
+    field: Wavefield, columns: _Columns, place: Linearisation, law: HistoryLaw | None
+) -> Measured:
     """What follows from comparing with the task's rule f."""
     names = ("boundary_residual", "operator_shift_residual", "operator_boundary_residual")
-    scalars: dict[str, Scalar] = dict.fromkeys(names, float("nan"))
-    if operator is None:
+    if law is None or not columns.is_law:
         reason = "these columns follow no autonomous rule, so it is unknown what f should write"
-        return _Scalars(scalars, dict.fromkeys(names, reason))
-    reasons = dict.fromkeys(names, place.reason)
-    scalars["boundary_residual"] = boundary_residual(field, operator)
-    reasons["boundary_residual"] = "the newest column is zero"
+        return undefined(names, reason)
+    without = undefined(names, place.reason)
+    scalars = {**without.scalars, "boundary_residual": boundary_residual(field, law.operator)}
+    reasons = {**without.reasons, "boundary_residual": "the newest column is zero"}
     if place.local is not None:
-        found = operator_residuals(
-            place.local.jacobian,
-            columns.basis,
-            columns.history,
-            operator,
-            columns.kept,
-            columns.dual,
-        )
+        form = (columns.basis, columns.history, law.operator, columns.kept, columns.dual)
+        found = operator_residuals(place.local.jacobian, *form)
         scalars["operator_shift_residual"] = found.shift
         scalars["operator_boundary_residual"] = found.boundary
-    return _Scalars(scalars, reasons)
+    return Measured(scalars, reasons)
 
 
 @hookimpl

@@ -1,7 +1,5 @@
 """One causal attention layer with a growing context: what a user of transformers would pick."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """A linear state space with a diagonal or a shift recurrence: the peer from S4D and H3."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -10,6 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from emtkit import Fact, RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import Hidden, Readout
@@ -71,7 +70,15 @@ class DiagonalSsm(RecurrentModel):
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """The next state (B H): every mode turns and decays, or every register moves on."""
-        moved = self._turned(state) if self.kind == "diagonal" else self._shifted(state)
+        if self.kind == "shift":
+            registers = state.reshape(*state.shape[:-1], -1, self.places)
+            moved = functional.pad(registers, (1, -1)).reshape(state.shape)
+        else:
+            decay = torch.exp(-torch.exp(self.log_decay))
+            cosine, sine = decay * torch.cos(self.angle), decay * torch.sin(self.angle)
+            real, imaginary = state.chunk(2, -1)
+            turned = cosine * real - sine * imaginary, sine * real + cosine * imaginary
+            moved = torch.cat(turned, -1)
         return moved + inputs @ self.W_uh.T
 
     def read(self, state: Tensor) -> Tensor:
@@ -87,26 +94,7 @@ class DiagonalSsm(RecurrentModel):
         W_hh = self._recurrence(W_uh.shape[1])
         if kind is LinearRecurrence:
             return kind(W_hh, W_uh, W_r)
-        return kind(
-            W_hh=W_hh,
-            W_uh=W_uh,
-            W_r=W_r,
-            b=np.zeros(self.hidden),
-            b_r=b_r,
-            activation="linear",
-            readout=self.readout,
-        )
-
-    def _turned(self, state: Tensor) -> Tensor:
-        decay = torch.exp(-torch.exp(self.log_decay))
-        cosine, sine = decay * torch.cos(self.angle), decay * torch.sin(self.angle)
-        real, imaginary = state.chunk(2, -1)
-        return torch.cat([cosine * real - sine * imaginary, sine * real + cosine * imaginary], -1)
-
-    def _shifted(self, state: Tensor) -> Tensor:
-        registers = state.reshape(*state.shape[:-1], -1, self.places)
-        kept = registers[..., :-1]
-        return torch.cat([torch.zeros_like(registers[..., :1]), kept], -1).reshape(state.shape)
+        return kind(W_hh, W_uh, W_r, np.zeros(self.hidden), b_r, "linear", self.readout)
 
     def _recurrence(self, inputs: int) -> Array:
         """A (H, H)."""

@@ -1,7 +1,5 @@
 """The Elman network."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Annotated, Literal

@@ -1,21 +1,20 @@
 """Architecture `emt_circuit`: the exact circuit of the task's rule in a random basis."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Fact, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
-from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
-from emtkit_std._theory.networks.recurrence import activated
+from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.networks.elman import ElmanNetwork
+from emtkit_std._theory.networks.recurrence import Constructed
 
 
-class EmtCircuit(RecurrentModel):
+class EmtCircuit(Constructed, ElmanNetwork):
     """The binding circuit that theory predicts, with nothing to train: the positive control.
 
         h(t) = s(W_hh h(t-1) + eps W_uh u(t)),   y(t) = W_r h(t) / eps
@@ -31,7 +30,7 @@ class EmtCircuit(RecurrentModel):
     """
 
     name = "emt_circuit"
-    offers = (PulseCircuit,)
+    jacobian = RecurrentModel.jacobian  # fixed points are recorded to its last bit
 
     def __init__(
         self,
@@ -55,21 +54,12 @@ class EmtCircuit(RecurrentModel):
         super().__init__()
         law = task.facts(HistoryLaw)
         self.hidden, self.start, self.activation = hidden, start, activation
+        self.b = self.b_r = None
         exact = circuit.build(law, circuit.draw_basis(basis, hidden, int(law.mask.sum())))
         self.register_buffer("W_hh", exact.recurrent)
         self.register_buffer("W_uh", exact.write * amplitude)
         self.register_buffer("W_r", exact.readout / amplitude)
         self.register_buffer("loads", exact.loads * amplitude)
-
-    W_hh: Tensor
-    W_uh: Tensor
-    W_r: Tensor
-    loads: Tensor
-
-    @classmethod
-    def trains(cls, parameters: Mapping[str, Any]) -> bool:
-        """Constructed."""
-        return False
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -81,21 +71,6 @@ class EmtCircuit(RecurrentModel):
         if self.start == "history":
             return inputs.flatten(1) @ self.loads.T
         return super().encode(inputs)
-
-    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """s(W_hh h + eps W_uh u)."""
-        moved = state @ self.W_hh.T + inputs @ self.W_uh.T
-        return activated(moved, self.activation)
-
-    def read(self, state: Tensor) -> Tensor:
-        """W_r h / eps."""
-        return state @ self.W_r.T
-
-    def facts(self, kind: type[Fact]) -> Fact:
-        """The weights as a circuit that receives its inputs through W_uh."""
-        if kind is not PulseCircuit:
-            return super().facts(kind)
-        return circuit.pulses(self.W_hh, self.W_uh, self.W_r, self.activation)
 
 
 @hookimpl

@@ -1,7 +1,5 @@
 """Architecture `gru`: a gated recurrent unit with a linear readout."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Architecture `gsemm`: a sequential episodic memory that runs the task's rule on its memories."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -9,14 +7,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import EmtkitError, Fact, NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import EmtkitError, Fact, NotApplicable, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
-from emtkit_std._theory.networks.recurrence import activated
+from emtkit_std._theory.networks.recurrence import Constructed, activated, pulse_circuit
 
 
-class SequentialEpisodicMemory(RecurrentModel):
+class SequentialEpisodicMemory(Constructed):
     """Sequential episodic memory that runs the task's rule on its memories, with nothing to train.
 
         V(t) = Xi Phi Xi^+ s(V(t-1)) + eps Xi_s u(t),  y(t) = (Xi^+ s(V(t)))_s / eps
@@ -59,18 +57,6 @@ class SequentialEpisodicMemory(RecurrentModel):
         self.register_buffer("W_r", exact.readout / amplitude)
         self.register_buffer("loads", exact.loads * amplitude)
 
-    memories: Tensor
-    dual: Tensor
-    phi: Tensor
-    W_uh: Tensor
-    W_r: Tensor
-    loads: Tensor
-
-    @classmethod
-    def trains(cls, parameters: Mapping[str, Any]) -> bool:
-        """Constructed."""
-        return False
-
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """Needs a rule whose core fits into `hidden`."""
@@ -95,8 +81,8 @@ class SequentialEpisodicMemory(RecurrentModel):
             return super().facts(kind)
         if self.activation == "sign":
             raise NotApplicable("a network of sign units has no pulse responses")
-        recurrent = self.memories @ self.phi @ self.dual
-        return circuit.pulses(recurrent, self.W_uh, self.W_r, self.activation)
+        weights = (self.memories @ self.phi @ self.dual, self.W_uh, self.W_r, None, None)
+        return pulse_circuit(*weights, self.activation, reads="activation")
 
     def _activate(self, state: Tensor) -> Tensor:
         if self.activation == "sign":

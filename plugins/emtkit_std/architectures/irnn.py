@@ -1,7 +1,5 @@
 """A relu network whose recurrence begins as the identity: the wave-RNN's baseline."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import torch

@@ -1,17 +1,15 @@
 """A linear recurrence with a linear or a ReLU readout."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
-from emtkit import Fact, SequenceModel, SimpleRecurrence, Task, Trace, hookimpl
+from emtkit import SequenceModel, SimpleRecurrence, Task, Trace, hookimpl
 from emtkit_std._parameters import Hidden, Init, Readout, ReadoutBias, Tied
 from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
-from emtkit_std._theory.networks.pre_activation import PreActivationNetwork
+from emtkit_std._theory.networks.pre_activation import TrainedPreActivation
 from emtkit_std._theory.networks.recurrence import is_one_product_cheaper, linear_states
 
 
-class LinearRnn(PreActivationNetwork):
+class LinearRnn(TrainedPreActivation):
     """Linear recurrence; with a ReLU readout it is the superposition paper's SSM.
 
     h_t = W_hh h_{t-1} + W_uh u_t,  y_t = readout(W_r h_t + b_r). State (B H), outputs (B O).
@@ -35,10 +33,6 @@ class LinearRnn(PreActivationNetwork):
     ) -> None:
         super().__init__(task, hidden, "linear", readout, init, tied=tied, bias=bias)
 
-    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """W_hh (B H H)."""
-        return self.W_hh.expand(len(state), -1, -1)
-
     def trace(self, inputs: Tensor, steps: int) -> Trace:
         """As step by step; short sequences in one product with the powers of W_hh."""
         if not is_one_product_cheaper(inputs.shape[1], inputs.shape[2], self.hidden):
@@ -49,13 +43,6 @@ class LinearRnn(PreActivationNetwork):
     def simple_form(self) -> SimpleRecurrence | None:
         """The same network for the fast tiers, unless its readout is tied."""
         return None if self.tied else SimpleRecurrence("linear", self.readout)
-
-    def facts(self, kind: type[Fact]) -> Fact:
-        """The weights as a linear recurrence, or as a circuit with its readout."""
-        if kind is not LinearRecurrence:
-            return super().facts(kind)
-        circuit = super().facts(PulseCircuit)
-        return LinearRecurrence(circuit.W_hh, circuit.W_uh, circuit.W_r)
 
 
 @hookimpl

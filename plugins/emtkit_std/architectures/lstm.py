@@ -1,7 +1,5 @@
 """Architecture `lstm`: long short-term memory with a linear readout."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any
 

@@ -1,16 +1,14 @@
 """The superposition paper's nonlinear recurrent network."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from emtkit import SequenceModel, SimpleRecurrence, Task, hookimpl
 from emtkit_std._parameters import Activation, Hidden, Init, Readout, ReadoutBias, Tied
 from emtkit_std._theory.facts import PulseCircuit
-from emtkit_std._theory.networks.pre_activation import PreActivationNetwork
+from emtkit_std._theory.networks.pre_activation import TrainedPreActivation
 
 
-class ReluRnn(PreActivationNetwork):
+class ReluRnn(TrainedPreActivation):
     """Nonlinear recurrence whose readout sees the state before the activation.
 
     h_t = W_hh sigma(h_{t-1}) + W_uh u_t,  y_t = readout(W_r h_t + b_r); h is the PRE-activation.

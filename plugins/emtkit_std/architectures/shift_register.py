@@ -1,22 +1,19 @@
 """Registers that solve a delay task exactly, constructed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from emtkit import Fact, NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Hidden
-from emtkit_std._theory.facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
-from emtkit_std._theory.networks.recurrence import activated, as_buffer, to_array
+from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.networks.pre_activation import PreActivationNetwork
+from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
 
 
-class ShiftRegister(RecurrentModel):
+class ShiftRegister(Constructed, PreActivationNetwork):
     """A register of hidden / inputs units per input that hands its item on; nothing to train.
 
     h_t = W_hh sigma(h_{t-1}) + W_uh u_t,  y_t = sigma(W_r h_t), W_uh = e_1, W_hh e_i = e_{i+1}.
@@ -43,16 +40,12 @@ class ShiftRegister(RecurrentModel):
         ] = "linear",
     ) -> None:
         super().__init__()
-        self.hidden, self.activation = hidden, activation
+        self.hidden, self.activation, self.readout = hidden, activation, activation
         register = _register(task.facts(DelayLaw), hidden)
         self.register_buffer("W_hh", as_buffer(register.W_hh))
         self.register_buffer("W_uh", as_buffer(register.W_uh))
         self.register_buffer("W_r", as_buffer(register.W_r))
-
-    @classmethod
-    def trains(cls, parameters: Mapping[str, Any]) -> bool:
-        """Never: it is constructed."""
-        return False
+        self.b_r = None
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -71,30 +64,6 @@ class ShiftRegister(RecurrentModel):
             )
         return None
 
-    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """W_hh sigma(h) + W_uh u (B H)."""
-        passed = activated(state, self.activation)
-        return passed @ self.get_buffer("W_hh").T + inputs @ self.get_buffer("W_uh").T
-
-    def read(self, state: Tensor) -> Tensor:
-        """The readout of states (... H) -> (... O)."""
-        drive = state @ self.get_buffer("W_r").T
-        return torch.relu(drive) if self.activation == "relu" else drive
-
-    def facts(self, kind: type[Fact]) -> Fact:
-        """The weights as a circuit; as a linear recurrence when it is one."""
-        W_hh, W_uh = to_array(self.get_buffer("W_hh")), to_array(self.get_buffer("W_uh"))
-        W_r = to_array(self.get_buffer("W_r"))
-        if kind is LinearRecurrence:
-            if self.activation != "linear":
-                raise NotApplicable("a relu register is not a linear recurrence")
-            return LinearRecurrence(W_hh, W_uh, W_r)
-        if kind is PulseCircuit:
-            b, b_r = np.zeros(self.hidden), np.zeros(len(W_r))
-            kind_of = self.activation
-            return PulseCircuit(W_hh, W_uh, W_r, b, b_r, kind_of, kind_of)
-        return super().facts(kind)
-
 
 def _register(law: DelayLaw, hidden: int) -> LinearRecurrence:
     """Weights of one register per input, side by side; units left over stay silent."""
@@ -106,7 +75,9 @@ def _register(law: DelayLaw, hidden: int) -> LinearRecurrence:
         wiped = any(
             delay == units for delay, of in zip(law.delay, law.source, strict=True) if of == source
         )
-        W_hh[place, place] = _chain(units, wiped=wiped)
+        W_hh[place, place] = np.eye(units, k=-1)
+        if wiped:  # the last unit's item is subtracted from all, else it is dropped
+            W_hh[place, place.stop - 1] = -1.0
         W_uh[source * units, source] = 1.0
     for output, (delay, source) in enumerate(zip(law.delay, law.source, strict=True)):
         first = source * units
@@ -115,14 +86,6 @@ def _register(law: DelayLaw, hidden: int) -> LinearRecurrence:
         else:
             W_r[output, first + delay] = law.sign[output]
     return LinearRecurrence(W_hh, W_uh, W_r)
-
-
-def _chain(units: int, *, wiped: bool) -> Array:
-    """e_i -> e_{i+1}; the last unit's item is dropped, or subtracted from all when `wiped`."""
-    chain = np.eye(units, k=-1)
-    if wiped:
-        chain[:, -1] = -1.0
-    return chain
 
 
 @hookimpl

@@ -1,7 +1,5 @@
 """Traveling-wave memory whose boundary condition is self-attention over the columns."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -94,7 +92,7 @@ class TwmAttention(RecurrentModel):
             self.W_K = uniform(heads, rank, width, fan_in=width)
             self.W_V = uniform(heads, law.dimension, law.dimension, fan_in=law.dimension)
         else:
-            rule = law.phi[-law.dimension :]
+            rule = law.operator
             built = constructed_heads(rule, law.history, exact_strength, heads, rank, self.kappa)
             self.register_buffer("W_Q", as_buffer(built.W_Q))
             self.register_buffer("W_K", as_buffer(built.W_K))
@@ -125,7 +123,7 @@ class TwmAttention(RecurrentModel):
         if parameters["position"] != "onehot":
             return f"exact_strength needs position: onehot, not {parameters['position']}"
         law = task.facts(HistoryLaw)
-        needed = len(columns_read(law.phi[-law.dimension :], law.history))
+        needed = len(columns_read(law.operator, law.history))
         if needed > parameters["heads"]:
             return (
                 f"this rule reads {needed} columns and every column takes one head, so "

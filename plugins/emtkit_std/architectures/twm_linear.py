@@ -1,7 +1,5 @@
 """Traveling-wave memory with a linear boundary condition."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -60,7 +58,7 @@ class TwmLinear(RecurrentModel):
         self.hidden = size if hidden is None else hidden
         start = _start(boundary_init, law.dimension, size)
         if exact:
-            rule = torch.as_tensor(law.phi[-law.dimension :], dtype=start.dtype)
+            rule = torch.as_tensor(law.operator, dtype=start.dtype)
             self.register_buffer("boundary", rule)
         else:
             self.boundary = nn.Parameter(start)

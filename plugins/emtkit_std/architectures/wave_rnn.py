@@ -1,7 +1,5 @@
 """A ring of sites per channel, coupled by one short convolution: the wave-RNN."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -9,6 +7,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from emtkit import Fact, RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import Activation
@@ -98,7 +97,7 @@ class WaveRnn(RecurrentModel):
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """The next state (B H): each site from its neighbours, the source from the input too."""
         field = state.reshape(-1, self.channels, self.sites)
-        neighbours = torch.cat([self._before(field), field, self._after(field)], 1)
+        neighbours = torch.cat([self._moved(field, 1), field, self._moved(field, -1)], 1)
         # (o, i, k) -> (o, k, i), as the three neighbours are stacked block by block
         kernel = self.kernel.transpose(1, 2).reshape(self.channels, TAPS * self.channels)
         moved = kernel @ neighbours + self.kernel_bias[:, None]
@@ -126,33 +125,24 @@ class WaveRnn(RecurrentModel):
             return kind(self.sites, self.channels, self._columns())
         return super().facts(kind)
 
-    def _before(self, field: Tensor) -> Tensor:
-        first = field[..., -1:]
-        edge = first if self.boundary == "circular" else torch.zeros_like(first)
-        return torch.cat([edge, field[..., :-1]], -1)
-
-    def _after(self, field: Tensor) -> Tensor:
-        last = field[..., :1]
-        edge = last if self.boundary == "circular" else torch.zeros_like(last)
-        return torch.cat([field[..., 1:], edge], -1)
+    def _moved(self, field: Tensor, by: int) -> Tensor:
+        """The rings (... n) moved on by `by` sites; on open ones nothing enters."""
+        if self.boundary == "circular":
+            return field.roll(by, -1)
+        return functional.pad(field, (by, -by))
 
     def _recurrence(self) -> Array:
         """W_hh (H, H) of the convolution: block (o, i) holds u[o, i, k] on diagonal k - 1."""
         kernel, n = to_array(self.kernel), self.sites
         wraps = self.boundary == "circular"
-        taps = [np.eye(n, k=k) + wraps * np.eye(n, k=k - n if k > 0 else k + n) for k in (-1, 0, 1)]
-        taps[1] = np.eye(n)
+        taps = [np.roll(np.eye(n), k, 1) if wraps else np.eye(n, k=k) for k in (-1, 0, 1)]
         return sum(np.kron(kernel[:, :, k], taps[k]) for k in range(TAPS))
 
     def _columns(self) -> Array:
         """The site of every column as basis (H, n c): last written is the newest column."""
         n, c = self.sites, self.channels
-        order = [(self.source + 1 + i) % n for i in range(n)]
-        basis = np.zeros((self.hidden, n * c))
-        for column, site in enumerate(order):
-            for channel in range(c):
-                basis[channel * n + site, column * c + channel] = 1.0
-        return basis
+        order = (self.source + 1 + np.arange(n)) % n
+        return np.eye(n * c)[:, (order[:, None] + n * np.arange(c)).ravel()]
 
 
 def _kernel(kind: str, channels: int) -> Tensor:

@@ -1,7 +1,5 @@
 """Task `hds`: receive a history, then continue it by a fixed rule, without further input."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Literal
@@ -109,8 +107,13 @@ class HistoryDependentSystem(Task):
         except ValueError as error:
             raise EmtkitError(f"hds cannot use rule '{rule}': {error}") from error
         self.selection = selections.selection_of(self.operator, history)
-        if not self.real:
-            self._refuse_unsound()
+        reasons = () if self.real else binding.unsoundness(self.operator, history)
+        if reasons:
+            raise EmtkitError(
+                f"hds cannot use rule '{rule}' on signs: {'; '.join(reasons)}. "
+                "Choose another operator, or set `values: real` (for linear and constructed "
+                "networks)"
+            )
 
     @property
     def channels(self) -> Channels:
@@ -215,13 +218,13 @@ class HistoryDependentSystem(Task):
     def _law(self) -> HistoryLaw:
         phi = binding.phi_of(self.operator, self.history)
         if self.selection is not None and self.selection.is_permutation:
-            mask, spectrum = self.selection.mask, self.selection.spectrum
-            period: int | None = self.selection.period
+            mask, period = self.selection.mask, self.selection.period
+            spectrum = self.selection.spectrum
         else:
-            mask, spectrum, period = binding.optimised_mask(phi), None, None
+            mask, period = binding.optimised_mask(phi), None
+            spectrum = np.linalg.eigvals(binding.core(phi))
             if not binding.is_core_complete(phi, self.dimension, mask):
                 mask = np.ones_like(mask)
-        spectrum = np.linalg.eigvals(binding.core(phi)) if spectrum is None else spectrum
         return HistoryLaw(
             history=self.history,
             dimension=self.dimension,
@@ -232,15 +235,6 @@ class HistoryDependentSystem(Task):
             period=period,
             real_values=self.real,
         )
-
-    def _refuse_unsound(self) -> None:
-        soundness = binding.soundness(self.operator, self.history)
-        if soundness.reasons:
-            raise EmtkitError(
-                f"hds cannot use rule '{self.rule}' on signs: {'; '.join(soundness.reasons)}. "
-                "Choose another operator, or set `values: real` (for linear and constructed "
-                "networks)"
-            )
 
 
 def _batch(start: Tensor, targets: Tensor) -> Batch:

@@ -1,13 +1,12 @@
 """Repeat every input a fixed number of steps later; inputs may be sparse."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional
 
 from emtkit import (
     MAX_STEPS,
@@ -176,10 +175,7 @@ def _amplify(drawn: Tensor, amplitude: str) -> Tensor:
 
 def _delayed(inputs: Tensor, delay: int) -> Tensor:
     """Inputs (... T I) moved `delay` steps later, with zeros before."""
-    targets = torch.empty_like(inputs)
-    targets[..., :delay, :] = 0.0
-    targets[..., delay:, :] = inputs[..., : inputs.shape[-2] - delay, :]
-    return targets
+    return functional.pad(inputs, (0, 0, delay, -delay))
 
 
 @hookimpl

@@ -1,7 +1,5 @@
 """Histories continued by a rule, in torch: by products with f, or exactly where f only selects."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -12,25 +12,12 @@ References: Episodic Memory Theory, arXiv:2310.02430, section 3 and Eqs. 12-21 (
 where Xi^+ is meant).
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
-from emtkit_std._theory.facts import Array
-
-Activation = Literal["tanh", "linear", "relu", "sign"]
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "tanh": np.tanh,
-    "linear": lambda values: values,
-    "relu": lambda values: np.maximum(values, 0.0),
-    "sign": np.sign,
-}
+from emtkit_std._theory.facts import ACTIVATIONS, Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +26,10 @@ class Gsemm:
 
     memories: Array
     phi: Array
-    activation: Activation
+    activation: str
 
     @classmethod
-    def from_elman(cls, weights: Array, memories: Array, activation: Activation) -> Gsemm:
+    def from_elman(cls, weights: Array, memories: Array, activation: str) -> "Gsemm":
         """Phi = Xi^+ W Xi: exact where the memories span the space in which W (H, H) acts."""
         return cls(memories, np.linalg.pinv(memories) @ weights @ memories, activation)
 
@@ -50,10 +37,6 @@ class Gsemm:
     def dual(self) -> Array:
         """Xi^+ (m, H)."""
         return np.linalg.pinv(self.memories)
-
-    def to_elman(self) -> Array:
-        """The recurrent weights A = Xi Phi Xi^+ (H, H) of h(t+1) = s(A h(t))."""
-        return self.memories @ self.phi @ self.dual
 
     def step(self, states: Array) -> Array:
         """V(t+1) = Xi Phi Xi^+ s(V(t)), factor by factor; states (..., H)."""

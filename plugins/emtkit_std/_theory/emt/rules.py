@@ -1,7 +1,5 @@
 """The rules of task `hds` by name, each as its matrix f (d, s d)."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np
@@ -19,19 +17,9 @@ from emtkit_std._theory.emt.selection import (
     repeat,
 )
 
-Rule = Literal[
-    "T1",
-    "T2",
-    "T3",
-    "T4",
-    "repeat",
-    "diagonal",
-    "signed",
-    "fibonacci",
-    "custom",
-    "waves_t3",
-    "waves_t4",
-]
+Table = Literal["T1", "T2", "T3", "T4"]
+Waves = Literal["waves_t3", "waves_t4"]
+Rule = Literal[Table, "repeat", "diagonal", "signed", "fibonacci", "custom", Waves]
 
 
 def operator_of(

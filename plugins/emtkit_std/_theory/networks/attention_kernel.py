@@ -18,8 +18,6 @@ softmax does not. Weight gradients are added up step by step, so that a step tha
 adds exact zeros.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +87,7 @@ class _Pass:
     written: Tensor
 
     @classmethod
-    def along(cls, line: Tensor, history: int, heads: int) -> _Pass:
+    def along(cls, line: Tensor, history: int, heads: int) -> "_Pass":
         """Room for the steps that `line` has columns for."""
         steps, d, lanes = len(line) - history, line.shape[1] - 1, line.shape[2:]
         sought, mixed = line.new_empty(2, steps, heads, d, *lanes)

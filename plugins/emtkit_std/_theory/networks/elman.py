@@ -1,17 +1,14 @@
 """The Elman form, which reads its state after the activation; architectures differ in the start."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from emtkit import Fact, RecurrentModel, Task
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import Activation, PulseCircuit
-from emtkit_std._theory.networks.recurrence import activated, slope, to_array
+from emtkit_std._theory.networks.recurrence import activated, pulse_circuit, slope
 
 
 class ElmanNetwork(RecurrentModel):
@@ -50,17 +47,8 @@ class ElmanNetwork(RecurrentModel):
         """The weights as a circuit whose readout sees the activations."""
         if kind is not PulseCircuit:
             return super().facts(kind)
-        W_r = to_array(self.W_r)
-        return PulseCircuit(
-            W_hh=to_array(self.W_hh),
-            W_uh=to_array(self.W_uh),
-            W_r=W_r,
-            b=np.zeros(self.hidden) if self.b is None else to_array(self.b),
-            b_r=np.zeros(len(W_r)) if self.b_r is None else to_array(self.b_r),
-            activation=self.activation,
-            readout="linear",
-            reads="activation",
-        )
+        weights = (self.W_hh, self.W_uh, self.W_r, self.b, self.b_r)
+        return pulse_circuit(*weights, self.activation, reads="activation")
 
     def _drive(self, state: Tensor, inputs: Tensor) -> Tensor:
         drive = state @ self.W_hh.T + inputs @ self.W_uh.T

@@ -5,8 +5,6 @@ p = tanh(a) has 1 - p^2. Weight gradients are added up step by step, so that a s
 scores adds exact zeros.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

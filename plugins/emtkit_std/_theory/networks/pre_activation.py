@@ -1,32 +1,75 @@
 """The form of the superposition paper, which reads its state before the activation."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emtkit import Fact, RecurrentModel, Task
+from emtkit import Fact, NotApplicable, RecurrentModel, Task
 from emtkit_std._theory.emt.circuit import refuse_real_values
-from emtkit_std._theory.facts import Activation, PulseCircuit
+from emtkit_std._theory.facts import Activation, DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.recurrence import (
     Init,
     activated,
     outer_weights,
     own_items,
+    pulse_circuit,
     recurrent_weights,
     slope,
-    tie_refusal,
     tied_readout,
-    to_array,
 )
 
 
 class PreActivationNetwork(RecurrentModel):
-    """h_t = W_hh sigma(h_{t-1}) + W_uh u_t, y_t = readout(W_r h_t + b_r); a subclass names it.
+    """h_t = W_hh sigma(h_{t-1}) + W_uh u_t, y_t = readout(W_r h_t + b_r).
+
+    A subclass sets `hidden`, `activation`, `readout` and the weights, of which b_r may be None.
+    """
+
+    activation: Activation
+    readout: Literal["linear", "relu"]
+    W_hh: Tensor
+    W_uh: Tensor
+    W_r: Tensor
+    b_r: Tensor | None
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """W_hh sigma(h) + W_uh u (B H)."""
+        return activated(state, self.activation) @ self.W_hh.T + inputs @ self.W_uh.T
+
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """W_hh diag(sigma') (B H H)."""
+        return self.W_hh * slope(state, self.activation).unsqueeze(1)
+
+    def read(self, state: Tensor) -> Tensor:
+        """The readout of states (... H) -> (... O)."""
+        drive = state @ self.readout_weights().T
+        if self.b_r is not None:
+            drive = drive + self.b_r
+        return activated(drive, self.readout)
+
+    def readout_weights(self) -> Tensor:
+        """W_r (O, H)."""
+        return self.W_r
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """The weights as a circuit; as a linear recurrence when it is one."""
+        weights = (self.W_hh, self.W_uh, self.readout_weights(), None, self.b_r)
+        circuit = pulse_circuit(*weights, self.activation, readout=self.readout)
+        if kind is PulseCircuit:
+            return circuit
+        if kind is not LinearRecurrence or kind not in self.offers:
+            return super().facts(kind)
+        if self.activation != "linear":
+            raise NotApplicable(
+                f"'{self.name}' with {self.activation} units is not a linear recurrence"
+            )
+        return LinearRecurrence(circuit.W_hh, circuit.W_uh, circuit.W_r)
+
+
+class TrainedPreActivation(PreActivationNetwork):
+    """The same form with weights to train.
 
     Tied, W_r (O, H) holds the directions w_k = W_hh sigma(w_{k-1}), w_0 = W_uh, that each output
     should repeat.
@@ -37,7 +80,7 @@ class PreActivationNetwork(RecurrentModel):
         task: Task,
         hidden: int,
         activation: Activation,
-        readout: str,
+        readout: Literal["linear", "relu"],
         init: Init,
         *,
         tied: bool,
@@ -57,39 +100,20 @@ class PreActivationNetwork(RecurrentModel):
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """A tied readout needs a delay law; values that may grow are for linear networks."""
-        refused = tie_refusal(task) if parameters["tied"] else None
-        return refused or refuse_real_values(task, parameters.get("activation", "linear"))
+        if parameters["tied"]:
+            if DelayLaw not in task.offers:
+                return (
+                    "a tied readout repeats a delayed direction, but task "
+                    f"'{task.name}' has no DelayLaw"
+                )
+            try:
+                task.facts(DelayLaw)
+            except NotApplicable as error:
+                return f"a tied readout repeats a delayed direction: {error}"
+        return refuse_real_values(task, parameters.get("activation", "linear"))
 
-    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """W_hh sigma(h) + W_uh u (B H)."""
-        return activated(state, self.activation) @ self.W_hh.T + inputs @ self.W_uh.T
-
-    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """W_hh diag(sigma') (B H H)."""
-        return self.W_hh * slope(state, self.activation).unsqueeze(1)
-
-    def read(self, state: Tensor) -> Tensor:
-        """The readout of states (... H) -> (... O)."""
-        drive = state @ self._W_r().T
-        if self.b_r is not None:
-            drive = drive + self.b_r
-        return activated(drive, self.readout)
-
-    def facts(self, kind: type[Fact]) -> Fact:
-        """The weights as a circuit."""
-        if kind is not PulseCircuit:
-            return super().facts(kind)
-        return PulseCircuit(
-            W_hh=to_array(self.W_hh),
-            W_uh=to_array(self.W_uh),
-            W_r=to_array(self._W_r()),
-            b=np.zeros(self.hidden),
-            b_r=np.zeros(self.outputs) if self.b_r is None else to_array(self.b_r),
-            activation=self.activation,
-            readout=self.readout,
-        )
-
-    def _W_r(self) -> Tensor:
+    def readout_weights(self) -> Tensor:
+        """W_r (O, H), as trained or tied."""
         if self.tied:
             return tied_readout(self.W_hh, self.W_uh, self.get_buffer("own"), self.activation)
         return self.W_r

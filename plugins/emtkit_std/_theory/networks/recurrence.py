@@ -1,18 +1,26 @@
 """What the recurrent architectures share: starts, tied readouts, and weights as a pulse circuit."""
 
-from __future__ import annotations
-
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emtkit import EmtkitError, NotApplicable, Task
-from emtkit_std._theory.facts import Activation, Array, DelayLaw
+from emtkit import EmtkitError, RecurrentModel, Task
+from emtkit_std._theory.facts import Activation, Array, DelayLaw, PulseCircuit
 
 Init = Literal["spiral", "gaussian", "uniform"]
+
+
+class Constructed(RecurrentModel):
+    """A network that is built from the facts of its task."""
+
+    @classmethod
+    def trains(cls, parameters: Mapping[str, Any]) -> bool:
+        """Never."""
+        return False
 
 
 def recurrent_weights(init: Init, hidden: int) -> Tensor:
@@ -68,17 +76,6 @@ def tied_readout(W_hh: Tensor, W_uh: Tensor, own: Tensor, activation: Activation
     return readout
 
 
-def tie_refusal(task: Task) -> str | None:
-    """Why a readout cannot be tied to the delayed direction on `task`, or None."""
-    if DelayLaw not in task.offers:
-        return f"a tied readout repeats a delayed direction, but task '{task.name}' has no DelayLaw"
-    try:
-        task.facts(DelayLaw)
-    except NotApplicable as error:
-        return f"a tied readout repeats a delayed direction: {error}"
-    return None
-
-
 def is_one_product_cheaper(input_steps: int, inputs: int, hidden: int) -> bool:
     """Whether `linear_states` beats the loop over time, from shapes alone.
 
@@ -122,6 +119,24 @@ def slope(values: Tensor, activation: Activation) -> Tensor:
 def to_array(weights: Tensor) -> Array:
     """Weights in float64 for the maths modules."""
     return weights.detach().cpu().numpy().astype(np.float64)
+
+
+def pulse_circuit(
+    W_hh: Tensor,
+    W_uh: Tensor,
+    W_r: Tensor,
+    b: Tensor | None,
+    b_r: Tensor | None,
+    activation: Activation,
+    *,
+    readout: Literal["linear", "relu"] = "linear",
+    reads: Literal["preactivation", "activation"] = "preactivation",
+) -> PulseCircuit:
+    """The weights as that fact; a bias that is None is zero."""
+    bias = np.zeros(len(W_hh)) if b is None else to_array(b)
+    bias_r = np.zeros(len(W_r)) if b_r is None else to_array(b_r)
+    matrices = to_array(W_hh), to_array(W_uh), to_array(W_r)
+    return PulseCircuit(*matrices, bias, bias_r, activation, readout, reads)
 
 
 def as_buffer(weights: Array) -> Tensor:

@@ -1,7 +1,5 @@
 """The weights of torch's own recurrent layers, read into one record."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

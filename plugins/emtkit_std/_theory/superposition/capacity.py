@@ -12,8 +12,6 @@ Sources: White, Lee and Sompolinsky (2004); Ganguli, Huh and Sompolinsky (2008);
 Grigoryeva and Ortega (arXiv 2305.01457) on why the capacity must not be computed by inverting P.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -11,14 +11,12 @@ and with an output bias the terms in m² vanish (b = m (1 - g'q)). The best q le
     L = V (1 - w_k'P^-1 w_k) + m² (1 - g'P^-1 w_k)² / (1 + (m²/V) g'P^-1 g),
 
 a function of the poles alone, found on a grid over the whole stable region that is refined around
-its best cells. The region
-holds real poles as well as complex ones (rho, theta): delta = rho², tau = 2 rho cos(theta).
+its best cells. The region holds real poles as well as complex ones (rho, theta): delta = rho²,
+tau = 2 rho cos(theta).
 
 Source: task and loss of Sharma, Proca, Prieto and Mediano (ICLR 2026); the optimum is derived here.
 Related: François, Orvieto and Bach (COLT 2025) on order-S filters for a shift.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -27,7 +25,6 @@ import numpy as np
 from emtkit import EmtkitError
 from emtkit_std._theory.facts import Array, DelayLaw
 from emtkit_std._theory.superposition.linear_loss import input_moments
-from emtkit_std._theory.superposition.projections import spectral_radius, travelled_angle
 
 _GRID = 121
 _STARTS = 4
@@ -40,9 +37,7 @@ _EDGE = 1.0 - 1e-4
 class LinearOptimum:
     """The best linear network and its loss.
 
-    `loss` is absolute, `relative_loss` divides by p nu (the zero predictor has 1), `variance_share`
-    by V. W_hh (H, H), W_uh (H, 1), W_r (1, H), bias (1). `radius` and `angle` (k |arg|, degrees)
-    are those of W_hh, the angle NaN where every eigenvalue is 0.
+    `loss` is absolute. W_hh (H, H), W_uh (H, 1), W_r (1, H), bias (1).
     """
 
     W_hh: Array
@@ -50,10 +45,6 @@ class LinearOptimum:
     W_r: Array
     bias: Array
     loss: float
-    relative_loss: float
-    variance_share: float
-    radius: float
-    angle: float
 
 
 @dataclass(frozen=True)
@@ -201,15 +192,10 @@ def _network(problem: _Problem, poles: _Poles, law: DelayLaw, biased_mean: float
         W_hh = np.array([[tau, -delta], [1.0, 0.0]])
         W_uh, W_r = np.array([[1.0], [0.0]]), gain[None]
     reached = float((W_r @ np.linalg.solve(np.eye(problem.hidden) - W_hh, W_uh))[0, 0])
-    loss = float(problem.losses(poles)[0])
     return LinearOptimum(
         W_hh=W_hh,
         W_uh=W_uh,
         W_r=W_r * law.sign[0],
         bias=np.array([law.sign[0] * biased_mean * (1.0 - reached)]),
-        loss=loss,
-        relative_loss=loss / float(input_moments(law).energy[0]),
-        variance_share=loss / problem.variance,
-        radius=spectral_radius(W_hh),
-        angle=travelled_angle(W_hh, law.delay[0]),
+        loss=float(problem.losses(poles)[0]),
     )

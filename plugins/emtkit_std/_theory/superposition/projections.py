@@ -10,16 +10,13 @@ Shapes: W_hh (H, H), W_uh (H, I), W_r (O, H), directions (L, H, I), projections 
 Source: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emtkit import EmtkitError
-from emtkit_std._theory.facts import Activation, Array, DelayLaw
+from emtkit_std._theory.facts import ACTIVATIONS, Activation, Array, DelayLaw
 
 Regime = Literal["dense", "alternating", "sparse", "undefined"]
 
@@ -34,14 +31,12 @@ class OrderParameters:
 
     `hidden_share` H = sum relu(-a)² / sum a² off target (NaN where that is 0/0);
     `visible_interference` I+ = sum relu(a)² off target; `tail` = sum a² at ages beyond the delay;
-    each output is first scaled to own gain 1. `own_gain` (O) is a_k before
-    scaling, with the sign of the target taken out.
+    each output is first scaled to own gain 1.
     """
 
     hidden_share: float
     visible_interference: float
     tail: float
-    own_gain: tuple[float, ...]
     represented: int
     regime: Regime
     reason: str
@@ -60,27 +55,13 @@ def pulse_responses(
         )
     directions = [np.asarray(W_uh, dtype=np.float64)]
     for _ in range(lags - 1):
-        directions.append(np.asarray(W_hh @ activate(directions[-1], activation)))
+        directions.append(np.asarray(W_hh @ ACTIVATIONS[activation](directions[-1])))
     return np.stack(directions)
-
-
-def output_projections(
-    W_hh: Array, W_uh: Array, W_r: Array, lags: int, activation: Activation = "linear"
-) -> Array:
-    """Projections (O, I, L): a_s = W_r w_s for every output, input and age."""
-    return project(pulse_responses(W_hh, W_uh, lags, activation), W_r)
 
 
 def project(directions: Array, W_r: Array) -> Array:
     """Projections (O, I, L) of the directions (L, H, I) on the readout W_r (O, H)."""
     return np.einsum("oh,shi->ois", W_r, directions)
-
-
-def activate(values: Array, activation: Activation) -> Array:
-    """The named activation, element by element."""
-    if activation == "linear":
-        return values
-    return np.maximum(values, 0.0) if activation == "relu" else np.tanh(values)
 
 
 def order_parameters(projections: Array, law: DelayLaw) -> OrderParameters:
@@ -102,17 +83,16 @@ def order_parameters(projections: Array, law: DelayLaw) -> OrderParameters:
         scaled[law.source[output], law.delay[output]] = 0.0
         visible += float(np.square(np.maximum(scaled, 0.0)).sum())
         hidden += float(np.square(np.maximum(-scaled, 0.0)).sum())
-    own = tuple(float(gain) for gain in gains)
     if not held:
         reason = (
             f"no output holds its item: own gains {np.round(gains, 3)}, {least:.3g} is the least"
         )
         nan = float("nan")
-        return OrderParameters(nan, nan, nan, own, represented, "undefined", reason)
+        return OrderParameters(nan, nan, nan, represented, "undefined", reason)
     # Below rounding of a gain of 1 there is no interference to share out: 0/0.
     share = hidden / (hidden + visible) if hidden + visible > 1e-20 else float("nan")
     reason = "" if share == share else "no off-target projection at all, H is 0/0"
-    return OrderParameters(share, visible, tail, own, represented, regime(share), reason)
+    return OrderParameters(share, visible, tail, represented, regime(share), reason)
 
 
 def own_gains(projections: Array, law: DelayLaw) -> Array:
@@ -160,15 +140,15 @@ def spectral_radius(W_hh: Array) -> float:
 
 
 def successive_angles(directions: Array) -> Array:
-    """Angles in degrees (L-1, I) between w_s and w_{s+1}; NaN where either of them is zero."""
-    return angles_between(directions[:-1], directions[1:])
+    """Angles in degrees (L-1, I) between w_s and w_{s+1}; NaN where either of them is zero.
 
-
-def angles_between(first: Array, second: Array) -> Array:
-    """Angles in degrees between vectors along axis -2 (Kahan's form, accurate near 0 and 180)."""
-    lengths = np.linalg.norm(first, axis=-2), np.linalg.norm(second, axis=-2)
-    present: NDArray[np.bool_] = (lengths[0] > 0) & (lengths[1] > 0)
-    left = first / np.where(present, lengths[0], 1.0)[..., None, :]
-    right = second / np.where(present, lengths[1], 1.0)[..., None, :]
-    half = np.arctan2(np.linalg.norm(left - right, axis=-2), np.linalg.norm(left + right, axis=-2))
+    In Kahan's form, which is accurate near 0 and 180.
+    """
+    lengths = np.linalg.norm(directions, axis=-2)[..., None, :]
+    unit = directions / np.where(lengths > 0, lengths, 1.0)
+    first, second = unit[:-1], unit[1:]
+    half = np.arctan2(
+        np.linalg.norm(first - second, axis=-2), np.linalg.norm(first + second, axis=-2)
+    )
+    present = (lengths[:-1, ..., 0, :] > 0) & (lengths[1:, ..., 0, :] > 0)
     return np.where(present, 2.0 * np.degrees(half), np.nan)

@@ -5,17 +5,13 @@ unit pulse per input at the first step, then silence, less what it does in silen
 that hides its negative side shows only the positive projections that way.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from emtkit import SequenceModel
-from emtkit_std._theory.facts import Activation, Array, DelayLaw, PulseCircuit, Response
+from emtkit_std._theory.facts import ACTIVATIONS, Array, DelayLaw, Mask, PulseCircuit, Response
 from emtkit_std._theory.networks.recurrence import to_array
 from emtkit_std._theory.superposition.linear_loss import (
     MOST_BITS,
@@ -25,15 +21,13 @@ from emtkit_std._theory.superposition.linear_loss import (
     linear_response,
     zero_predictor_loss,
 )
-from emtkit_std._theory.superposition.projections import activate, project, pulse_responses
+from emtkit_std._theory.superposition.projections import project, pulse_responses
 from emtkit_std._theory.superposition.relu_loss import relu_second_order
 
 # Above this density the second-order series is no longer trusted (section 2.4 of the theory).
 SERIES_UP_TO = 0.05
 # Multiplications that an enumeration may cost: about ten seconds.
 _MOST_WORK = 4e9
-
-Scored = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -65,8 +59,8 @@ def circuit_of(model: SequenceModel) -> PulseCircuit | None:
 def circuit_pulses(circuit: PulseCircuit, lags: int) -> Pulses:
     """Directions w_s of the state before the activation; biases are left out."""
     directions = pulse_responses(circuit.W_hh, circuit.W_uh, lags, circuit.activation)
-    read = activate(directions, circuit.activation) if circuit.reads == "activation" else directions
-    return Pulses(directions, project(read, circuit.W_r))
+    shown = ACTIVATIONS[circuit.activation if circuit.reads == "activation" else "linear"]
+    return Pulses(directions, project(shown(directions), circuit.W_r))
 
 
 def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: int) -> Pulses:
@@ -84,7 +78,7 @@ def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: i
 
 
 def expected_loss(
-    circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, scored: Scored
+    circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, scored: Mask
 ) -> Expected:
     """What theory expects: exact for linear networks and for constant amplitude, else a series."""
     if circuit is None:
@@ -98,8 +92,10 @@ def expected_loss(
     terms_reason = "the four terms are those of a linear recurrence with a linear readout"
     refusal = _enumeration_refusal(circuit, law, len(scored))
     if not refusal:
-        loss = enumerated_loss(_response(circuit, pulses), law, scored) / zero
-        return Expected(loss, "", None, terms_reason)
+        response = circuit_response(circuit)
+        if _is_linear(circuit) and not circuit.b.any():
+            response = linear_response(pulses.projections, circuit.readout, circuit.b_r)
+        return Expected(enumerated_loss(response, law, scored) / zero, "", None, terms_reason)
     refusal = f"{refusal}; {_series_refusal(circuit, law)}" if _series_refusal(circuit, law) else ""
     if refusal:
         return Expected(float("nan"), refusal, None, terms_reason)
@@ -140,26 +136,18 @@ def _series_refusal(circuit: PulseCircuit, law: DelayLaw) -> str:
     return ""
 
 
-def _response(circuit: PulseCircuit, pulses: Pulses) -> Response:
-    if _is_linear(circuit) and not circuit.b.any():
-        return linear_response(pulses.projections, circuit.readout, circuit.b_r)
-    return circuit_response(circuit)
-
-
 def circuit_response(circuit: PulseCircuit) -> Response:
     """The response (N, T, I) -> (N, T, O) of a circuit from rest, step by step."""
-    last: Activation = circuit.activation if circuit.reads == "activation" else "linear"
-    shown: Literal["linear", "relu"] = circuit.readout
+    sigma, shown = ACTIVATIONS[circuit.activation], ACTIVATIONS[circuit.readout]
+    last = sigma if circuit.reads == "activation" else ACTIVATIONS["linear"]
 
     def response(inputs: Array) -> Array:
-        state = np.zeros((len(inputs), len(circuit.W_hh)))
+        passed = np.zeros((len(inputs), len(circuit.W_hh)))
         outputs = np.empty((*inputs.shape[:2], len(circuit.W_r)))
         for step in range(inputs.shape[1]):
-            passed = activate(state, circuit.activation)
-            if step == 0:
-                passed = np.zeros_like(state)
             state = inputs[:, step] @ circuit.W_uh.T + passed @ circuit.W_hh.T + circuit.b
-            outputs[:, step] = activate(activate(state, last) @ circuit.W_r.T + circuit.b_r, shown)
+            outputs[:, step] = shown(last(state) @ circuit.W_r.T + circuit.b_r)
+            passed = sigma(state)
         return outputs
 
     return response

@@ -14,8 +14,6 @@ Source: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16; t
 gradient is meant, and the loss's own cannot approach 1 at a solution.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +32,8 @@ class Decay:
 def gradient_profile(gradients: Array) -> Array:
     """g_k (T): geometric mean over B of ||G_k||_F / sqrt(I), given dh(s)/du(t) (B T H I)."""
     norms = np.linalg.norm(gradients, axis=(2, 3)) / np.sqrt(gradients.shape[-1])
-    return np.array([_geometric_mean(column) for column in norms.T[::-1]])
+    lags = norms.T[::-1]
+    return np.array([np.exp(np.log(lag).mean()) if (lag > 0).all() else 0.0 for lag in lags])
 
 
 def decay(profile: Array, first_lag: int = 0) -> Decay:
@@ -49,7 +48,3 @@ def decay(profile: Array, first_lag: int = 0) -> Decay:
     lags = np.arange(len(used))
     slope = float(np.polyfit(lags, np.log(used), 1)[0])
     return Decay(-slope, float(used[-1] / used[0]))
-
-
-def _geometric_mean(norms: Array) -> float:
-    return float(np.exp(np.log(norms).mean())) if (norms > 0).all() else 0.0

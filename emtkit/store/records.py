@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from emtkit.study.cells import Cell, EvaluationSpec, Measure
-
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from emtkit.study.cells import Cell, EvaluationSpec, Measure
 
 Scalar = float | int | bool | str
 Status = Literal["done", "failed", "lost", "not_applicable"]
@@ -160,6 +160,8 @@ def identity_of(cell: Cell) -> dict[str, Any]:
 
 def finding_identity(of: EvaluationSpec | Measure) -> dict[str, Any]:
     """What a finding is, as plain values; the evaluation is the analysis "test"."""
+    from emtkit.study.cells import EvaluationSpec  # reading a store needs no pydantic
+
     if isinstance(of, EvaluationSpec):
         return {"analysis": "test", **vars(of)}
     return {"analysis": of.analysis.identity(), "at": of.at}

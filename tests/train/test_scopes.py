@@ -206,8 +206,9 @@ def test_a_later_field_enters_keys_only_where_it_is_used():
     assert plain == quiet != noisy
 
 
-def test_keys_are_those_of_stored_networks():
-    """Made before optimisers had options and schedules a warm-up."""
+def test_keys_are_those_of_stored_networks(monkeypatch):
+    """Made before optimisers had options and schedules a warm-up, at training version 3."""
+    monkeypatch.setattr("emtkit.study.cells.TRAINING_VERSION", 3)
     task, network = PluginConfig("k_delay", 1, {"delay": 2}), PluginConfig("elman", 1, {})
     found = {
         name: cell_key(task, network, Training.model_validate(setting), 5, True)

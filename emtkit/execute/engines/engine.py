@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from emtkit.execute.messages import Answer
+if TYPE_CHECKING:
+    from emtkit.execute.messages import Answer
 
 TIMEOUT = 3600.0
 """Seconds after which a job that gives no answer is lost, where nobody says otherwise."""

@@ -247,16 +247,17 @@ def test_the_second_run_loads_nothing_heavy(smoke, tmp_path):
         "rerun_cache.SETTLED = -3600; sys.argv = ['emtkit', 'run', 'study.yaml']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "print('LOADED', loaded, file=sys.stderr)\n"
     )
 
-    def said() -> str:
-        asked = [sys.executable, "-c", code]
-        done = subprocess.run(asked, capture_output=True, text=True, cwd=tmp_path)
+    def outputs() -> tuple[str, str]:
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return done.stdout, done.stderr
 
-    first, again = said(), said()
-    assert "LOADED []" not in first
-    assert "LOADED []" in again
-    assert first.rpartition("LOADED")[0] == again.rpartition("LOADED")[0]
+    (first, before), (again, after) = outputs(), outputs()
+    assert "LOADED []" not in before
+    assert "LOADED []" in after
+    assert first == again

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from emtkit.methods.method import Method
 from emtkit.study.cells import Cell, PluginConfig, Row
 from emtkit.study.settings import Training
 
@@ -40,13 +41,27 @@ def choice_columns(family: str, config: PluginConfig) -> dict[str, Any]:
 
 
 def training_columns(training: Training, *, trains: bool = True) -> dict[str, Any]:
-    """The settings of training, nested ones with dotted names."""
+    """The settings of training, nested ones with dotted names.
+
+    A method has a column of its own too: `training.optimizer` is its name, with the options that
+    are not at their defaults.
+    """
     if not trains:
         return {"training.dtype": training.dtype}
     found: dict[str, Any] = {}
     for key, value in training.model_dump(mode="json", by_alias=True).items():
         _flatten(f"training.{key}", value, found)
+    for key, value in vars(training).items():
+        if isinstance(value, Method):
+            found[f"training.{key}"] = _spelled(value)
     return found
+
+
+def _spelled(method: Method) -> str:
+    """`adam`, or `rmsprop(alpha=0.9)`."""
+    options = method.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"kind"})
+    shown = ", ".join(f"{name}={value}" for name, value in options.items())
+    return f"{method.kind}({shown})" if shown else method.kind
 
 
 def _flatten(name: str, value: Any, found: dict[str, Any]) -> None:

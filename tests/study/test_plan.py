@@ -9,11 +9,12 @@ from emtkit.errors import EmtkitError, NotApplicable, StudyError
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.task import Task
 from emtkit.study.axes import Axis
-from emtkit.study.columns import columns
+from emtkit.study.columns import columns, training_columns
 from emtkit.study.entries import Axes
 from emtkit.study.plan import Plan, plan_study
 from emtkit.study.resolve import expand
 from emtkit.study.select import select
+from emtkit.study.settings import Training
 from tests.study.fakes import Echo, Plain, registry
 
 REGISTRY = registry()
@@ -396,3 +397,12 @@ def test_a_selection_that_finds_nothing_says_so(only: str | None, seeds: str | N
         selected(only, seeds)
     assert told in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_a_method_of_training_is_a_column_with_the_options_that_differ_from_their_defaults():
+    plain = training_columns(Training())
+    assert (plain["training.optimizer"], plain["training.schedule"]) == ("adam", "constant")
+    rmsprop = {"kind": "rmsprop", "alpha": 0.9}
+    found = training_columns(Training.model_validate({"optimizer": rmsprop}))
+    assert found["training.optimizer"] == "rmsprop(alpha=0.9)"
+    assert found["training.optimizer.alpha"] == 0.9

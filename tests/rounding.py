@@ -1,0 +1,54 @@
+"""One reason for every bound at rounding level, the same on every processor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+CONSTANT = 4
+
+
+def rounding(size: float, condition: float = 1.0, dtype: Any = np.float64) -> float:
+    """How far apart rounding alone can bring two right answers: 4 eps `size` `condition`.
+
+    A basic operation is off by at most u = eps / 2. The result of a chain of n of them, such as a
+    sum of n terms, is off by at most n u / (1 - n u) times the sum of the terms' moduli: in any
+    order, with any number of lanes, with or without fused multiply-add (Higham 2002, Accuracy and
+    Stability of Numerical Algorithms, lemma 3.1 and section 3.1). The bound holds therefore for
+    every kernel, and needs not be measured on one.
+
+    `size`: operations in the longest chain from what is given to one number of the answer: the
+    length of a sum, times the products that follow each other. Factorisations (QR, SVD, Schur,
+    LU) of an n x n matrix are right for a matrix within about n u of it (chapters 9 and 19).
+
+    `condition`: how much the answer magnifies an error made on the way, times the size of what
+    enters where it is large: sum |terms| / |sum|, |A| |A^-1| of an inverse, of a basis, of the
+    eigenvectors (Bauer-Fike), the range of an angle.
+
+    The constant: both sides are computed (2), and an operation may be worth four of u: the
+    functions of vector libraries (exp, tanh) are right to one or two units in the last place
+    (2 to 4 u), a complex product to sqrt(5) u.
+    """
+    return CONSTANT * float(np.finfo(_numpy_of(dtype)).eps) * size * condition
+
+
+def assert_rounded(
+    found: Any, wanted: Any, size: float, condition: float = 1.0, dtype: Any = None
+) -> None:
+    """Two arrays agree but for rounding, relative to the largest number wanted.
+
+    `dtype`: what was computed in, where `found` has been converted since.
+    """
+    dtype = getattr(found, "dtype", np.float64) if dtype is None else dtype
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    assert np.broadcast_shapes(found.shape, wanted.shape) == found.shape
+    assert np.array_equal(np.isnan(found), np.isnan(np.broadcast_to(wanted, found.shape)))
+    gap, most = np.nanmax(np.abs(found - wanted)), np.nanmax(np.abs(wanted))
+    bound = rounding(size, condition, dtype) * most
+    assert gap <= bound, f"{gap:.3g} apart; rounding explains {bound:.3g} of {most:.3g}"
+
+
+def _numpy_of(dtype: Any) -> Any:
+    """The numpy dtype of that name; torch's are called `torch.float32`."""
+    return np.dtype(str(dtype).removeprefix("torch.")) if "torch" in str(dtype) else dtype

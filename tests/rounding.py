@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 CONSTANT = 4
 
@@ -30,7 +31,8 @@ def rounding(size: float, condition: float = 1.0, dtype: Any = np.float64) -> fl
     functions of vector libraries (exp, tanh) are right to one or two units in the last place
     (2 to 4 u), a complex product to sqrt(5) u.
     """
-    return CONSTANT * float(np.finfo(_numpy_of(dtype)).eps) * size * condition
+    name = str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else dtype
+    return CONSTANT * float(np.finfo(name).eps) * size * condition
 
 
 def assert_rounded(
@@ -41,7 +43,7 @@ def assert_rounded(
     `dtype`: what was computed in, where `found` has been converted since.
     """
     dtype = getattr(found, "dtype", np.float64) if dtype is None else dtype
-    found, wanted = np.asarray(found), np.asarray(wanted)
+    found, wanted = _array(found), _array(wanted)
     assert np.broadcast_shapes(found.shape, wanted.shape) == found.shape
     assert np.array_equal(np.isnan(found), np.isnan(np.broadcast_to(wanted, found.shape)))
     gap, most = np.nanmax(np.abs(found - wanted)), np.nanmax(np.abs(wanted))
@@ -49,6 +51,5 @@ def assert_rounded(
     assert gap <= bound, f"{gap:.3g} apart; rounding explains {bound:.3g} of {most:.3g}"
 
 
-def _numpy_of(dtype: Any) -> Any:
-    """The numpy dtype of that name; torch's are called `torch.float32`."""
-    return np.dtype(str(dtype).removeprefix("torch.")) if "torch" in str(dtype) else dtype
+def _array(values: Any) -> np.ndarray:
+    return np.asarray(values.detach() if isinstance(values, torch.Tensor) else values)

@@ -9,6 +9,7 @@ from emtkit.errors import EmtkitError
 from emtkit_std._theory.superposition.linear_loss import delay_law, linear_terms
 from emtkit_std._theory.superposition.linear_optimum import LinearOptimum, linear_optimum
 from emtkit_std._theory.superposition.projections import output_projections
+from tests.rounding import rounding
 
 
 def loss_of(optimum: LinearOptimum, delay: int, density: float, amplitude: str) -> float:
@@ -58,7 +59,9 @@ def test_the_stated_loss_is_that_of_the_weights_and_nearby_weights_are_worse(
 ):
     law = delay_law(3, 0.4, amplitude)
     best = linear_optimum(law, hidden, bias=bias)
-    assert loss_of(best, 3, 0.4, amplitude) == pytest.approx(best.loss, rel=1e-9)
+    # A sum over 400 lags that is less than what is summed, by the relative loss.
+    limit = rounding(400, 1 / best.relative_loss)
+    assert loss_of(best, 3, 0.4, amplitude) == pytest.approx(best.loss, rel=limit)
     rng = np.random.default_rng(0)
     for _ in range(30):
         near = LinearOptimum(
@@ -68,7 +71,7 @@ def test_the_stated_loss_is_that_of_the_weights_and_nearby_weights_are_worse(
             best.bias + bias * rng.normal(size=1) * 1e-3,
             *(0.0,) * 5,
         )
-        assert loss_of(near, 3, 0.4, amplitude) > best.loss - 1e-12
+        assert loss_of(near, 3, 0.4, amplitude) >= best.loss * (1 - limit)
 
 
 def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
@@ -76,7 +79,9 @@ def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
     for delay in (1, 2, 5):
         found = linear_optimum(delay_law(delay, 0.5, "signed"), 1)
         square = delay / (delay + 1)
-        assert found.variance_share == pytest.approx(1 - square**delay * (1 - square), abs=1e-12)
+        assert found.variance_share == pytest.approx(
+            1 - square**delay * (1 - square), abs=rounding(8)
+        )
         assert found.radius**2 == pytest.approx(square, abs=1e-5)
 
 
@@ -84,7 +89,7 @@ def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
 @settings(max_examples=20, deadline=None)
 def test_a_linear_network_is_exact_up_to_delay_units_less_one(density, amplitude):
     for hidden, delay in ((1, 0), (2, 0), (2, 1)):
-        assert linear_optimum(delay_law(delay, density, amplitude), hidden).loss < 1e-12
+        assert linear_optimum(delay_law(delay, density, amplitude), hidden).loss <= rounding(8)
     assert linear_optimum(delay_law(2, density, amplitude), 2).relative_loss > 0.1
 
 
@@ -93,8 +98,8 @@ def test_a_linear_network_is_exact_up_to_delay_units_less_one(density, amplitude
 def test_more_freedom_is_never_worse(density, delay):
     law = delay_law(delay, density)
     bare, biased = linear_optimum(law, 2), linear_optimum(law, 2, bias=True)
-    assert biased.loss <= bare.loss + 1e-12
-    assert bare.loss <= linear_optimum(law, 1).loss + 1e-12
+    assert biased.loss <= bare.loss + rounding(8)
+    assert bare.loss <= linear_optimum(law, 1).loss + rounding(8)
 
 
 def test_no_random_two_unit_network_beats_it():
@@ -108,7 +113,7 @@ def test_no_random_two_unit_network_beats_it():
         gram = (1 - 0.25 * 0.7 * 3) * a @ a.T + 0.25 * 0.7 * 3 * np.outer(a.sum(1), a.sum(1))
         toward = (1 - 0.25 * 0.7 * 3) * a[:, 3] + 0.25 * 0.7 * 3 * a.sum(1)
         readout = np.linalg.solve(gram, toward)
-        assert linear_terms((readout @ a)[None, None], law).total > best - 1e-12
+        assert linear_terms((readout @ a)[None, None], law).total >= best - rounding(300)
 
 
 @pytest.mark.parametrize(

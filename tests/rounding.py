@@ -51,5 +51,26 @@ def assert_rounded(
     assert gap <= bound, f"{gap:.3g} apart; rounding explains {bound:.3g} of {most:.3g}"
 
 
+def assert_rounded_rows(
+    found: Any, single: Any, double: Any, size: float, dtype: Any = None
+) -> None:
+    """The rows (M, ...) of `found` are those of a reference but for rounding, in norm.
+
+    For what has no formula of its condition (gradients through time, trainings) the reference is
+    computed in single and in double precision. How far apart these are, in units of single
+    precision, counts as operations beside `size`: what the computation magnifies there it
+    magnifies here. `dtype`: what `found` was computed in, where it has been converted since.
+    """
+    dtype = getattr(found, "dtype", np.float64) if dtype is None else dtype
+    rows = [_array(values).reshape(len(values), -1) for values in (found, single, double)]
+    assert rows[0].shape == rows[1].shape == rows[2].shape
+    found, single, double = (values.astype(np.float64) for values in rows)
+    length = np.linalg.norm(double, axis=1)
+    seen, gap = (np.linalg.norm(values - double, axis=1) for values in (single, found))
+    measured = np.max(seen[length > 0] / length[length > 0], initial=0) / np.finfo(np.float32).eps
+    bound = rounding(size + measured, dtype=dtype) * length
+    assert (gap <= bound).all(), f"{gap} apart; rounding explains {bound} of {length}"
+
+
 def _array(values: Any) -> np.ndarray:
     return np.asarray(values.detach() if isinstance(values, torch.Tensor) else values)

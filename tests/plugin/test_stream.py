@@ -168,9 +168,8 @@ def test_normal_inverts_the_normal_distribution(generator):
     words = Stream(3, "law").bits(500)
     for value, word in zip(stream.normal(500).tolist(), words, strict=True):
         # A tail P(X < x) changes by 1 + x^2 times the relative change of x, at most.
-        limit = rounding(2, 1 + value**2)
         found = 0.5 * math.erfc(-value / math.sqrt(2.0))
-        assert found == pytest.approx((int(word) + 0.5) / WORD, rel=limit)
+        assert_rounded(found, (int(word) + 0.5) / WORD, 2, 1 + value**2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.emt import selection as selection_rules
-from tests.rounding import rounding
+from tests.rounding import assert_rounded, rounding
 
 RULES = ("T1", "T2", "T3", "T4")
 # Table 1 of arXiv:2310.02430, outputs 1..8 as sign (variable, dimension), both from 1.
@@ -213,8 +213,8 @@ def test_golden_5_fibonacci_runs_exactly_in_a_random_rectangular_basis():
     for _ in range(30):
         hidden = recurrence @ hidden
     # 30 steps of 7 products each, in a basis and its dual
-    limit = rounding(30 * 7, np.linalg.cond(basis) ** 2)
-    assert (np.linalg.pinv(basis) @ hidden)[-1] == pytest.approx(2178309, rel=limit)
+    found = (np.linalg.pinv(basis) @ hidden)[-1]
+    assert_rounded(found, 2178309, 30 * 7, np.linalg.cond(basis) ** 2)
 
 
 def test_fibonacci_keeps_every_coordinate_and_is_refused_for_two_reasons():

@@ -18,7 +18,7 @@ from emtkit_std._theory.superposition.linear_loss import (
     zero_predictor_loss,
 )
 from emtkit_std._theory.superposition.projections import output_projections
-from tests.rounding import rounding
+from tests.rounding import assert_rounded, rounding
 from tests.std.known_nets import (
     assert_within_standard_errors,
     chain,
@@ -94,8 +94,7 @@ def test_enumeration_equals_the_closed_form(readout):
     for scored in (last_step(11), np.arange(11) >= 2, np.ones(11, bool)):
         exact = finite_terms(a, law, scored, np.array([0.1])).total
         response = linear_response(a, readout, np.array([0.1]))
-        found = enumerated_loss(response, law, scored)
-        assert found == pytest.approx(exact, rel=rounding(2**11))  # patterns
+        assert_rounded(enumerated_loss(response, law, scored), exact, 2**11)  # patterns
 
 
 def test_enumeration_of_two_inputs_equals_the_closed_form():
@@ -103,13 +102,13 @@ def test_enumeration_of_two_inputs_equals_the_closed_form():
     a = np.random.default_rng(1).normal(size=(2, 2, 8))
     scored = np.arange(8) >= 1
     found = enumerated_loss(linear_response(a, "linear"), law, scored)
-    assert found == pytest.approx(finite_terms(a, law, scored).total, rel=rounding(2**16))
+    assert_rounded(found, finite_terms(a, law, scored).total, 2**16)
 
 
 def test_enumeration_in_chunks_of_17_bits():
     law, a = delay_law(3, 0.3, "constant"), output_projections(*net_a1(), lags=17)
     found = enumerated_loss(linear_response(a, "linear"), law, last_step(17))
-    assert found == pytest.approx(linear_terms(a, law).total, rel=rounding(2**17))
+    assert_rounded(found, linear_terms(a, law).total, 2**17)
 
 
 @pytest.mark.parametrize("density", [0.05, 0.5, 1.0])

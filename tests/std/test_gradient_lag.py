@@ -19,7 +19,7 @@ from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_linear import TwmLinear
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
-from tests.rounding import rounding
+from tests.rounding import assert_rounded, rounding
 from tests.std.subjects import build, subject_of
 
 REPEAT = HistoryDependentSystem(rule="repeat", history=8, dimension=4)
@@ -38,10 +38,8 @@ def scaled_orthogonal(rho):
 def test_check_12_a_scaled_orthogonal_recurrence(rho, first_lag):
     found = GradientLag(first_lag=first_lag).measure(subject_of(scaled_orthogonal(rho), REPEAT))
     assert found.scalars["decay_rate"] == pytest.approx(-math.log(rho), abs=1e-6)
-    assert found.scalars["first_over_last"] == pytest.approx(
-        rho ** (7 - first_lag), rel=rounding(8 * 48)
-    )
-    assert found.scalars["radius"] == pytest.approx(rho, rel=rounding(48))
+    assert_rounded(found.scalars["first_over_last"], rho ** (7 - first_lag), 8 * 48)
+    assert_rounded(found.scalars["radius"], rho, 48)
     assert list(found.tables["profile"].columns) == ["lag", "gradient", "normalised"]
 
 

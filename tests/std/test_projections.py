@@ -118,9 +118,8 @@ def test_order_parameters_do_not_depend_on_the_scale_of_the_readout(scale):
     law = delay_law(3, 0.5)
     one, other = order_parameters(projections, law), order_parameters(scale * projections, law)
     if other.regime != "undefined":
-        limit = rounding(14)  # sums of 14 squares
-        assert other.hidden_share == pytest.approx(one.hidden_share, rel=limit)
-        assert other.tail == pytest.approx(one.tail, rel=limit)
+        assert_rounded(other.hidden_share, one.hidden_share, 14)  # sums of 14 squares
+        assert_rounded(other.tail, one.tail, 14)
 
 
 def test_only_represented_features_count_among_several():

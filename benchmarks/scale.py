@@ -22,19 +22,25 @@ import numpy as np
 from safetensors.numpy import save
 
 from emtkit.execute.engines.engine import Engine, JobResult
-from emtkit.execute.messages import LookJob, MeasureJob, TrainJob, decode
+from emtkit.execute.messages import (
+    Answer,
+    MeasureJob,
+    ShapeJob,
+    TrainJob,
+    decode,
+    decode_job,
+    encode,
+)
 from emtkit.execute.monitor import Counts, Quiet
 from emtkit.execute.run import Options, run
 from emtkit.plugin.registry import Registry
 from emtkit.report.data.frame import results
-from emtkit.store.codec import decode as decode_bundle
-from emtkit.store.codec import encode
 from emtkit.store.content import pack
-from emtkit.store.records import Bundle, CellResult, FindingResult, Seen, identity_of
+from emtkit.store.records import CellResult, FindingResult, identity_of
 from emtkit.store.store import Store
 from emtkit.study.cells import Cell
 from emtkit.study.plan import plan_study
-from emtkit.train.grouping import look
+from emtkit.train.grouping import inspect_shape
 
 REGISTRY = Registry.installed()
 WEIGHTS = save({"W_hh": np.zeros((8, 8), np.float32), "W_uh": np.zeros((8, 1), np.float32)})
@@ -45,18 +51,18 @@ CONTENT = pack({}, {"eigenvalues": np.zeros(8)})
 
 def answer(data: bytes) -> bytes:
     """What a worker would say, without having worked."""
-    job = decode(data)
-    if isinstance(job, LookJob):
-        return encode(Bundle(seen=tuple(Seen(**vars(look(c, REGISTRY))) for c in job.cells)))
+    job = decode_job(data)
+    if isinstance(job, ShapeJob):
+        return encode(Answer(shapes=tuple(inspect_shape(c, REGISTRY) for c in job.cells)))
     if isinstance(job, TrainJob):
-        return encode(Bundle(cells=tuple(cell_result(cell) for cell in job.cells)))
+        return encode(Answer(cells=tuple(cell_result(cell) for cell in job.cells)))
     assert isinstance(job, MeasureJob)
     keys = []
     for subject in job.subjects:
         judged = () if subject.evaluation_spec is None else (subject.evaluation_spec.key,)
         asked = (*judged, *(measure.key for measure in subject.measures))
         keys += [(key, subject.cell.key) for key in asked]
-    return encode(Bundle(findings=tuple(finding(key, cell) for key, cell in keys)))
+    return encode(Answer(findings=tuple(finding(key, cell) for key, cell in keys)))
 
 
 def cell_result(cell: Cell) -> CellResult:
@@ -99,7 +105,7 @@ class Stub(Engine):
         said = answer(data)
         self.away += time.monotonic() - begun
         self.away_cpu += time.process_time() - cpu
-        takes = LOOK_SECONDS if isinstance(decode(data), LookJob) else self.seconds
+        takes = LOOK_SECONDS if isinstance(decode_job(data), ShapeJob) else self.seconds
         self.flying.append((time.monotonic() + min(takes, self.seconds), job, said))
         self.busy += min(takes, self.seconds)
 
@@ -109,7 +115,7 @@ class Stub(Engine):
         now = time.monotonic()
         done = [entry for entry in self.flying if entry[0] <= now]
         self.flying = [entry for entry in self.flying if entry[0] > now]
-        return [JobResult(job, decode_bundle(data)) for _, job, data in done]
+        return [JobResult(job, decode(data)) for _, job, data in done]
 
     def close(self) -> None:
         pass

@@ -17,30 +17,33 @@ from pydantic import BaseModel
 
 from emtkit.cli.main import cli
 from emtkit.errors import EmtkitError
+from emtkit.methods.curricula.base import Curriculum
+from emtkit.methods.method import Method
+from emtkit.methods.optimisers.base import Optimiser
+from emtkit.methods.schedules.base import Schedule
 from emtkit.plugin.catalogue import FAMILIES
 from emtkit.plugin.describe import page
 from emtkit.plugin.params import parameters
 from emtkit.plugin.registry import Plugin, Registry
+from emtkit.plugin.statistic import STATISTICS, statistic_named
+from emtkit.report.tables.format import FORMATS
 from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
 from emtkit.study.plan import MAX_CELLS
 from emtkit.study.quantity import Quantity, ShareOf, Value
-from emtkit.study.settings import (
-    Check,
-    Cosine,
-    Evaluation,
-    LossGated,
-    Staged,
-    StepDecay,
-    Training,
-)
-from emtkit.study.views import CORE_KINDS, Claim, EachShare, Expect, Figure, Selection, Table
+from emtkit.study.settings import Check, Evaluation, Training
+from emtkit.study.views import FIGURE_KINDS, CellChoice, Claim, EachShare, Expect, Figure, Table
 
+METHODS: tuple[type[Method], ...] = (Optimiser, Schedule, Curriculum)
 PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
-    "training": (Training, Cosine, StepDecay, LossGated, Staged, Check),
+    "training": (
+        Training,
+        *(method for base in METHODS for method in base.known().values()),
+        Check,
+    ),
     "evaluation": (Evaluation, Seeds),
     "tables": (Table, Value, Quantity, ShareOf),
-    "figures": (Figure, Selection),
+    "figures": (Figure, CellChoice),
     "claims": (Claim, Expect, EachShare),
 }
 RECORDS = {model.__name__ for models in PARTS.values() for model in models}
@@ -66,18 +69,32 @@ def _parts() -> dict[str, str]:
         f"parts/{name}.md": "\n".join(_model(model) for model in models)
         for name, models in PARTS.items()
     }
-    rules = [
-        ("Keys of a study", STUDY_KEYS),
+    keys = {
+        "Keys of a study": STUDY_KEYS,
+        "Keys of an entry, beside the plugin's parameters": RESERVED_KEYS,
+        "Keys of a rule of `exclude`": RULE_KEYS,
+    }
+    lists = [
         ("Keys of a grid", ("name", *GRID_KEYS)),
-        ("Reserved in an entry", RESERVED_KEYS),
-        ("Families of an `exclude` rule", RULE_KEYS),
-        ("Words that are no label", RESERVED_LABELS),
-        ("Kinds of figure", (*CORE_KINDS, "<analysis label>.<drawing>")),
+        ("Words that cannot be a label", RESERVED_LABELS),
+        ("Kinds of figure", (*FIGURE_KINDS, "<analysis label>.<drawing>")),
+        ("Formats of a table (`emtkit table --format`)", FORMATS.names),
     ]
-    rows = [(told, ", ".join(f"`{word}`" for word in words)) for told, words in rules]
+    rows = [(title, ", ".join(f"`{word}`" for word in words)) for title, words in lists]
     rows.append(("Most networks of a grid", f"{MAX_CELLS:,}"))
-    pages["parts/words.md"] = _table(("what", "which"), rows)
+    tables = [
+        _table((title, "meaning"), [(f"`{key}`", meaning) for key, meaning in meanings.items()])
+        for title, meanings in keys.items()
+    ]
+    methods = [(f"`{name}`", _plain(type(statistic_named(name)))) for name in STATISTICS.names]
+    pages["parts/statistics.md"] = _table(("`stat`", "what it is"), methods)
+    pages["parts/words.md"] = "\n".join([*tables, _table(("what", "which"), rows)])
     return pages
+
+
+def _plain(cls: type) -> str:
+    """A docstring as one line, without its references."""
+    return " ".join(inspect.cleandoc(cls.__doc__ or "").partition("References:")[0].split())
 
 
 def _model(model: type[BaseModel]) -> str:
@@ -85,11 +102,17 @@ def _model(model: type[BaseModel]) -> str:
     schema = model.model_json_schema(by_alias=True)
     needed = set(schema.get("required", ()))
     rows = [
-        (f"`{name}`", _type(field), _default(field, required=name in needed))
+        (
+            f"`{name}`",
+            _type(field),
+            _default(field, required=name in needed),
+            field.get("description", ""),
+        )
         for name, field in schema.get("properties", {}).items()
     ]
-    told = inspect.cleandoc(model.__doc__ or "")
-    return f"### {model.__name__}\n\n{told}\n\n{_table(('key', 'type', 'default'), rows)}"
+    docstring = inspect.cleandoc(model.__doc__ or "")
+    table = _table(("key", "type", "default", "meaning"), rows)
+    return f"### {model.__name__}\n\n{docstring}\n\n{table}"
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -141,8 +164,8 @@ def _default(schema: Mapping[str, Any], *, required: bool) -> str:
 def _plugins(registry: Registry) -> dict[str, str]:
     """A page for each plugin, and one that lists them."""
     if registry.broken:
-        told = "; ".join(f"{broken.module}: {broken.reason}" for broken in registry.broken)
-        raise EmtkitError(f"the pages of plugins need every plugin to load: {told}")
+        reasons = "; ".join(f"{broken.module}: {broken.reason}" for broken in registry.broken)
+        raise EmtkitError(f"the pages of plugins need every plugin to load: {reasons}")
     pages: dict[str, str] = {}
     overview = [
         "# Plugins\n",
@@ -160,14 +183,14 @@ def _plugins(registry: Registry) -> dict[str, str]:
 
 
 def _plugin(plugin: Plugin, family: str) -> str:
-    told = page(plugin)
+    text = page(plugin)
     given = {p.name: p.default for p in parameters(plugin.cls) if not p.required}
     entry = json.dumps({"use": plugin.name, **given}).replace('"', "")
     return "\n".join(
         [
             f"# {plugin.name}\n",
             f"{plugin.summary}\n" if not _has_markup(plugin.summary) else "",
-            f"```text\n{told}\n```\n",
+            f"```text\n{text}\n```\n",
             "In a study, with every default written out:\n",
             f"```text\n{family}:\n  - {entry}\n```\n",
         ]

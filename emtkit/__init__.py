@@ -12,10 +12,21 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "emtkit.dynamics.fixed_points": ["FixedPoints", "FixedPointSearch", "find_fixed_points"],
+    "emtkit.dynamics.linearise": ["StateMap", "row_jacobians", "state_jacobians", "state_map_of"],
     "emtkit.errors": ["EmtkitError", "NotApplicable", "PluginError", "StoreError", "StudyError"],
     "emtkit.execute.foreign": ["analyze"],
+    "emtkit.methods.settings": ["MAX_STEPS"],
     "emtkit.notebook": ["load", "run"],
-    "emtkit.plugin.analysis": ["Analysis", "Control", "Findings", "History", "Subject"],
+    "emtkit.plugin.analysis": [
+        "Analysis",
+        "Control",
+        "Drawing",
+        "Findings",
+        "History",
+        "Scalar",
+        "Subject",
+    ],
     "emtkit.plugin.architecture": [
         "Recognised",
         "RecurrentModel",
@@ -26,8 +37,8 @@ _HOMES = {
     "emtkit.plugin.hookspecs": ["hookimpl"],
     "emtkit.plugin.kernel": ["StackedKernel", "Unrolled"],
     "emtkit.plugin.registry": ["Registry"],
-    "emtkit.plugin.stream": ["Stream"],
-    "emtkit.plugin.task": ["Batch", "Channels", "Recipe", "Task"],
+    "emtkit.plugin.stream": ["Stream", "StreamKey", "signs_rows", "sparse_uniform_rows"],
+    "emtkit.plugin.task": ["Batch", "Channels", "Fact", "Recipe", "Task"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

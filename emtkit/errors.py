@@ -1,4 +1,4 @@
-"""Every error that a user may meet: what was asked, what was found, where, what to do."""
+"""Every error that a user may see: what was requested, what was found, where, what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 
 class EmtkitError(Exception):
-    """A mistake or a mishap that the command line prints without a traceback.
+    """An error that the command line prints without a traceback.
 
     `exit_code`: 2 usage or study, 3 plugin, 4 store (the whole list is in `docs/design.md`).
     """
@@ -49,7 +49,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: where it stands, the path in the file, what is wrong, and what to do."""
+    """One mistake: its place, the path in the file, what is wrong, and what to do."""
 
     place: Place
     path: str
@@ -62,16 +62,16 @@ class Problem:
 
 
 class StudyError(EmtkitError):
-    """All the mistakes of one study file, in the order in which they stand there."""
+    """All the mistakes of one study file, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.place))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-def did_you_mean(asked: str, allowed: Iterable[str]) -> str:
-    """The sentence that lists what is allowed and, where one is near, the likely meaning."""
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """The sentence that lists the allowed names and, if one is close, suggests it."""
     names = sorted(allowed)
-    near = get_close_matches(asked, names, n=1, cutoff=0.6)
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
     listed = ", ".join(names) if names else "nothing"
     return f"did you mean '{near[0]}'? allowed: {listed}" if near else f"allowed: {listed}"

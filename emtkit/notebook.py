@@ -2,62 +2,52 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from emtkit.session import Session, open_session
+from emtkit.execute.engines.engine import TIMEOUT
+from emtkit.execute.engines.open import Limits, opened_engine
+from emtkit.session import Session
+from emtkit.session import open_session as load
 
-Study = str | Path | Mapping[str, Any]
-
-
-def load(
-    study: Study,
-    *,
-    store: str | Path | None = None,
-    only: str | None = None,
-    seeds: str | None = None,
-) -> Session:
-    """A study (a file's path, or its content as a dict) beside what is stored of it.
-
-    Nothing is trained. `only` and `seeds` choose a part, as `--only` and `--seeds` do.
-
-    Raises:
-        StudyError: every mistake of the study, together.
-    """
-    source = Path(study) if isinstance(study, str) else study
-    return open_session(
-        source, store=None if store is None else Path(store), only=only, seeds=seeds
-    )
+__all__ = ["load", "run"]
 
 
 def run(
-    study: Study,
+    study: str | Path | Mapping[str, Any],
     *,
     store: str | Path | None = None,
     only: str | None = None,
     seeds: str | None = None,
     jobs: int | None = None,
+    tier: str | None = None,
+    engine: str = "local",
+    scheduler: str | None = None,
+    retry: int = 1,
+    retry_failed: bool = False,
+    max_failures: int | None = None,
+    timeout: float = TIMEOUT,
+    memory: float | None = None,
     quiet: bool = False,
 ) -> Session:
-    """Train and measure what is missing, with `jobs` processes (default: one per core).
+    """Train and measure what is missing, as `emtkit run` does with the options of these names.
 
-    In a script, call it below `if __name__ == "__main__":`, since the processes are spawned.
+    `jobs` worker processes (default: one per core that this process may use), each given `timeout`
+    seconds for an answer and `memory` GiB (default: an equal share of the machine's).
 
     Raises:
         StudyError: every mistake of the study, together.
         StoreError: another run writes to the store, or it is damaged.
+        EmtkitError: no such engine or tier, or more than `max_failures` cells failed.
     """
-    from emtkit.execute.engines.local import LocalEngine
     from emtkit.execute.monitor import Lines, Quiet
     from emtkit.execute.run import Options
 
     session = load(study, store=store, only=only, seeds=seeds)
-    engine = LocalEngine(jobs or os.cpu_count() or 1, session.plan.study.plugins)
-    try:
-        session.run(engine, Quiet() if quiet else Lines(sys.stderr), Options())
-    finally:
-        engine.close()
+    options = Options(retry=retry, retry_failed=retry_failed, max_failures=max_failures, tier=tier)
+    limits = Limits.of(jobs, timeout, memory)
+    with opened_engine(session.plan, limits, engine, scheduler) as workers:
+        session.run(workers, Quiet() if quiet else Lines(sys.stderr), options)
     return session

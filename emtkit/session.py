@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.places import RESULTS, STORE
+from emtkit.plugin.guard import guarded
 from emtkit.plugin.registry import Registry
+from emtkit.study.document import from_value, read_document
 from emtkit.study.plan import Plan, plan_study
 from emtkit.study.select import select
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from emtkit.report.figures.examples import Example
     from emtkit.report.figures.figure import Drawn
     from emtkit.report.inference.claims import Verdict
-    from emtkit.report.tables.table import DrawnTable
+    from emtkit.report.tables.drawn import DrawnTable
     from emtkit.store.records import Content
     from emtkit.store.store import Store
     from emtkit.study.views import Figure
@@ -103,21 +105,23 @@ class Session:
     def results(self) -> Results:
         """The frame and the reasons of everything that it lacks, as the views read them."""
         from emtkit.report.data.frame import read_results
+        from emtkit.report.data.results import Results
 
         with self.read() as store:
-            return read_results(self.plan.rows, store)
+            found = read_results(self.plan.rows, store)
+        return Results(found.frame, found.reasons, self.plan.conditions)
 
     def frame(self) -> pd.DataFrame:
         """One row per cell, one column per parameter and scalar."""
         return self.results.frame
 
     def table(self, name: str) -> DrawnTable:
-        """The table of that name; drawn once, as the evidence is read once."""
+        """The table of that name; drawn once, as the results are read once."""
         from emtkit.report.tables.table import draw_table
 
-        specs = {spec.name: spec for spec in self.plan.study.tables.values()}
-        spec = specs[_known(name, specs, "table", self.name)]
         if name not in self._tables:
+            specs = {spec.name: spec for spec in self.plan.study.tables.values()}
+            spec = specs[_known(name, specs, "table", self.name)]
             self._tables[name] = draw_table(self.results, spec)
         return self._tables[name]
 
@@ -133,6 +137,7 @@ class Session:
         label = spec.use.partition(".")[0]
         analysis = self._analysis(label)
         drawing = drawing_of(self.registry.analyses[analysis].drawings, spec.use)
+        drawing = guarded(drawing, f"{self.registry.described('analysis', analysis)}, {spec.use}")
         return draw_examples(spec, drawing, self._examples(spec, label))
 
     def verdicts(self) -> list[Verdict]:
@@ -147,8 +152,7 @@ class Session:
         """Write the report; returns its files, the page first."""
         from emtkit.report.page.write import Views, write_report
 
-        tables = tuple(self.table(spec.name) for spec in self.plan.study.tables.values())
-        views = Views(self.results, tables, tuple(self.verdicts()), self.figure)
+        views = Views(self.results, tuple(self.verdicts()), self.table, self.figure)
         with self.read() as store:
             stored = store.cells_of(self.plan.cells)
         return write_report(self.plan, views, stored, self.folder, self.source, self.store)
@@ -194,9 +198,9 @@ class Session:
 
     @cached_property
     def _verdicts(self) -> list[Verdict]:
-        from emtkit.report.inference.claims import judge
+        from emtkit.report.inference.claims import verdicts_of
 
-        return judge(self.results, tuple(self.plan.study.claims.values()))
+        return verdicts_of(self.results, tuple(self.plan.study.claims.values()))
 
     def _content(self, cell: str, label: str) -> Content:
         labels = {
@@ -242,23 +246,42 @@ class Session:
 def open_session(
     source: Path | str | Mapping[str, Any],
     *,
-    store: Path | None = None,
+    store: str | Path | None = None,
     only: str | None = None,
     seeds: str | None = None,
     plugins: bool = True,
 ) -> Session:
-    """Plan a study, given as a file or as a dict, beside its store.
+    """A study, given as a file or as a dict, with what its store holds; nothing is trained.
 
-    Without `plugins` the study's own plugin files are not run, and what they hold is unknown.
+    `only` and `seeds` choose a part, as `--only` and `--seeds` do. Without `plugins` the
+    study's own plugin files are not run, and what they hold is unknown.
 
     Raises:
         StudyError: every mistake of the study, together.
+        PluginError: a plugin breaks its contract, ends its process or hangs.
     """
+    if plugins:
+        _rehearse(source)
     plan = plan_study(source, None if plugins else Registry.installed())
-    if only or seeds:
+    if only is not None or seeds is not None:
         plan = select(plan, only, seeds)
     shown = plan.study.name if isinstance(source, Mapping) else str(source)
-    return Session(plan, store or STORE, shown)
+    return Session(plan, Path(store or STORE), shown)
+
+
+def _rehearse(source: Path | str | Mapping[str, Any]) -> None:
+    """Run the study's own plugin files in another process first; studies without any wait less."""
+    document = from_value(source) if isinstance(source, Mapping) else read_document(source)
+    listed = document.value.get("plugins") if isinstance(document.value, Mapping) else None
+    if not isinstance(listed, list):
+        return
+    study: Any = document.value if isinstance(source, Mapping) else Path(source)
+    folder = Path() if isinstance(source, Mapping) else Path(source).parent
+    plugins = [folder / one for one in listed if isinstance(one, str) and one.endswith(".py")]
+    if plugins and all(path.is_file() for path in plugins):
+        from emtkit.execute.rehearsal import rehearse
+
+        rehearse(study, plugins)
 
 
 def _known(name: str, names: Mapping[str, Any], what: str, where: str) -> str:

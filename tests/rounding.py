@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 
+from emtkit.dynamics.fixed_points import FixedPointSearch
+
 CONSTANT = 4
+STILL = math.sqrt(2 * FixedPointSearch().tolerance)
+"""|step(h) - h| of what counts as a fixed point, at most."""
 
 
 def rounding(size: float, condition: float = 1.0, dtype: Any = np.float64) -> float:
@@ -70,6 +75,13 @@ def assert_rounded_rows(
     measured = np.max(seen[length > 0] / length[length > 0], initial=0) / np.finfo(np.float32).eps
     bound = rounding(size + measured, dtype=dtype) * length
     assert (gap <= bound).all(), f"{gap} apart; rounding explains {bound} of {length}"
+
+
+def from_fixed_point(jacobians: Any) -> float:
+    """How far what counts as a fixed point may lie from one: `STILL` |(J - I)^-1|, J (..., H, H)."""
+    slopes = _array(jacobians)
+    inverse = np.linalg.inv(slopes - np.eye(slopes.shape[-1]))
+    return STILL * float(np.linalg.norm(inverse, 2, axis=(-2, -1)).max())
 
 
 def _array(values: Any) -> np.ndarray:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +16,9 @@ import pytest
 import torch
 
 import emtkit
+from emtkit.cli.main import cli
 from emtkit.errors import EmtkitError, StudyError
-from emtkit.report.tables.formats import to_csv
+from emtkit.report.tables.formats.csv import Csv
 from emtkit.session import open_session
 
 PAGE = Path(__file__).parents[1] / "docs" / "notebook.md"
@@ -59,7 +64,7 @@ def test_what_is_loaded_equals_what_was_run(notebook):
     again = emtkit.load(names["study"], store="units.sqlite")
     pd.testing.assert_frame_equal(again.frame(), names["frame"])
     plain = open_session(names["study"], store=Path("units.sqlite"))
-    assert to_csv(plain.table("units")) == to_csv(again.table("units"))
+    assert Csv().text(plain.table("units")) == Csv().text(again.table("units"))
 
 
 def test_the_model_answers_as_the_stored_spectrum_says(notebook):
@@ -108,3 +113,46 @@ def test_mistakes_are_sentences(notebook):
         session.model("zz")
     with pytest.raises(StudyError, match="k_dela"):
         emtkit.load({"tasks": ["k_dela"], "architectures": ["linear_rnn"]})
+
+
+SCRIPT = """\
+import emtkit
+
+study = {"tasks": ["k_delay"], "architectures": ["relu_rnn", "gru"], "training": {"steps": 2}}
+session = emtkit.run(study, store="script.sqlite", jobs=2, tier="loop", retry=0, quiet=True)
+print("ran", session.frame()["status"].tolist(), set(session.frame()["train.loss"].notna()))
+"""
+
+
+def test_a_script_without_a_main_guard_runs_once_with_several_workers(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "ran ['done', 'done'] {True}\n"
+
+
+def test_an_engine_that_is_not_there_is_a_sentence(tmp_path):
+    study = {"tasks": ["k_delay"], "architectures": ["linear_rnn"]}
+    with pytest.raises(EmtkitError, match="no engine 'dusk'; did you mean 'dask'"):
+        emtkit.run(study, store=tmp_path / "s.sqlite", engine="dusk")
+    with pytest.raises(EmtkitError, match="choose the engine dask"):
+        emtkit.run(study, store=tmp_path / "s.sqlite", scheduler="tcp://10.0.0.1:8786")
+
+
+def test_every_option_of_a_run_but_those_of_its_output_is_offered_in_python():
+    offered = inspect.signature(emtkit.run).parameters
+    here = {"audit", "as_json", "events", "check_claims", "fail_fast"}
+    assert {option.name for option in cli.commands["run"].params} - here == set(offered)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+def test_as_many_workers_as_cores_that_are_allowed():
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from emtkit.execute.engines.open import Limits\n"
+        "print(Limits.of(None, 1.0, 0.5))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"Limits(jobs=1, timeout=1.0, memory={2**29})"

@@ -10,7 +10,12 @@ import pytest
 
 from emtkit import Registry
 from emtkit.cli.main import cli
-from emtkit.study.settings import LossGated, Training
+from emtkit.methods.curricula.base import Curriculum
+from emtkit.methods.optimisers.base import Optimiser
+from emtkit.methods.schedules.base import Schedule
+from emtkit.plugin import describe
+from emtkit.plugin.params import parameters
+from emtkit.study.settings import Training
 from emtkit.study.views import Expect, Figure, Table
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -36,9 +41,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_every_plugin_has_a_page_with_its_whole_docstring(pages: dict[str, str]) -> None:
     for plugin in Registry.installed().all():
         page = pages[f"plugins/{plugin.kind}-{plugin.name}.md"]
-        assert plugin.summary in page
+        words = " ".join(page.split())
+        assert plugin.summary in words
+        assert all(parameter.description in words for parameter in parameters(plugin.cls))
         assert "Parameters:" in page
         assert f"(plugins/{plugin.kind}-{plugin.name}.md)" in pages["plugins.md"]
+
+
+def test_what_show_prints_fits_a_terminal() -> None:
+    for plugin in Registry.installed().all():
+        assert [
+            line for line in describe.page(plugin).splitlines() if len(line) > describe.WIDTH
+        ] == []
 
 
 def test_pages_of_what_is_gone_are_gone(pages: dict[str, str]) -> None:
@@ -54,7 +68,8 @@ def test_every_command_and_option_is_told(pages: dict[str, str]) -> None:
 
 def test_every_key_of_a_study_is_told(pages: dict[str, str]) -> None:
     told = "".join(text for name, text in pages.items() if name.startswith("parts/"))
-    for model in (Training, LossGated, Table, Figure, Expect):
+    methods = [m for base in (Optimiser, Schedule, Curriculum) for m in base.known().values()]
+    for model in (Training, *methods, Table, Figure, Expect):
         assert f"### {model.__name__}\n" in told
         for name, field in model.model_fields.items():
             assert f"| `{field.alias or name}` |" in told

@@ -1,4 +1,4 @@
-"""The commands for authors of plugins and owners of other networks; glue, as in `cli.py`."""
+"""The commands for authors of plugins and owners of other networks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from emtkit.cli.terminal import echo
 from emtkit.errors import EmtkitError, PluginError
 
 if TYPE_CHECKING:
     from emtkit.execute.foreign import Analyzed
-    from emtkit.plugin.registry import Kind
+    from emtkit.plugin.catalogue import Kind
 
 
 def plugin_names(
@@ -25,8 +26,8 @@ def plugin_names(
     names = {plugin.name: plugin.summary for plugin in installed().plugins}
     names |= {path.name: "a file" for path in Path().glob("*.py")}
     return [
-        CompletionItem(name, help=told)
-        for name, told in sorted(names.items())
+        CompletionItem(name, help=text)
+        for name, text in sorted(names.items())
         if name.startswith(incomplete)
     ]
 
@@ -36,44 +37,44 @@ def plugin_names(
 @click.option("-v", "--verbose", is_flag=True, help="Also show the rules that hold.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(names: tuple[str, ...], verbose: bool, as_json: bool) -> int:
-    """Hold plugins (files, or names of installed ones) to every rule of their kind.
+    """Check plugins (files, or names of installed ones) against every rule of their kind.
 
     Exits with 3 if a rule is broken.
     """
     from emtkit.testing import find
 
-    verdicts = []
+    results = []
     for examination in [found for name in names for found in find(name)]:
         own = []
-        for verdict in examination.verdicts():
-            own.append(verdict)
-            if not as_json and (verbose or verdict.state == "failed"):
-                click.echo(str(verdict))
-        verdicts += own
+        for result in examination.results():
+            own.append(result)
+            if not as_json and (verbose or result.state == "failed"):
+                echo(str(result))
+        results += own
         if not as_json:
-            counts = {state: sum(v.state == state for v in own) for state in ("ok", "skipped")}
+            counts = {state: sum(one.state == state for one in own) for state in ("ok", "skipped")}
             failed = len(own) - sum(counts.values())
             plugin = examination.plugin
-            click.echo(
+            echo(
                 f"{plugin.kind} {plugin.name}: {counts['ok']} rules hold, {failed} broken, "
                 f"{counts['skipped']} do not apply"
             )
     if as_json:
-        click.echo(json.dumps([vars(verdict) for verdict in verdicts], indent=2))
-    return PluginError.exit_code if any(v.state == "failed" for v in verdicts) else 0
+        echo(json.dumps([vars(result) for result in results], indent=2))
+    return PluginError.exit_code if any(one.state == "failed" for one in results) else 0
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(["task", "architecture", "analysis"]))
 @click.argument("name")
 def new(kind: Kind, name: str) -> int:
-    """Write a plugin that works into the current folder, to be changed into your own."""
+    """Write a working plugin into the current folder, to be changed into your own."""
     from emtkit.testing import new as write
 
     path = write(kind, name, Path())
     article = "a" if kind == "task" else "an"
-    click.echo(f"{path} is {article} {kind} that works: change it, then `emtkit check {path}`")
-    click.echo(f"a study uses it with `plugins: [./{path}]` and the name '{name}'")
+    echo(f"{path} is {article} {kind} that works: change it, then `emtkit check {path}`")
+    echo(f"a study uses it with `plugins: [./{path}]` and the name '{name}'")
     return 0
 
 
@@ -90,10 +91,10 @@ def schema(out: Path | None) -> int:
 
     text = json.dumps(study_schema(Registry.installed()), indent=2)
     if out is None:
-        click.echo(text)
+        echo(text)
     else:
         out.write_text(text + "\n", encoding="utf-8")
-        click.echo(out)
+        echo(out)
     return 0
 
 
@@ -123,17 +124,17 @@ def analyze(
     from emtkit.execute.foreign import analyze as measure
     from emtkit.plugin.registry import Registry
 
-    asked = _yaml(analyses, "--analyses") if analyses.lstrip().startswith("[") else None
+    listed = _yaml(analyses, "--analyses") if analyses.lstrip().startswith("[") else None
     found = measure(
         file,
         task=_entry(task, "--task"),
-        analyses=[part.strip() for part in analyses.split(",")] if asked is None else asked,
+        analyses=[part.strip() for part in analyses.split(",")] if listed is None else listed,
         as_=None if as_ is None else _entry(as_, "--as"),
         map=None if names is None else _pairs(names),
         drop=drop,
         registry=Registry.installed(plugins),
     )
-    click.echo(json.dumps(_plain(found), indent=2) if as_json else _told(found))
+    echo(json.dumps(_plain(found), indent=2) if as_json else _lines(found))
     return 0
 
 
@@ -157,7 +158,7 @@ def _plain(found: Analyzed) -> dict[str, Any]:
     }
 
 
-def _told(found: Analyzed) -> str:
+def _lines(found: Analyzed) -> str:
     lines = [f"architecture: {found.model.name}"]
     for label, findings in found.findings.items():
         for name, value in findings.scalars.items():
@@ -183,7 +184,7 @@ def _pairs(text: str) -> dict[str, str]:
     for own, sign, other in pairs:
         if not (own.strip() and sign and other.strip()):
             raise EmtkitError(
-                f"--map '{text}': '{own}{sign}{other}' is no pair; write "
+                f"--map '{text}': '{own}{sign}{other}' is not a pair; write "
                 "W_hh=rnn.weight_hh_l0,W_r=out.weight"
             )
     return {own.strip(): other.strip() for own, _, other in pairs}

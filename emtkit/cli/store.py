@@ -1,4 +1,4 @@
-"""The part of the command line that cares for stores: verify, merge, gc."""
+"""The commands that maintain stores: verify, merge, gc."""
 
 from __future__ import annotations
 
@@ -6,51 +6,48 @@ from pathlib import Path
 
 import click
 
-from emtkit.places import STORE
+from emtkit.cli.options import StorePath, store_option
+from emtkit.cli.terminal import echo
 
 DAMAGED = 4
 
-_path = click.Path(path_type=Path)
-
 
 @click.command()
-@click.option("--store", type=_path, default=STORE, show_default=True)
-@click.option("--salvage", type=_path, help="Copy all that is whole to this new file.")
+@store_option
+@click.option("--salvage", type=StorePath(), help="Copy everything intact to this new file.")
 def verify(store: Path, salvage: Path | None) -> int:
-    """Check every row and every blob of a store; save what can be read of a damaged one."""
+    """Check every row and every blob of a store; copy what is intact in a damaged one."""
     from emtkit.store import maintenance
 
     if salvage is not None:
         saved = maintenance.salvage(store, salvage)
         for fault in saved.lost:
-            click.echo(f"not saved: {fault}")
-        click.echo(
+            echo(f"not saved: {fault}")
+        echo(
             f"{salvage}: {saved.cells} cells and {saved.findings} findings saved; "
-            f"`emtkit run STUDY --store {salvage}` makes the rest again"
+            f"`emtkit run STUDY --store {salvage}` computes the rest again"
         )
         return 0
     found = maintenance.verify(store)
     for fault in found.faults:
-        click.echo(str(fault))
-    click.echo(
-        f"{store}: {found.cells} cells, {found.findings} findings, {len(found.faults)} faults"
-    )
+        echo(str(fault))
+    echo(f"{store}: {found.cells} cells, {found.findings} findings, {len(found.faults)} faults")
     if found.faults:
-        click.echo(f"save what is whole: emtkit verify --store {store} --salvage NEW", err=True)
+        echo(f"copy what is intact: emtkit verify --store {store} --salvage NEW", err=True)
     return DAMAGED if found.faults else 0
 
 
 @click.command()
-@click.argument("first", type=_path)
-@click.argument("second", type=_path)
+@click.argument("first", type=StorePath())
+@click.argument("second", type=StorePath())
 def merge(first: Path, second: Path) -> int:
-    """Bring into the store FIRST what only SECOND has; what both have must be equal."""
+    """Add to the store FIRST what only SECOND has; what both have must be equal."""
     from emtkit.store import maintenance
 
     found = maintenance.merge(first, second)
     for key in found.conflicts:
-        click.echo(f"conflict: {key} has other bytes in {second}; {first} keeps its own")
-    click.echo(
+        echo(f"conflict: {key} has other bytes in {second}; {first} keeps its own")
+    echo(
         f"{first}: {found.cells} cells and {found.findings} findings came from {second}, "
         f"{len(found.conflicts)} conflicts"
     )
@@ -58,11 +55,11 @@ def merge(first: Path, second: Path) -> int:
 
 
 @click.command()
-@click.argument("studies", nargs=-1, required=True, type=_path)
-@click.option("--store", type=_path, default=STORE, show_default=True)
+@click.argument("studies", nargs=-1, required=True, type=click.Path(path_type=Path))
+@store_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def gc(studies: tuple[Path, ...], store: Path, yes: bool) -> int:
-    """Forget every result that none of these STUDIES asks for."""
+    """Delete every result that none of these STUDIES uses."""
     from emtkit.execute.required import Required
     from emtkit.store import maintenance
     from emtkit.store.store import Store
@@ -75,10 +72,10 @@ def gc(studies: tuple[Path, ...], store: Path, yes: bool) -> int:
         held_cells, held_findings = opened.keys()
     gone = len(set(held_cells) - cells), len(set(held_findings) - findings)
     if not any(gone):
-        click.echo(f"{store}: nothing to forget")
+        echo(f"{store}: nothing to delete")
         return 0
     if not yes:
-        click.confirm(f"forget {gone[0]} cells and {gone[1]} findings of {store}?", abort=True)
+        click.confirm(f"delete {gone[0]} cells and {gone[1]} findings of {store}?", abort=True)
     freed = maintenance.gc(store, cells, findings)
-    click.echo(f"{store}: {gone[0]} cells and {gone[1]} findings forgotten, {freed:,} bytes freed")
+    echo(f"{store}: {gone[0]} cells and {gone[1]} findings deleted, {freed:,} bytes freed")
     return 0

@@ -1,24 +1,25 @@
-"""Commands that only look: tables, figures, comparisons, reports, exports, citations."""
+"""Commands that only read: tables, figures, comparisons, reports, exports, citations."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import click
 
-from emtkit.cli.options import only_option, seeds_option, store_option, study_argument
+from emtkit.cli.options import OneOf, only_option, seeds_option, store_option, study_argument
+from emtkit.cli.terminal import echo
 from emtkit.errors import EmtkitError
+from emtkit.plugin.statistic import STATISTICS
+from emtkit.report.tables.format import FORMATS, Format
+from emtkit.text import printable
 
 if TYPE_CHECKING:
     from emtkit.report.tables.contrast import Sides
-    from emtkit.report.tables.table import DrawnTable
+    from emtkit.report.tables.drawn import DrawnTable
     from emtkit.session import Session
 
 _STUDIES = (".yaml", ".yml")
-
-FORMATS = ("terminal", "csv", "markdown", "latex", "html")
 
 
 @click.command()
@@ -27,11 +28,11 @@ FORMATS = ("terminal", "csv", "markdown", "latex", "html")
 @store_option
 @only_option
 @seeds_option
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
+@click.option("--format", "form", type=OneOf(FORMATS), default="terminal")
 def table(
     study: Path,
     name: str | None,
-    store: Path | None,
+    store: Path,
     only: str | None,
     seeds: str | None,
     form: str,
@@ -53,16 +54,16 @@ def table(
 @store_option
 @only_option
 @click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
-@click.option("--stat", type=click.Choice(["mean", "median", "best"]), default="mean")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="terminal")
+@click.option("--stat", type=OneOf(STATISTICS), default="mean")
+@click.option("--format", "form", type=OneOf(FORMATS), default="terminal")
 def compare(
     what: Path,
     first: str,
     second: str,
-    store: Path | None,
+    store: Path,
     only: str | None,
     values: tuple[str, ...],
-    stat: Literal["mean", "median", "best"],
+    stat: str,
     form: str,
 ) -> int:
     """Compare A with B, paired by seed: architectures of a study, its stores, or a store's studies.
@@ -74,7 +75,8 @@ def compare(
     """
     from emtkit.report.tables.contrast import contrast
 
-    _print_table(contrast(_sides(what, first, second, store, only), values, stat), form)
+    drawn = contrast(_sides(what, first, second, store, only), values, stat)
+    _print_table(drawn, form)
     return 0
 
 
@@ -88,7 +90,7 @@ def compare(
 def figure(
     study: Path,
     name: str,
-    store: Path | None,
+    store: Path,
     only: str | None,
     seeds: str | None,
     out: Path | None,
@@ -103,8 +105,8 @@ def figure(
     path.parent.mkdir(parents=True, exist_ok=True)
     save(drawn, path)
     for note in drawn.notes:
-        click.echo(note, err=True)
-    click.echo(path)
+        echo(note, err=True)
+    echo(path)
     return 0
 
 
@@ -113,11 +115,11 @@ def figure(
 @store_option
 @only_option
 @seeds_option
-def report(study: Path, store: Path | None, only: str | None, seeds: str | None) -> int:
+def report(study: Path, store: Path, only: str | None, seeds: str | None) -> int:
     """Write the report of a study from what is stored."""
     from emtkit.session import open_session
 
-    click.echo(open_session(study, store=store, only=only, seeds=seeds).report())
+    echo(open_session(study, store=store, only=only, seeds=seeds).report())
     return 0
 
 
@@ -127,7 +129,7 @@ def report(study: Path, store: Path | None, only: str | None, seeds: str | None)
 @only_option
 @seeds_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder to write to.")
-def export(study: Path, store: Path | None, only: str | None, seeds: str | None, out: Path) -> int:
+def export(study: Path, store: Path, only: str | None, seeds: str | None, out: Path) -> int:
     """Write a study's frame, tables, arrays and weights as plain files."""
     from emtkit.report.page.export import export as write
     from emtkit.session import open_session
@@ -135,68 +137,56 @@ def export(study: Path, store: Path | None, only: str | None, seeds: str | None,
     session = open_session(study, store=store, only=only, seeds=seeds)
     with session.read() as opened:
         files = write(session.plan.rows, opened, out)
-    click.echo(f"{len(files)} files in {out}")
+    echo(f"{len(files)} files in {out}")
     return 0
 
 
 @click.command()
 @study_argument
 @store_option
-def cite(study: Path, store: Path | None) -> int:
+def cite(study: Path, store: Path) -> int:
     """Print the references of every plugin that a study uses."""
     from emtkit.report.page.write import citations
     from emtkit.session import open_session
 
     for citation in citations(open_session(study, store=store).plan):
-        click.echo(f"{citation.plugin}: {citation.text}")
+        echo(f"{citation.plugin}: {citation.text}")
     return 0
 
 
 def printed_tables(session: Session) -> str:
     """All tables of a study as this terminal shows them."""
-    from emtkit.report.tables.formats import to_terminal
+    from emtkit.report.page.write import remarked
 
-    console = _console()
-    with console.capture() as captured:
-        for spec in session.plan.study.tables.values():
-            console.print(to_terminal(session.table(spec.name)))
-    return str(captured.get())
+    text, remarks = "", list[str]()
+    for spec in session.plan.study.tables.values():
+        with remarked(f"table '{spec.name}'", remarks):
+            text += _written(session.table(spec.name), "terminal")
+    return text + "".join(f"{printable(remark)}\n" for remark in remarks)
 
 
 def _print_table(drawn: DrawnTable, form: str) -> None:
-    from emtkit.report.tables import formats
-    from emtkit.report.tables.latex import to_latex
-
-    writers = {
-        "csv": formats.to_csv,
-        "markdown": formats.to_markdown,
-        "latex": to_latex,
-        "html": formats.to_html,
-    }
-    if form == "terminal":
-        _console().print(formats.to_terminal(drawn))
+    if form == "terminal":  # its texts are made printable one by one, for it has styles of its own
+        click.echo(_written(drawn, form), nl=False)
     else:
-        click.echo(writers[form](drawn))
+        echo(_written(drawn, form).removesuffix("\n"))
 
 
-def _console() -> Any:
-    from rich.console import Console
-
-    # A pipe has no width of its own; a table cut at 80 columns would lose numbers.
-    return Console(width=None if sys.stdout.isatty() else 200)
+def _written(drawn: DrawnTable, form: str) -> str:
+    return FORMATS.load(form, Format).text(drawn)
 
 
 VIEW_COMMANDS = (table, compare, figure, report, export, cite)
 
 
-def _sides(what: Path, first: str, second: str, store: Path | None, only: str | None) -> Sides:
-    """The two sides that the words of the command name.
+def _sides(what: Path, first: str, second: str, store: Path, only: str | None) -> Sides:
+    """The two sides that the arguments name.
 
     A study with two of its architectures; a study with two stores, each of which holds it; or a
     store with two studies.
 
     Raises:
-        EmtkitError: the words name none of these, or a store that is not there.
+        EmtkitError: the arguments name none of these, or a store that does not exist.
     """
     from emtkit.report.tables.contrast import Sides, joined
     from emtkit.session import open_session

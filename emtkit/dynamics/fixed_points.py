@@ -26,8 +26,8 @@ DAMPING_START, DAMPING_MIN, DAMPING_MAX = 1e-1, 1e-12, 1e8
 
 
 @dataclass(frozen=True)
-class Search:
-    """How hard to look: a point counts as fixed when q < `tolerance`.
+class FixedPointSearch:
+    """How hard to search: a point counts as fixed when q < `tolerance`.
 
     `basin`: q below which Newton takes over; points nearer than `merge` are one.
     """
@@ -67,7 +67,7 @@ class FixedPoints:
 
 
 def find_fixed_points(
-    state_map: StateMap, starts: Tensor, search: Search | None = None
+    state_map: StateMap, starts: Tensor, search: FixedPointSearch | None = None
 ) -> FixedPoints:
     """All fixed points reached from `starts` B H (float64).
 
@@ -78,7 +78,7 @@ def find_fixed_points(
             f"starts must be a float64 tensor (batch, state) with at least one row, got "
             f"{starts.dtype} {tuple(starts.shape)}"
         )
-    search = search or Search()
+    search = search or FixedPointSearch()
     with torch.no_grad():
         found = _descend(state_map, starts, search)
         found = _newton(state_map, found, search)
@@ -111,7 +111,7 @@ def _residual(state_map: StateMap, states: Tensor) -> Tensor:
     return torch.where(torch.isfinite(q), q, torch.inf)
 
 
-def _descend(state_map: StateMap, starts: Tensor, search: Search) -> Tensor:
+def _descend(state_map: StateMap, starts: Tensor, search: FixedPointSearch) -> Tensor:
     """Levenberg-Marquardt on every row until it enters Newton's basin."""
     states = starts.clone()
     q = _residual(state_map, states)
@@ -139,7 +139,7 @@ def _descend(state_map: StateMap, starts: Tensor, search: Search) -> Tensor:
     return states
 
 
-def _newton(state_map: StateMap, starts: Tensor, search: Search) -> Tensor:
+def _newton(state_map: StateMap, starts: Tensor, search: FixedPointSearch) -> Tensor:
     """Plain Newton on every row until q < tolerance; the best state met is kept."""
     states, best = starts.clone(), starts.clone()
     q_best = _residual(state_map, best)
@@ -163,7 +163,7 @@ def _newton(state_map: StateMap, starts: Tensor, search: Search) -> Tensor:
     return best
 
 
-def _collect(state_map: StateMap, found: Tensor, search: Search) -> FixedPoints:
+def _collect(state_map: StateMap, found: Tensor, search: FixedPointSearch) -> FixedPoints:
     """Split by convergence, merge near points, best residual first."""
     q = _residual(state_map, found)
     order = torch.argsort(q, stable=True)

@@ -57,11 +57,6 @@ def state_jacobians(step: Step, states: Tensor, inputs: Tensor) -> Tensor:
     return row_jacobians(lambda rows: step(rows, inputs), states)
 
 
-def input_jacobians(step: Step, states: Tensor, inputs: Tensor) -> Tensor:
-    """d step / d inputs: `states` B H, `inputs` B I -> B H I."""
-    return row_jacobians(lambda rows: step(states, rows), inputs)
-
-
 def row_jacobians(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
     """d function / d point of a function B N -> B K, each row on its own: B K N.
 

@@ -14,14 +14,14 @@ from emtkit.execute.monitor import Monitor
 from emtkit.execute.required import Required
 from emtkit.execute.run import Options, run
 from emtkit.plugin.registry import Registry
-from emtkit.store.maintenance import differ
+from emtkit.store.maintenance import differing
 from emtkit.store.store import Store
 from emtkit.study.cells import Row
 
 
 @dataclass(frozen=True)
 class Audit:
-    """How many cells and findings were made again, and the keys that came out otherwise."""
+    """How many cells and findings were computed again, and the keys that differ."""
 
     cells: int
     findings: int
@@ -50,7 +50,7 @@ def audit(
         if row.cell.key in chosen:
             made_in = done[row.cell.key].tier
             by_tier.setdefault(None if made_in == "constructed" else made_in, []).append(row)
-    differing: list[str] = []
+    changed: list[str] = []
     findings = 0
     with tempfile.TemporaryDirectory(prefix="emtkit-audit-") as folder:
         for number, (tier, alike) in enumerate(by_tier.items()):
@@ -58,13 +58,11 @@ def audit(
             with Store.open(path, writer=True) as again:
                 run(alike, registry, again, engine, monitor, Options(tier=tier))
                 keys = [row.cell.key for row in alike]
-                differing += [
-                    key for key in dict.fromkeys(keys) if _cell_differs(store, again, key)
-                ]
+                changed += [key for key in dict.fromkeys(keys) if _cell_differs(store, again, key)]
                 known = _done_findings(store, alike)
-                differing += [key for key in known if _finding_differs(store, again, key)]
+                changed += [key for key in known if _finding_differs(store, again, key)]
                 findings += len(known)
-    return Audit(len(chosen), findings, tuple(differing))
+    return Audit(len(chosen), findings, tuple(changed))
 
 
 def _done_findings(store: Store, rows: Sequence[Row]) -> list[str]:
@@ -76,11 +74,11 @@ def _cell_differs(one: Store, two: Store, key: str) -> bool:
     first, second = one.cells_of([key])[key], two.cells_of([key]).get(key)
     if second is None or second.status != "done":
         return True
-    return repr(first.scalars) != repr(second.scalars) or differ(one, two, key)
+    return repr(first.scalars) != repr(second.scalars) or bool(differing(one, two, [key]))
 
 
 def _finding_differs(one: Store, two: Store, key: str) -> bool:
     first, second = one.findings_of([key])[key], two.findings_of([key]).get(key)
     if second is None or second.status != "done":
         return True
-    return repr(first.scalars) != repr(second.scalars) or differ(one, two, key)
+    return repr(first.scalars) != repr(second.scalars) or bool(differing(one, two, [key]))

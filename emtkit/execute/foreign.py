@@ -1,4 +1,4 @@
-"""Networks that were trained elsewhere, looked at by emtkit's analyses."""
+"""Networks that were trained elsewhere, measured by emtkit's analyses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from emtkit.errors import EmtkitError, NotApplicable, did_you_mean
+from emtkit.errors import EmtkitError, NotApplicable, PluginError, did_you_mean
 from emtkit.plugin import params
 from emtkit.plugin.analysis import Findings, History, Subject, refusal
 from emtkit.plugin.architecture import Recognised, SequenceModel
-from emtkit.plugin.registry import Kind, Registry
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.guard import ForbiddenError, Guard
+from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Task
 
@@ -49,8 +51,8 @@ def analyze(
     """Measure a network that was trained elsewhere.
 
     `network` is a module, a state dict, or a file (.safetensors, or .pt with nothing but tensors).
-    `as_` names the architecture that it is; without it, the architectures are asked which of them
-    recognises the weights. `map` gives for each weight of the architecture the weights elsewhere:
+    `as_` names the architecture that it is; without it, the one that recognises the weights is
+    taken. `map` gives for each weight of the architecture the weights elsewhere:
     `{"W_hh": "rnn.weight_hh_l0", "b": "rnn.bias_ih_l0 + rnn.bias_hh_l0", "W_r": "out.T"}`. Weights
     that are left over and not zero are an error, unless `drop` names them.
 
@@ -59,6 +61,24 @@ def analyze(
             missing, left over or of another shape.
     """
     known = registry or Registry.installed()
+    try:
+        with Guard().calling("analyze"):
+            return _analyzed(known, network, task, analyses, as_, map, drop)
+    except ForbiddenError as error:
+        raise PluginError(
+            f"a plugin of {task}, {as_ or 'no model'}, {analyses}: {error}"
+        ) from error
+
+
+def _analyzed(
+    known: Registry,
+    network: nn.Module | Mapping[str, Tensor] | Path | str,
+    task: Entry,
+    analyses: Sequence[Entry],
+    as_: Entry | None,
+    map: Mapping[str, str] | None,
+    drop: Sequence[str],
+) -> Analyzed:
     posed = _task(known, task)
     if isinstance(network, SequenceModel):
         model, parameters = network.eval(), _parameters_of(network, as_)
@@ -67,13 +87,13 @@ def analyze(
         cls, given = _architecture(known, as_, weights)
         found = _recognised(cls, weights, map)
         _check_leftovers(cls, weights, found, drop)
-        told = {**found.parameters, **_nonlinearity(cls, network), **given}
-        parameters = _resolved(cls, told)
+        known_parameters = {**found.parameters, **_nonlinearity(cls, network), **given}
+        parameters = _resolved(cls, known_parameters)
         model = _built(cls, posed, parameters, found)
     findings: dict[str, Findings] = {}
     refused: dict[str, str] = {}
-    for asked in analyses:
-        label, answer = _measure(known, asked, posed, model, parameters)
+    for entry in analyses:
+        label, answer = _measure(known, entry, posed, model, parameters)
         if isinstance(answer, str):
             refused[label] = answer
         else:
@@ -94,10 +114,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         held = torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
-        raise EmtkitError(f"{path} is no safetensors file: {error}") from None
+        raise EmtkitError(f"{path} is not a safetensors file: {error}") from None
     except OSError:
         raise
-    except Exception as error:  # whatever the file holds, it is no weights
+    except Exception as error:  # whatever the file holds, it is not weights
         first = str(error).strip().split("\n")[0]
         raise EmtkitError(
             f"{path} cannot be read as weights alone ({first}); save `model.state_dict()`, best "
@@ -119,15 +139,15 @@ def _weights(network: nn.Module | Mapping[str, Tensor] | Path | str) -> dict[str
     return {name: value.detach().cpu() for name, value in state.items()}
 
 
-def _named(known: Registry, kind: Kind, asked: Entry) -> tuple[Any, dict[str, Any], str]:
+def _named(known: Registry, kind: Kind, entry: Entry) -> tuple[Any, dict[str, Any], str]:
     """Class, parameters and label of an entry."""
-    entry = {"use": asked} if isinstance(asked, str) else dict(asked)
-    name = str(entry.pop("use", ""))
-    label = str(entry.pop("label", name))
+    given = {"use": entry} if isinstance(entry, str) else dict(entry)
+    name = str(given.pop("use", ""))
+    label = str(given.pop("label", name))
     plugin = known.get(kind, name)
     if plugin is None:
         raise EmtkitError(f"unknown {kind} '{name}'; {did_you_mean(name, known.names(kind))}")
-    return plugin.cls, entry, label
+    return plugin.cls, given, label
 
 
 def _resolved(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,8 +157,8 @@ def _resolved(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(answer.values)
 
 
-def _task(known: Registry, asked: Entry) -> Task:
-    cls, given, _ = _named(known, "task", asked)
+def _task(known: Registry, entry: Entry) -> Task:
+    cls, given, _ = _named(known, "task", entry)
     try:
         built: Task = cls(**params.build_arguments(cls, _resolved(cls, given)))
     except ValueError as error:
@@ -147,10 +167,10 @@ def _task(known: Registry, asked: Entry) -> Task:
 
 
 def _architecture(
-    known: Registry, asked: Entry | None, weights: Mapping[str, Tensor]
+    known: Registry, entry: Entry | None, weights: Mapping[str, Tensor]
 ) -> tuple[type[SequenceModel], dict[str, Any]]:
-    if asked is not None:
-        cls, given, _ = _named(known, "architecture", asked)
+    if entry is not None:
+        cls, given, _ = _named(known, "architecture", entry)
         return cls, given
     fitting = [cls for cls in known.architectures.values() if cls.recognise(weights) is not None]
     if len(fitting) != 1:
@@ -173,13 +193,13 @@ def _recognised(
     parts = {name: _terms(text) for name, text in names.items()}
     taken = {own: _sum(weights, terms) for own, terms in parts.items()}
     used = frozenset(_source(weights, term) for terms in parts.values() for term in terms)
-    told: dict[str, Any] = {}
+    implied: dict[str, Any] = {}
     declared = {p.name: p.default for p in params.parameters(cls)}
     if "hidden" in declared and "W_hh" in taken:
-        told["hidden"] = taken["W_hh"].shape[-1]
+        implied["hidden"] = taken["W_hh"].shape[-1]
     if isinstance(declared.get("bias"), bool):
-        told["bias"] = "b" in taken
-    return Recognised(taken, told, used)
+        implied["bias"] = "b" in taken
+    return Recognised(taken, implied, used)
 
 
 def _terms(text: str) -> list[str]:
@@ -199,8 +219,8 @@ def _sum(weights: Mapping[str, Tensor], terms: Sequence[str]) -> Tensor:
         name = _source(weights, term)
         values.append(weights[name] if name == term else weights[name].T)
     if len({value.shape for value in values}) > 1:
-        told = ", ".join(f"{t} {tuple(v.shape)}" for t, v in zip(terms, values, strict=True))
-        raise EmtkitError(f"weights of different shapes cannot be added: {told}")
+        shapes = ", ".join(f"{t} {tuple(v.shape)}" for t, v in zip(terms, values, strict=True))
+        raise EmtkitError(f"weights of different shapes cannot be added: {shapes}")
     return torch.stack(values).sum(0) if len(values) > 1 else values[0]
 
 
@@ -213,16 +233,16 @@ def _check_leftovers(
     if unknown := sorted(set(drop) - weights.keys()):
         raise EmtkitError(f"'{unknown[0]}' was to be dropped; {did_you_mean(unknown[0], weights)}")
     left = [name for name in weights if name not in found.used and name not in drop]
-    if told := [name for name in left if bool(weights[name].any())]:
+    if unused := [name for name in left if bool(weights[name].any())]:
         raise EmtkitError(
-            f"{cls.name} has no place for {', '.join(told)}; without them it would be another "
-            f"network. Leave them out knowingly with `drop` (--drop {told[0]}), or choose another "
-            "architecture with `as` (--as)"
+            f"{cls.name} has no place for {', '.join(unused)}; without them it would be another "
+            f"network. Leave them out knowingly with `drop` (--drop {unused[0]}), or choose "
+            "another architecture with `as` (--as)"
         )
 
 
 def _nonlinearity(cls: type[SequenceModel], network: object) -> dict[str, str]:
-    """What the weights of `nn.RNN` do not tell, asked of the module where there is one."""
+    """What the weights of `nn.RNN` do not say, read from the module where there is one."""
     if not isinstance(network, nn.Module):
         return {}
     if all(parameter.name != "activation" for parameter in params.parameters(cls)):
@@ -252,7 +272,7 @@ def _built(
     if wrong:
         channels = task.channels
         raise EmtkitError(
-            f"these weights are no {cls.name} for {task.name} ({channels.inputs} inputs, "
+            f"these weights are not those of {cls.name} for {task.name} ({channels.inputs} inputs, "
             f"{channels.outputs} outputs): {'; '.join(wrong)}. Its weights are {_shapes(own)}"
         )
     dtype = next((v.dtype for v in found.weights.values() if v.dtype in FLOATS), torch.float32)
@@ -262,10 +282,10 @@ def _built(
 
 
 def _measure(
-    known: Registry, asked: Entry, task: Task, model: SequenceModel, parameters: Mapping[str, Any]
+    known: Registry, entry: Entry, task: Task, model: SequenceModel, parameters: Mapping[str, Any]
 ) -> tuple[str, Findings | str]:
     """Label, and the findings or the reason why there are none."""
-    cls, given, label = _named(known, "analysis", asked)
+    cls, given, label = _named(known, "analysis", entry)
     analysis = cls(**params.build_arguments(cls, _resolved(cls, given)))
     if reason := refusal(cls, type(task), type(model)):
         return label, reason
@@ -279,9 +299,9 @@ def _measure(
         return label, str(reason_)
 
 
-def _parameters_of(network: SequenceModel, asked: Entry | None) -> dict[str, Any]:
+def _parameters_of(network: SequenceModel, entry: Entry | None) -> dict[str, Any]:
     """The parameters of a model of emtkit's own; as it cannot tell, `as_` may say them."""
-    given = {} if asked is None or isinstance(asked, str) else dict(asked)
+    given = {} if entry is None or isinstance(entry, str) else dict(entry)
     given.pop("use", None)
     return _resolved(type(network), given)
 

@@ -22,27 +22,27 @@ from emtkit.train.build import DTYPES, build_task
 Load = Callable[[Cell, Task, bytes], SequenceModel]
 
 
-def measure(registry: Registry, subject: Subjects, asked: Measure, load: Load) -> Findings:
-    """The findings of `asked`.
+def measure(registry: Registry, subject: Subjects, measured: Measure, load: Load) -> Findings:
+    """The findings of `measured`.
 
     With `at: snapshots` every scalar goes to the table `over_training` (step, scalar, value), and
     every other table gets a column `step`.
 
     Raises:
-        NotApplicable: the analysis says so, or there is no snapshot to look at.
+        NotApplicable: the analysis says so, or there is no snapshot to measure.
     """
-    cls = registry.analyses[asked.analysis.name]
-    analysis = cls(**build_arguments(cls, asked.analysis.parameters))
-    if asked.at == "end":
-        return _look(registry, analysis, subject, subject.weights, asked, load)
-    steps = sorted(asked.steps)
+    cls = registry.analyses[measured.analysis.name]
+    analysis = cls(**build_arguments(cls, measured.analysis.parameters))
+    if measured.at == "end":
+        return _measure_weights(registry, analysis, subject, subject.weights, load)
+    steps = sorted(measured.steps)
     if not steps:
-        raise NotApplicable("there is no snapshot to look at; ask for some in training.snapshots")
+        raise NotApplicable("there is no snapshot to measure; list some in training.snapshots")
     missing = [step for step in steps if step not in subject.snapshots]
     if missing:
         raise EmtkitError(f"the store lacks the snapshots {missing} of cell {subject.cell.key}")
     found = {
-        step: _look(registry, analysis, subject, subject.snapshots[step], asked, load)
+        step: _measure_weights(registry, analysis, subject, subject.snapshots[step], load)
         for step in steps
     }
     rows = [
@@ -60,12 +60,11 @@ def measure(registry: Registry, subject: Subjects, asked: Measure, load: Load) -
     return Findings({}, {"over_training": over, **joined})
 
 
-def _look(
+def _measure_weights(
     registry: Registry,
     analysis: Analysis,
     subject: Subjects,
     weights: bytes,
-    asked: Measure,
     load: Load,
 ) -> Findings:
     losses = unpack(subject.history).arrays.get("loss")
@@ -73,13 +72,13 @@ def _look(
     history = History(made, len(made), subject.tier)
     cell = subject.cell
     dtype = DTYPES[cell.training.dtype]
-    stream = Stream(None, f"analysis/{asked.analysis.name}", dtype=dtype)
+    stream = Stream(None, f"analysis/{analysis.name}", dtype=dtype)
     task = build_task(registry, cell.task)
     model = load(cell, task, weights)
     found = analysis.measure(Subject(task, model, cell.architecture.parameters, history, stream))
     if not isinstance(found, Findings):
         raise PluginError(
-            f"analysis '{asked.analysis.name}' answered with a {type(found).__name__}; `measure` "
+            f"analysis '{analysis.name}' answered with a {type(found).__name__}; `measure` "
             "returns Findings"
         )
     return found

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Where a run stands; cells and findings of this run."""
+    """The state of a run: its cells and findings."""
 
     cells: int
     stored: int
@@ -40,11 +41,11 @@ class Counts:
 
 
 class Monitor(ABC):
-    """Told of every change; must be quick, and must not raise."""
+    """Receives every change; must be quick, and must not raise."""
 
     @abstractmethod
     def update(self, counts: Counts, last: bool) -> None:
-        """The run stands at `counts`; `last` at its end."""
+        """The run is at `counts`; `last` at its end."""
 
     def close(self) -> None:  # noqa: B027 - most monitors hold nothing
         """The run is over, well or not."""
@@ -84,14 +85,24 @@ class Lines(Monitor):
 class Events(Monitor):
     """One JSON line per change, for other programs; wraps another monitor."""
 
-    def __init__(self, out: TextIO, inner: Monitor) -> None:
+    def __init__(self, out: BinaryIO, inner: Monitor) -> None:
         self._out, self._inner = out, inner
+        self._failed = False
 
     def update(self, counts: Counts, last: bool) -> None:
         """A line, and whatever the inner monitor does."""
         line = {"time": time.time(), "last": last, **asdict(counts)}
-        print(json.dumps(line), file=self._out, flush=True)
+        if not self._failed:
+            self._write(json.dumps(line))
         self._inner.update(counts, last)
+
+    def _write(self, line: str) -> None:
+        """A file that takes no more lines does not end a run: it is reported once."""
+        try:
+            self._out.write(line.encode() + b"\n")
+        except OSError as error:
+            self._failed = True
+            print(f"events are no longer written ({error.strerror})", file=sys.stderr)
 
 
 class Bars(Monitor):

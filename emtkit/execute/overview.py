@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from emtkit.execute.estimate import duration_text, seconds
+from emtkit.execute.rehearsal import Shapes, find_shapes
 from emtkit.store.store import Store
+from emtkit.study.cells import Cell
 from emtkit.study.plan import Plan
-from emtkit.train.grouping import group
+from emtkit.train.grouping import group, pair_of
 
 
-def overview(plan: Plan, store: Store, workers: int) -> Iterator[str]:
-    """The lines of `emtkit plan`."""
+def overview(plan: Plan, store: Store, workers: int, unknown: dict[str, str]) -> Iterator[str]:
+    """The lines of `emtkit plan`.
+
+    Networks whose plugins fail when their shapes are to be found go to `unknown`, with the reason.
+    """
     cells = {key: cell for key, cell in plan.cells.items() if cell.reason is None}
     status = store.status_of(cells)
     yield f"study {plan.study.name}: {len(plan.rows)} rows, {len(cells)} cells"
@@ -25,7 +30,10 @@ def overview(plan: Plan, store: Store, workers: int) -> Iterator[str]:
     findings |= {row.evaluation_spec.key for row in plan.rows if row.cell.reason is None}
     known = len(store.findings_of(findings))
     yield f"stored: {len(ended)} of {len(cells)} cells, {known} of {len(findings)} findings"
-    stacks = group(pending, plan.registry)
+    trained = [cell for cell in pending if cell.trains and cell.training.steps]
+    found = find_shapes(trained, plan.registry) if trained else Shapes({}, {})
+    fitting = [cell for cell in trained if pair_of(cell) in found.known]
+    stacks = group(fitting, plan.registry, shapes=found.known)
     training = sum(len(stack.cells) for stack in stacks)
     yield f"to train: {training} cells in {len(stacks)} stacks on {workers} workers"
     for stack in stacks:
@@ -41,10 +49,23 @@ def overview(plan: Plan, store: Store, workers: int) -> Iterator[str]:
             f"estimate: about {duration_text(whole)} of training on {workers} workers "
             "(from sizes, at nominal rates; nothing was timed)"
         )
-    if len(pending) > training:
-        yield f"to construct: {len(pending) - training} cells (nothing to train)"
+    for pair, cells_of in _by_pair(trained, found).items():
+        what = f"{cells_of[0].architecture.name} on {cells_of[0].task.name}"
+        unknown[what] = found.unknown[pair]
+        yield f"  {len(cells_of)} x {what}: cannot be estimated, for its code fails"
+    if len(pending) > len(trained):
+        yield f"to construct: {len(pending) - len(trained)} cells (nothing to train)"
     for absence in plan.absences:
         yield (
             f"not applicable: {absence.what} ({absence.architecture} on {absence.task}), "
             f"{absence.count} rows: {absence.reason}"
         )
+
+
+def _by_pair(cells: Iterable[Cell], found: Shapes) -> dict[str, list[Cell]]:
+    """Cells whose shape is unknown, by pair of task and architecture."""
+    pairs: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if (pair := pair_of(cell)) in found.unknown:
+            pairs.setdefault(pair, []).append(cell)
+    return pairs

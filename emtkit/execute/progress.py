@@ -1,4 +1,4 @@
-"""Where a run stands, told through the store: the run writes it, another terminal reads it."""
+"""The state of a run, through the store: the run writes it, another terminal reads it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from emtkit.errors import EmtkitError, StoreError
@@ -21,11 +21,13 @@ EVERY = 1.0
 SILENCE = 30.0
 """Seconds without an entry after which a run counts as dead; a living one writes every second."""
 
+_COUNTED = {field.name for field in fields(Counts)} - {"seconds"}
+
 Clock = Callable[[], float]
 
 
 class Recorded(Monitor):
-    """Writes a run's counts into its store, and tells another monitor."""
+    """Writes a run's counts into its store, and passes them to another monitor."""
 
     def __init__(self, store: Store, study: str, inner: Monitor, clock: Clock = time.time) -> None:
         self._store, self._study, self._inner, self._clock = store, study, inner, clock
@@ -56,7 +58,7 @@ class Recorded(Monitor):
             self._write()
 
     def _is_known(self, counts: Counts) -> bool:
-        """Whether all was done before this run, and its study's last entry told so."""
+        """Whether all was done before this run, and its study's last entry said so."""
         done = (counts.stored, counts.findings_done)
         return done == (counts.cells, counts.findings) == self._finished
 
@@ -78,27 +80,26 @@ def follow(
     clock: Clock = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Progress:
-    """Tell `monitor` of the study's latest run until it ends or falls silent; its last entry.
+    """Show `monitor` the study's latest run until it ends or falls silent; its last entry.
 
     Raises:
         StoreError: there is no store, or it is damaged.
-        EmtkitError: no run of the study was ever heard of; those that were are named.
+        EmtkitError: the store has no run of the study; those that it has are named.
     """
+    last, changed = None, clock()
     with Store.open(path) as store:
         while True:
-            entry = _latest(store, study)
+            entry, now = _latest(store, study), clock()
+            if entry != last:
+                last, changed = entry, now
             over = entry.state != "running"
-            if entry.counts:
+            if set(entry.counts) == _COUNTED:
                 seconds = entry.updated - entry.started
                 monitor.update(Counts(**entry.counts, seconds=seconds), over)
-            if over or silent(entry, clock()):
+            # By this clock and by the entry's own: that of another machine may be wrong.
+            if over or now - min(changed, entry.updated) > SILENCE:
                 return entry
             sleep(EVERY / 2)
-
-
-def silent(entry: Progress, now: float) -> bool:
-    """Whether a run that never said how it ended has not been heard of for too long."""
-    return entry.state == "running" and now - entry.updated > SILENCE
 
 
 def _finished(store: Store, study: str) -> tuple[int, int] | None:

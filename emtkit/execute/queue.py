@@ -1,19 +1,17 @@
-"""What waits for a worker: pairs to look at, stacks to train, the longest first, and networks to
-measure.
-"""
+"""What waits for a worker: pairs whose shapes are unknown, stacks to train, networks to measure."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from emtkit.execute.messages import LookJob, MeasureJob, Subjects, TrainJob
+from emtkit.execute.messages import MeasureJob, RunJob, ShapeJob, Subjects, TrainJob
 from emtkit.execute.required import Required
+from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.content import pack
-from emtkit.store.records import Seen
 from emtkit.store.store import Store
 from emtkit.study.cells import Cell, EvaluationSpec, Measure, digest
 from emtkit.train.grouping import Shape, Stack, group, pair_of, split, tier_named
@@ -25,12 +23,12 @@ CONSTRUCT_CELLS = 32
 
 @dataclass(frozen=True)
 class ShapeItem:
-    """One cell of a pair of task and architecture, to learn how the cells of that pair stack."""
+    """One cell of a pair of task and architecture, whose shape tells how its cells stack."""
 
     cells: tuple[Cell]
 
     def halves(self) -> tuple[ShapeItem, ...]:
-        """None: one look at a time, so that none is blamed for another."""
+        """None: one pair at a time, so that none is blamed for another."""
         return ()
 
 
@@ -53,23 +51,23 @@ class TrainItem:
 
 @dataclass(frozen=True)
 class MeasureItem:
-    """Cells of one shape, and of each the keys of what is to be found out of it."""
+    """Cells of one shape, and for each of them `keys` of the findings that are to be made."""
 
     cells: tuple[Cell, ...]
-    asked: tuple[tuple[str, ...], ...]
+    keys: tuple[tuple[str, ...], ...]
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Every key that is asked for."""
-        return tuple(key for keys in self.asked for key in keys)
+        """The keys of all cells."""
+        return tuple(key for keys in self.keys for key in keys)
 
     def halves(self) -> tuple[MeasureItem, ...]:
-        """Halved by cells, a cell alone by what is asked of it; nothing where that is one thing."""
+        """Halved by cells, a cell alone by its findings; nothing where there is one finding."""
         middle = len(self.cells) // 2
         if middle:
-            first = MeasureItem(self.cells[:middle], self.asked[:middle])
-            return (first, MeasureItem(self.cells[middle:], self.asked[middle:]))
-        (keys,) = self.asked
+            first = MeasureItem(self.cells[:middle], self.keys[:middle])
+            return (first, MeasureItem(self.cells[middle:], self.keys[middle:]))
+        (keys,) = self.keys
         middle = len(keys) // 2
         parts = (keys[:middle], keys[middle:]) if middle else ()
         return tuple(MeasureItem(self.cells, (part,)) for part in parts)
@@ -78,7 +76,7 @@ class MeasureItem:
         """What of it was not found."""
         pairs = [
             (cell, tuple(key for key in keys if key not in found))
-            for cell, keys in zip(self.cells, self.asked, strict=True)
+            for cell, keys in zip(self.cells, self.keys, strict=True)
         ]
         return MeasureItem(
             tuple(cell for cell, keys in pairs if keys), tuple(keys for _, keys in pairs if keys)
@@ -89,39 +87,52 @@ Item = ShapeItem | TrainItem | MeasureItem
 
 
 class Queue:
-    """What goes first: looking, since packing waits for it; training, since measuring does."""
+    """Shapes go first, since packing waits for them; training before measuring."""
 
     def __init__(
         self, required: Required, registry: Registry, store: Store, workers: int, tier: str | None
     ) -> None:
         self._required, self._registry, self._store = required, registry, store
         self._workers, self._tier = workers, tier
-        self._looking: deque[ShapeItem] = deque()
+        self._pairs: deque[ShapeItem] = deque()
         self._training: deque[TrainItem] = deque()
         self._measuring: deque[MeasureItem] = deque()
-        self._unseen: dict[str, list[Cell]] = {}
+        self._shapeless: dict[str, list[Cell]] = {}
         self._shapes: dict[str, Shape] = {}
         self._stack: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return len(self._looking) + len(self._training) + len(self._measuring)
+        return len(self._pairs) + len(self._training) + len(self._measuring)
 
     @property
-    def looks(self) -> int:
-        """How many looks wait."""
-        return len(self._looking)
+    def pairs(self) -> int:
+        """How many pairs wait for a worker."""
+        return len(self._pairs)
 
-    def take(self) -> Item:
-        """What is to be done next."""
-        if self._looking:
-            return self._looking.popleft()
-        return self._training.popleft() if self._training else self._measuring.popleft()
+    def take(self, takes: Callable[[frozenset[str]], bool]) -> Item | None:
+        """What comes next of what needs only such loose files as `takes` allows; else None."""
+        queues: tuple[deque[Any], ...] = (self._pairs, self._training, self._measuring)
+        queue = next(queue for queue in queues if queue)
+        item: Item
+        for at, item in enumerate(queue):
+            if takes(self.loose_files(item)):
+                del queue[at]
+                return item
+        return None
+
+    def loose_files(self, item: Item) -> frozenset[str]:
+        """The loose plugin files whose code an item runs."""
+        return self._files(item.cells, item.findings if isinstance(item, MeasureItem) else ())
+
+    def _files(self, cells: Iterable[Cell], findings: Iterable[str]) -> frozenset[str]:
+        known = self._required.analyses
+        return loose_files(self._registry, cells, [known[key] for key in findings if key in known])
 
     def again(self, item: Item, *, first: bool = False) -> None:
         """Put an item back, at the end or (`first`) at the front of its queue."""
         queue: deque[Any] = self._measuring
         if isinstance(item, ShapeItem):
-            queue = self._looking
+            queue = self._pairs
         elif isinstance(item, TrainItem):
             queue = self._training
         if first:
@@ -130,7 +141,7 @@ class Queue:
             queue.append(item)
 
     def train(self, cells: Sequence[Cell]) -> None:
-        """Queue cells that have no result yet. Those that train are looked at first."""
+        """Queue cells that have no result yet. Of those that train, shapes come first."""
         plain = [cell for cell in cells if not cell.trains or cell.training.steps == 0]
         tier = self._tier or VmapTier.name
         self._training.extend(
@@ -138,23 +149,23 @@ class Queue:
         )
         for cell in cells:
             if cell.trains and cell.training.steps:
-                self._unseen.setdefault(pair_of(cell), []).append(cell)
-        self._looking.extend(ShapeItem((members[0],)) for members in self._unseen.values())
+                self._shapeless.setdefault(pair_of(cell), []).append(cell)
+        self._pairs.extend(ShapeItem((members[0],)) for members in self._shapeless.values())
 
-    def see(self, seen: Iterable[Seen]) -> None:
-        """Note what a worker saw."""
-        self._shapes.update({found.pair: Shape(**vars(found)) for found in seen})
+    def add_shapes(self, shapes: Iterable[Shape]) -> None:
+        """Note the shapes that a worker found."""
+        self._shapes.update({shape.pair: shape for shape in shapes})
 
     def give_up(self, cell: Cell) -> list[Cell]:
-        """All cells of a pair that no worker survives looking at; they wait no more."""
-        return self._unseen.pop(pair_of(cell), [])
+        """All cells of a pair that no worker survives; they wait no more."""
+        return self._shapeless.pop(pair_of(cell), [])
 
     def stack(self) -> None:
-        """Queue what was seen as stacks; a cell under way goes on in the tier it began with."""
-        pairs = [pair for pair in self._unseen if pair in self._shapes]
-        cells = [cell for pair in pairs for cell in self._unseen.pop(pair)]
+        """Queue cells of known shape as stacks; one under way goes on in the tier it began with."""
+        pairs = [pair for pair in self._shapeless if pair in self._shapes]
+        cells = [cell for pair in pairs for cell in self._shapeless.pop(pair)]
         metas = self._store.state_metas(cell.key for cell in cells)
-        begun_in = {key: str(meta["tier"]) for key, meta in metas.items()}
+        begun_in = {key: str(meta["tier"]) for key, meta in metas.items() if "tier" in meta}
         parts = list(self._training)
         for stack in group(cells, self._registry, self._tier, self._shapes):
             self._stack.update({cell.key: stack.key for cell in stack.cells})
@@ -166,62 +177,71 @@ class Queue:
         self._training = deque(sorted(parts, key=lambda part: -part.work))
 
     def measure(self, cells: Iterable[Cell], known: set[str]) -> None:
-        """Queue the cells that have something left to find, in chunks of one shape."""
+        """Queue the cells with findings left to make, in chunks of one shape."""
         by_shape: dict[str, list[Cell]] = {}
         for cell in cells:
             if any(key not in known for key in self._required.of_cell(cell.key)):
-                by_shape.setdefault(self._look(cell), []).append(cell)
+                by_shape.setdefault(self._evaluation_key(cell), []).append(cell)
         for alike in by_shape.values():
             for part in _chunks(alike, MEASURE_CELLS):
-                asked = tuple(self._required.of_cell(cell.key) for cell in part)
-                self._measuring.append(MeasureItem(part, asked).left(known))
+                self._measuring += self._by_files(part, known)
 
-    def job(self, item: Item, segment: float) -> bytes:
-        """The message that asks a worker for `item`, with all that it needs from the store."""
+    def _by_files(self, cells: tuple[Cell, ...], known: set[str]) -> Iterator[MeasureItem]:
+        """What is left to find of these cells, an item for each set of loose files."""
+        items: dict[frozenset[str], list[list[str]]] = {}
+        for at, cell in enumerate(cells):
+            for key in self._required.of_cell(cell.key):
+                if key not in known:
+                    files = self._files([cell], [key])
+                    items.setdefault(files, [[] for _ in cells])[at].append(key)
+        for keys in items.values():
+            yield MeasureItem(cells, tuple(map(tuple, keys))).left(())
+
+    def job(self, item: Item, segment: float) -> RunJob:
+        """The job of `item` for a worker, with all that it needs from the store."""
         if isinstance(item, ShapeItem):
-            return LookJob(item.cells).encode()
+            return ShapeJob(item.cells)
         if isinstance(item, TrainItem):
             states = self._store.states_of(cell.key for cell in item.cells)
             held = {key: state.data for key, state in states.items()}
-            return TrainJob(item.cells, item.tier, segment, held).encode()
+            return TrainJob(item.cells, item.tier, segment, held)
         keys, wanted = [cell.key for cell in item.cells], set(item.findings)
         stored = self._store.cells_of(keys)
         subjects = [s for c in item.cells for s in self._subjects(c, stored[c.key].tier, wanted)]
-        return MeasureJob(tuple(subjects)).encode()
+        return MeasureJob(tuple(subjects))
 
-    def _look(self, cell: Cell) -> str:
-        """What cells must share to be judged as one stack."""
+    def _evaluation_key(self, cell: Cell) -> str:
+        """What cells must share to be evaluated as one stack."""
         shape = self._stack.get(cell.key) or digest(
             [cell.architecture.identity(), cell.task.identity(), cell.training.dtype]
         )
-        asked = [
-            [j.sequences, j.horizon, list(j.at)]
-            for j in self._required.evaluation_specs.get(cell.key, ())
-        ]
-        return digest([shape, asked])
+        specs = self._required.evaluation_specs.get(cell.key, ())
+        return digest([shape, [[s.sequences, s.horizon, list(s.at)] for s in specs]])
 
     def _subjects(self, cell: Cell, tier: str, wanted: set[str]) -> list[Subjects]:
-        evaluation_specs: list[EvaluationSpec | None] = [
-            j for j in self._required.evaluation_specs.get(cell.key, ()) if j.key in wanted
+        specs: list[EvaluationSpec | None] = [
+            s for s in self._required.evaluation_specs.get(cell.key, ()) if s.key in wanted
         ]
         measures = tuple(m for m in self._required.measures.get(cell.key, ()) if m.key in wanted)
         weights = self._store.weights(cell.key) or b""
         history = pack({}, self._store.history(cell.key))
         kept = {step: self._store.weights(cell.key, step) for step in _steps(measures)}
         snapshots = {step: data for step, data in kept.items() if data is not None}
-        asked = evaluation_specs or ([None] if measures else [])
         return [
-            Subjects(
-                cell,
-                tier,
-                weights,
-                history,
-                snapshots,
-                evaluation_spec,
-                measures if at == 0 else (),
-            )
-            for at, evaluation_spec in enumerate(asked)
+            Subjects(cell, tier, weights, history, snapshots, spec, () if at else measures)
+            for at, spec in enumerate(specs or ([None] if measures else []))
         ]
+
+
+def loose_files(
+    registry: Registry, cells: Iterable[Cell], analyses: Iterable[str] = ()
+) -> frozenset[str]:
+    """The loose plugin files that cells and analyses need."""
+    names: set[tuple[Kind, str]] = {("analysis", name) for name in analyses}
+    for cell in cells:
+        names |= {("task", cell.task.name), ("architecture", cell.architecture.name)}
+    plugins = (registry.get(kind, name) for kind, name in names)
+    return frozenset(str(p.source) for p in plugins if p is not None and p.source is not None)
 
 
 def _by_tier(stack: Stack, begun_in: Mapping[str, str]) -> dict[str, list[Cell]]:

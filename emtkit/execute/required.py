@@ -1,4 +1,4 @@
-"""What a plan asks of the store: each network once, each finding once."""
+"""What a plan requires of the store: each network once, each finding once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emtkit.study.cells import Cell, EvaluationSpec, Measure, Row
 
 @dataclass(frozen=True)
 class Required:
-    """Distinct `cells` by key, and by cell what is to be found out of it.
+    """Distinct `cells` by key, and by cell what is to be measured.
 
     `refused` are the keys of the cells that do not apply; they are in none of the others.
     """
@@ -23,7 +23,7 @@ class Required:
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Required:
-        """The demand of the plan `rows`; a cell asked for twice keeps the snapshots of both."""
+        """What the plan `rows` requires; a cell that appears twice keeps the snapshots of both."""
         cells: dict[str, Cell] = {}
         evaluation_specs: dict[str, dict[str, EvaluationSpec]] = {}
         measures: dict[str, dict[str, Measure]] = {}
@@ -49,12 +49,18 @@ class Required:
         """Key of each finding, and the cell that it is of."""
         return {finding: cell for cell in self.cells for finding in self.of_cell(cell)}
 
+    @cached_property
+    def analyses(self) -> Mapping[str, str]:
+        """Key of each finding of an analysis, and the analysis's name."""
+        return {m.key: m.analysis.name for found in self.measures.values() for m in found}
+
     def of_cell(self, cell: str) -> tuple[str, ...]:
-        """Keys of everything to be found out of one cell."""
-        judged = tuple(
-            evaluation_spec.key for evaluation_spec in self.evaluation_specs.get(cell, ())
+        """Keys of every finding of one cell."""
+        wanted: tuple[EvaluationSpec | Measure, ...] = (
+            *self.evaluation_specs.get(cell, ()),
+            *self.measures.get(cell, ()),
         )
-        return judged + tuple(measure.key for measure in self.measures.get(cell, ()))
+        return tuple(one.key for one in wanted)
 
 
 def _both(one: Cell, other: Cell) -> Cell:

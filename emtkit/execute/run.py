@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from emtkit.errors import EmtkitError
 from emtkit.execute.engines.engine import Engine, JobResult
+from emtkit.execute.messages import Answer, encode_job, plugins_of
 from emtkit.execute.monitor import Counts, Monitor
 from emtkit.execute.provenance import sources
 from emtkit.execute.queue import Item, MeasureItem, Queue, ShapeItem, TrainItem
 from emtkit.execute.required import Required
 from emtkit.execute.summary import RunSummary, run_summary
+from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.records import (
     Attempt,
@@ -25,15 +27,16 @@ from emtkit.store.records import (
     FindingResult,
     StoredCell,
     StoredFinding,
+    finding_identity,
     identity_of,
 )
 from emtkit.store.store import Store
-from emtkit.study.cells import Cell, Row
+from emtkit.study.cells import Cell, EvaluationSpec, Measure, Row
 
 __all__ = ["Options", "RunSummary", "TooManyFailures", "run", "run_summary"]
 
 
-LOOK_SECONDS = 30.0
+SHAPE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,16 @@ def run(
     return run_summary(rows, store)
 
 
+@dataclass(frozen=True)
+class _Flight:
+    """A job under way, and kind and name of the plugins whose code it runs."""
+
+    item: Item
+    plugins: set[tuple[Kind, str]]
+
+
 class _Coordinator:
-    """The one who hands out work and writes the store."""
+    """Hands out work and writes the store; nobody else does."""
 
     def __init__(
         self,
@@ -94,31 +105,31 @@ class _Coordinator:
         self.known = {
             key
             for key, found in store.findings_of(required.findings).items()
-            if self._stands(found)
+            if self._is_final(found)
         }
         self.stored: dict[str, StoredCell] = {}
         self.ended = {"done": 0, "failed": 0, "lost": 0}
         self.bad: set[str] = set()
         self.tries: dict[str, int] = {}
         self.alone: dict[str, int] = {}
-        self.flying: dict[int, Item] = {}
+        self.flying: dict[int, _Flight] = {}
         self.jobs = 0
 
     def work(self) -> None:
         """Until nothing waits and nothing flies."""
         self._queue()
-        self._tell(last=False)
+        self._report(last=False)
         while len(self.queue) or self.flying:
             self._submit()
             outcomes = self.engine.wait(1.0)
             self._submit()  # whoever is free now need not wait for the disk
             self._receive(outcomes)
-            self._stack_what_was_seen()
-            self._tell(last=False)
+            self._stack_known_shapes()
+            self._report(last=False)
             self._give_up_if_hopeless()
-        self._tell(last=True)
+        self._report(last=True)
 
-    def _stands(self, known: StoredCell | StoredFinding) -> bool:
+    def _is_final(self, known: StoredCell | StoredFinding) -> bool:
         """Whether a stored result is final: what was lost is always tried again."""
         if known.status == "failed":
             return not self.options.retry_failed
@@ -129,7 +140,7 @@ class _Coordinator:
         for key, known in self.store.cells_of(self.required.cells).items():
             steps = self.required.cells[key].training.snapshots
             complete = known.status != "done" or set(steps) <= set(known.snapshots)
-            if self._stands(known) and complete:
+            if self._is_final(known) and complete:
                 self.stored[key] = known
         pending = [cell for key, cell in self.required.cells.items() if key not in self.stored]
         self._forget_states_of_other_sources(pending)
@@ -150,24 +161,31 @@ class _Coordinator:
     def _submit(self) -> None:
         """Give every free worker something to do."""
         while len(self.queue) and self.engine.idle:
-            item = self.queue.take()
+            item = self.queue.take(self.engine.takes)
+            if item is None:
+                self.engine.renew()
+                return
             self.jobs += 1
-            self.flying[self.jobs] = item
-            self.engine.submit(self.jobs, self.queue.job(item, self.options.segment))
+            job, loose = self.queue.job(item, self.options.segment), self.queue.loose_files(item)
+            self.flying[self.jobs] = _Flight(item, plugins_of(job))
+            self.engine.submit(self.jobs, encode_job(job, loose), loose)
 
-    def _stack_what_was_seen(self) -> None:
-        """At once when all is seen; one pair that hangs does not hold up the others for long."""
-        looking = any(isinstance(item, ShapeItem) for item in self.flying.values())
-        late = time.monotonic() - self.begun > LOOK_SECONDS
-        if late or not (looking or self.queue.looks):
+    def _stack_known_shapes(self) -> None:
+        """At once when all are known; one pair that hangs does not hold up the others for long."""
+        waiting = self.queue.pairs or any(
+            isinstance(f.item, ShapeItem) for f in self.flying.values()
+        )
+        late = time.monotonic() - self.begun > SHAPE_SECONDS
+        if late or not waiting:
             self.queue.stack()
 
     def _receive(self, outcomes: Sequence[JobResult]) -> None:
         """Store all that came in, in one transaction, and do what follows from it."""
-        bundles = [outcome.bundle for outcome in outcomes if outcome.bundle is not None]
-        cells = tuple(cell for bundle in bundles for cell in bundle.cells)
-        findings = tuple(finding for bundle in bundles for finding in bundle.findings)
-        states = tuple(state for bundle in bundles for state in bundle.states)
+        outcomes = [self._checked(outcome) for outcome in outcomes]
+        answers = [outcome.answer for outcome in outcomes if outcome.answer is not None]
+        cells = tuple(cell for answer in answers for cell in answer.cells)
+        findings = tuple(finding for answer in answers for finding in answer.findings)
+        states = tuple(state for answer in answers for state in answer.states)
         failed = [cell for cell in cells if cell.status == "failed"]
         attempts = tuple(self._attempt(cell.key, "failed", cell.error) for cell in failed)
         if cells or findings or states:
@@ -178,32 +196,51 @@ class _Coordinator:
         for cell in cells:
             self.ended[cell.status] += 1
         for outcome in outcomes:
-            self._follow(self.flying.pop(outcome.job), outcome)
+            self._follow(self.flying.pop(outcome.job).item, outcome)
+
+    def _checked(self, outcome: JobResult) -> JobResult:
+        """The outcome, without an answer where other sources made it than the study was planned
+        with: a file was edited meanwhile.
+        """
+        if outcome.answer is None:
+            return outcome
+        there = outcome.answer.digests
+        for kind, name in sorted(self.flying[outcome.job].plugins):
+            plugin = self.registry.get(kind, name)
+            found = there.get(f"{kind} {name}", "none")
+            if plugin is not None and found != plugin.digest:
+                why = (
+                    f"{self.registry.described(kind, name)} had other sources in the worker "
+                    f"({found}) than when the study was planned ({plugin.digest}; was a file "
+                    "edited?); the result is refused"
+                )
+                return JobResult(outcome.job, None, why, final=True)
+        return outcome
 
     def _follow(self, item: Item, outcome: JobResult) -> None:
-        bundle = outcome.bundle
-        if bundle is None and outcome.innocent:
+        answer = outcome.answer
+        if answer is None and outcome.innocent:
             self.queue.again(item, first=True)
-        elif bundle is None:
-            self._lost(item, outcome.lost)
+        elif answer is None:
+            self._lost(item, outcome.lost, final=outcome.final)
         elif isinstance(item, ShapeItem):
-            self.queue.see(bundle.seen)
+            self.queue.add_shapes(answer.shapes)
         elif isinstance(item, TrainItem):
-            self._trained(item, bundle)
+            self._trained(item, answer)
         else:
-            self._measured(item, {finding.key for finding in bundle.findings})
+            self._measured(item, {finding.key for finding in answer.findings})
 
-    def _trained(self, item: TrainItem, bundle: Bundle) -> None:
+    def _trained(self, item: TrainItem, answer: Answer) -> None:
         """Go on with what has not ended, measure what has."""
-        done = {cell.key for cell in bundle.cells if cell.status == "done"}
+        done = {cell.key for cell in answer.cells if cell.status == "done"}
         self.queue.measure((cell for cell in item.cells if cell.key in done), self.known)
-        on = {state.cell for state in bundle.states}
+        on = {state.cell for state in answer.states}
         for key in on:
             self.alone.pop(key, None)  # it came further, so whatever killed it was not it
         left = tuple(cell for cell in item.cells if cell.key in on)
         if left:
             self.queue.again(TrainItem(left, item.tier, item.work), first=True)
-        ended = {cell.key for cell in bundle.cells}
+        ended = {cell.key for cell in answer.cells}
         silent = tuple(cell for cell in item.cells if cell.key not in on | ended)
         if silent:
             self._lost(TrainItem(silent, item.tier, item.work), "the worker's answer left it out")
@@ -213,20 +250,26 @@ class _Coordinator:
         if silent.cells:
             self._lost(silent, "the worker's answer left it out")
 
-    def _lost(self, item: Item, why: str) -> None:
-        """Halve what was lost; what cannot be halved is tried again, and then given up as lost."""
+    def _lost(self, item: Item, why: str, *, final: bool = False) -> None:
+        """Halve what was lost; what cannot be halved is tried again, and then given up as lost.
+
+        What is `final` would be lost again: it is given up at once.
+        """
         attempts = tuple(self._attempt(cell.key, "lost", why) for cell in item.cells)
-        halves = item.halves()
+        halves = () if final else item.halves()
         name = item.findings[0] if isinstance(item, MeasureItem) else item.cells[0].key
         if not halves:
             self.alone[name] = self.alone.get(name, 0) + 1
-        if halves or self.alone[name] <= self.options.retry:
+        if halves or not (final or self.alone[name] > self.options.retry):
             self.store.commit(Bundle(attempts=attempts))
             for part in halves or (item,):
                 self.queue.again(part)
             return
         self.store.commit(Bundle(attempts=attempts))
-        (cell,) = item.cells
+        for cell in item.cells:
+            self._give_up(cell, item, why)
+
+    def _give_up(self, cell: Cell, item: Item, why: str) -> None:
         if isinstance(item, MeasureItem):
             self.bad.add(cell.key)
             findings = self._lost_findings(cell, set(item.findings), why)
@@ -250,18 +293,14 @@ class _Coordinator:
         return self._lost_findings(cell, lost, why)
 
     def _lost_findings(self, cell: Cell, keys: set[str], why: str) -> tuple[FindingResult, ...]:
-        judged = [
-            (j.key, {"analysis": "test", **vars(j)})
-            for j in self.required.evaluation_specs[cell.key]
-        ]
-        measured = [
-            (m.key, {"analysis": m.analysis.identity(), "at": m.at})
-            for m in self.required.measures[cell.key]
-        ]
+        wanted: tuple[EvaluationSpec | Measure, ...] = (
+            *self.required.evaluation_specs[cell.key],
+            *self.required.measures[cell.key],
+        )
         return tuple(
-            FindingResult(key, cell.key, identity, "lost", error=why)
-            for key, identity in [*judged, *measured]
-            if key in keys
+            FindingResult(one.key, cell.key, finding_identity(one), "lost", error=why)
+            for one in wanted
+            if one.key in keys
         )
 
     def _attempt(self, cell: str, outcome: str, text: str) -> Attempt:
@@ -280,7 +319,7 @@ class _Coordinator:
                 "from it"
             )
 
-    def _tell(self, *, last: bool) -> None:
+    def _report(self, *, last: bool) -> None:
         counts = Counts(
             cells=len(self.required.cells),
             stored=len(self.stored),

@@ -29,7 +29,7 @@ class RunSummary:
 
 
 def run_summary(rows: Sequence[Row], store: Store) -> RunSummary:
-    """Where every cell of the plan stands; a cell or a finding without an end is an error.
+    """How every cell of the plan ended; a cell or a finding without an end is an error.
 
     Raises:
         EmtkitError: some have no end; the first of them are named.

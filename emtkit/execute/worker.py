@@ -1,10 +1,14 @@
-"""What a worker does with a job: the one place where networks are trained and looked at."""
+"""What a worker does with a job: the one place where networks are trained and measured."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from safetensors.torch import load, save
@@ -12,22 +16,49 @@ from torch import Tensor
 
 from emtkit.errors import NotApplicable
 from emtkit.execute.measure import measure
-from emtkit.execute.messages import LookJob, MeasureJob, Subjects, TrainJob, decode
+from emtkit.execute.messages import (
+    Answer,
+    Job,
+    MeasureJob,
+    PlanJob,
+    ShapeJob,
+    Subjects,
+    TrainJob,
+    encode,
+    plugins_of,
+)
 from emtkit.execute.provenance import provenance, sources
 from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.guard import ForbiddenError, Guard
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.task import Task
-from emtkit.store.codec import encode
 from emtkit.store.content import pack
-from emtkit.store.records import Bundle, CellResult, CellState, FindingResult, Seen, identity_of
-from emtkit.study.cells import Cell, Measure
+from emtkit.store.records import (
+    CellResult,
+    CellState,
+    FindingResult,
+    Scalar,
+    Status,
+    finding_identity,
+    identity_of,
+)
+from emtkit.study.cells import Cell, EvaluationSpec, Measure
+from emtkit.study.plan import plan_study
 from emtkit.train.build import build_model, build_task
 from emtkit.train.device import label
 from emtkit.train.evaluate import judge
-from emtkit.train.grouping import look, tier_named
+from emtkit.train.grouping import Shape, inspect_shape, pair_of, tier_named
 from emtkit.train.row_state import RowState
 from emtkit.train.stack import flatten, stack
+from emtkit.train.tiers.loop import LoopTier
 from emtkit.train.trainer import Trainer, final_loss
+
+Evaluated = tuple[Subjects, EvaluationSpec]
+
+
+CALLING = "emtkit calls plugin code: "
+"""Begins a line of a worker's log, for whoever finds out where it died."""
 
 
 class Work:
@@ -35,40 +66,83 @@ class Work:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
+        self._at_first = Guard()
 
-    def do(self, data: bytes) -> Bundle:
-        """Do one job. What a plugin raises becomes the failure of its cell, never more."""
-        job = decode(data)
-        if isinstance(job, LookJob):
-            shapes = [look(cell, self.registry) for cell in job.cells]
-            return Bundle(seen=tuple(Seen(**vars(shape)) for shape in shapes))
-        if isinstance(job, MeasureJob):
-            return self._measure(job)
-        return self._train(job)
+    def do(self, job: Job) -> Answer:
+        """Do one job. What a plugin does becomes the failure of its cell, never more."""
+        if isinstance(job, PlanJob):
+            return _rehearse(job)
+        self._at_first.restore()  # a thread of a plugin may have gone on after its job
+        guard = Guard()
+        if isinstance(job, ShapeJob):
+            answer = self._shapes(job, guard)
+        elif isinstance(job, MeasureJob):
+            answer = self._measure(job, guard)
+        else:
+            answer = self._train(job, guard)
+        return replace(
+            answer,
+            digests={f"{kind} {name}": self._digest(kind, name) for kind, name in plugins_of(job)},
+        )
 
-    def _train(self, job: TrainJob) -> Bundle:
+    def _digest(self, kind: Kind, name: str) -> str:
+        """The digest of a plugin's sources, or why there is none."""
+        plugin = self.registry.get(kind, name)
+        reasons = "; ".join(f"{one.module}: {one.reason}" for one in self.registry.broken)
+        return f"it does not load: {reasons}" if plugin is None else plugin.digest
+
+    def _shapes(self, job: ShapeJob, guard: Guard) -> Answer:
+        shapes, failures = [], {}
+        for cell in job.cells:
+            suspects = self._suspects(cell)
+            try:
+                with guard.calling(suspects):
+                    shapes.append(inspect_shape(cell, self.registry))
+            except Exception as error:  # of any kind; training meets it again, and stores it
+                pair = pair_of(cell)
+                shapes.append(Shape(pair, pair, 1, 1, LoopTier.name))
+                failures[pair] = f"{suspects}: {type(error).__name__}: {error}"[:2000]
+        return Answer(shapes=tuple(shapes), failures=failures)
+
+    def _suspects(self, cell: Cell, analysis: str | None = None) -> str:
+        """Whose code runs, for a message: plugins in loose files, where there are any of those."""
+        named: list[tuple[Kind, str]] = [
+            ("task", cell.task.name),
+            ("architecture", cell.architecture.name),
+        ]
+        if analysis is not None:
+            named = [("analysis", analysis)]
+        plugins = [self.registry.get(kind, name) for kind, name in named]
+        loose = [
+            one for one, plugin in zip(named, plugins, strict=True) if plugin and plugin.source
+        ]
+        return " or ".join(self.registry.described(*one) for one in loose or named)
+
+    def _train(self, job: TrainJob, guard: Guard) -> Answer:
         """Train a stack for the job's budget; a stack that raises is halved until one cell is left.
 
         Halving leaves the numbers of the others alone: a row has the same bits in any stack.
         """
+        suspects = self._suspects(job.cells[0])
         try:
-            return self._train_stack(job)
-        except Exception:  # whatever a plugin raises
+            with guard.calling(suspects):
+                return self._train_stack(job)
+        except Exception as error:  # whatever a plugin raises
             if len(job.cells) == 1:
-                return Bundle(cells=(self._failed(job.cells[0], job.tier, _trace()),))
+                return Answer(cells=(self._failed(job.cells[0], job.tier, _why(error, suspects)),))
         middle = len(job.cells) // 2
         parts = []
         for cells in (job.cells[:middle], job.cells[middle:]):
             states = {cell.key: job.states[cell.key] for cell in cells if cell.key in job.states}
-            parts.append(self._train(TrainJob(cells, job.tier, job.budget / 2, states)))
-        return Bundle(
+            parts.append(self._train(TrainJob(cells, job.tier, job.budget / 2, states), guard))
+        return Answer(
             cells=tuple(result for part in parts for result in part.cells),
             states=tuple(state for part in parts for state in part.states),
         )
 
-    def _train_stack(self, job: TrainJob) -> Bundle:
+    def _train_stack(self, job: TrainJob) -> Answer:
         if not any(cell.trains and cell.training.steps for cell in job.cells):
-            return _sound(Bundle(cells=tuple(self._made(cell, job.tier) for cell in job.cells)))
+            return _sound(Answer(cells=tuple(self._made(cell, job.tier) for cell in job.cells)))
         begun = time.monotonic()
         trainer = Trainer(self.registry, job.cells, tier_named(job.tier))
         for at, cell in enumerate(job.cells):
@@ -91,7 +165,7 @@ class Work:
                 states.append(CellState(cell.key, meta, row.encode()))
             else:
                 results.append(self._ended(cell, trainer, at, share))
-        return _sound(Bundle(cells=tuple(results), states=tuple(states)))
+        return _sound(Answer(cells=tuple(results), states=tuple(states)))
 
     def _made(self, cell: Cell, tier: str) -> CellResult:
         """A network that is not trained: as it was constructed, or (`steps: 0`) as it was drawn."""
@@ -163,29 +237,35 @@ class Work:
             provenance=provenance(),
         )
 
-    def _measure(self, job: MeasureJob) -> Bundle:
-        alike: dict[tuple[object, ...], list[Subjects]] = {}
+    def _measure(self, job: MeasureJob, guard: Guard) -> Answer:
+        alike: dict[tuple[object, ...], list[Evaluated]] = {}
         for subject in job.subjects:
-            asked = subject.evaluation_spec
-            if asked is not None:
-                alike.setdefault((asked.sequences, asked.horizon, asked.at), []).append(subject)
-        findings = [found for subjects in alike.values() for found in self._judge(subjects)]
+            spec = subject.evaluation_spec
+            if spec is not None:
+                alike.setdefault((spec.sequences, spec.horizon, spec.at), []).append(
+                    (subject, spec)
+                )
+        findings = [found for some in alike.values() for found in self._evaluate(some, guard)]
         for subject in job.subjects:
-            findings += [self._analyse(subject, asked) for asked in subject.measures]
-        return Bundle(findings=tuple(findings))
+            findings += [self._analyse(subject, one, guard) for one in subject.measures]
+        return Answer(findings=tuple(findings))
 
-    def _judge(self, subjects: Sequence[Subjects]) -> list[FindingResult]:
+    def _evaluate(self, evaluated: Sequence[Evaluated], guard: Guard) -> list[FindingResult]:
         """The evaluation of networks of one shape; one that raises fails alone."""
+        suspects = self._suspects(evaluated[0][0].cell)
         try:
-            return self._judge_stack(subjects)
-        except Exception:  # whatever a plugin raises
-            if len(subjects) == 1:
-                return [_finding(subjects[0], None, "failed", error=_trace())]
-        middle = len(subjects) // 2
-        return self._judge(subjects[:middle]) + self._judge(subjects[middle:])
+            with guard.calling(suspects):
+                return self._evaluate_stack(evaluated)
+        except Exception as error:  # whatever a plugin raises
+            if len(evaluated) == 1:
+                return [_finding(*evaluated[0], "failed", error=_why(error, suspects))]
+        middle = len(evaluated) // 2
+        halves = (evaluated[:middle], evaluated[middle:])
+        return [found for half in halves for found in self._evaluate(half, guard)]
 
-    def _judge_stack(self, subjects: Sequence[Subjects]) -> list[FindingResult]:
+    def _evaluate_stack(self, evaluated: Sequence[Evaluated]) -> list[FindingResult]:
         begun = time.monotonic()
+        subjects = [subject for subject, _ in evaluated]
         tasks = [build_task(self.registry, subject.cell.task) for subject in subjects]
         models = [
             self._load(s.cell, task, s.weights) for s, task in zip(subjects, tasks, strict=True)
@@ -193,47 +273,40 @@ class Work:
         stacked = stack(models, tasks, [str(s.cell.task.identity()) for s in subjects])
         flat = torch.stack([flatten(model) for model in models])
         tier = tier_named("loop" if subjects[0].tier == "loop" else "vmap")
-        asked = [s.evaluation_spec for s in subjects if s.evaluation_spec is not None]
-        judged = judge(stacked, flat, tier, asked)
+        found = judge(stacked, flat, tier, [spec for _, spec in evaluated])
         seconds = (time.monotonic() - begun) / len(subjects)
-        findings = [
-            _finding(
-                subject,
-                None,
-                "done",
-                scalars=scalars,
-                reasons={n: _why(scalars) for n, value in scalars.items() if value != value},
-                seconds=seconds,
+        findings = []
+        for one, scalars in zip(evaluated, found, strict=True):
+            reasons = {name: _unfinite(scalars) for name, v in scalars.items() if v != v}
+            findings.append(
+                _finding(*one, "done", scalars=scalars, reasons=reasons, seconds=seconds)
             )
-            for subject, scalars in zip(subjects, judged, strict=True)
-        ]
-        _sound(Bundle(findings=tuple(findings)))
+        _sound(Answer(findings=tuple(findings)))
         return findings
 
-    def _analyse(self, subject: Subjects, asked: Measure) -> FindingResult:
+    def _analyse(self, subject: Subjects, measured: Measure, guard: Guard) -> FindingResult:
         begun = time.monotonic()
+        plugin = self.registry.get("analysis", measured.analysis.name)
+        suspects = self._suspects(subject.cell, measured.analysis.name)
         try:
-            result = measure(self.registry, subject, asked, self._load)
+            with guard.calling(suspects):
+                result = measure(self.registry, subject, measured, self._load)
             finding = _finding(
                 subject,
-                asked,
+                measured,
                 "done",
                 scalars=result.scalars,
                 reasons=result.reasons,
                 content=pack(result.tables, result.arrays),
                 seconds=time.monotonic() - begun,
-                digest=self._analysis_digest(asked),
+                digest=plugin.digest if plugin else "",
             )
-            _sound(Bundle(findings=(finding,)))
+            _sound(Answer(findings=(finding,)))
         except NotApplicable as error:
-            return _finding(subject, asked, "not_applicable", error=str(error))
-        except Exception:  # whatever a plugin raises, or says that no store can hold
-            return _finding(subject, asked, "failed", error=_trace())
+            return _finding(subject, measured, "not_applicable", error=str(error))
+        except Exception as error:  # whatever a plugin raises, or says that no store can hold
+            return _finding(subject, measured, "failed", error=_why(error, suspects))
         return finding
-
-    def _analysis_digest(self, asked: Measure) -> str:
-        plugin = self.registry.get("analysis", asked.analysis.name)
-        return plugin.digest if plugin else ""
 
     def _load(self, cell: Cell, task: Task, weights: bytes) -> SequenceModel:
         model = build_model(self.registry, cell, task)
@@ -241,7 +314,7 @@ class Work:
         return model.eval().requires_grad_(False)
 
 
-def _sound(bundle: Bundle) -> Bundle:
+def _sound(bundle: Answer) -> Answer:
     """The bundle, if it can be sent and stored; what a plugin made may be neither.
 
     Raises:
@@ -251,12 +324,25 @@ def _sound(bundle: Bundle) -> Bundle:
     return bundle
 
 
-def _trace() -> str:
+def _rehearse(job: PlanJob) -> Answer:
+    """Plan a study and forget the plan; what it raises, the coordinator meets again and reports."""
+    os.chdir(job.folder)
+    with contextlib.suppress(Exception):
+        plan_study(
+            Path(job.study) if isinstance(job.study, str) else job.study,
+            announce=lambda what: print(f"{CALLING}{what}", flush=True),
+        )
+    return Answer()
+
+
+def _why(error: Exception, suspects: str) -> str:
     """The traceback, its end where it is long: a plugin may put anything into its message."""
+    if isinstance(error, ForbiddenError):
+        return f"{suspects}: {error}"
     return traceback.format_exc()[-20_000:]
 
 
-def _why(scalars: Mapping[str, object]) -> str:
+def _unfinite(scalars: Mapping[str, object]) -> str:
     if scalars.get("finite"):
         return "the task's metric was not finite"
     return "the outputs were not finite"
@@ -264,32 +350,24 @@ def _why(scalars: Mapping[str, object]) -> str:
 
 def _finding(
     subject: Subjects,
-    asked: Measure | None,
-    status: str,
+    of: EvaluationSpec | Measure,
+    status: Status,
     *,
-    scalars: object = None,
-    reasons: object = None,
+    scalars: Mapping[str, Scalar] | None = None,
+    reasons: Mapping[str, str] | None = None,
     content: bytes | None = None,
     seconds: float = 0.0,
     digest: str = "",
     error: str = "",
 ) -> FindingResult:
-    """A finding of an analysis, or (`asked` None) of the evaluation."""
-    if asked is None and subject.evaluation_spec is not None:
-        key, identity = (
-            subject.evaluation_spec.key,
-            {"analysis": "test", **vars(subject.evaluation_spec)},
-        )
-    elif asked is not None:
-        key = asked.key
-        identity = {"analysis": asked.analysis.identity(), "at": asked.at}
+    """A finding of the evaluation or of an analysis."""
     return FindingResult(
-        key=key,
+        key=of.key,
         cell=subject.cell.key,
-        identity=identity,
-        status=status,  # type: ignore[arg-type]
-        scalars=scalars or {},  # type: ignore[arg-type]
-        reasons=reasons or {},  # type: ignore[arg-type]
+        identity=finding_identity(of),
+        status=status,
+        scalars=scalars or {},
+        reasons=reasons or {},
         content=content,
         seconds=seconds,
         digest=digest,
@@ -300,10 +378,11 @@ def _finding(
 
 def _weights(model: SequenceModel, flat: Tensor) -> bytes:
     """The model's whole state as safetensors, with the parameters of the flat row `flat`."""
-    tensors, start = {}, 0
-    for name, value in model.named_parameters():
-        tensors[name] = flat[start : start + value.numel()].view(value.shape).clone()
-        start += value.numel()
-    kept = model.state_dict()
-    buffers = {name: value.clone() for name, value in kept.items() if name not in tensors}
-    return save({**tensors, **buffers})
+    named = dict(model.named_parameters())
+    parts = torch.split(flat, [value.numel() for value in named.values()])
+    tensors = {
+        name: part.view(value.shape)
+        for (name, value), part in zip(named.items(), parts, strict=True)
+    }
+    tensors = {**model.state_dict(), **tensors}
+    return save({name: value.clone() for name, value in tensors.items()})

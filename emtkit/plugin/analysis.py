@@ -1,4 +1,4 @@
-"""What an analysis is: it looks at one trained network and says what it found."""
+"""What an analysis is: it measures one trained network and says what it found."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from emtkit.errors import NotApplicable, PluginError
 from emtkit.plugin.architecture import SequenceModel
-from emtkit.plugin.task import Task
+from emtkit.plugin.task import Fact, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from emtkit.plugin.stream import Stream
 
-F = TypeVar("F")
 Scalar = float | int | bool | str
 
 
@@ -68,7 +67,7 @@ class Subject:
     """What an analysis is given; the model is in evaluation mode and tracks no gradient.
 
     `parameters` are the architecture's, defaults resolved; `stream` carries no seed, so that all
-    networks are judged on the same draws.
+    networks are compared on the same draws.
     """
 
     task: Task
@@ -77,7 +76,7 @@ class Subject:
     history: History
     stream: Stream
 
-    def fact(self, kind: type[F]) -> F:
+    def fact(self, kind: type[Fact]) -> Fact:
         """The fact of type `kind` that the task, else the model, offers.
 
         Raises:
@@ -113,10 +112,12 @@ class Control:
 
 
 class Analysis(ABC):
-    """One way to look at a network; an instance is one setting of its parameters.
+    """One way to measure a network; an instance is one setting of its parameters.
 
     `models` is SequenceModel (any network) or RecurrentModel (those with a state map);
     `requires` are types of facts. `drawings` draw from stored findings alone.
+    `conditions` names scalars (keys) that say under which condition others (values) were measured:
+    numbers of different conditions are not comparable, and a table that mixes them says so.
     `controls` are networks with a known answer, which `emtkit check` holds the analysis to.
     """
 
@@ -125,6 +126,7 @@ class Analysis(ABC):
     models: ClassVar[type[SequenceModel]] = SequenceModel
     requires: ClassVar[tuple[type, ...]] = ()
     drawings: ClassVar[Mapping[str, Drawing]] = {}
+    conditions: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     controls: ClassVar[tuple[Control, ...]] = ()
 
     @abstractmethod
@@ -139,7 +141,7 @@ class Analysis(ABC):
 def refusal(
     analysis: type[Analysis], task: type[Task], architecture: type[SequenceModel]
 ) -> str | None:
-    """None, or the reason why `analysis` cannot look at `architecture` trained on `task`."""
+    """None, or the reason why `analysis` cannot measure `architecture` trained on `task`."""
     if not issubclass(architecture, analysis.models):
         return f"{analysis.name} looks at a {analysis.models.__name__}; {architecture.name} is none"
     missing = [

@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from emtkit.errors import PluginError
 from emtkit.plugin.kernel import StackedKernel
-from emtkit.plugin.task import Task
-
-F = TypeVar("F")
+from emtkit.plugin.task import Fact, Task
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Recognised:
 
 
 class SequenceModel(nn.Module, ABC):
-    """One network that hears `input_steps` steps and then goes on by itself.
+    """One network that reads `input_steps` steps and then goes on by itself.
 
     The constructor takes the task, and keyword-only parameters that a study file may set. All
     randomness of the constructor comes from torch's generator, which the core seeds. Whatever it
@@ -68,9 +66,9 @@ class SequenceModel(nn.Module, ABC):
 
     @abstractmethod
     def trace(self, inputs: Tensor, steps: int) -> Trace:
-        """Hear `inputs` (B driven I), then go on to `steps` steps in all."""
+        """Read `inputs` (B driven I), then go on to `steps` steps in all."""
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The fact of type `kind`, one of `offers`."""
         raise PluginError(
             f"architecture '{self.name}' was asked for the fact {kind.__name__}; it offers "
@@ -87,13 +85,13 @@ class SimpleRecurrence:
     """The form of a network that the hand-written tiers know; the module stays the reference.
 
     h_t = W_uh u_t + W_hh sigma(h_{t-1}) + b,  y_t = rho(W_r x_t + b_r), zero at first; x_t is
-    sigma(h_t) when `reads` is "state" (an Elman network), h_t itself when it is "input". The
-    module's parameters bear exactly these names; the biases are optional.
+    sigma(h_t) when `reads` is "activation" (an Elman network), h_t itself when it is
+    "preactivation". The module's parameters bear exactly these names; the biases are optional.
     """
 
     activation: Literal["linear", "relu", "tanh"]
     readout: Literal["linear", "relu"] = "linear"
-    reads: Literal["state", "input"] = "state"
+    reads: Literal["activation", "preactivation"] = "activation"
 
 
 class RecurrentModel(SequenceModel):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from emtkit.errors import EmtkitError, did_you_mean
 
-if TYPE_CHECKING:
-    from emtkit.plugin.registry import Kind
+Kind = Literal["task", "architecture", "analysis"]
 
 FAMILIES: dict[str, Kind] = {
     "tasks": "task",

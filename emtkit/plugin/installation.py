@@ -66,17 +66,22 @@ def outside() -> dict[str, Stamp | None]:
     """Files of the modules loaded now that lie neither in Python's library nor beside packages
     that were installed (whose folders change with them).
     """
-    settled = [f"{os.path.dirname(os.__file__)}{os.sep}"]
-    settled += [f"{path}{os.sep}" for path in _search_path() if _holds_distributions(path)]
+    settled = tuple(installed_folders())
     found = {
         path
         for module in list(sys.modules.values())
         if isinstance(module, ModuleType)
         and isinstance(path := vars(module).get("__file__"), str)
         and os.path.isabs(path)
-        and not path.startswith(tuple(settled))
+        and not path.startswith(settled)
     }
     return {path: stamp(path) for path in sorted(found)}
+
+
+def installed_folders() -> list[str]:
+    """Folders of Python's own library and of installed packages, each with its last slash."""
+    settled = [f"{os.path.dirname(os.__file__)}{os.sep}"]
+    return settled + [f"{path}{os.sep}" for path in _search_path() if _holds_distributions(path)]
 
 
 def folders() -> list[tuple[str, Stamp | None]]:

@@ -26,12 +26,13 @@ Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a plugin as a reader sees it."""
+    """One parameter of a plugin as a reader sees it; `description` is empty where it has none."""
 
     name: str
     type: str
     default: Json
     required: bool
+    description: str
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,20 @@ def parameters(plugin: type) -> tuple[Parameter, ...]:
     return tuple(
         Parameter(
             name,
-            _spelled(hints.get(name, "")),
-            None if entry.default is entry.empty else _json(entry.default),
-            entry.default is entry.empty,
+            _spelled(hints[name]),
+            None if field.is_required() else _json(field.default),
+            field.is_required(),
+            field.description or "",
         )
-        for name, entry in _keywords(plugin).items()
+        for name, field in schema(plugin).model_fields.items()
     )
 
 
 def resolve(plugin: type, given: Mapping[str, Json]) -> Resolved:
     """Check `given` in JSON's strict sense and fill in the defaults.
 
-    `true` is no integer, `'3'` no number; a list is a tuple; an integer given for a float becomes
-    that float, so that `1` and `1.0` are one setting.
+    `true` is not an integer, `'3'` not a number; a list is a tuple; an integer given for a float
+    becomes that float, so that `1` and `1.0` are one setting.
     """
     model = schema(plugin)
     try:
@@ -123,15 +125,15 @@ def _mistake(plugin: type, item: Any) -> Mistake:
     path = tuple(part for part in item["loc"] if not _is_branch(part))
     known = [parameter.name for parameter in parameters(plugin)]
     label = getattr(plugin, "name", plugin.__name__)
-    asked = ".".join(str(part) for part in path)
+    name = ".".join(str(part) for part in path)
     if item["type"] == "extra_forbidden":
-        return Mistake(path, f"{label} has no parameter '{asked}'", did_you_mean(asked, known))
+        return Mistake(path, f"{label} has no parameter '{name}'", did_you_mean(name, known))
     if item["type"] == "missing":
-        return Mistake(path, f"{label} needs '{asked}'", f"allowed: {', '.join(known)}")
+        return Mistake(path, f"{label} needs '{name}'", f"allowed: {', '.join(known)}")
     declared = next((p for p in parameters(plugin) if p.name == path[0]), None) if path else None
     hint = f"'{declared.name}' is {declared.type}" if declared else ""
     return Mistake(
-        path, f"{label}.{asked} = {json.dumps(item['input'], default=str)}: {item['msg']}", hint
+        path, f"{label}.{name} = {json.dumps(item['input'], default=str)}: {item['msg']}", hint
     )
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import importlib
-import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
 import pluggy
 
@@ -22,17 +18,17 @@ from emtkit.errors import PluginError
 from emtkit.plugin import hookspecs, params
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
-from emtkit.plugin.catalogue import Broken
+from emtkit.plugin.catalogue import Broken, Kind
+from emtkit.plugin.guard import Guard
+from emtkit.plugin.sources import LooseFile, digest, execute, imports_of, read_loose
 from emtkit.plugin.task import Task
-
-Kind = Literal["task", "architecture", "analysis"]
 
 
 @dataclass(frozen=True)
 class Plugin:
     """One registered class: what kind it is, who owns it, and a digest of its sources.
 
-    `source` is the loose file it came from, else None.
+    `source` is the loose file that it came from, else None.
     """
 
     kind: Kind
@@ -56,8 +52,13 @@ class Plugin:
 class Registry:
     """All plugins by name. Build one with `Registry.installed()`, or by hand in a test."""
 
-    def __init__(self, plugins: Iterable[Plugin], broken: Iterable[Broken] = ()) -> None:
-        self.broken = tuple(broken)
+    def __init__(
+        self,
+        plugins: Iterable[Plugin],
+        broken: Iterable[Broken] = (),
+        loose: Iterable[LooseFile] = (),
+    ) -> None:
+        self.broken, self.loose = tuple(broken), tuple(loose)
         self.tasks: dict[str, type[Task]] = {}
         self.architectures: dict[str, type[SequenceModel]] = {}
         self.analyses: dict[str, type[Analysis]] = {}
@@ -66,21 +67,24 @@ class Registry:
             self._add(plugin)
 
     @classmethod
-    def installed(cls, files: Iterable[Path] = ()) -> Registry:
+    def installed(
+        cls,
+        files: Iterable[Path | LooseFile] = (),
+        announce: Callable[[str], None] | None = None,
+    ) -> Registry:
         """Every plugin of the installed distributions, and those in loose `files`.
+
+        A path is read now, a `LooseFile` was read before. `announce` receives what is loaded next.
 
         Raises:
             PluginError: two owners claim one name.
         """
-        plugins: list[Plugin] = []
-        broken: list[Broken] = []
+        loader = _Loader(Guard(announce))
         for point in sorted(entry_points(group="emtkit"), key=lambda entry: entry.value):
-            owner = point.dist.name if point.dist else point.value
-            for name in _modules(point.value, owner, broken):
-                _load(name, owner, None, plugins, broken)
-        for path in files:
-            _load(_loose(path), str(path), path, plugins, broken)
-        return cls(plugins, broken)
+            loader.load_package(point.value, point.dist.name if point.dist else point.value)
+        for file in files:
+            loader.load_loose(file)
+        return cls(loader.plugins, loader.broken, loader.loose)
 
     @classmethod
     def of(cls, *classes: type[Task] | type[SequenceModel] | type[Analysis]) -> Registry:
@@ -90,6 +94,11 @@ class Registry:
     def get(self, kind: Kind, name: str) -> Plugin | None:
         """The plugin of that kind and name, or None."""
         return self._plugins.get((kind, name))
+
+    def described(self, kind: Kind, name: str) -> str:
+        """A plugin and its owner, for a message."""
+        plugin = self.get(kind, name)
+        return f"{kind} '{name}'" + (f" of {plugin.owner}" if plugin else "")
 
     def names(self, kind: Kind) -> list[str]:
         """All names of one kind, sorted."""
@@ -116,43 +125,53 @@ class Registry:
             self.analyses[plugin.name] = plugin.cls
 
 
-def digest(module: ModuleType) -> str:
-    """A digest of the module's file and of every module of its own package that it imports."""
-    seen: dict[str, Path] = {}
-    _collect(module.__name__, seen)
-    if module.__file__ and module.__name__ not in seen:
-        seen[module.__name__] = Path(module.__file__)
-    total = hashlib.sha256()
-    for name in sorted(seen):
-        total.update(seen[name].read_bytes())
-    return total.hexdigest()[:16]
+class _Loader:
+    """Loads modules one by one; one that is broken must not take others with it."""
 
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self.plugins: list[Plugin] = []
+        self.broken: list[Broken] = []
+        self.loose: list[LooseFile] = []
 
-def _modules(package: str, owner: str, broken: list[Broken]) -> list[str]:
-    try:
-        root = importlib.import_module(package)
-    except Exception as error:  # whatever a stranger's package raises is its own reason
-        broken.append(Broken(package, owner, _reason(error)))
-        return []
-    found = [package]
-    for info in pkgutil.walk_packages(getattr(root, "__path__", []), f"{package}.", onerror=_quiet):
-        if not any(part.startswith("_") for part in info.name.split(".")):
-            found.append(info.name)
-    return found
+    def load_package(self, name: str, owner: str) -> None:
+        """A package with all its public modules."""
+        root = self._load(name, owner, partial(importlib.import_module, name))
+        if root is None:
+            return
+        paths = getattr(root, "__path__", [])
+        for info in pkgutil.walk_packages(paths, f"{name}.", onerror=_quiet):
+            if not any(part.startswith("_") for part in info.name.split(".")):
+                self._load(info.name, owner, partial(importlib.import_module, info.name))
+
+    def load_loose(self, file: Path | LooseFile) -> None:
+        """A file that a study names."""
+        name = str(file) if isinstance(file, Path) else file.path
+        try:
+            read = read_loose(file) if isinstance(file, Path) else file
+        except OSError as error:
+            self.broken.append(Broken(name, name, _reason(error)))
+            return
+        if self._load(name, name, partial(execute, read), Path(name)) is not None:
+            read = replace(read, imports=read.imports or imports_of(read))
+            self.loose.append(read)
+
+    def _load(
+        self, name: str, owner: str, load: Callable[[], ModuleType], source: Path | None = None
+    ) -> ModuleType | None:
+        try:
+            with self._guard.calling(f"import {name}"):
+                module = load()
+                offered = _offered(module)
+            self.plugins.extend(_plugin(cls, owner, source) for cls in offered)
+        except Exception as error:  # whatever a stranger's module raises is its own reason
+            self.broken.append(Broken(name, owner, _reason(error)))
+            return None
+        return module
 
 
 def _quiet(name: str) -> None:
     """A package that fails here fails again, with its reason, when it is loaded."""
-
-
-def _load(
-    name: str, owner: str, source: Path | None, plugins: list[Plugin], broken: list[Broken]
-) -> None:
-    try:
-        module = importlib.import_module(name) if source is None else _execute(name, source)
-        plugins.extend(_plugin(cls, owner, source) for cls in _offered(module))
-    except Exception as error:  # isolated: one broken module must not take others with it
-        broken.append(Broken(str(source or name), owner, _reason(error)))
 
 
 def _offered(module: ModuleType) -> list[type[Task] | type[SequenceModel] | type[Analysis]]:
@@ -171,55 +190,12 @@ def _plugin(
     kinds: Mapping[Kind, type] = {"task": Task, "architecture": SequenceModel, "analysis": Analysis}
     kind = next((kind for kind, base in kinds.items() if issubclass(cls, base)), None)
     if kind is None:
-        raise PluginError(f"{cls.__qualname__} is no Task, SequenceModel or Analysis")
+        raise PluginError(f"{cls.__qualname__} is not a Task, SequenceModel or Analysis")
     if not isinstance(cls.__dict__.get("name"), str):
         raise PluginError(f"{cls.__qualname__} has no `name`; it is what a study file says")
     params.schema(cls)
     return Plugin(kind, cls.name, cls, owner, digest(sys.modules[cls.__module__]), source)
 
 
-def _loose(path: Path) -> str:
-    return f"_emtkit_loose_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-
-
-def _execute(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-@cache
-def _imports(path: Path, package: str) -> frozenset[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
-    return frozenset(found)
-
-
-def _collect(name: str, seen: dict[str, Path]) -> None:
-    module = sys.modules.get(name)
-    if name in seen or module is None or not module.__file__:
-        return
-    path = Path(module.__file__)
-    seen[name] = path
-    top = name.split(".")[0]
-    for other in sorted(_imports(path, module.__package__ or "")):
-        if other.split(".")[0] == top:
-            _collect(other, seen)

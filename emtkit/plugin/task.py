@@ -15,7 +15,8 @@ from emtkit.errors import PluginError
 if TYPE_CHECKING:
     from emtkit.plugin.stream import Stream
 
-F = TypeVar("F")
+Fact = TypeVar("Fact")
+"""The record class in `facts(kind: type[Fact]) -> Fact`, for every plugin that offers facts."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,13 @@ class Recipe:
         self.check(channels)
         shape = (sequences, self.input_steps, channels.inputs)
         if self.density is None:
-            heard = stream.signs(shape)
+            drawn = stream.signs(shape)
         else:
-            heard = stream.sparse_uniform(shape, self.density)
+            drawn = stream.sparse_uniform(shape, self.density)
         steps, sources = len(self.mask), torch.tensor(self.sources)
-        inputs = heard.new_zeros(sequences, steps, channels.inputs)
-        inputs[:, : self.input_steps] = heard
-        picked = heard.flatten(1)[:, sources.clamp(min=0)] * torch.tensor(self.signs)
+        inputs = drawn.new_zeros(sequences, steps, channels.inputs)
+        inputs[:, : self.input_steps] = drawn
+        picked = drawn.flatten(1)[:, sources.clamp(min=0)] * torch.tensor(self.signs)
         targets = torch.where(sources < 0, 0.0, picked).view(sequences, steps, channels.outputs)
         return Batch(inputs, targets.to(inputs), inputs.new_tensor(self.mask), self.input_steps)
 
@@ -206,7 +207,7 @@ class Task(ABC):
         """Further numbers (0-d tensors) on the masked steps; they become columns `test.<name>`."""
         return {}
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The fact of type `kind`, one of `offers`."""
         raise _no_fact(self, kind)
 

@@ -1,1 +1,1 @@
-"""The one file that holds everything a project has found out."""
+"""The file that holds every result of a project."""

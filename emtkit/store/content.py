@@ -28,8 +28,8 @@ _COMPLEX = {"c8": (np.complex64, np.float32), "c16": (np.complex128, np.float64)
 def pack(tables: Mapping[str, pd.DataFrame], arrays: Mapping[str, Array]) -> bytes:
     """Tables and arrays as one safetensors blob; equal content gives equal bytes.
 
-    Numeric columns and arrays are tensors (complex ones with a last axis: real, imaginary), text
-    and mixed columns stand in the metadata, as does the order of the columns. A named index
+    Numeric columns and arrays are tensors (complex ones with a last axis: real, imaginary); text
+    and mixed columns are in the metadata, as is the order of the columns. A named index
     becomes a column; an unnamed one is dropped.
 
     Raises:
@@ -87,7 +87,7 @@ def to_safetensors(arrays: Mapping[str, Array]) -> bytes:
     """Arrays by their own names, for other programs; complex ones get a last axis (re, im).
 
     Raises:
-        PluginError: an array holds no numbers.
+        PluginError: an array does not hold numbers.
     """
     tensors: dict[str, Array] = {}
     for name, array in arrays.items():
@@ -99,17 +99,17 @@ def tensors_of(blob: bytes) -> dict[str, Array]:
     """The arrays of any safetensors blob, weights for instance.
 
     Raises:
-        StoreError: the bytes are no safetensors, or hold a dtype that numpy lacks.
+        StoreError: the bytes are not safetensors, or have a dtype that numpy lacks.
     """
     try:
         tensors: dict[str, Array] = load_tensors(blob)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"a blob is no safetensors file: {error}") from error
+        raise StoreError(f"a blob is not a safetensors file: {error}") from error
     return tensors
 
 
 def _put(array: Array, place: str, owner: str, tensors: dict[str, Array]) -> str:
-    """Lay an array among the tensors; the answer says how to read it back."""
+    """Add an array to the tensors; returns how to read it back."""
     # In C order: safetensors writes the memory of a strided array as if it had none.
     array = array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
     kind = array.dtype.str[1:]

@@ -1,11 +1,11 @@
-"""Care for a store: check every bit of it, save what can be read of a damaged one, unite two."""
+"""Maintenance of a store: check every bit, copy what is intact in a damaged one, merge two."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 
 from emtkit.errors import StoreError
 from emtkit.store import schema as _schema
-from emtkit.store.codec import from_json, name_of, seal, sha256
+from emtkit.store.codec import name_of, object_from_json, seal, sha256
 from emtkit.store.records import Bundle, CellResult, FindingResult, StoredCell, StoredFinding
 from emtkit.store.store import Store
 from emtkit.store.write import END
 
+_BATCH, _BATCH_BYTES = 500, 64 * 2**20
 _UNUSED = (
     "DELETE FROM provenance WHERE key NOT IN "
     "(SELECT provenance FROM cells UNION SELECT provenance FROM findings)",
@@ -70,7 +71,7 @@ class Merge:
 
 
 def verify(path: Path) -> Verification:
-    """Read a whole store: each row's seal, each blob's digest, and that nothing is missing.
+    """Check a store completely: each row's seal, each blob's digest, and that nothing is missing.
 
     Raises:
         StoreError: it is too damaged to be opened; `salvage` may still read parts of it.
@@ -82,9 +83,9 @@ def verify(path: Path) -> Verification:
 
 
 def salvage(path: Path, out: Path) -> Salvage:
-    """Copy every whole cell and finding of a damaged store to a new one; the old is not touched.
+    """Copy every intact cell and finding of a damaged store to a new one; the old is not changed.
 
-    A cell is whole when its row, weights and history are as they were written, a finding when its
+    A cell is intact when its row, weights and history are as they were written, a finding when its
     row, tables and arrays are. What is lost is trained or measured again by the next run on `out`.
 
     Raises:
@@ -95,7 +96,7 @@ def salvage(path: Path, out: Path) -> Salvage:
     with tempfile.TemporaryDirectory() as folder, _schema.translated(path):
         copy = Path(folder) / "damaged.sqlite"
         shutil.copyfile(path, copy)
-        _mend(copy)
+        _repair(copy)
         with (
             Store.open(out, writer=True),
             closing(_plain(copy)) as source,
@@ -114,7 +115,7 @@ def salvage(path: Path, out: Path) -> Salvage:
 
 
 def merge(first: Path, second: Path) -> Merge:
-    """Bring into `first` what only `second` has; what both have must be equal, bit for bit.
+    """Add to `first` what only `second` has; what both have must be equal, bit for bit.
 
     Where bytes differ, `first` keeps its own, the key is named, and findings of a network with
     other weights stay out. A cell or finding that is done in one store only is taken from there.
@@ -122,36 +123,63 @@ def merge(first: Path, second: Path) -> Merge:
     Raises:
         StoreError: either is damaged, or another process writes to `first`.
     """
-    came = {"cells": 0, "findings": 0}
+    cells = findings = 0
     conflicts: list[str] = []
     with Store.open(second) as other, Store.open(first, writer=True) as store:
-        cells, findings = other.keys()
-        for key in cells:
-            theirs, mine = other.cells_of([key])[key], store.cells_of([key]).get(key)
-            if mine is None or (mine.status != "done" and theirs.status == "done"):
-                store.commit(Bundle(cells=(_cell_result(other, theirs),)), replace=True)
-                came["cells"] += 1
-            elif mine.status == theirs.status == "done":
-                if differ(store, other, key):
+        cell_keys, finding_keys = other.keys()
+        for keys in _batches(other, cell_keys):
+            theirs, mine = other.cells_of(keys), store.cells_of(keys)
+            unequal = differing(store, other, keys)
+            new, longer = [], []
+            for key in keys:
+                found, known = theirs[key], mine.get(key)
+                if known is None or (known.status != "done" and found.status == "done"):
+                    new.append(_cell_result(other, found))
+                elif known.status == found.status == "done":
+                    if key in unequal:
+                        conflicts.append(key)
+                    elif set(found.snapshots) - set(known.snapshots):
+                        longer.append(_cell_result(other, found))
+            store.commit(Bundle(cells=tuple(new)), replace=True)
+            store.commit(Bundle(cells=tuple(longer)))
+            cells += len(new)
+        refused = set(conflicts)
+        for keys in _batches(other, finding_keys):
+            yours, ours = other.findings_of(keys), store.findings_of(keys)
+            unequal = differing(store, other, keys)
+            fresh = []
+            for key in keys:
+                one, two = yours[key], ours.get(key)
+                if one.cell in refused:
+                    continue
+                if two is None or (two.status != "done" and one.status == "done"):
+                    fresh.append(_finding_result(other, one))
+                elif two.status == one.status == "done" and (
+                    repr(two.scalars) != repr(one.scalars) or key in unequal
+                ):
                     conflicts.append(key)
-                elif set(theirs.snapshots) - set(mine.snapshots):
-                    store.commit(Bundle(cells=(_cell_result(other, theirs),)))
-        for key in findings:
-            found, known = other.findings_of([key])[key], store.findings_of([key]).get(key)
-            if found.cell in conflicts:
-                continue
-            if known is None or (known.status != "done" and found.status == "done"):
-                store.commit(Bundle(findings=(_finding_result(other, found),)))
-                came["findings"] += 1
-            elif known.status == found.status == "done" and (
-                repr(known.scalars) != repr(found.scalars) or differ(store, other, key)
-            ):
-                conflicts.append(key)
-    return Merge(came["cells"], came["findings"], tuple(conflicts))
+            store.commit(Bundle(findings=tuple(fresh)))
+            findings += len(fresh)
+    return Merge(cells, findings, tuple(conflicts))
+
+
+def _batches(store: Store, keys: Sequence[str]) -> Iterator[list[str]]:
+    """Keys of records that are stored in one transaction: few enough to be held in memory."""
+    sizes = store.sizes(keys)
+    batch: list[str] = []
+    total = 0
+    for key in keys:
+        if batch and (len(batch) == _BATCH or total + sizes.get(key, 0) > _BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(key)
+        total += sizes.get(key, 0)
+    if batch:
+        yield batch
 
 
 def gc(path: Path, cells: Collection[str], findings: Collection[str]) -> int:
-    """Forget all but these cells and findings; the answer is how many bytes the file lost.
+    """Delete all but these cells and findings; returns by how many bytes the file shrank.
 
     Raises:
         StoreError: the store is damaged, or another process writes to it.
@@ -175,10 +203,11 @@ def gc(path: Path, cells: Collection[str], findings: Collection[str]) -> int:
     return before - path.stat().st_size
 
 
-def differ(one: Store, two: Store, owner: str) -> bool:
-    """Whether a blob that both have of this owner differs."""
-    first, second = one.digests(owner), two.digests(owner)
-    return any(first[at] != second[at] for at in first.keys() & second.keys() if at[0] != "state")
+def differing(one: Store, two: Store, owners: Sequence[str]) -> set[str]:
+    """Those of these cells or findings of which a blob that both stores have differs."""
+    first, second = one.digests(owners), two.digests(owners)
+    both = first.keys() & second.keys()
+    return {at[0] for at in both if at[1] != "state" and first[at] != second[at]}
 
 
 def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
@@ -193,7 +222,12 @@ def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
             if seal(row[:-1]) != stamp or source not in sources:
                 yield Fault(table, str(key), "row")
                 continue
-            for kind, name in from_json(parts).items():
+            try:
+                named = object_from_json(parts, str)
+            except StoreError:
+                yield Fault(table, str(key), "row")
+                continue
+            for kind, name in named.items():
                 blob = _blob(connection, key, kind, END)
                 if blob is None or name_of(blob) != name:
                     yield Fault(table, key, kind)
@@ -226,12 +260,12 @@ def _remove(fault: Fault, target: sqlite3.Connection) -> None:
         target.execute(f"{blobs} AND kind != 'state'", values)
 
 
-def _mend(copy: Path) -> None:
-    """Make a copy of a damaged file open: a whole number of pages, and a first page that holds.
+def _repair(copy: Path) -> None:
+    """Repair a copy of a damaged file so that it opens: whole pages, and a valid first page.
 
     Every store lays its tables at the same pages, so the first page of a new one, which holds the
-    schema, may stand in for a lost one. What the other pages say is not believed before its seal
-    and digest are checked.
+    schema, can replace a lost one. Nothing on the other pages is used before its seal and digest
+    are checked.
     """
     fresh = copy.with_name("fresh.sqlite")
     with closing(_plain(fresh)) as connection:
@@ -249,7 +283,7 @@ def _mend(copy: Path) -> None:
 
 
 def _copy_rows(table: str, source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    """Every row that can be read, asked for one by one: an unreadable page hides no other."""
+    """Copy every row that can be read, one query each: an unreadable page hides no other."""
     for number in range(1, _last(table, source) + 1):
         try:
             row = source.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,)).fetchone()

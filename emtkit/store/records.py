@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from emtkit.study.cells import Cell
+    from emtkit.study.cells import Cell, EvaluationSpec, Measure
 
 Scalar = float | int | bool | str
 Status = Literal["done", "failed", "lost", "not_applicable"]
@@ -23,7 +23,7 @@ class CellResult:
 
     `weights` and each of `snapshots` (by iteration) are safetensors of the model's state;
     `history` is `pack({}, {"loss": ...})`. `scalars` become `train.<name>` in the frame.
-    `digest` is of the sources that made it, `error` the traceback or the reason where it is not
+    `digest` is of the sources that produced it, `error` the traceback or the reason where it is not
     done, `provenance` the versions, commit, machine and device.
     """
 
@@ -44,9 +44,9 @@ class CellResult:
 
 @dataclass(frozen=True)
 class FindingResult:
-    """What one analysis (or the evaluation) said of one cell; `content` is `pack(tables, arrays)`.
+    """The result of an analysis (or the evaluation) of a cell; `content` is `pack(tables, arrays)`.
 
-    `reasons` say, by the scalar's name, why it is NaN.
+    `reasons` gives, by the scalar's name, why it is NaN.
     """
 
     key: str
@@ -64,7 +64,7 @@ class FindingResult:
 
 @dataclass(frozen=True)
 class CellState:
-    """Where the training of a cell stands between two segments: tensors as bytes, the rest plain.
+    """The state of a cell's training between two segments: tensors as bytes, the rest plain.
 
     `data` is safetensors (weights, optimiser), `meta` is JSON (step, curriculum, tier).
     """
@@ -76,7 +76,7 @@ class CellState:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try at a cell: its number from 1, how it ended, and the last it said."""
+    """One attempt at a cell: its number from 1, how it ended, and its last message."""
 
     cell: str
     number: int
@@ -86,34 +86,18 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a worker saw of a pair of task and architecture: the shape by which cells are stacked.
-
-    Not stored: it says how to pack, not what comes out.
-    """
-
-    pair: str
-    shapes: str
-    parameters: int
-    steps: int
-    tier: str
-    rows_of_cuda: int = 0
-
-
-@dataclass(frozen=True)
 class Bundle:
-    """Results that belong together: one message from a worker, one transaction of the store."""
+    """Results that belong together: one transaction of the store."""
 
     cells: tuple[CellResult, ...] = ()
     findings: tuple[FindingResult, ...] = ()
     states: tuple[CellState, ...] = ()
     attempts: tuple[Attempt, ...] = ()
-    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands; times are seconds since 1970, `state` is running, done or stopped."""
+    """The progress of a run; times are seconds since 1970, `state` is running, done or stopped."""
 
     run: str
     study: str
@@ -172,3 +156,12 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         "training": cell.training.model_dump(mode="json", by_alias=True) if cell.trains else None,
         "seed": cell.seed,
     }
+
+
+def finding_identity(of: EvaluationSpec | Measure) -> dict[str, Any]:
+    """What a finding is, as plain values; the evaluation is the analysis "test"."""
+    from emtkit.study.cells import EvaluationSpec  # reading a store needs no pydantic
+
+    if isinstance(of, EvaluationSpec):
+        return {"analysis": "test", **vars(of)}
+    return {"analysis": of.analysis.identity(), "at": of.at}

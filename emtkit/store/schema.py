@@ -1,4 +1,4 @@
-"""The tables of a store, and how one is opened: checked before it is believed."""
+"""The tables of a store, and how one is opened: checked before it is used."""
 
 from __future__ import annotations
 
@@ -78,9 +78,42 @@ _TABLES = (
         updated REAL NOT NULL,
         counts TEXT NOT NULL
     )""",
-    # Last, as VACUUM has it: so every store has its tables at the same pages (see `upkeep`).
+    # Last, as VACUUM has it: so every store has its tables at the same pages (see `maintenance`).
     "CREATE INDEX findings_by_cell ON findings (cell)",
 )
+
+
+def resolved(path: Path) -> Path:
+    """The one name of a store, without symbolic links.
+
+    Raises:
+        StoreError: it cannot be a store: a folder, a device, a pipe, or no name of a file at all.
+    """
+    advice = "give the path of a file with --store, for instance results/emtkit.sqlite"
+    try:
+        found = path.resolve()
+        if found.exists() and not found.is_file():
+            what = "a folder" if found.is_dir() else "not a regular file"
+            raise StoreError(f"{path}: it is {what}, and a store is a file; {advice}")
+        above = next(folder for folder in found.parents if folder.exists())
+        if not above.is_dir():
+            raise StoreError(f"{path}: {above} is a file, not a folder; {advice}")
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name with a null
+        raise StoreError(f"{str(path)!r} is not the path of a store ({error}); {advice}") from error
+    return found
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a read-only file, also for a user who may write to it all the same (root).
+
+    Raises:
+        StoreError: the file exists and is read-only.
+    """
+    if path.exists() and not path.stat().st_mode & 0o222:
+        raise StoreError(
+            f"{path}: the file is read-only; allow writing (chmod u+w) or give another file with "
+            "--store"
+        )
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
@@ -89,15 +122,10 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     The caller holds the writer lock.
 
     Raises:
-        StoreError: damaged, no store of emtkit, of another version, or not writable.
+        StoreError: damaged, not a store of emtkit, of another version, or not writable.
     """
     with translated(path):
-        _refuse_strangers(path)
-        if path.exists() and not path.stat().st_mode & 0o222:
-            raise StoreError(
-                f"{path}: the file is read-only; allow writing (chmod u+w) or give another file "
-                "with --store"
-            )
+        _check_header(path)
         connection = _connect(path, "rwc")
         try:
             _configure(connection)
@@ -116,14 +144,14 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, to a store that exists.
 
     Raises:
-        StoreError: there is none, it is damaged, or it is no store of emtkit's.
+        StoreError: there is none, it is damaged, or it is not a store of emtkit.
     """
     if not path.is_file() or path.stat().st_size == 0:
         raise StoreError(
             f"{path}: there is no store; `emtkit run STUDY` makes one (another place: --store)"
         )
     with translated(path):
-        _refuse_strangers(path)
+        _check_header(path)
         try:
             return _reader(path)
         except sqlite3.OperationalError as error:
@@ -145,7 +173,7 @@ def connect_empty() -> sqlite3.Connection:
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Lay the tables in one transaction: a kill leaves an empty file or a whole store."""
+    """Create the tables in one transaction: a kill leaves an empty file or a complete store."""
     connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
     connection.execute("BEGIN EXCLUSIVE")
     for statement in _TABLES:
@@ -163,7 +191,7 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {_sentence(_code(error), error)}") from error
     except UnicodeDecodeError as error:  # sqlite3, when its message quotes a damaged schema
-        raise StoreError(f"{path}: {damaged('a text in it is none')}") from error
+        raise StoreError(f"{path}: {damaged('a text in it is not UTF-8')}") from error
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be opened ({error.strerror}); give another file with --store"
@@ -197,8 +225,8 @@ def damaged(what: str) -> str:
     )
 
 
-def _refuse_strangers(path: Path) -> None:
-    """Refuse a file that is no SQLite file before SQLite sees it; a journal decides otherwise."""
+def _check_header(path: Path) -> None:
+    """Refuse a file that is not SQLite's before SQLite opens it, unless it has a journal."""
     journal = path.with_name(path.name + "-journal")
     if not path.exists() or path.stat().st_size == 0 or journal.exists():
         return
@@ -228,7 +256,7 @@ def _reader(path: Path) -> sqlite3.Connection:
 
 
 def _configure(connection: sqlite3.Connection) -> None:
-    # A store may come from a stranger: nothing in its schema runs, no cell lies about its size.
+    # A store may come from someone else: nothing in its schema runs, cell sizes are checked.
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA cell_size_check=ON")
     connection.execute("PRAGMA temp_store=MEMORY")
@@ -240,7 +268,7 @@ def _is_blank(connection: sqlite3.Connection) -> bool:
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:
     if _pragma(connection, "application_id") != APPLICATION_ID:
-        raise StoreError(f"{path}: a SQLite file, but no store of emtkit's; give another --store")
+        raise StoreError(f"{path}: a SQLite file, but not a store of emtkit; give another --store")
     version = _pragma(connection, "user_version")
     if version > SCHEMA_VERSION:
         raise StoreError(

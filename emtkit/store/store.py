@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from emtkit.errors import StoreError
 from emtkit.store import schema as _schema
-from emtkit.store.codec import from_json, name_of, scalars_from_json, seal, sha256
+from emtkit.store.codec import (
+    encodable,
+    has_types,
+    name_of,
+    object_from_json,
+    scalars_from_json,
+    seal,
+    sha256,
+)
 from emtkit.store.content import unpack
 from emtkit.store.lock import WriterLock
 from emtkit.store.records import (
@@ -32,6 +40,8 @@ from emtkit.store.write import END, Writer
 
 _CELL = "key, identity, status, scalars, reasons, tier, seconds, digest, error, parts"
 _FINDING = "key, cell, identity, status, scalars, reasons, seconds, digest, error, parts"
+_ROW = (str, str, str, str, str, str, float, str, str, str, str)
+"""Types of the columns of a cell and of a finding, seals aside; seconds are the seventh of both."""
 
 
 class Store:
@@ -53,6 +63,7 @@ class Store:
             StoreError: another process writes to it (host and process are named), it is damaged,
                 no store, of another version, or (for a reader) not there.
         """
+        path = _schema.resolved(path)
         if not writer:
             return cls(path, _schema.connect_reader(path))
         try:
@@ -61,6 +72,7 @@ class Store:
             raise StoreError(
                 f"{path}: its folder cannot be made ({error.strerror}); give another --store"
             ) from error
+        _schema.check_writable(path)
         lock = WriterLock(path)
         try:
             return cls(path, _schema.connect_writer(path), lock)
@@ -74,7 +86,7 @@ class Store:
         return cls(Path("nowhere"), _schema.connect_empty())
 
     def close(self) -> None:
-        """Let go of the file, and of the lock."""
+        """Close the file and release the lock."""
         self._connection.close()
         if self._lock is not None:
             self._lock.release()
@@ -91,7 +103,7 @@ class Store:
         self.close()
 
     def commit(self, bundle: Bundle, *, replace: bool = False) -> None:
-        """Store results, all or none of them.
+        """Store these results in one transaction.
 
         A cell that is done keeps its bytes: equal ones may come again with more snapshots, and a
         failure of a later try does not undo it. With `replace` the new result wins, and what was
@@ -100,6 +112,8 @@ class Store:
         Raises:
             StoreError: a cell came out with other weights than are stored, or the disk failed.
         """
+        if not any(vars(bundle).values()):
+            return
         with self._transaction() as rows:
             for cell in bundle.cells:
                 rows.put_cell(cell, replace=replace)
@@ -111,28 +125,41 @@ class Store:
                 rows.put_attempt(attempt)
 
     def drop_states(self, cells: Iterable[str]) -> None:
-        """Forget where the training of these cells stood."""
+        """Delete the training states of these cells."""
         with self._transaction() as rows:
             for cell in cells:
                 rows.drop_state(cell)
 
     def set_progress(self, progress: Progress) -> None:
-        """Say where a run stands; at most once a second, since each is a commit."""
+        """Store the progress of a run; at most once a second, since each call is a commit."""
         with self._transaction() as rows:
             rows.put_progress(progress)
 
     def keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Keys of all cells and of all findings, in the order in which they were stored."""
         cells, findings = (
-            tuple(key for (key,) in self._all(f"SELECT key FROM {table} ORDER BY rowid"))
+            [key for (key,) in self._all(f"SELECT key FROM {table} ORDER BY rowid")]
             for table in ("cells", "findings")
         )
-        return cells, findings
+        for key in (*cells, *findings):
+            if not isinstance(key, str):
+                raise self._corrupt(f"the key {key!r}")
+        return tuple(cells), tuple(findings)
 
-    def digests(self, owner: str) -> dict[tuple[str, int], bytes]:
-        """Digest of each blob of a cell or finding, by kind and iteration (-1: the end)."""
-        query = "SELECT kind, step, digest FROM blobs WHERE owner = ?"
-        return {(kind, step): digest for kind, step, digest in self._all(query, (owner,))}
+    def digests(self, owners: Iterable[str]) -> dict[tuple[str, str, int], bytes]:
+        """Digest of each blob of these cells or findings, by owner, kind and step (-1: the end)."""
+        query = "SELECT owner, kind, step, digest FROM blobs WHERE owner"
+        return {
+            (owner, kind, step): found for owner, kind, step, found in self._select(query, owners)
+        }
+
+    def sizes(self, owners: Iterable[str]) -> dict[str, int]:
+        """Bytes of all blobs of each of these cells or findings, together."""
+        query = "SELECT owner, length(data) FROM blobs WHERE owner"
+        found: dict[str, int] = {}
+        for owner, size in self._select(query, owners):
+            found[owner] = found.get(owner, 0) + size
+        return found
 
     def status_of(self, keys: Iterable[str]) -> dict[str, Status]:
         """Status of each of these cells that the store knows."""
@@ -148,17 +175,19 @@ class Store:
         snapshots: dict[str, list[int]] = {}
         steps = "SELECT owner, step FROM blobs WHERE kind = 'snapshot' AND owner"
         for owner, step in self._select(steps, keys):
+            if not isinstance(step, int):
+                raise self._corrupt(f"a snapshot of cell {owner}")
             snapshots.setdefault(owner, []).append(step)
         found = {}
         for row in self._select(f"SELECT {_CELL}, provenance, seal FROM cells WHERE key", keys):
+            provenance = self._checked_provenance("cell", row)
             key, identity, status, scalars, reasons, tier, seconds, digest, error, _ = row[:-2]
-            provenance = self._open_seal("cell", row)
             found[key] = StoredCell(
                 key=key,
-                identity=from_json(identity),
+                identity=object_from_json(identity),
                 status=status,
                 scalars=scalars_from_json(scalars),
-                reasons=from_json(reasons),
+                reasons=_reasons(reasons),
                 tier=tier,
                 seconds=seconds,
                 digest=digest,
@@ -177,15 +206,15 @@ class Store:
         found = {}
         query = f"SELECT {_FINDING}, provenance, seal FROM findings WHERE key"
         for row in self._select(query, keys):
+            provenance = self._checked_provenance("finding", row)
             key, cell, identity, status, scalars, reasons, seconds, digest, error, _ = row[:-2]
-            provenance = self._open_seal("finding", row)
             found[key] = StoredFinding(
                 key=key,
                 cell=cell,
-                identity=from_json(identity),
+                identity=object_from_json(identity),
                 status=status,
                 scalars=scalars_from_json(scalars),
-                reasons=from_json(reasons),
+                reasons=_reasons(reasons),
                 seconds=seconds,
                 digest=digest,
                 error=error,
@@ -221,38 +250,45 @@ class Store:
         return data
 
     def states_of(self, cells: Iterable[str]) -> dict[str, CellState]:
-        """Where the training of these cells stands, for those that are under way."""
+        """The training states of these cells, of those that are being trained."""
         found = {}
         for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
             data = self.blob(cell, "state")
-            if data is None or seal((cell, meta)) != stamp:
+            if data is None:
                 raise self._corrupt(f"the state of cell {cell}")
-            found[cell] = CellState(cell, from_json(meta), data)
+            found[cell] = CellState(cell, self._meta(cell, meta, stamp), data)
         return found
 
     def state_metas(self, cells: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """What is said of the state of these cells (tier, iteration), without the state itself."""
-        found = {}
-        for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
-            if seal((cell, meta)) != stamp:
-                raise self._corrupt(f"the state of cell {cell}")
-            found[cell] = from_json(meta)
-        return found
+        """The metadata (tier, iteration) of the training states of these cells."""
+        query = "SELECT * FROM states WHERE cell"
+        return {
+            cell: self._meta(cell, meta, stamp) for cell, meta, stamp in self._select(query, cells)
+        }
 
     def attempts_of(self, cells: Iterable[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The tries at each of these cells, in order."""
+        """The attempts at each of these cells, in order."""
         found: dict[str, tuple[Attempt, ...]] = {}
-        for row in sorted(self._select("SELECT * FROM attempts WHERE cell", cells)):
+        rows = self._select("SELECT * FROM attempts WHERE cell", cells)
+        for row in sorted(row for row in rows if has_types(row, str, int, str, str, float)):
             found[row[0]] = (*found.get(row[0], ()), Attempt(*row))
         return found
 
     def progress(self) -> tuple[Progress, ...]:
-        """Every run of this store, the one heard of last at the end."""
-        rows = self._all("SELECT * FROM progress ORDER BY updated")
-        return tuple(
-            Progress(run, study, state, started, updated, from_json(counts))
-            for run, study, state, started, updated, counts in rows
-        )
+        """Every run of this store, the one that was updated last at the end.
+
+        Progress has no seal, and no result depends on it: an entry that no run writes is left out.
+        """
+        found = []
+        for row in self._all("SELECT * FROM progress ORDER BY updated"):
+            with suppress(StoreError):
+                counts = object_from_json(row[-1], int)
+                if has_types(row, str, str, str, float, float, str) and has_types(
+                    tuple(counts.values()), *[int] * len(counts)
+                ):
+                    run, study, state, started, updated, _ = row
+                    found.append(Progress(run, study, state, started, updated, counts))
+        return tuple(found)
 
     @contextmanager
     def _transaction(self) -> Iterator[Writer]:
@@ -268,17 +304,25 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _open_seal(self, what: str, row: tuple[Any, ...]) -> dict[str, Any]:
-        """The row's provenance, once the row is known to be as it was written."""
+    def _meta(self, cell: str, meta: str, stamp: bytes) -> dict[str, Any]:
+        """The metadata of a training state, after its seal is checked."""
+        if seal((cell, meta)) == stamp:
+            found = object_from_json(meta)
+            if isinstance(found.get("tier", ""), str):
+                return found
+        raise self._corrupt(f"the state of cell {cell}")
+
+    def _checked_provenance(self, what: str, row: tuple[Any, ...]) -> dict[str, Any]:
+        """The row's provenance, after the row's seal is checked."""
         *whole, stamp = row
-        if seal(whole) != stamp:
+        if seal(whole) != stamp or not has_types(whole, *_ROW):
             raise self._corrupt(f"{what} {row[0]}")
         source = row[-2]
         if source not in self._provenance:
             found = self._all("SELECT text FROM provenance WHERE key = ?", (source,))
             if not found or name_of(str(found[0][0]).encode()) != source:
                 raise self._corrupt(f"the provenance of {what} {row[0]}")
-            self._provenance[source] = from_json(found[0][0])
+            self._provenance[source] = object_from_json(found[0][0])
         return self._provenance[source]
 
     def _select(self, query: str, keys: Iterable[str]) -> list[Any]:
@@ -291,9 +335,13 @@ class Store:
         return rows
 
     def _all(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        """All rows at once: a reader that lingers would keep the writer from committing."""
+        """All rows at once: an open cursor would keep the writer from committing."""
         with _schema.translated(self.path):
             return self._connection.execute(query, values).fetchall()
 
     def _corrupt(self, what: str) -> StoreError:
         return StoreError(f"{self.path}: {_schema.damaged(f'{what} is not as it was written')}")
+
+
+def _reasons(text: str) -> dict[str, str]:
+    return {name: encodable(why) for name, why in object_from_json(text, str).items()}

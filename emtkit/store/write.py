@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from emtkit.errors import StoreError
-from emtkit.store.codec import name_of, scalars_to_json, seal, sha256, to_json
+from emtkit.store.codec import encodable, name_of, scalars_to_json, seal, sha256, to_json
 from emtkit.store.records import Attempt, CellResult, CellState, FindingResult, Progress
 
 END = -1
-"""The step under which a blob lies that is no snapshot."""
+"""The step of a blob that is not a snapshot."""
 
 
 class Writer:
-    """Puts records into an open transaction; what it replaces is decided here and nowhere else."""
+    """Puts records into an open transaction; only here is decided what they replace."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._execute = connection.execute
 
     def put_cell(self, cell: CellResult, *, replace: bool) -> None:
-        """How a cell ended; `Store.commit` says what happens to a cell that is done already."""
+        """How a cell ended; see `Store.commit` for a cell that is done already."""
         found = self._execute("SELECT status FROM cells WHERE key = ?", (cell.key,))
         if not replace and found.fetchone() == ("done",):
             if cell.status == "done":
@@ -46,7 +46,7 @@ class Writer:
             cell.tier,
             float(cell.seconds),
             cell.digest,
-            _text(cell.error),
+            encodable(cell.error),
         )
         blobs = {"weights": cell.weights, "history": cell.history}
         self._put_row("cells", fields, blobs, cell.provenance)
@@ -54,7 +54,7 @@ class Writer:
             self._put_blob(cell.key, "snapshot", step, data)
 
     def put_finding(self, finding: FindingResult) -> None:
-        """What was found, in place of what was found before."""
+        """Write a finding; it replaces an earlier one."""
         fields = (
             finding.key,
             finding.cell,
@@ -64,39 +64,39 @@ class Writer:
             to_json(finding.reasons),
             float(finding.seconds),
             finding.digest,
-            _text(finding.error),
+            encodable(finding.error),
         )
         self._execute("DELETE FROM blobs WHERE owner = ?", (finding.key,))
         self._put_row("findings", fields, {"content": finding.content}, finding.provenance)
 
     def put_state(self, state: CellState) -> None:
-        """Where the training of a cell stands, in place of where it stood."""
+        """Write the training state of a cell; it replaces an earlier one."""
         meta = to_json(state.meta)
         row = (state.cell, meta, seal((state.cell, meta)))
         self._execute("INSERT OR REPLACE INTO states VALUES (?, ?, ?)", row)
         self._put_blob(state.cell, "state", END, state.data)
 
     def drop_state(self, cell: str) -> None:
-        """Forget where the training of a cell stood."""
+        """Delete the training state of a cell."""
         self._execute("DELETE FROM states WHERE cell = ?", (cell,))
         self._execute("DELETE FROM blobs WHERE owner = ? AND kind = 'state'", (cell,))
 
     def put_attempt(self, attempt: Attempt) -> None:
-        """One try at a cell."""
+        """Write one attempt at a cell."""
         row = (
             attempt.cell,
             attempt.number,
             attempt.outcome,
-            _text(attempt.text),
+            encodable(attempt.text),
             attempt.seconds,
         )
         self._execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?)", row)
 
     def put_progress(self, progress: Progress) -> None:
-        """Where a run stands, in place of where it stood."""
+        """Write the progress of a run; it replaces the earlier one."""
         row = (
             progress.run,
-            _text(progress.study),
+            encodable(progress.study),
             progress.state,
             progress.started,
             progress.updated,
@@ -140,8 +140,3 @@ class Writer:
     def _put_blob(self, owner: str, kind: str, step: int, data: bytes) -> None:
         row = (owner, kind, step, sha256(data), data)
         self._execute("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?, ?)", row)
-
-
-def _text(text: str) -> str:
-    """Text that UTF-8 can hold: a traceback may quote half a surrogate pair."""
-    return text.encode("utf-8", "backslashreplace").decode()

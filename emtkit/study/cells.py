@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from emtkit.methods.settings import Scope
 from emtkit.study.settings import Evaluation, Training
 
-TRAINING_VERSION = 3
+TRAINING_VERSION = 4
 """Raised when the core's training of an unchanged cell would give other numbers."""
 
 
@@ -91,10 +92,10 @@ def cell_key(
 ) -> str:
     """Key of a cell: everything that decides its weights, and nothing else.
 
-    Left out are snapshots (they only look), the device (it decides the last digits, as the tier
-    does), and the training of a constructed network, its dtype aside.
+    Left out are fields of training `OUTSIDE` of keys, and, of a constructed network, all of its
+    training but the dtype.
     """
-    settings = training.model_dump(mode="json", by_alias=True, exclude={"snapshots", "device"})
+    settings = training.identity_of(Scope.ROW, Scope.STACK)
     kept = settings if trains else {"dtype": settings["dtype"]}
     return digest(["cell", TRAINING_VERSION, task.identity(), architecture.identity(), kept, seed])
 

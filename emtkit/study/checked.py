@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from inspect import isabstract
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from emtkit.errors import Problem, did_you_mean
+from emtkit.methods.method import Method
 from emtkit.study.document import Document
 from emtkit.study.yaml_nodes import Trail, spelled
 
 M = TypeVar("M", bound=BaseModel)
 
-# What pydantic may say of a mapping; everything else it says of plain values.
+# Types of pydantic's errors about mappings; all others are about plain values.
 _OF_MAPPING = {"missing", "value_error", "union_tag_invalid", "union_tag_not_found"}
 _WORDS = {
     "Input should be an object": "it should be a mapping",
@@ -39,7 +42,7 @@ class Problems:
         return tuple(self._found)
 
     def say(self, path: Trail, text: str, hint: str = "", *, key: bool = False) -> None:
-        """Note a mistake at `path`: at its value or, for `key`, at its key."""
+        """Add a mistake at `path`: at its value or, for `key`, at its key."""
         problem = Problem(self.document.place(path, key=key), spelled(path), text, hint)
         self._found[problem] = None
 
@@ -52,13 +55,13 @@ def checked(
 ) -> M | None:
     """`raw` as a `model`, or None and the mistakes, `trail` turning inner paths into outer ones."""
     if not isinstance(raw, dict):
-        problems.say(trail(()), f"{shown(raw)} stands where a mapping belongs", _allowed([model]))
+        problems.say(trail(()), f"{shown(raw)} is not a mapping", _allowed([model]))
         return None
     try:
         # Through JSON: lists are then taken for tuples in strict mode, and nothing else is.
         return model.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
-        for item in _telling(error, raw):
+        for item in _per_place(error, raw):
             _report(model, raw, item, problems, trail)
         return None
 
@@ -88,8 +91,17 @@ def _report(
     elif item["type"] == "value_error":
         problems.say(trail(path), message)
     else:
-        hint = _allowed(_models(model, path, raw), alternatives=True)
-        problems.say(trail(path), f"{shown(_at(raw, path))} is wrong: {message}", hint)
+        value, models = _at(raw, path), _models(model, path, raw)
+        hint = _meant(value, models) or _near(item) or _allowed(models, alternatives=True)
+        problems.say(trail(path), f"{shown(value)} is wrong: {message}", hint)
+
+
+def _near(item: Mapping[str, Any]) -> str:
+    """Which of the words that are allowed was meant, if one is near."""
+    if item["type"] != "literal_error" or not isinstance(item["input"], str):
+        return ""
+    words = re.findall("'([^']*)'", str(item["msg"]))
+    return did_you_mean(item["input"], words).partition(" allowed:")[0].partition("allowed:")[0]
 
 
 def _reworded(item: Mapping[str, Any]) -> str:
@@ -102,8 +114,8 @@ def _reworded(item: Mapping[str, Any]) -> str:
     return message
 
 
-def _telling(error: ValidationError, raw: Mapping[str, Any]) -> list[Any]:
-    """One error per place: of a union's failed branches, the one that fits what is written."""
+def _per_place(error: ValidationError, raw: Mapping[str, Any]) -> list[Any]:
+    """One error per place: of a union's failed branches, the one that fits the value."""
     by_path: dict[Trail, list[Any]] = {}
     for item in error.errors(include_url=False, include_context=False):
         by_path.setdefault(_path(item["loc"], raw), []).append(item)
@@ -139,7 +151,7 @@ def _at(raw: object, path: Trail) -> object:
 
 
 def _models(annotation: Any, path: Trail, raw: object) -> list[type[BaseModel]]:
-    """The models that may stand at `path` below `annotation`, those of another `kind` left out."""
+    """The models allowed at `path` below `annotation`, those of another `kind` left out."""
     models = _inside(annotation)
     if isinstance(raw, dict):
         models = [model for model in models if _fits(model, raw)] or models
@@ -159,6 +171,8 @@ def _models(annotation: Any, path: Trail, raw: object) -> list[type[BaseModel]]:
 
 def _inside(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if issubclass(annotation, Method) and isabstract(annotation):
+            return list(annotation.known().values())
         return [annotation]
     return [model for part in get_args(annotation) for model in _inside(part)]
 
@@ -170,6 +184,14 @@ def _fits(model: type[BaseModel], raw: Mapping[str, Any]) -> bool:
 
 def _keys(models: list[type[BaseModel]]) -> list[str]:
     return [field.alias or name for model in models for name, field in model.model_fields.items()]
+
+
+def _meant(value: object, models: list[type[BaseModel]]) -> str:
+    """What the unknown name of a method probably means."""
+    kinds = [model.model_fields["kind"].default for model in models if issubclass(model, Method)]
+    name = value.get("kind") if isinstance(value, dict) else value
+    is_unknown = kinds and isinstance(name, str) and name not in kinds
+    return did_you_mean(str(name), kinds) if is_unknown else ""
 
 
 def _allowed(models: list[type[BaseModel]], *, alternatives: bool = False) -> str:

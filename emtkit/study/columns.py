@@ -40,20 +40,13 @@ def choice_columns(family: str, config: PluginConfig) -> dict[str, Any]:
 
 
 def training_columns(training: Training, *, trains: bool = True) -> dict[str, Any]:
-    """The settings of training, nested ones with dotted names.
-
-    `schedule: constant` reads as `training.schedule.kind`, so that all schedules share a column.
-    """
+    """The settings of training, nested ones with dotted names."""
     if not trains:
         return {"training.dtype": training.dtype}
     found: dict[str, Any] = {}
     for key, value in training.model_dump(mode="json", by_alias=True).items():
-        whole = {"kind": value} if key in {"schedule", "curriculum"} and value in _KINDS else value
-        _flatten(f"training.{key}", whole, found)
+        _flatten(f"training.{key}", value, found)
     return found
-
-
-_KINDS = ("constant", "none")
 
 
 def _flatten(name: str, value: Any, found: dict[str, Any]) -> None:

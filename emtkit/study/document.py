@@ -1,7 +1,7 @@
 """Strict YAML: one plain value, and the place of every key and value in the file.
 
-What is not JSON in meaning is refused with its place: custom tags, merge keys, dates as dates,
-duplicate keys, keys that are no text, NaN. Numbers are those of YAML 1.2 (`1e-3` is one), booleans
+What JSON cannot express is refused with its place: custom tags, merge keys, dates as dates,
+duplicate keys, keys that are not text, NaN. Numbers are those of YAML 1.2 (`1e-3` is one), booleans
 only `true` and `false`.
 """
 
@@ -19,7 +19,7 @@ MAX_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file: its plain value, and where keys and values stand.
+    """A parsed file: its plain value, and the places of keys and values.
 
     `value` is made of dict, list, str, int, float, bool and None; `path` is None where there is
     no file.
@@ -36,7 +36,7 @@ class Document:
         return path in self._values
 
     def place(self, path: Trail, *, key: bool = False) -> Place:
-        """Where the value (or the key) at `path` stands; the nearest parent if it is not there."""
+        """The place of the value (or the key) at `path`; the nearest parent's if there is none."""
         first, second = (self._keys, self._values) if key else (self._values, self._keys)
         for length in range(len(path), -1, -1):
             found = first.get(path[:length]) or second.get(path[:length])
@@ -55,7 +55,7 @@ def read_document(path: Path | str) -> Document:
     file = Path(path)
     try:
         if not file.is_file():
-            kind = "is no file" if file.exists() else "does not exist"
+            kind = "is not a file" if file.exists() else "does not exist"
             raise _refusal(name, f"the study {kind}", "give the path of a YAML file")
         size = file.stat().st_size
         if size > MAX_BYTES:

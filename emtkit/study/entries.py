@@ -14,7 +14,14 @@ from emtkit.study.yaml_nodes import Trail
 
 Family = Literal["tasks", "architectures", "analyses"]
 
-RESERVED_KEYS = ("use", "grid", "zip", "label", "at")
+RESERVED_KEYS = {
+    "use": "Name of the plugin.",
+    "grid": "Parameters with a list of values each; every combination of them is one setting.",
+    "zip": "Parameters with lists of equal length, walked through side by side as one axis.",
+    "label": "What columns call this entry; without it, the name after `use`.",
+    "at": "Whether the analysis measures the trained network (`end`) or every snapshot of it.",
+}
+"""Keys of an entry that are not parameters of its plugin, with their meaning."""
 RESERVED_LABELS = (
     "task",
     "architecture",
@@ -27,14 +34,21 @@ RESERVED_LABELS = (
     "seed",
     "status",
 )
-RULE_KEYS = ("grid", "tasks", "architectures", "training", "seeds")
+RULE_KEYS = {
+    "grid": "Names of grids.",
+    "tasks": "A task's name, or its parameters, `use` or `label` with the values left out.",
+    "architectures": "An architecture's name, or its parameters, `use` or `label` with values.",
+    "training": "Training settings with the values left out.",
+    "seeds": "Seeds left out.",
+}
+"""Keys of a rule of `exclude`, with their meaning; a rule holds where all of its keys match."""
 
 
 @dataclass(frozen=True)
 class Axes:
     """Parameters that are fixed, crossed (`grid`) and paired (`zip`).
 
-    `paths` says where each one's value, or list of values, stands.
+    `paths` has the place of each one's value, or list of values.
     """
 
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -83,7 +97,9 @@ def read_entries(family: Family, raw: object, path: Trail, problems: Problems) -
         return ()
     if not isinstance(raw, list) or (not raw and family != "analyses"):
         if raw is not None or problems.document.has(path):
-            problems.say(path, f"{shown(raw)} is no list of {family}", f"write `{family}: [name]`")
+            problems.say(
+                path, f"{shown(raw)} is not a list of {family}", f"write `{family}: [name]`"
+            )
         return ()
     found: list[Entry] = []
     for position, item in enumerate(raw):
@@ -93,8 +109,8 @@ def read_entries(family: Family, raw: object, path: Trail, problems: Problems) -
         twin = next((other for other in found if other.label == entry.label), None)
         if twin is not None:
             where = problems.document.place(twin.path)
-            hint = f"it stands first at {where}; give one of them its own `label`"
-            problems.say(entry.path, f"the label '{entry.label}' stands twice", hint)
+            hint = f"it appears first at {where}; give one of them its own `label`"
+            problems.say(entry.path, f"the label '{entry.label}' appears twice", hint)
         found.append(entry)
     return tuple(found)
 
@@ -104,7 +120,7 @@ def axes(raw: object, path: Trail, problems: Problems, *, family: str = "trainin
     if raw is None:
         return NO_AXES
     if not isinstance(raw, dict):
-        problems.say(path, f"{shown(raw)} is no mapping", "write `key: value` pairs")
+        problems.say(path, f"{shown(raw)} is not a mapping", "write `key: value` pairs")
         return NO_AXES
     fixed = {key: value for key, value in raw.items() if key not in RESERVED_KEYS}
     paths: dict[str, Trail] = {key: (*path, key) for key in fixed}
@@ -118,9 +134,9 @@ def axes(raw: object, path: Trail, problems: Problems, *, family: str = "trainin
     paired = _axis_lists(raw, "zip", path, paths, problems)
     lengths = {key: len(values) for key, values in paired.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
         hint = "`zip` pairs values position by position; use `grid` to cross them"
-        problems.say((*path, "zip"), f"`zip` has lists of unequal length: {told}", hint)
+        problems.say((*path, "zip"), f"`zip` has lists of unequal length: {counts}", hint)
         shortest = min(lengths.values())
         paired = {key: values[:shortest] for key, values in paired.items()}
     return Axes(fixed, grid, paired, paths)
@@ -147,13 +163,13 @@ def read_rules(raw: object, path: Trail, problems: Problems) -> tuple[ExclusionR
         return ()
     hint = "exclude: [{tasks: {delay: 5}, architectures: {use: elman}}]"
     if not isinstance(raw, list):
-        problems.say(path, f"{shown(raw)} is no list of rules", hint)
+        problems.say(path, f"{shown(raw)} is not a list of rules", hint)
         return ()
     found: list[ExclusionRule] = []
     for position, item in enumerate(raw):
         here: Trail = (*path, position)
         if not isinstance(item, dict) or not item:
-            problems.say(here, f"{shown(item)} is no rule", hint)
+            problems.say(here, f"{shown(item)} is not a rule", hint)
             continue
         conditions: list[tuple[str, str, Any]] = []
         for family, wanted in item.items():
@@ -167,7 +183,7 @@ def read_rules(raw: object, path: Trail, problems: Problems) -> tuple[ExclusionR
             elif isinstance(wanted, dict) and wanted:
                 conditions.extend((family, key, _frozen(value)) for key, value in wanted.items())
             else:
-                text = f"{shown(wanted)} names no {family}"
+                text = f"{shown(wanted)} is not a condition on {family}"
                 problems.say((*here, family), text, hint)
         if conditions:
             found.append(ExclusionRule(tuple(conditions), here))
@@ -179,11 +195,11 @@ def _entry(family: Family, raw: object, path: Trail, problems: Problems) -> Entr
         raw = {"use": raw}
     if not isinstance(raw, dict):
         hint = "an entry is a name, or {use: name, parameter: value}"
-        problems.say(path, f"{shown(raw)} is no entry of {family}", hint)
+        problems.say(path, f"{shown(raw)} is not an entry of {family}", hint)
         return None
     use = raw.get("use")
     if not isinstance(use, str):
-        text = "'use' is missing" if use is None else f"use: {shown(use)} is no name"
+        text = "'use' is missing" if use is None else f"use: {shown(use)} is not a name"
         problems.say((*path, "use"), text, "`use` names the plugin")
         return None
     at = _at(family, raw, path, problems)
@@ -216,7 +232,7 @@ def _label(
     label = raw.get("label", use)
     here = (*path, "label" if "label" in raw else "use")
     if not isinstance(label, str) or not label.strip() or len(label) > 80:
-        problems.say(here, f"{shown(label)} is no label", "a label is a short text")
+        problems.say(here, f"{shown(label)} is not a label", "a label is a short text")
         return use
     if label in RESERVED_LABELS:
         hint = f"these words name columns: {', '.join(RESERVED_LABELS)}"
@@ -236,28 +252,28 @@ def _axis_lists(
     paths: dict[str, Trail],
     problems: Problems,
 ) -> dict[str, tuple[Any, ...]]:
-    """The axes under `grid` or `zip`; `paths` takes in where they stand."""
+    """The axes under `grid` or `zip`; their places are added to `paths`."""
     if kind not in raw:
         return {}
     given = raw[kind]
     if not isinstance(given, dict) or not given:
         hint = f"write `{kind}: {{parameter: [value, value]}}`"
-        problems.say((*path, kind), f"{shown(given)} names no axis", hint)
+        problems.say((*path, kind), f"{shown(given)} does not name an axis", hint)
         return {}
     found: dict[str, tuple[Any, ...]] = {}
     for key, values in given.items():
         here: Trail = (*path, kind, key)
         if key in RESERVED_KEYS:
-            problems.say(here, f"`{key}` is no parameter", "only parameters span axes", key=True)
+            problems.say(here, f"`{key}` is not a parameter", "only parameters span axes", key=True)
         elif not isinstance(values, list):
             hint = f"write a list, `{key}: [{shown(values)}]`, or fix it outside `{kind}`"
-            problems.say(here, f"{shown(values)} is no list", hint)
+            problems.say(here, f"{shown(values)} is not a list", hint)
         elif not values:
             problems.say(here, f"the axis '{key}' is empty", "an axis has at least one value")
         elif key in paths:
             where = problems.document.place(paths[key], key=True)
-            hint = f"it stands first at {where}; keep one of them"
-            problems.say(here, f"the parameter '{key}' stands twice", hint, key=True)
+            hint = f"it appears first at {where}; keep one of them"
+            problems.say(here, f"the parameter '{key}' appears twice", hint, key=True)
         else:
             found[key] = tuple(values)
             paths[key] = here
@@ -271,7 +287,7 @@ def _check_repeats(values: tuple[Any, ...], path: Trail, problems: Problems) -> 
         small = type(value) is int and abs(value) < 2**53
         spelling = json.dumps(float(value) if small else value, sort_keys=True)
         if spelling in seen:
-            text = f"the value {shown(value)} stands twice on this axis"
+            text = f"the value {shown(value)} appears twice on this axis"
             problems.say((*path, position), text, "keep one of them")
         seen.add(spelling)
 

@@ -16,7 +16,7 @@ from emtkit.study.yaml_nodes import Trail
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the rules look at: one task, one architecture, one training, in one grid."""
+    """What the rules are applied to: one task, one architecture, one training, in one grid."""
 
     grid: str
     task: Setting
@@ -37,11 +37,11 @@ class Exclusion:
         """The seeds of this combination that no rule leaves out."""
         for rule in rules:
             self._rules[rule.path] = rule
-            asked = [wanted for family, _, wanted in rule.conditions if family == "seeds"]
+            excluded = [wanted for family, _, wanted in rule.conditions if family == "seeds"]
             if not all(_holds(condition, at) for condition in rule.conditions):
                 continue
             left = tuple(
-                seed for seed in seeds if not all(matches(seed, wanted) for wanted in asked)
+                seed for seed in seeds if not all(matches(seed, wanted) for wanted in excluded)
             )
             if len(left) < len(seeds):
                 self._used.add(rule.path)
@@ -58,8 +58,10 @@ class Exclusion:
                 names = {*known.get(family, ()), "use", "label"}
                 if key and key not in names:
                     hint = f"no entry has '{key}': {did_you_mean(key, names)}"
-            said = ", ".join(f"{f}.{k}".rstrip(".") + f"={shown(w)}" for f, k, w in rule.conditions)
-            problems.say(path, f"this rule excludes nothing: {said}", hint)
+            listed = ", ".join(
+                f"{f}.{k}".rstrip(".") + f"={shown(w)}" for f, k, w in rule.conditions
+            )
+            problems.say(path, f"this rule excludes nothing: {listed}", hint)
 
 
 def _holds(condition: tuple[str, str, Any], at: Candidate) -> bool:

@@ -1,18 +1,19 @@
-"""A study file as records: grids of entries, and the views asked of them.
+"""A study file as records: grids of entries, and their views.
 
-Reading is lenient in order and strict in judgement: every mistake is noted with its place, and
-reading goes on, so that all of them are told at once. Which plugins there are is not known here.
+Every mistake is noted with its place and reading continues, so that all are reported together.
+Plugins are not known here.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from emtkit.errors import did_you_mean
+from emtkit.methods.settings import Count, Settings
 from emtkit.study.checked import Problems, checked, shown
 from emtkit.study.document import Document
 from emtkit.study.entries import (
@@ -25,22 +26,33 @@ from emtkit.study.entries import (
     read_entries,
     read_rules,
 )
-from emtkit.study.settings import Count, Evaluation, Settings
+from emtkit.study.settings import Evaluation
 from emtkit.study.views import Claim, Figure, Table
 from emtkit.study.yaml_nodes import Trail
 
 V = TypeVar("V", Table, Figure, Claim)
 
-GRID_KEYS = (
-    "tasks",
-    "architectures",
-    "analyses",
-    "training",
-    "evaluation",
-    "seeds",
-    "exclude",
-)
-STUDY_KEYS = ("question", "plugins", "grids", "tables", "figures", "claims", *GRID_KEYS)
+GRID_KEYS = {
+    "tasks": "The tasks, each by name or as a mapping with `use` and parameters.",
+    "architectures": "The networks, each by name or as a mapping with `use` and parameters.",
+    "analyses": "What is measured on every network.",
+    "training": "How every network is trained.",
+    "evaluation": "The fresh sequences on which every network is tested.",
+    "seeds": "Number of seeds from 0 on, or a mapping with `first` and `count`.",
+    "exclude": "Rules that leave out combinations of tasks, architectures, training and seeds.",
+}
+"""Keys of a grid beside its name, with their meaning."""
+GRID_NAME = "Name of the grid, shown in the column `grid`."
+STUDY_KEYS = {
+    "question": "The question that the study answers, printed at the head of its report.",
+    "plugins": "Python files with plugins of your own, relative to the study's folder.",
+    "grids": "Several grids, each with its own keys; the top level gives their defaults.",
+    "tables": "Tables of the report.",
+    "figures": "Figures of the report.",
+    "claims": "Sentences whose expectation the report tests.",
+    **GRID_KEYS,
+}
+"""Keys of a study, with their meaning."""
 ONLY_GRID = "main"
 """What the grid of a study without `grids:` is called."""
 
@@ -49,7 +61,9 @@ class Seeds(Settings):
     """The seeds `first`, `first` + 1, ..., `count` of them."""
 
     first: int = 0
+    """The first seed."""
     count: Count = 1
+    """Number of seeds."""
 
     def all(self) -> range:
         """Every seed."""
@@ -90,7 +104,7 @@ def read_study(document: Document, problems: Problems) -> Study:
     """The study that `document` holds; whatever is wrong goes to `problems`, and is left out."""
     whole = document.value
     if not isinstance(whole, dict):
-        problems.say((), "the study is no mapping", f"its keys are {', '.join(STUDY_KEYS)}")
+        problems.say((), "the study is not a mapping", f"its keys are {', '.join(STUDY_KEYS)}")
         whole = {}
     elif not whole:
         problems.say((), "the study is empty", "it needs `tasks:` and `architectures:`")
@@ -110,7 +124,7 @@ def read_study(document: Document, problems: Problems) -> Study:
 
 
 def check_keys(
-    mapping: Mapping[str, Any], allowed: tuple[str, ...], path: Trail, problems: Problems
+    mapping: Mapping[str, Any], allowed: Collection[str], path: Trail, problems: Problems
 ) -> None:
     """Note every key of `mapping` that is not allowed."""
     for key in mapping:
@@ -123,7 +137,7 @@ def _text(whole: Mapping[str, Any], key: str, problems: Problems) -> str:
     value = whole.get(key)
     if value is None or isinstance(value, str):
         return value or ""
-    problems.say((key,), f"{shown(value)} is no text", "put it into quotes")
+    problems.say((key,), f"{shown(value)} is not text", "put it into quotes")
     return ""
 
 
@@ -134,17 +148,17 @@ def _plugins(whole: Mapping[str, Any], path: Path | None, problems: Problems) ->
         return ()
     found: list[Path] = []
     if not isinstance(listed, list):
-        problems.say(("plugins",), f"{shown(listed)} is no list", "plugins: [./my_task.py]")
+        problems.say(("plugins",), f"{shown(listed)} is not a list", "plugins: [./my_task.py]")
         return ()
     for position, entry in enumerate(listed):
         here: Trail = ("plugins", position)
         if not isinstance(entry, str) or not entry.endswith(".py"):
-            problems.say(here, f"{shown(entry)} is no Python file", "plugins: [./my_task.py]")
+            problems.say(here, f"{shown(entry)} is not a Python file", "plugins: [./my_task.py]")
         elif not _is_file(folder / entry):
-            hint = "it is looked for relative to the study's folder"
+            hint = "its path is relative to the study's folder"
             problems.say(here, f"the plugin file {shown(entry)} does not exist", hint)
         elif folder / entry in found:
-            problems.say(here, f"the plugin file {shown(entry)} stands twice", "keep one of them")
+            problems.say(here, f"the plugin file {shown(entry)} appears twice", "keep one of them")
         else:
             found.append(folder / entry)
     return tuple(found)
@@ -164,23 +178,23 @@ def _grids(whole: Mapping[str, Any], problems: Problems) -> tuple[Grid, ...]:
     listed = whole["grids"]
     if not isinstance(listed, list) or not listed:
         hint = "grids: [{name: ..., tasks: ..., architectures: ...}], or no `grids` at all"
-        problems.say(("grids",), f"{shown(listed)} is no list of grids", hint)
+        problems.say(("grids",), f"{shown(listed)} is not a list of grids", hint)
         return ()
     found: list[Grid] = []
     for position, raw in enumerate(listed):
         path: Trail = ("grids", position)
         if not isinstance(raw, dict):
             hint = f"a grid is a mapping with the keys name, {', '.join(GRID_KEYS)}"
-            problems.say(path, f"{shown(raw)} is no grid", hint)
+            problems.say(path, f"{shown(raw)} is not a grid", hint)
             continue
         check_keys(raw, ("name", *GRID_KEYS), path, problems)
         name = raw.get("name")
         if not isinstance(name, str) or not name.strip() or set(name) & set(",=\n"):
-            text = "a grid needs a `name`" if name is None else f"{shown(name)} is no name"
+            text = "a grid needs a `name`" if name is None else f"{shown(name)} is not a name"
             problems.say((*path, "name"), text, "a name is text without `,` and `=`")
             name = f"grid{position}"
         elif name in {grid.name for grid in found}:
-            problems.say((*path, "name"), f"the grid '{name}' stands twice", "rename one of them")
+            problems.say((*path, "name"), f"the grid '{name}' appears twice", "rename one of them")
         found.append(_grid(name, whole, raw, training, path, problems))
     return tuple(found)
 
@@ -232,7 +246,7 @@ def _seeds(raw: object, path: Trail, problems: Problems) -> Seeds:
         seeds = Seeds(count=raw)
     else:
         hint = "seeds: 16, or seeds: {first: 0, count: 16}"
-        problems.say(path, f"{shown(raw)} is no number of seeds", hint)
+        problems.say(path, f"{shown(raw)} is not a number of seeds", hint)
         return Seeds()
     if seeds is not None and not 0 <= seeds.first <= 2**32 - 1 - seeds.count:
         problems.say(path, f"the seeds from {seeds.first} on leave 0 ... 2^32 - 2", "choose others")
@@ -251,7 +265,7 @@ def _views(
     if listed is None:
         return {}
     if not isinstance(listed, list):
-        problems.say((key,), f"{shown(listed)} is no list", f"write `{key}: [{{{title}: ...}}]`")
+        problems.say((key,), f"{shown(listed)} is not a list", f"write `{key}: [{{{title}: ...}}]`")
         return {}
     found: dict[Trail, V] = {}
     for position, raw in enumerate(listed):

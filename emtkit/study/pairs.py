@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from emtkit.errors import EmtkitError, NotApplicable, PluginError
 from emtkit.plugin import params
 from emtkit.plugin.analysis import Analysis, refusal
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel
+from emtkit.plugin.guard import Guard
 from emtkit.plugin.task import Task
 from emtkit.study.checked import Problems
 from emtkit.study.resolve import Setting
@@ -26,8 +27,9 @@ class Pair:
 class Pairs:
     """Asks each distinct pair of settings once; a task is built once per setting of its own."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, announce: Callable[[str], None] | None = None) -> None:
         self._problems = problems
+        self._guard = Guard(announce)
         self._tasks: dict[str, Task | None] = {}
         self._driven: dict[str, bool] = {}
         self._pairs: dict[tuple[str, str], Pair | None] = {}
@@ -41,7 +43,7 @@ class Pairs:
         return self._pairs[key]
 
     def refusal(self, analysis: Setting, task: Setting, architecture: Setting) -> str | None:
-        """None, or why `analysis` cannot look at this kind of network on this kind of task."""
+        """None, or why `analysis` cannot measure this kind of network on this kind of task."""
         classes = (_analysis(analysis), _task(task), _architecture(architecture))
         if classes not in self._refusals:
             self._refusals[classes] = refusal(*classes)
@@ -53,21 +55,23 @@ class Pairs:
             return None
         model = _architecture(architecture)
         parameters: Mapping[str, object] = architecture.config.parameters
+        what = "answer `accepts` and `trains`"
         try:
-            trains = model.trains(parameters)
-            try:
-                reason = model.accepts(built, parameters)
-            except NotApplicable as error:  # a fact that the task offers, but not with these values
-                reason = str(error)
-        except Exception as error:  # a plugin's bug is told as such, with its owner
-            raise _broke(architecture, "answer `accepts` and `trains`", error) from error
+            with self._guard.calling(_spelled(architecture, what)):
+                trains = model.trains(parameters)
+                try:
+                    reason = model.accepts(built, parameters)
+                except NotApplicable as error:  # a fact of the task, but not with these values
+                    reason = str(error)
+        except Exception as error:  # a plugin's bug is reported as such, with its owner
+            raise _broke(architecture, what, error) from error
         if reason is None and issubclass(model, RecurrentModel) and model.encodes():
             reason = self._encoding_refusal(task, architecture, built)
         return Pair(built, reason, trains)
 
     def _encoding_refusal(self, task: Setting, model: Setting, built: Task) -> str | None:
         if task.key not in self._driven:
-            self._driven[task.key] = _scores_while_driven(task, built)
+            self._driven[task.key] = self._scores_while_driven(task, built)
         if not self._driven[task.key]:
             return None
         return (
@@ -80,32 +84,36 @@ class Pairs:
             self._tasks[task.key] = None
             arguments = params.build_arguments(_task(task), task.config.parameters)
             try:
-                self._tasks[task.key] = _task(task)(**arguments)
+                with self._guard.calling(_spelled(task, "be built")):
+                    self._tasks[task.key] = _task(task)(**arguments)
             except (ValueError, EmtkitError) as error:
-                asked = f" ({task.spoken})" if task.spoken else ""
-                text = f"{task.config.name} refuses its parameters{asked}: {error}"
+                given = f" ({task.spoken})" if task.spoken else ""
+                text = f"{task.config.name} refuses its parameters{given}: {error}"
                 self._problems.say(task.entry.path, text, "change them or leave them out")
             except Exception as error:
                 raise _broke(task, "be built", error) from error
         return self._tasks[task.key]
 
+    def _scores_while_driven(self, setting: Setting, task: Task) -> bool:
+        """Whether the mask of `task` is on while input still comes; one sequence tells."""
+        from emtkit.plugin.stream import Stream
 
-def _scores_while_driven(setting: Setting, task: Task) -> bool:
-    """Whether the mask of `task` is on while input still comes; one sequence tells."""
-    from emtkit.plugin.stream import Stream
+        try:
+            with self._guard.calling(_spelled(setting, "be sampled")):
+                batch = task.sample(1, Stream(None, "plan"))
+        except Exception as error:
+            raise _broke(setting, "be sampled", error) from error
+        return bool(batch.mask[: batch.input_steps].any())
 
-    try:
-        batch = task.sample(1, Stream(None, "plan"))
-    except Exception as error:
-        raise _broke(setting, "be sampled", error) from error
-    return bool(batch.mask[: batch.input_steps].any())
+
+def _spelled(setting: Setting, what: str) -> str:
+    plugin = setting.plugin
+    return f"{plugin.kind} '{plugin.name}' of {plugin.owner} could not {what}"
 
 
 def _broke(setting: Setting, what: str, error: Exception) -> PluginError:
-    plugin = setting.plugin
     return PluginError(
-        f"{plugin.kind} '{plugin.name}' of {plugin.owner} could not {what} "
-        f"({type(error).__name__}: {error}); tell its author"
+        f"{_spelled(setting, what)} ({type(error).__name__}: {error}); tell its author"
     )
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from emtkit.errors import StudyError
-from emtkit.plugin.registry import Kind, Registry
+from emtkit.errors import PluginError, StudyError
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.registry import Registry
 from emtkit.study.axes import Axis, axes_of
 from emtkit.study.cells import (
     Cell,
@@ -28,7 +29,7 @@ from emtkit.study.exclude import Candidate, Exclusion
 from emtkit.study.file import Grid, Study, read_study
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
-from emtkit.study.settings import Evaluation, LossGated, longest_horizon
+from emtkit.study.settings import Evaluation
 from emtkit.study.view_checks import Offer, check_views
 
 MAX_CELLS = 200_000
@@ -64,9 +65,29 @@ class Plan:
         return {row.cell.key: row.cell for row in self.rows}
 
     @cached_property
+    def used(self) -> frozenset[tuple[str, str]]:
+        """Kind and name of every plugin that these rows use."""
+        found = {("task", row.cell.task.name) for row in self.rows}
+        found |= {("architecture", row.cell.architecture.name) for row in self.rows}
+        return frozenset(
+            found | {("analysis", m.analysis.name) for row in self.rows for m in row.measures}
+        )
+
+    @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """Every axis with the values that it takes in these rows."""
         return axes_of(self.study, self.rows)
+
+    @cached_property
+    def conditions(self) -> Mapping[str, tuple[str, ...]]:
+        """For each column of a scalar, the columns of the conditions that it was measured under."""
+        analyses = {(m.label, m.analysis.name) for row in self.rows for m in row.measures}
+        found: dict[str, tuple[str, ...]] = {}
+        for label, name in sorted(analyses):
+            for condition, scalars in self.registry.analyses[name].conditions.items():
+                for column in (f"{label}.{scalar}" for scalar in scalars):
+                    found[column] = (*found.get(column, ()), f"{label}.{condition}")
+        return found
 
     @cached_property
     def absences(self) -> tuple[Absence, ...]:
@@ -83,27 +104,42 @@ class Plan:
         return tuple(Absence(*what, count) for what, count in counted.items())
 
 
-def plan_study(source: Path | str | Mapping[str, Any], registry: Registry | None = None) -> Plan:
+def plan_study(
+    source: Path | str | Mapping[str, Any],
+    registry: Registry | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Plan:
     """The plan of a study file, or of a dict that holds one.
 
     Without a `registry`, every installed plugin is known, and those that the study names.
+    `announce` receives which call of plugin code comes next.
 
     Raises:
         StudyError: all mistakes of the study at once.
+        PluginError: a plugin file of the study does not load, or a plugin breaks its contract.
     """
     document = from_value(source) if isinstance(source, Mapping) else read_document(source)
     problems = Problems(document)
     study = read_study(document, problems)
-    known = Registry.installed(study.plugins) if registry is None else registry
-    plan = make_plan(study, known, problems)
+    known = Registry.installed(study.plugins, announce) if registry is None else registry
+    plan = make_plan(study, known, problems, announce)
+    own = {str(path) for path in study.plugins}
+    if broken := [one for one in known.broken if one.owner in own]:
+        found = [f"the plugin file {one.module} does not load: {one.reason}" for one in broken]
+        raise PluginError("\n".join([*found, *map(str, problems.found)]))
     if problems.found:
         raise StudyError(problems.found)
     return plan
 
 
-def make_plan(study: Study, registry: Registry, problems: Problems) -> Plan:
+def make_plan(
+    study: Study,
+    registry: Registry,
+    problems: Problems,
+    announce: Callable[[str], None] | None = None,
+) -> Plan:
     """Every row of `study`; whatever is wrong goes to `problems`, and is left out."""
-    pairs, exclusion = Pairs(problems), Exclusion()
+    pairs, exclusion = Pairs(problems, announce), Exclusion()
     rows: list[Row] = []
     offers: list[Offer] = []
     known: Mapping[str, frozenset[str]] = {}
@@ -112,7 +148,7 @@ def make_plan(study: Study, registry: Registry, problems: Problems) -> Plan:
         offers.append(Offer(parts.analyses, _labels(grid)))
         known = _known(parts, known)
         rows.extend(_rows(grid, parts, pairs, exclusion, problems))
-    # A mistake in a view takes no row away; any other may, and then rows cannot be judged.
+    # A mistake in a view takes no row away; any other may, and then rows cannot be checked.
     complete = all(problem.path.startswith(_VIEWS) for problem in problems.found)
     if complete:
         exclusion.report_unused(problems, known)
@@ -138,7 +174,7 @@ def _parts(grid: Grid, registry: Registry, problems: Problems) -> _Parts:
     counts += [grid.training.size, grid.seeds.count]
     total = prod(counts)
     if max(total, *counts) > MAX_CELLS:
-        # Judged before anything is expanded: a short file can ask for billions.
+        # Checked before anything is expanded: a short file can ask for billions.
         text = f"the grid '{grid.name}' asks for {max(total, *counts):,} networks"
         problems.say(grid.path, text, f"a grid has at most {MAX_CELLS:,}; ask for fewer")
         return _Parts((), (), (), ())
@@ -181,16 +217,16 @@ def _rows(
                     continue
                 _check_horizons(pair, regime, task, problems)
                 _check_snapshots(pair, regime, parts, problems)
-                told = _Told.of(grid, parts, at, pair, pairs)
+                shared = _Measurements.of(grid, parts, at, pair, pairs)
                 for seed in kept:
-                    row = _row(at, pair, told, seed)
+                    row = _row(at, pair, shared, seed)
                     # A constructed network is one and the same in every regime of training.
                     found.setdefault((row.task, row.architecture, row.cell.key), row)
     return list(found.values())
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Measurement:
     """One analysis of the networks of one combination, whatever their seed."""
 
     analysis: Setting
@@ -199,72 +235,69 @@ class _Look:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Measurements:
     """What all seeds of one combination share: evaluation, horizons, and what is measured."""
 
     evaluation: Evaluation
     horizon: int | None
     loss_horizon: int | None
-    looks: tuple[_Look, ...]
+    analyses: tuple[_Measurement, ...]
 
     @classmethod
-    def of(cls, grid: Grid, parts: _Parts, at: Candidate, pair: Pair, pairs: Pairs) -> _Told:
+    def of(
+        cls, grid: Grid, parts: _Parts, at: Candidate, pair: Pair, pairs: Pairs
+    ) -> _Measurements:
         task, evaluation = pair.task, grid.evaluation
-        looks = tuple(_look(analysis, at, pair, pairs) for analysis in parts.analyses)
+        analyses = tuple(_measurement(one, at, pair, pairs) for one in parts.analyses)
         if not task.horizons:
             # Without horizons there is one length only: `horizon` and `at` mean nothing.
-            return cls(evaluation.model_copy(update={"at": ()}), None, None, looks)
-        longest = (
-            None if task.horizon is None else longest_horizon(at.regime.training, task.horizon)
-        )
-        return cls(evaluation, evaluation.horizon or task.evaluation_horizon, longest, looks)
+            return cls(evaluation.model_copy(update={"at": ()}), None, None, analyses)
+        curriculum = at.regime.training.curriculum
+        longest = None if task.horizon is None else curriculum.longest(task.horizon)
+        return cls(evaluation, evaluation.horizon or task.evaluation_horizon, longest, analyses)
 
 
-def _look(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> _Look:
+def _measurement(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> _Measurement:
     over_training = analysis.entry.at == "snapshots"
     steps = at.regime.training.snapshots if over_training and pair.trains else ()
     reason = pair.reason or pairs.refusal(analysis, at.task, at.architecture)
     if reason is None and over_training and not pair.trains:
-        reason = f"{at.architecture.config.name} is constructed; it has no training to look at"
-    return _Look(analysis, steps, reason)
+        reason = f"{at.architecture.config.name} is constructed; it has no training to measure"
+    return _Measurement(analysis, steps, reason)
 
 
-def _row(at: Candidate, pair: Pair, told: _Told, seed: int) -> Row:
+def _row(at: Candidate, pair: Pair, shared: _Measurements, seed: int) -> Row:
     task, architecture, training = at.task.config, at.architecture.config, at.regime.training
     key = cell_key(task, architecture, training, seed, pair.trains)
     cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason)
     measures = tuple(
         Measure(
-            finding_key(key, look.analysis.config, look.analysis.entry.at, look.steps),
-            look.analysis.label,
-            look.analysis.config,
-            look.analysis.entry.at,
-            look.steps,
-            look.reason,
+            finding_key(key, one.analysis.config, one.analysis.entry.at, one.steps),
+            one.analysis.label,
+            one.analysis.config,
+            one.analysis.entry.at,
+            one.steps,
+            one.reason,
         )
-        for look in told.looks
+        for one in shared.analyses
     )
-    judged = evaluation_spec(key, told.evaluation, told.horizon, told.loss_horizon)
-    return Row(at.grid, at.task.label, at.architecture.label, cell, judged, measures)
+    spec = evaluation_spec(key, shared.evaluation, shared.horizon, shared.loss_horizon)
+    return Row(at.grid, at.task.label, at.architecture.label, cell, spec, measures)
 
 
 def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problems) -> None:
     curriculum = regime.training.curriculum
-    if curriculum == "none" or not pair.trains:
+    if not curriculum.moves or not pair.trains:
         return
     here = regime.source["curriculum"]
     if not pair.task.horizons:
         text = f"a curriculum lengthens horizons, and the task '{task.config.name}' has none"
         hint = "give this task a grid of its own with `curriculum: none`"
         problems.say(here, text, hint)
-    elif isinstance(curriculum, LossGated) and curriculum.max is None:
-        longest = pair.task.horizon
-        if longest is not None and curriculum.start > longest:
-            text = (
-                f"the curriculum starts at {curriculum.start} outputs, beyond the horizon "
-                f"{longest} of the task '{task.config.name}'"
-            )
-            problems.say(here, text, "lower `start`, or give `max`")
+    elif pair.task.horizon is not None:
+        reason = curriculum.refusal(pair.task.horizon)
+        if reason is not None:
+            problems.say(here, f"{reason} of the task '{task.config.name}'", "shorten it")
 
 
 def _check_snapshots(pair: Pair, regime: Regime, parts: _Parts, problems: Problems) -> None:
@@ -272,7 +305,7 @@ def _check_snapshots(pair: Pair, regime: Regime, parts: _Parts, problems: Proble
         return
     for analysis in parts.analyses:
         if analysis.entry.at == "snapshots":
-            text = f"'{analysis.label}' looks at snapshots, and training takes none"
+            text = f"'{analysis.label}' measures snapshots, and training takes none"
             hint = "write for instance `training: {snapshots: [100, 200]}`"
             problems.say((*analysis.entry.path, "at"), text, hint)
 

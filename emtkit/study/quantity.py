@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from emtkit.study.settings import Settings
+from emtkit.methods.settings import Settings
+from emtkit.plugin.statistic import STATISTICS, statistic_named
 
 Atom = None | bool | int | float | str
 Wanted = Atom | tuple[Atom | tuple[Atom, ...], ...]
 """A value to match; a tuple matches any of its members, or a list-valued column as a whole."""
 
-Stat = Literal["mean", "median", "best", "share", "mode"]
-Direction = Literal["min", "max"]
+if TYPE_CHECKING:
+    Stat = str
+else:
+    Stat = Literal[STATISTICS.names]
+Direction = Annotated[
+    Literal["min", "max"], Field(description="Which end of the ranked column is best.")
+]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
 
 
@@ -27,7 +33,23 @@ def _spelled_out(value: Any) -> Any:
 
 
 Columns = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Where = Mapping[str, Wanted]
+Matched = Mapping[str, Wanted]
+Where = Annotated[
+    Matched,
+    Field(description="Columns with the value, or list of values, that rows must have to count."),
+]
+Over = Annotated[Columns, Field(description="Axes along which rows are taken together.")]
+
+
+def check_by(by: str | None, stat: Stat) -> None:
+    """Refuse a `by` where the statistic ranks nothing.
+
+    Raises:
+        ValueError: it names a column that would not be read.
+    """
+    if by is not None and not statistic_named(stat).ranks:
+        rank = [name for name in STATISTICS.names if statistic_named(name).ranks]
+        raise ValueError(f"`by` belongs to `stat: {' or '.join(rank)}`; this has `stat: {stat}`")
 
 
 def matches(actual: object, wanted: Wanted) -> bool:
@@ -55,23 +77,31 @@ class ShareOf(View):
     """The share of rows whose column `of` has the value `equals`."""
 
     of: str
+    """Name of the column."""
     equals: bool | int | float | str
+    """The value that is counted."""
 
 
 class Quantity(View):
     """One number over the rows that `where` keeps: a statistic of a column, or a share.
 
-    `best` reads `value` off the row in which `by` (default: `value` itself) is least or greatest;
-    the share of rows within `within` (relative) of that best comes with it. `stat: share` is the
-    share of rows in which the boolean `value` holds, `share` that of any column and value.
+    A statistic that ranks (`best`) reads `value` in the row in which `by` (default: `value` itself)
+    is least or greatest (`direction`); the share of rows within `within` (relative) of that best
+    comes with it. `stat: share` is the share of rows in which the boolean `value` is true, `share`
+    that of any column and value.
     """
 
     value: str | None = None
+    """Name of the column."""
     share: ShareOf | None = None
+    """The share of rows with one value of a column, in place of `value`."""
     stat: Stat = "mean"
+    """Statistic of the column over the rows that are taken together."""
     by: str | None = None
+    """Column that ranks the rows for `stat: best`; null ranks by `value` itself."""
     direction: Direction = "min"
     within: Annotated[float, Field(ge=0)] = 0.03
+    """Relative distance from the best within which rows count as near it."""
     where: Where = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -88,6 +118,11 @@ class Quantity(View):
         return "share" if self.share is not None else self.stat
 
     @property
+    def is_share(self) -> bool:
+        """Whether the number is a share of networks, which is written in percent."""
+        return statistic_named(self.statistic).reads == "truths"
+
+    @property
     def column(self) -> str | None:
         """The column that is read, whichever way it is named."""
         return self.share.of if self.share is not None else self.value
@@ -100,8 +135,7 @@ class Quantity(View):
         """
         if self.column is None:
             raise ValueError("needs `value` (a column) or `share: {of, equals}`")
-        if self.by is not None and self.stat != "best":
-            raise ValueError(f"`by` belongs to `stat: best`; this has `stat: {self.stat}`")
+        check_by(self.by, self.stat)
 
     def columns(self) -> tuple[str, ...]:
         """Every column that this quantity reads."""
@@ -110,20 +144,19 @@ class Quantity(View):
 
 
 class Value(Quantity):
-    """A quantity shown in a table: how it is headed, written, and which end of it is better.
-
-    `format` is a Python format specification such as `.3f`; `count` writes a share as `3/20`.
-    Without `better` nothing is bold.
-    """
+    """A quantity shown in a table: how it is headed, written, and which end of it is better."""
 
     label: str | None = None
+    """Heading of its column; null takes one made of what it measures."""
     format: str | None = None
-    better: Direction | None = None
+    """Python format specification such as `.3f`, or `count` to write a share as `3/20`."""
+    better: Literal["min", "max"] | None = None
+    """Which end of it is better and printed bold; null prints nothing bold."""
 
     @model_validator(mode="after")
     def _says_what(self) -> Value:
         self.check_complete()
-        if self.counts and self.statistic != "share":
+        if self.counts and not self.is_share:
             raise ValueError(f"`format: count` belongs to a share, not to `stat: {self.stat}`")
         if self.format is not None and not self.counts:
             _try_format(self.format)
@@ -159,5 +192,5 @@ def _try_format(specification: str) -> None:
         format(0.5, specification)
     except ValueError:
         raise ValueError(
-            f"'{specification}' is no number format; write for instance `.3f` or `.2e`"
+            f"'{specification}' is not a number format; write for instance `.3f` or `.2e`"
         ) from None

@@ -8,14 +8,16 @@ from itertools import product
 from typing import Any
 
 from emtkit.errors import did_you_mean
+from emtkit.methods.settings import Scope
 from emtkit.plugin import params
+from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.params import Mistake
-from emtkit.plugin.registry import Kind, Plugin, Registry
+from emtkit.plugin.registry import Plugin, Registry
 from emtkit.study.cells import PluginConfig, digest
 from emtkit.study.checked import Problems, checked, shown
 from emtkit.study.columns import training_columns
 from emtkit.study.entries import Axes, Entry
-from emtkit.study.settings import Check, LossGated, Training
+from emtkit.study.settings import Check, Training
 from emtkit.study.yaml_nodes import Trail
 
 
@@ -90,10 +92,13 @@ def settings(
 def regimes(axes: Axes, path: Trail, problems: Problems) -> tuple[Regime, ...]:
     """Every setting of training that the axes of one grid span."""
     found: list[Regime] = []
-    if "device" in axes.grid or "device" in axes.zip:
-        text = "`device` is no axis: networks that differ in it alone have one key"
-        problems.say(axes.paths["device"], text, "give one `device`, or compare with `--tier`")
-        return ()
+    for name in Training.fields_of(Scope.OUTSIDE):
+        if name in axes.grid or name in axes.zip:
+            text = f"`{name}` is not an axis: networks that differ in it alone have one key"
+            hint = f"give one `{name}`"
+            hint += ", or compare with `--tier`" if name == "device" else ""
+            problems.say(axes.paths[name], text, hint)
+            return ()
     for point in expand(axes):
         source = {key: _source(axes, point, key) for key in point.values}
 
@@ -108,7 +113,7 @@ def regimes(axes: Axes, path: Trail, problems: Problems) -> tuple[Regime, ...]:
 
 
 def _source(axes: Axes, point: Point, key: str) -> Trail:
-    """Where the value of `key` at this point stands in the file."""
+    """The place in the file of the value of `key` at this point."""
     position = point.positions.get(key)
     return axes.paths[key] if position is None else (*axes.paths[key], position)
 
@@ -116,8 +121,8 @@ def _source(axes: Axes, point: Point, key: str) -> Trail:
 def _unknown(kind: Kind, name: str, registry: Registry) -> tuple[str, str]:
     hint = did_you_mean(name, registry.names(kind))
     if registry.broken:
-        told = "; ".join(f"{broken.module} ({broken.reason})" for broken in registry.broken)
-        hint += f"\n  could not be loaded: {told}"
+        listed = "; ".join(f"{broken.module} ({broken.reason})" for broken in registry.broken)
+        hint += f"\n  could not be loaded: {listed}"
     return f"unknown {kind} '{name}'", hint
 
 
@@ -135,7 +140,7 @@ def _report(
 
 
 def _check_sense(training: Training, trail: Callable[[Trail], Trail], problems: Problems) -> None:
-    """What no single field can tell."""
+    """Checks that involve more than one field."""
     checks: Mapping[str, Check | None] = {"stop": training.stop, "solved": training.solved}
     for key, check in checks.items():
         if check is not None and (check.below is None) == (check.above is None):
@@ -145,12 +150,6 @@ def _check_sense(training: Training, trail: Callable[[Trail], Trail], problems: 
         text = f"`tf32` with `device: {training.device}` and `dtype: {training.dtype}`"
         hint = "TF32 is there for `device: cuda` and `dtype: float32` alone"
         problems.say(trail(("tf32",)), text, hint)
-    curriculum = training.curriculum
-    if isinstance(curriculum, LossGated) and curriculum.max is not None:
-        start, most = curriculum.start, curriculum.max
-        if start > most:
-            text = f"the curriculum starts at {start} outputs, beyond its max of {most}"
-            problems.say(trail(("curriculum",)), text, "`start` is at most `max`")
     for position, step in enumerate(training.snapshots):
         if step > training.steps:
             text = f"the snapshot at {step} lies beyond the {training.steps} steps of training"

@@ -8,21 +8,24 @@ A study that begins with this line is completed and checked while it is written:
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from emtkit.plugin import params
-from emtkit.plugin.registry import Kind, Plugin, Registry
-from emtkit.study.entries import RULE_KEYS
-from emtkit.study.file import GRID_KEYS, Seeds
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.registry import Plugin, Registry
+from emtkit.study.entries import RESERVED_KEYS, RULE_KEYS
+from emtkit.study.file import GRID_KEYS, GRID_NAME, STUDY_KEYS, Seeds
 from emtkit.study.settings import Evaluation, Training
 from emtkit.study.views import Claim, Figure, Table
 
 Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
-LABEL: Schema = {**TEXT, "maxLength": 80, "description": "what columns call it [default: `use`]"}
+SAID_OUTSIDE = ("default", "title", "description")
+"""What a schema says beside `anyOf`, not in one of its members."""
 
 
 def study_schema(registry: Registry) -> Schema:
@@ -36,20 +39,18 @@ def study_schema(registry: Registry) -> Schema:
         "training": _training(shared),
         "evaluation": _of(Evaluation, shared),
         "seeds": {"anyOf": [{"type": "integer", "minimum": 1}, _of(Seeds, shared)]},
-        "exclude": {"type": "array", "items": _mapping({key: {} for key in RULE_KEYS}, least=1)},
+        "exclude": {"type": "array", "items": _mapping(_described(RULE_KEYS, {}), least=1)},
     }
-    grid = _mapping({"name": TEXT, **{key: families[key] for key in GRID_KEYS}})
-    whole = _mapping(
-        {
-            "question": TEXT,
-            "plugins": {"type": "array", "items": {**TEXT, "pattern": r"\.py$"}},
-            **{key: families[key] for key in GRID_KEYS},
-            "grids": {"type": "array", "minItems": 1, "items": {**grid, "required": ["name"]}},
-            "tables": {"type": "array", "items": _short(_of(Table, views))},
-            "figures": {"type": "array", "items": _short(_of(Figure, views))},
-            "claims": {"type": "array", "items": _short(_of(Claim, views))},
-        }
-    )
+    grid = _mapping({"name": {**TEXT, "description": GRID_NAME}, **_described(GRID_KEYS, families)})
+    own: Schema = {
+        "question": TEXT,
+        "plugins": {"type": "array", "items": {**TEXT, "pattern": r"\.py$"}},
+        "grids": {"type": "array", "minItems": 1, "items": {**grid, "required": ["name"]}},
+        "tables": {"type": "array", "items": _short(_of(Table, views))},
+        "figures": {"type": "array", "items": _short(_of(Figure, views))},
+        "claims": {"type": "array", "items": _short(_of(Claim, views))},
+    }
+    whole = _mapping(_described(STUDY_KEYS, {**own, **families}))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "emtkit study",
@@ -72,29 +73,37 @@ def _entries(kind: Kind, registry: Registry, shared: Schema) -> Schema:
 def _entry(plugin: Plugin, shared: Schema) -> Schema:
     name = f"{plugin.kind}.{plugin.name}"
     own = _of(params.schema(plugin.cls), shared, prefix=f"{name}.")["properties"]
-    known: Schema = {"use": {"const": plugin.name}, "label": LABEL}
+    known: Schema = {"use": {"const": plugin.name}, "label": {**TEXT, "maxLength": 80}}
     if plugin.kind == "analysis":
         known["at"] = {"enum": ["end", "snapshots"], "default": "end"}
     else:
         known |= _axes(own)
-    told = inspect.cleandoc(plugin.cls.__doc__ or "")
-    return {**_mapping({**known, **own}), "required": ["use"], "description": told}
+    known = _described({key: RESERVED_KEYS[key] for key in known}, known)
+    docstring = inspect.cleandoc(plugin.cls.__doc__ or "")
+    return {**_mapping({**known, **own}), "required": ["use"], "description": docstring}
 
 
 def _training(shared: Schema) -> Schema:
     settings = _of(Training, shared)
-    own = settings["properties"]
-    return {**_mapping({**own, **_axes(own)}), "description": settings["description"]}
+    own, axes = settings["properties"], _axes(settings["properties"])
+    axes = _described({key: RESERVED_KEYS[key] for key in axes}, axes)
+    return {**_mapping({**own, **axes}), "description": settings["description"]}
 
 
 def _axes(parameters: Schema) -> Schema:
     """`grid` and `zip`: for each parameter a list of its values."""
-    lists = {
-        name: {"type": "array", "minItems": 1, "items": one} for name, one in parameters.items()
-    }
+    meanings = {name: one.get("description", "") for name, one in parameters.items()}
+    lists = _described(
+        meanings,
+        {name: {"type": "array", "minItems": 1, "items": one} for name, one in parameters.items()},
+    )
+    return {"grid": _mapping(lists), "zip": _mapping(lists)}
+
+
+def _described(meanings: Mapping[str, str], schemas: Mapping[str, Schema]) -> Schema:
+    """The schema of each key (any value, where there is none) with the key's meaning."""
     return {
-        "grid": {**_mapping(lists), "description": "every combination of these values"},
-        "zip": {**_mapping(lists), "description": "these values side by side, as one axis"},
+        key: {**schemas.get(key, {}), "description": meaning} for key, meaning in meanings.items()
     }
 
 
@@ -119,7 +128,7 @@ def _short(schema: Any) -> Any:
         return schema
     inner = {key: _short(part) for key, part in schema.items()}
     if inner.get("type") == "array" and inner.get("items") == TEXT:
-        kept = {key: inner.pop(key) for key in ("default", "title") if key in inner}
+        kept = {key: inner.pop(key) for key in SAID_OUTSIDE if key in inner}
         return {**kept, "anyOf": [TEXT, inner]}
     if inner == {"$ref": "#/$defs/Value"}:
         return {"anyOf": [TEXT, inner]}

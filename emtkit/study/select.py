@@ -1,4 +1,4 @@
-"""A part of a plan, as `--only task.rule=T1,architecture.hidden=128 --seeds 0-2` asks for it."""
+"""A part of a plan, as chosen by `--only task.rule=T1,architecture.hidden=128 --seeds 0-2`."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ def _read_only(text: str) -> Mapping[str, tuple[Any, ...]]:
         column, equals, value = part.partition("=")
         if not equals or not value.strip() or not column.strip():
             raise EmtkitError(
-                f"--only {text}: '{part}' is no `column=value`; "
+                f"--only {text}: '{part}' is not `column=value`; "
                 "write for instance --only task.delay=3,architecture=elman"
             )
         found[column.strip()] = (*found.get(column.strip(), ()), _value(value, text))
     return found
 
 
-def _value(text: str, asked: str) -> Any:
+def _value(text: str, only: str) -> Any:
     try:
         value = parse_document(f"value: {text}".encode(), "--only").value
     except StudyError as error:
-        raise EmtkitError(f"--only {asked}: {error.problems[0].text}") from None
+        raise EmtkitError(f"--only {only}: {error.problems[0].text}") from None
     found = value["value"] if isinstance(value, dict) else None
     return tuple(found) if isinstance(found, list) else found
 
@@ -74,11 +74,11 @@ def _value(text: str, asked: str) -> Any:
 def _read_seeds(text: str) -> set[int]:
     found: set[int] = set()
     for part in text.split(","):
-        span = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?", part)
+        span = re.fullmatch(r"\s*([0-9]{1,10})\s*(?:-\s*([0-9]{1,10})\s*)?", part)
         first, last = (int(span[1]), int(span[2] or span[1])) if span else (1, 0)
         if last < first or last - first > 10**6:
             raise EmtkitError(
-                f"--seeds {text}: '{part}' is no span of seeds; write for instance --seeds 0-2,7"
+                f"--seeds {text}: '{part}' is not a span of seeds; write for instance --seeds 0-2,7"
             )
         found.update(range(first, last + 1))
     return found
@@ -97,10 +97,10 @@ def _check_values(wanted: Mapping[str, tuple[Wanted, ...]], groups: tuple[Condit
             raise EmtkitError(f"--only {column}=...: there is no column '{column}'; {hint}")
         for value in values:
             if not any(matches(one, value) for one in known.values()):
-                told = ", ".join(shown(one) for one in known.values())
+                listed = ", ".join(shown(one) for one in known.values())
                 raise EmtkitError(
                     f"--only {column}={shown(value)}: no network has this value; "
-                    f"its values are {told}"
+                    f"its values are {listed}"
                 )
 
 

@@ -1,121 +1,77 @@
-"""How one network is trained and judged, as a study file says it; every field has its default."""
+"""How one network is trained and evaluated, as a study file says it; all fields have defaults."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Settings(BaseModel):
-    """Strict and frozen: an unknown key or a wrong type is a mistake, never a guess."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Cosine(Settings):
-    """From the share `from` of training on, a half cosine from `lr` down to `end` times `lr`."""
-
-    kind: Literal["cosine"]
-    start: Share = Field(0.0, alias="from")
-    end: Annotated[float, Field(ge=0)] = 0.0
-
-
-class StepDecay(Settings):
-    """From the share `at` of training on, `lr` times `factor`."""
-
-    kind: Literal["step"]
-    at: Share
-    factor: Positive
-
-
-class LossGated(Settings):
-    """The papers' curriculum: the horizon grows while the loss on its first outputs is small.
-
-    After every iteration L <- average L + (1 - average) (mean loss of the first `start` scored
-    outputs); the horizon, kept as a float, is multiplied by `factor` if L < threshold, else
-    divided by it, and clipped to [start, max]. `max` defaults to the task's horizon.
-    Source: Karuvally et al. 2023, appendix B.2.
-    """
-
-    kind: Literal["loss_gated"]
-    start: Count = 10
-    max: Count | None = None
-    factor: Annotated[float, Field(gt=1)] = 1.2
-    threshold: Positive = 3e-2
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-
-
-class Staged(Settings):
-    """The published code's curriculum: the next stage once `metric` passes `above`."""
-
-    kind: Literal["staged"]
-    stages: Annotated[tuple[Count, ...], Field(min_length=1)]
-    metric: str = "accuracy"
-    above: float = 0.96
+from emtkit.methods.curricula.base import Curriculum
+from emtkit.methods.optimisers.base import Optimiser
+from emtkit.methods.schedules.base import Schedule
+from emtkit.methods.settings import Count, Horizon, Positive, Scope, ScopedSettings, Settings
 
 
 class Check(Settings):
-    """A condition on a metric (or `loss`) of fresh data, looked at every `check` iterations."""
+    """A condition on a metric of fresh data, tested every `check` iterations."""
 
     metric: str = "loss"
+    """Metric of the task, or `loss`."""
     below: float | None = None
+    """The condition holds where the metric is below this."""
     above: float | None = None
-    horizon: Count | None = None
+    """The condition holds where the metric is above this."""
+    horizon: Horizon | None = None
+    """Number of scored steps; null takes the longest of the training."""
     sequences: Count = 64
+    """Number of fresh sequences."""
 
 
-class Training(Settings):
-    """How one network is trained; what may differ between rows of a stack is no shape.
+class Training(ScopedSettings):
+    """How one network is trained.
 
-    `clip` bounds the norm of the whole gradient; null leaves it alone. `stop` ends a row's
-    training, `solved` only records the first iteration at which it held. `device` is where
-    simple recurrences train (`auto`: on CUDA where there is any), all else on the processor; it is
-    no part of a network's key, and the tier that is stored with a result says where it was trained.
-    `tf32` (with `device: cuda` alone): matrix products there use 10 of the 23 bits of a factor.
+    The device is not part of a network's key: the tier that is stored with a result says where it
+    was trained.
     """
 
-    steps: Annotated[int, Field(ge=0)] = 1000
-    batch: Count = 64
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: Positive = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip: Positive | None = 1.0
-    schedule: Literal["constant"] | Annotated[Cosine | StepDecay, Field(discriminator="kind")] = (
-        "constant"
-    )
-    dtype: Literal["float32", "float64"] = "float32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    tf32: bool = False
-    stop: Check | None = None
-    solved: Check | None = None
-    check: Count = 25
-    curriculum: Literal["none"] | Annotated[LossGated | Staged, Field(discriminator="kind")] = (
-        "none"
-    )
-    snapshots: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    steps: Annotated[int, Field(ge=0), Scope.ROW] = 1000
+    """Number of iterations; 0 leaves the network untrained."""
+    batch: Annotated[Count, Scope.STACK] = 64
+    """Number of sequences per iteration."""
+    optimizer: Annotated[Optimiser, Scope.STACK] = Field(default="adam", validate_default=True)
+    """Rule that updates the weights: a name, or a mapping of `kind` and options."""
+    lr: Annotated[Positive, Scope.ROW] = 1e-3
+    """Learning rate."""
+    weight_decay: Annotated[float, Field(ge=0), Scope.ROW] = 0.0
+    """Decay of the weights: an L2 penalty, or decoupled if the optimizer is."""
+    clip: Annotated[Positive | None, Scope.ROW] = 1.0
+    """Largest norm of the whole gradient; null leaves the gradient alone."""
+    schedule: Annotated[Schedule, Scope.ROW] = Field(default="constant", validate_default=True)
+    """How the learning rate changes: a name, or a mapping of `kind` and options."""
+    dtype: Annotated[Literal["float32", "float64"], Scope.STACK] = "float32"
+    """Precision of weights and data."""
+    device: Annotated[Literal["auto", "cpu", "cuda"], Scope.OUTSIDE] = "auto"
+    """Where simple recurrences train, `auto` on CUDA if there is any; others train on the CPU."""
+    tf32: Annotated[bool, Scope.STACK] = False
+    """Whether matrix products on CUDA use 10 of the 23 bits of a factor; needs `device: cuda`."""
+    stop: Annotated[Check | None, Scope.STACK] = None
+    """Condition that ends a network's training."""
+    solved: Annotated[Check | None, Scope.STACK] = None
+    """Condition whose first iteration is recorded as `train.solved_at`, without stopping."""
+    check: Annotated[Count, Scope.ROW] = 25
+    """Number of iterations between two tests of `stop` and `solved`."""
+    curriculum: Annotated[Curriculum, Scope.STACK] = Field(default="none", validate_default=True)
+    """How the horizon changes, on tasks with horizons: a name, or a mapping with options."""
+    snapshots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Scope.OUTSIDE] = ()
+    """Iterations at which the weights are kept for analyses with `at: snapshots`."""
 
 
 class Evaluation(Settings):
-    """What every network is judged on: one common set of fresh sequences.
-
-    `horizon` overrides the task's own; `at` asks for the metrics around those output steps.
-    """
+    """What every network is tested on: one common set of fresh sequences."""
 
     sequences: Count = 1024
-    horizon: Count | None = None
-    at: tuple[Count, ...] = ()
-
-
-def longest_horizon(training: Training, horizon: int) -> int:
-    """The longest horizon that training reaches on a task whose own horizon is `horizon`."""
-    curriculum = training.curriculum
-    if isinstance(curriculum, LossGated):
-        return curriculum.max or horizon
-    if isinstance(curriculum, Staged):
-        return max(curriculum.stages)
-    return horizon
+    """Number of sequences."""
+    horizon: Horizon | None = None
+    """Number of scored steps, on tasks with horizons; null takes the task's own."""
+    at: tuple[Horizon, ...] = ()
+    """Output steps around which every metric is measured too, as `test.<metric>_at_<n>`."""

@@ -1,4 +1,4 @@
-"""Whether tables, figures and claims speak of columns that there are, and mix no two networks."""
+"""Whether the columns of tables, figures and claims exist, and no two networks are mixed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from emtkit.study.axes import Condition, conditions, declared
 from emtkit.study.cells import Row
 from emtkit.study.checked import Problems, shown
 from emtkit.study.file import Study
+from emtkit.study.math_text import math_mistake
 from emtkit.study.quantity import Quantity, matches
 from emtkit.study.resolve import Setting
-from emtkit.study.views import CORE_KINDS, Expect, Figure, Table
+from emtkit.study.views import CHARTS, FIGURE_KINDS, Expect, Figure, Table
 from emtkit.study.yaml_nodes import Trail
 
 LABELS = ("grid", "task", "architecture", "seed")
@@ -37,10 +38,10 @@ def check_views(
     *,
     complete: bool,
 ) -> None:
-    """Note every column that cannot be, and every varying axis that a view leaves out.
+    """Note every column that does not exist, and every varying axis that a view leaves out.
 
     With `complete` False some entries are missing from `rows`, because they are wrong; what can
-    then not be judged is left alone.
+    then not be decided is left alone.
     """
     offers = tuple(offers)
     _check_labels(study, problems)
@@ -93,6 +94,9 @@ class _Checker:
             )
 
     def figure(self, path: Trail, figure: Figure) -> None:
+        self._formula((*path, "title"), figure.title or "")
+        for column, label in figure.labels.items():
+            self._formula((*path, "labels", column), label)
         self._where((*path, "where"), figure.where)
         if figure.is_drawing:
             self._drawing(path, figure)
@@ -100,7 +104,7 @@ class _Checker:
         hue = (figure.hue,) if figure.hue else ()
         self._axis_names(path, {"hue": hue, "facet": figure.facet, "over": figure.over})
         x = (figure.x,) if figure.x else ()
-        coordinates = x if figure.use in {"line", "box"} else (*x, *figure.y)
+        coordinates = x if figure.use in CHARTS.names else (*x, *figure.y)
         for column in (*x, *figure.y, *filter(None, (figure.value, figure.by))):
             key = "x" if column in x else "y" if column in figure.y else None
             self._column((*path, key or ("value" if column == figure.value else "by")), column)
@@ -116,11 +120,16 @@ class _Checker:
         if isinstance(expect.bound, Quantity):
             self._quantity((*path, side), expect.bound)
 
+    def _formula(self, path: Trail, text: str) -> None:
+        if mistake := math_mistake(text):
+            hint = r"a formula is between two `$`, as LaTeX has it; a dollar sign is `\$`"
+            self._problems.say(path, f"{shown(text)} cannot be drawn: {mistake}", hint)
+
     def _drawing(self, path: Trail, figure: Figure) -> None:
         label, _, drawing = figure.use.partition(".")
         here = (*path, "use")
         if label not in self._labels:
-            hint = did_you_mean(label, (*CORE_KINDS, *self._labels))
+            hint = did_you_mean(label, (*FIGURE_KINDS, *self._labels))
             self._problems.say(here, f"no analysis has the label '{label}'", hint)
         elif label in self._drawings and drawing not in self._drawings[label]:
             hint = did_you_mean(drawing, self._drawings[label])
@@ -148,7 +157,7 @@ class _Checker:
                     self._column(here, column)
                 else:
                     hint = did_you_mean(column, (*LABELS, *self._parameters))
-                    self._problems.say(here, f"'{column}' is no axis", hint)
+                    self._problems.say(here, f"'{column}' is not an axis", hint)
 
     def _is_parameter(self, column: str) -> bool:
         inside = f"{column}."
@@ -187,9 +196,9 @@ class _Checker:
             several = wanted if isinstance(wanted, tuple) and not whole else (wanted,)
             for one in several:
                 if not any(matches(value, one) for value in values):
-                    told = ", ".join(shown(value) for value in values[:20])
+                    known = ", ".join(shown(value) for value in values[:20])
                     text = f"no network has {column} = {shown(one)}"
-                    self._problems.say((*path, column), text, f"its values are {told}")
+                    self._problems.say((*path, column), text, f"its values are {known}")
 
     def _values(self, column: str) -> list[Any]:
         if column == "seed":
@@ -204,7 +213,7 @@ class _Checker:
     def _mixes(
         self, path: Trail, title: str, used: Sequence[str], where: Mapping[str, Any], remedy: str
     ) -> None:
-        """Note every axis that varies among the rows and is not told apart."""
+        """Note every axis that varies among the rows and is not named."""
         if not self._complete:
             return
         named = {*used, *where}

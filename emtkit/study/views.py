@@ -1,4 +1,4 @@
-"""What a study wants to see: tables, figures and claims, as its file says them."""
+"""What a study shows: tables, figures and claims, as its file says them."""
 
 from __future__ import annotations
 
@@ -8,56 +8,59 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from emtkit.errors import did_you_mean
+from emtkit.methods.folder import Methods
+from emtkit.methods.settings import Count, Share
+from emtkit.plugin.statistic import statistic_named
 from emtkit.study.quantity import (
     Columns,
     Direction,
+    Matched,
     Name,
+    Over,
     Quantity,
-    ShareOf,
     ShortValue,
     Stat,
     Value,
     View,
     Where,
-    matches,
+    check_by,
 )
-from emtkit.study.settings import Count, Share
 
-__all__ = [
-    "CORE_KINDS",
-    "Claim",
-    "EachShare",
-    "Expect",
-    "Figure",
-    "Quantity",
-    "Selection",
-    "ShareOf",
-    "Table",
-    "Value",
-    "matches",
-]
+CHARTS = Methods("emtkit.report.figures.charts", "chart")
+MAPS = Methods("emtkit.report.figures.maps", "map")
+FIGURE_KINDS = (*CHARTS.names, *MAPS.names)
 
-CORE_KINDS = ("line", "heatmap", "phase_diagram", "box")
+
+def _figure_use(schema: dict[str, Any]) -> None:
+    """Editors complete the kinds, and let an analysis's drawing pass."""
+    schema |= {"anyOf": [{"enum": list(FIGURE_KINDS)}, {"pattern": r"^[^.]+\.[^.]+$"}]}
 
 
 class Table(View):
     """Rows and columns are axes, every other varying axis is averaged `over` or fixed by `where`.
 
-    Either `values` (each its own column) or `cell` (several values written into one cell by
-    `format`, for instance `"{0} ({1})"`). `baseline` names the row or column that the others are
-    compared with, paired by seed.
+    Either `values` or `cell` says what is shown.
     """
 
     name: Name
+    """Name of the table and of the files that hold it."""
     caption: str | None = None
+    """Text printed with the table; null prints its name."""
     rows: Columns
+    """Axes whose values head the rows."""
     columns: Columns = ()
+    """Axes whose values head the columns."""
     values: tuple[ShortValue, ...] = ()
+    """Values that are shown, each in a column of its own."""
     cell: tuple[ShortValue, ...] = ()
+    """Values that are written into one cell together."""
     format: str | None = None
-    over: Columns = ("seed",)
+    """How `cell` is written, for instance `{0} ({1})`; null puts all but the first in brackets."""
+    over: Over = ("seed",)
     where: Where = Field(default_factory=dict)
-    baseline: Where | None = None
+    baseline: Matched | None = None
+    """The row or column, by its axes, that the others are compared with, paired by seed."""
 
     @model_validator(mode="after")
     def _values_or_cell(self) -> Table:
@@ -79,80 +82,97 @@ class Table(View):
         return self.format or ("{0}" + (f" ({rest})" if rest else ""))
 
 
-class Selection(View):
+class CellChoice(View):
     """Which networks an analysis's drawing shows, per combination of the figure's facets."""
 
     select: Literal["first", "best", "all"] = "first"
+    """Whether the first networks by seed are drawn, the best, or all."""
     by: str | None = None
+    """Column that ranks the networks for `select: best`."""
     direction: Direction = "min"
     count: Count = 1
+    """Number of networks per combination of the facets, where not all are drawn."""
     where: Where = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _best_by_what(self) -> Selection:
+    def _best_by_what(self) -> CellChoice:
         if (self.select == "best") != (self.by is not None):
             raise ValueError("`select: best` and `by` go together")
         return self
 
 
 class Figure(View):
-    """A core kind (`line`, `heatmap`, `phase_diagram`, `box`) or `<analysis label>.<drawing>`.
+    """A chart, a map, or a drawing of an analysis (`<analysis label>.<drawing>`).
 
-    `line` and `box` show one or more columns `y` against `x`; `heatmap` and `phase_diagram` show
-    the column `value` over the axes `x` and `y`; a drawing shows the `cells` chosen. `labels`
-    replace column names on axes, with units.
+    A chart (`line`, `box`) shows one or more columns `y` against `x`; a map (`heatmap`,
+    `phase_diagram`) shows the column `value` over the axes `x` and `y`; a drawing shows the `cells`
+    chosen.
     """
 
     name: Name
-    use: str
+    """Name of the figure and of the files that hold it."""
+    use: Annotated[str, Field(json_schema_extra=_figure_use)]
+    """Kind of chart or map, or `<analysis label>.<drawing>`."""
     title: str | None = None
+    """Text above the figure."""
     caption: str | None = None
+    """Text printed with the figure."""
     x: str | None = None
+    """Column along the horizontal axis."""
     y: Columns = ()
+    """Columns along the vertical axis."""
     value: str | None = None
+    """Column shown as colour by `heatmap` and `phase_diagram`."""
     hue: str | None = None
+    """Axis whose values are told apart by colour."""
     facet: Columns = ()
-    over: Columns = ("seed",)
+    """Axes whose values get a panel each."""
+    over: Over = ("seed",)
     where: Where = Field(default_factory=dict)
     stat: Stat = "mean"
+    """Statistic of the column over the rows that are taken together."""
     by: str | None = None
+    """Column that ranks the rows for `stat: best`; null ranks by the column that is shown."""
     direction: Direction = "min"
     log: Literal["x", "y", "both"] | None = None
+    """Axes that are logarithmic."""
     labels: Mapping[str, str] = Field(default_factory=dict)
-    cells: Selection = Field(default_factory=Selection)
+    """Texts that replace the names of columns, with their units."""
+    cells: CellChoice = Field(default_factory=CellChoice)
+    """Networks that a drawing shows."""
 
     @model_validator(mode="after")
     def _parts_of_its_kind(self) -> Figure:
         given = self.model_fields_set
-        if self.use not in CORE_KINDS:
+        if self.use not in FIGURE_KINDS:
             if "." not in self.use:
                 raise ValueError(
-                    f"`use` is {', '.join(CORE_KINDS)} or <analysis label>.<drawing>, "
-                    f"not '{self.use}'"
+                    f"`use` is a kind of figure or <analysis label>.<drawing>, not '{self.use}'; "
+                    f"{did_you_mean(self.use, FIGURE_KINDS)}"
                 )
             _none_of(given, {"x", "y", "value", "hue", "stat", "by", "log"}, self.use)
             return self
         _none_of(given, {"cells"}, self.use)
         if self.x is None or not self.y:
             raise ValueError(f"a {self.use} needs `x` and `y`")
-        if self.use in {"line", "box"}:
+        if self.use in CHARTS.names:
             _none_of(given, {"value"}, self.use)
         elif self.value is None or len(self.y) > 1:
             raise ValueError(f"a {self.use} needs `value`, and one axis as `y`")
-        if self.by is not None and self.stat != "best":
-            raise ValueError(f"`by` belongs to `stat: best`; this has `stat: {self.stat}`")
+        check_by(self.by, self.stat)
         return self
 
     @property
     def is_drawing(self) -> bool:
-        """Whether an analysis draws it, not one of the core kinds."""
-        return self.use not in CORE_KINDS
+        """Whether an analysis draws it."""
+        return self.use not in FIGURE_KINDS
 
 
 class EachShare(View):
     """The claim holds if at least this share of its combinations supports it."""
 
     share: Share
+    """Least share of the combinations that must support the claim."""
 
 
 def _kind(bound: Any) -> str:
@@ -172,17 +192,23 @@ class Expect(Quantity):
     """A quantity and the side of a number, or of another quantity, on which it must lie.
 
     A compared quantity inherits what it does not say: `below: {where: {...}}` compares the same
-    value under another condition, whose keys replace those of the own `where`. `for: each` judges
-    every combination of the axes that are neither in `where` nor in `over`.
+    value under another condition, whose keys replace those of the own `where`. The other axes are
+    those that are neither in `where` nor in `over`.
     """
 
     below: Number | None = None
+    """Number or quantity that it must be below."""
     above: Number | None = None
+    """Number or quantity that it must be above."""
     equals: Plain | None = None
+    """Value or quantity that it must equal."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
+    """Distance within which numbers count as equal."""
     scope: Literal["each", "all"] | EachShare = Field("each", alias="for")
-    over: Columns = ("seed",)
+    """One verdict per combination of the other axes (`each`), or one over `all` or a share."""
+    over: Over = ("seed",)
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Level that p must stay below, corrected for the number of combinations."""
 
     @model_validator(mode="after")
     def _one_expectation(self) -> Expect:
@@ -210,7 +236,8 @@ class Expect(Quantity):
         mine: dict[str, Any] = {key: getattr(self, key) for key in Quantity.model_fields}
         if given & {"value", "share"}:
             mine |= {"value": None, "share": None}
-        if "share" in given or ("stat" in given and self.bound.stat != "best"):
+        unranked = "stat" in given and not statistic_named(self.bound.stat).ranks
+        if "share" in given or unranked:
             mine["by"] = None
         mine |= {key: getattr(self.bound, key) for key in given}
         mine["where"] = {**self.where, **self.bound.where}
@@ -220,12 +247,16 @@ class Expect(Quantity):
 
 
 class Claim(View):
-    """A sentence with a testable expectation; `source` says where it comes from."""
+    """A sentence with a testable expectation."""
 
     id: Name
+    """Name of the claim."""
     text: str
+    """The sentence."""
     source: str = ""
+    """Where the sentence comes from."""
     expect: Expect
+    """What must be true if the sentence is."""
 
 
 def _none_of(given: set[str], foreign: set[str], use: str) -> None:
@@ -238,7 +269,7 @@ def _check_template(template: str, count: int) -> None:
         fields = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError:
         raise ValueError(
-            f"'{template}' is no template; write for instance '{{0}} ({{1}})'"
+            f"'{template}' is not a template; write for instance '{{0}} ({{1}})'"
         ) from None
     allowed = {str(position) for position in range(count)}
     if any(

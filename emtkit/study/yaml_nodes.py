@@ -1,4 +1,4 @@
-"""From YAML text to plain values, refusing whatever is not JSON in meaning."""
+"""From YAML text to plain values; what JSON cannot express is refused."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def compose(text: str, name: str) -> Node | None:
     """The tree of nodes of one YAML document, or None of an empty one.
 
     Raises:
-        StudyError: the text is no YAML, or nested too deep, or too long.
+        StudyError: the text is not YAML, or nested too deep, or too long.
     """
     try:
         return _Loader(text).get_single_node()
     except ReaderError as error:
         before = text[: error.position]
         place = Place(name, before.count("\n") + 1, error.position - before.rfind("\n"))
-        what = f"the character {error.character!r} may not stand in YAML"
+        what = f"the character {error.character!r} is not allowed in YAML"
         raise _stop(place, what, "a study is plain text; remove the character") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -56,7 +56,7 @@ def compose(text: str, name: str) -> Node | None:
 
 
 class Builder:
-    """Turns nodes into plain values; goes on after a mistake, so that all are found.
+    """Turns nodes into plain values; continues after a mistake, so that all are found.
 
     `values` and `keys` hold the places, `problems` the mistakes.
     """
@@ -69,7 +69,7 @@ class Builder:
         self._ended = False
 
     def build(self, node: Node, path: Trail, depth: int) -> object:
-        """The plain value of `node`, which stands at `path`."""
+        """The plain value of `node`, whose path is `path`."""
         if self._ended:
             return None
         self.values[path] = self._place(node)
@@ -104,8 +104,8 @@ class Builder:
                 continue
             here = (*path, key)
             if key in found:
-                hint = f"it stands first at {self.keys[here]}; keep one of them"
-                self._say(key_node, here, f"the key '{_short(key)}' stands twice", hint)
+                hint = f"it appears first at {self.keys[here]}; keep one of them"
+                self._say(key_node, here, f"the key '{_short(key)}' appears twice", hint)
                 continue
             self.keys[here] = self._place(key_node)
             found[key] = self.build(value_node, here, depth + 1)
@@ -113,7 +113,7 @@ class Builder:
 
     def _key(self, node: Node, path: Trail) -> str | None:
         if not isinstance(node, ScalarNode):
-            self._say(node, path, "a list or a mapping stands as a key", "keys are text")
+            self._say(node, path, "a list or a mapping is used as a key", "keys are text")
             return None
         if node.tag in {_NULL, _BOOL, _INT, _FLOAT}:
             text = _short(str(node.value))
@@ -139,7 +139,7 @@ class Builder:
         elif node.tag == _FLOAT and _is_finite(text):
             return float(text)
         elif node.tag in {_INT, _FLOAT}:
-            what = f"{_short(text)} is no finite number"
+            what = f"{_short(text)} is not a finite number"
             self._say(node, path, what, "NaN, infinity and endless numbers are refused")
         elif node.tag == _MERGE:
             self._say(node, path, "the merge key `<<` is refused", "write the keys out")
@@ -159,7 +159,7 @@ class Builder:
 
 
 def plain(value: object, name: str, problems: list[Problem], path: Trail = ()) -> object:
-    """`value` of a notebook as a study file would hold it; what has no such form is a problem."""
+    """`value` from a notebook as a study file would have it; what cannot be is a problem."""
 
     def say(text: str) -> None:
         hint = "a study holds dict, list, str, int, float, bool and None"
@@ -180,11 +180,11 @@ def plain(value: object, name: str, problems: list[Problem], path: Trail = ()) -
     elif isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: plain(entry, name, problems, (*path, key)) for key, entry in value.items()}
     elif isinstance(value, Mapping):
-        say("a key is no text")
+        say("a key is not text")
     elif isinstance(value, Real):
-        say(f"{value} is no finite number")
+        say(f"{value} is not a finite number")
     else:
-        say(f"a {type(value).__name__} has no form in a study")
+        say(f"a {type(value).__name__} cannot be in a study")
     return None
 
 
@@ -222,7 +222,7 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         self._count = 0
 
     def resolve(self, kind: type[Node], value: str | None, implicit: object) -> str:
-        """The tag of a node that bears none: quoted text is text, the rest by YAML 1.2's forms."""
+        """The tag of a node that bears none: quoted text is text, the rest follows YAML 1.2."""
         if kind is not ScalarNode:
             return _MAP if kind is MappingNode else _LIST
         plain_style = isinstance(implicit, tuple) and implicit[0]

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -24,12 +25,13 @@ from emtkit.testing.bench import (
     Pairing,
     build_case,
     resolved,
+    small_parameters,
     spoken,
     subject,
     why_not,
 )
 from emtkit.testing.common_rules import under_global_seed
-from emtkit.testing.verdict import RuleOutcome, failed, ok, skipped
+from emtkit.testing.rule import RuleOutcome, failed, ok, skipped
 
 
 def builds_with_defaults(bench: AnalysisBench) -> RuleOutcome:
@@ -175,6 +177,22 @@ def drawings_draw(bench: AnalysisBench) -> RuleOutcome:
     return ok(tried)
 
 
+def conditions_are_scalars(bench: AnalysisBench) -> RuleOutcome:
+    """What `conditions` names, on both sides, are scalars that some setting of it finds."""
+    missing = {*bench.cls.conditions, *chain.from_iterable(bench.cls.conditions.values())}
+    if not missing:
+        return skipped("it declares no `conditions` (scalars under which others were measured)")
+    tried = "looked for the scalars of `conditions`, by default and one parameter changed at a time"
+    usual = small_parameters(bench.cls)
+    for given in (usual, *values.one_by_one(bench.cls, usual, Random(1), 8)):
+        for pair in bench.pairings:
+            missing -= _scalars(bench, pair, given)
+        if not missing:
+            return ok(tried)
+    change = "write the names as `measure` does"
+    return failed(tried, f"there is no scalar {', '.join(sorted(missing))}", change)
+
+
 def answers_on_its_controls(bench: AnalysisBench) -> RuleOutcome:
     """Networks with a known answer get that answer."""
     if not bench.cls.controls:
@@ -199,6 +217,7 @@ ANALYSIS_RULES: tuple[Callable[[AnalysisBench], RuleOutcome], ...] = (
     leaves_the_network_alone,
     findings_can_be_stored,
     drawings_draw,
+    conditions_are_scalars,
     answers_on_its_controls,
 )
 
@@ -208,6 +227,15 @@ def _findings(bench: AnalysisBench, pair: Pairing) -> Findings | None:
         return bench.analysis().measure(bench.subject(pair))
     except NotApplicable:
         return None
+
+
+def _scalars(bench: AnalysisBench, pair: Pairing, given: Mapping[str, Any]) -> set[str]:
+    """The names of the scalars found with parameters `given`; none where they are refused."""
+    try:
+        analysis = bench.cls(**params.build_arguments(bench.cls, resolved(bench.cls, given)))
+        return set(analysis.measure(bench.subject(pair)).scalars)
+    except (ValueError, EmtkitError, NotApplicable):
+        return set()
 
 
 def _measured(bench: AnalysisBench, pair: Pairing, analysis: Any = None) -> str:
@@ -239,15 +267,15 @@ def _control_mistake(bench: AnalysisBench, control: Control) -> str | None:
     except NotApplicable as reason_:
         return f"{pair}: not applicable: {reason_}"
     value = findings.scalars.get(control.scalar)
-    told = f"{pair}: {control.scalar} = {value!r}"
+    measured = f"{pair}: {control.scalar} = {value!r}"
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return f"{told} ({findings.reasons.get(control.scalar, 'no such scalar')})"
+        return f"{measured} ({findings.reasons.get(control.scalar, 'no such scalar')})"
     if control.equals is not None and value != control.equals:
-        return f"{told}, expected {control.equals!r}"
+        return f"{measured}, expected {control.equals!r}"
     if control.least is not None and float(value) < control.least:
-        return f"{told}, expected {control.least} or more"
+        return f"{measured}, expected {control.least} or more"
     if control.most is not None and float(value) > control.most:
-        return f"{told}, expected {control.most} or less"
+        return f"{measured}, expected {control.most} or less"
     return None
 
 

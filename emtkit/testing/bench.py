@@ -43,7 +43,7 @@ class Case:
 
     @property
     def scored_while_driven(self) -> bool:
-        """Whether an answer is asked while input still comes."""
+        """Whether outputs are scored while input still arrives."""
         return bool(self.batch.mask[: self.batch.input_steps].any())
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class Pairing:
             model = self.cls(self.case.task, **params.build_arguments(self.cls, self.parameters))
         return model.to(dtype).eval()
 
-    def heard(self, batch: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Batch:
+    def sample(self, batch: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Batch:
         """Sequences of the task."""
         return self.case.task.sample(batch, Stream(seed, "check", dtype=dtype))
 
@@ -136,14 +136,14 @@ class ModelBench:
 
     @cached_property
     def pairings(self) -> tuple[Pairing, ...]:
-        """One task of each kind that it accepts: first one with three heard steps and more."""
+        """One task of each kind that it accepts: first one with three input steps or more."""
         every = self.company.pairings(self.cls)
         telling = sorted(every, key=lambda pair: pair.case.batch.input_steps < 3)
         return tuple({type(pair.case.task): pair for pair in reversed(telling)}.values())[::-1]
 
     @property
     def main(self) -> Pairing:
-        """The pairing that most rules look at."""
+        """The pairing that most rules use."""
         return self.pairings[0]
 
 
@@ -157,7 +157,7 @@ class AnalysisBench:
 
     @cached_property
     def pairings(self) -> tuple[Pairing, ...]:
-        """Up to four networks that it may look at, of different kinds, constructed ones first."""
+        """Up to four networks that it accepts, of different kinds, constructed ones first."""
         models = self.company.registry.architectures.values()
         every = [pair for cls in models if (pair := self.company.smallest(cls, self.cls))]
         built = [pair for pair in every if not pair.cls.trains(pair.parameters)]
@@ -222,7 +222,7 @@ def build_case(cls: type[Task], given: Mapping[str, Any]) -> Case | None:
 
 
 def try_case(cls: type[Task], given: Mapping[str, Any]) -> Case | None:
-    """`build_case`, or None where the task raises anything: the rule on parameters judges that."""
+    """`build_case`, or None where the task raises anything: the rule on parameters reports that."""
     try:
         return build_case(cls, given)
     except Exception:
@@ -242,7 +242,7 @@ def quick(cls: type[Task]) -> Iterator[Case]:
         for case in every_case(cls):
             if case.size <= LARGE:
                 yield case
-    except Exception:  # a broken neighbour is judged by its own check
+    except Exception:  # a broken neighbour is reported by its own check
         return
 
 
@@ -250,10 +250,10 @@ def why_not(cls: type[SequenceModel], case: Case, parameters: Mapping[str, Any])
     """None, or why this architecture does not apply to this task, as a plan would say it."""
     try:
         reason = cls.accepts(case.task, parameters)
-    except Exception as error:  # judged by the rule about `accepts`
+    except Exception as error:  # reported by the rule about `accepts`
         return str(error) or type(error).__name__
     if reason is None and issubclass(cls, RecurrentModel) and cls.encodes():
-        return "answers are asked while input comes" if case.scored_while_driven else None
+        return "outputs are scored while input arrives" if case.scored_while_driven else None
     return reason
 
 

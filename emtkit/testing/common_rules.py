@@ -17,7 +17,7 @@ from emtkit.errors import EmtkitError
 from emtkit.plugin import params
 from emtkit.plugin.registry import Plugin
 from emtkit.testing import bench
-from emtkit.testing.verdict import RuleOutcome, failed, ok
+from emtkit.testing.rule import RuleOutcome, failed, ok
 
 T = TypeVar("T")
 
@@ -37,6 +37,16 @@ def json_parameters(plugin: Plugin) -> RuleOutcome:
         change = "use int, float, bool, str, None, Literal, or tuples of them, valid by default"
         return failed(tried, str(error), change)
     return ok(tried)
+
+
+def parameters_are_described(plugin: Plugin) -> RuleOutcome:
+    """Every parameter says in a sentence what it means."""
+    tried = "read the description of every parameter"
+    bare = [p.name for p in params.parameters(plugin.cls) if not p.description.strip()]
+    if not bare:
+        return ok(tried)
+    change = f"write `{bare[0]}: Annotated[<type>, Field(description='What it is, and its unit.')]`"
+    return failed(tried, f"none for {', '.join(bare)}", change)
 
 
 def docstring_states_what_holds(plugin: Plugin) -> RuleOutcome:
@@ -108,6 +118,7 @@ def _states() -> dict[str, object]:
 
 COMMON_RULES = (
     json_parameters,
+    parameters_are_described,
     docstring_states_what_holds,
     docstring_cites_its_source,
     no_clock_paths_or_environment,

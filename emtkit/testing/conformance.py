@@ -12,23 +12,25 @@ from typing import TypeVar
 from emtkit.errors import PluginError, did_you_mean
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
-from emtkit.plugin.registry import Kind, Plugin, Registry
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.guard import Guard
+from emtkit.plugin.registry import Plugin, Registry
 from emtkit.plugin.task import Task
 from emtkit.testing.analysis_rules import ANALYSIS_GATES, ANALYSIS_RULES
 from emtkit.testing.bench import AnalysisBench, Company, ModelBench, TaskBench
 from emtkit.testing.common_rules import COMMON_RULES
 from emtkit.testing.model_gates import MODEL_GATES
+from emtkit.testing.rule import RuleOutcome, RuleResult, failed, skipped
 from emtkit.testing.stack_rules import MODEL_RULES
 from emtkit.testing.task_gates import TASK_GATES
 from emtkit.testing.task_rules import TASK_RULES
-from emtkit.testing.verdict import RuleOutcome, RuleResult, failed, skipped
 
 B = TypeVar("B")
 
 
 @dataclass(frozen=True)
 class ConformanceRule:
-    """One rule by name; where a `gate` fails, the rules after it have nothing to stand on."""
+    """One rule by name; where a `gate` fails, the rules after it are skipped."""
 
     name: str
     meaning: str
@@ -58,47 +60,49 @@ class Examination:
         bench = AnalysisBench(plugin, cls, company)
         return (*first, *_of(bench, ANALYSIS_GATES, ANALYSIS_RULES))
 
-    def verdicts(self) -> Iterator[RuleResult]:
-        """Each rule's verdict, as soon as it is known."""
-        return (self.verdict(rule.name) for rule in self.rules)
+    def results(self) -> Iterator[RuleResult]:
+        """Each rule's result, as soon as it is known."""
+        return (self.result(rule.name) for rule in self.rules)
 
-    def verdict(self, name: str) -> RuleResult:
-        """The verdict of one rule; the rules after a broken gate are skipped."""
+    def result(self, name: str) -> RuleResult:
+        """The result of one rule; the rules after a broken gate are skipped."""
         if name not in self._known:
             position = next(at for at, rule in enumerate(self.rules) if rule.name == name)
             gates = [rule.name for rule in self.rules[:position] if rule.gate]
-            broken = next((gate for gate in gates if self.verdict(gate).state == "failed"), None)
+            broken = next((gate for gate in gates if self.result(gate).state == "failed"), None)
             rule = self.rules[position]
             outcome = skipped(f"'{broken}' failed") if broken else _held(rule)
-            told = (outcome.state, outcome.tried, outcome.found, outcome.change)
-            self._known[name] = RuleResult(f"{self.plugin.kind} {self.plugin.name}", name, *told)
+            fields = (outcome.state, outcome.tried, outcome.found, outcome.change)
+            self._known[name] = RuleResult(f"{self.plugin.kind} {self.plugin.name}", name, *fields)
         return self._known[name]
 
 
 def check(plugin: Plugin, registry: Registry) -> list[RuleResult]:
-    """The verdict of every rule for its kind; `registry` gives the plugin its company."""
-    return list(Examination(plugin, registry).verdicts())
+    """The result of every rule for its kind; `registry` gives the plugin its company."""
+    return list(Examination(plugin, registry).results())
 
 
-def find(asked: str | Path, registry: Registry | None = None) -> list[Examination]:
-    """The plugins that a file (a path ending in .py) or a name stands for.
+def find(name: str | Path, registry: Registry | None = None) -> list[Examination]:
+    """The plugins that a file (a path ending in .py) or a name refers to.
 
     Raises:
         PluginError: the file cannot be loaded, holds no plugin, or no plugin has that name.
     """
-    path = Path(asked)
+    path = Path(name)
     if path.suffix == ".py":
         if not path.is_file():
-            raise PluginError(f"'{asked}' was to be checked; there is no such file")
+            raise PluginError(
+                f"'{name}' does not exist; give the path of a plugin's file, or a plugin's name"
+            )
         return _of_file(path, registry or Registry.installed([path]))
     known = registry or Registry.installed()
     kinds: tuple[Kind, ...] = ("task", "architecture", "analysis")
-    found = [plugin for kind in kinds if (plugin := known.get(kind, str(asked)))]
+    found = [plugin for kind in kinds if (plugin := known.get(kind, str(name)))]
     if not found:
         names = sorted(plugin.name for plugin in known.all())
         reasons = "".join(f"\n  {b.module} could not be loaded: {b.reason}" for b in known.broken)
         raise PluginError(
-            f"no plugin is called '{asked}'; {did_you_mean(str(asked), names)}{reasons}"
+            f"no plugin is called '{name}'; {did_you_mean(str(name), names)}{reasons}"
         )
     return [Examination(plugin, known) for plugin in found]
 
@@ -121,25 +125,26 @@ def _of(
     gates: Iterable[Callable[[B], RuleOutcome]],
     rules: Iterable[Callable[[B], RuleOutcome]],
 ) -> Iterator[ConformanceRule]:
-    for look in gates:
-        yield _rule(look, bench, True)
-    for look in rules:
-        yield _rule(look, bench, False)
+    for rule in gates:
+        yield _rule(rule, bench, True)
+    for rule in rules:
+        yield _rule(rule, bench, False)
 
 
-def _rule(look: Callable[[B], RuleOutcome], bench: B, gate: bool) -> ConformanceRule:
-    name = look.__name__.replace("_", " ")
-    return ConformanceRule(name, (look.__doc__ or "").strip(), gate, lambda: look(bench))
+def _rule(rule: Callable[[B], RuleOutcome], bench: B, gate: bool) -> ConformanceRule:
+    name = rule.__name__.replace("_", " ")
+    return ConformanceRule(name, (rule.__doc__ or "").strip(), gate, lambda: rule(bench))
 
 
 def _held(rule: ConformanceRule) -> RuleOutcome:
     """The outcome; whatever the plugin raises is a failure that points at its own line."""
     try:
-        return rule.hold()
+        with Guard().calling(rule.name):
+            return rule.hold()
     except Exception as error:  # a stranger's plugin may raise anything
         lines = traceback.extract_tb(error.__traceback__)
         own = [line for line in lines if "emtkit/testing" not in line.filename.replace("\\", "/")]
         last = (own or lines)[-1]
         where = f"{Path(last.filename).name}:{last.lineno} in {last.name}"
         found = f"{type(error).__name__}: {error} ({where})"
-        return failed(rule.meaning, found, "mend what raises; the rule needs an answer")
+        return failed(rule.meaning, found, "correct what raises; the rule needs a result")

@@ -1,4 +1,4 @@
-"""The first rules for architectures: what all the others stand on."""
+"""The first rules for architectures: the others depend on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emtkit.testing.bench import (
     why_not,
 )
 from emtkit.testing.common_rules import under_global_seed
-from emtkit.testing.verdict import RuleOutcome, failed, ok
+from emtkit.testing.rule import RuleOutcome, failed, ok
 
 SEQUENCES = 3
 CLOSE = 1e-8
@@ -28,7 +28,7 @@ CLOSE = 1e-8
 
 def accepts_says_why(bench: ModelBench) -> RuleOutcome:
     """`accepts` answers None or a sentence for every task; it raises NotApplicable at most."""
-    tried = f"asked `accepts` about {len(bench.company.cases)} settings of the installed tasks"
+    tried = f"called `accepts` on {len(bench.company.cases)} settings of the installed tasks"
     for case in bench.company.cases:
         for given in values.draws(bench.cls, Random(3), 4):
             parameters = resolved(bench.cls, given)
@@ -52,9 +52,9 @@ def finds_a_task(bench: ModelBench) -> RuleOutcome:
     if bench.pairings:
         return ok(tried)
     values_ = resolved(bench.cls, values.required(bench.cls, Random(0)))
-    said = {why_not(bench.cls, case, values_) for case in bench.company.cases}
+    reasons = {why_not(bench.cls, case, values_) for case in bench.company.cases}
     change = "if it needs a task of your own, check both files together"
-    return failed(tried, "; ".join(sorted(str(reason) for reason in said)), change)
+    return failed(tried, "; ".join(sorted(str(reason) for reason in reasons)), change)
 
 
 def builds_with_defaults(bench: ModelBench) -> RuleOutcome:
@@ -74,7 +74,7 @@ def builds_with_defaults(bench: ModelBench) -> RuleOutcome:
 def trace_shapes(bench: ModelBench) -> RuleOutcome:
     """States are B T H and outputs B T O, also where the last step is driven; all are finite."""
     for pair in bench.pairings:
-        batch, model = pair.heard(SEQUENCES), pair.network()
+        batch, model = pair.sample(SEQUENCES), pair.network()
         for steps in {batch.input_steps, batch.steps}:
             tried = f"ran {pair} for {steps} steps, {batch.input_steps} of them driven"
             trace = run(model, batch, steps)
@@ -90,7 +90,7 @@ def moves_to_another_dtype(bench: ModelBench) -> RuleOutcome:
     for dtype in (torch.float32, torch.float64):
         model = bench.main.network(dtype=dtype)
         try:
-            trace = run(model, bench.main.heard(SEQUENCES, dtype))
+            trace = run(model, bench.main.sample(SEQUENCES, dtype))
         except RuntimeError as error:
             return failed(tried, f"in {dtype}: {error}", change)
         if (trace.states.dtype, trace.outputs.dtype) != (dtype, dtype):
@@ -112,7 +112,7 @@ def equal_seeds_equal_networks(bench: ModelBench) -> RuleOutcome:
 def runs_alike_twice(bench: ModelBench) -> RuleOutcome:
     """A network keeps nothing from one run to the next."""
     tried = "ran one network twice on the same sequences"
-    model, batch = bench.main.network(), bench.main.heard(SEQUENCES)
+    model, batch = bench.main.network(), bench.main.sample(SEQUENCES)
     first, second = (under_global_seed(0, lambda: run(model, batch))[0].outputs for _ in range(2))
     if not torch.equal(first, second):
         change = "keep the state in the tensor that `step` is given, not on `self`"
@@ -122,7 +122,7 @@ def runs_alike_twice(bench: ModelBench) -> RuleOutcome:
 
 def no_global_randomness(bench: ModelBench) -> RuleOutcome:
     """Running draws nothing, and building draws from torch's generator alone."""
-    batch = bench.main.heard(SEQUENCES)
+    batch = bench.main.sample(SEQUENCES)
     model, moved = under_global_seed(0, bench.main.network)
     tried = "built and ran the network and watched torch, numpy.random and random"
     if moved:

@@ -19,7 +19,7 @@ from emtkit.testing.bench import (
     why_not,
 )
 from emtkit.testing.model_gates import CLOSE, SEQUENCES, close, run, same_weights, trace_mistake
-from emtkit.testing.verdict import RuleOutcome, failed, ok, skipped
+from emtkit.testing.rule import RuleOutcome, failed, ok, skipped
 from emtkit.train.stack import flatten, stack
 from emtkit.train.tiers.loop import LoopTier
 from emtkit.train.tiers.vmap import VmapTier
@@ -38,7 +38,7 @@ def builds_with_random_parameters(bench: ModelBench) -> RuleOutcome:
             setting = Pairing(case, bench.cls, parameters)
             try:
                 model = setting.network()
-                batch = setting.heard(2)
+                batch = setting.sample(2)
                 wrong = trace_mistake(run(model, batch), model, batch, batch.steps)
             except Exception as error:
                 return failed(tried, f"{setting} raised {type(error).__name__}: {error}", change)
@@ -63,7 +63,7 @@ def causal_in_time(bench: ModelBench) -> RuleOutcome:
     pair = bench.main
     if issubclass(bench.cls, RecurrentModel) and bench.cls.encodes():
         return skipped("the driven phase is set at once, by `encode`")
-    model, batch = pair.network(), pair.heard(SEQUENCES)
+    model, batch = pair.network(), pair.sample(SEQUENCES)
     if batch.input_steps < 2:
         return skipped(f"{pair.case} has one driven step")
     before = run(model, batch)
@@ -84,7 +84,7 @@ def goes_on_alike(bench: ModelBench) -> RuleOutcome:
     """A longer run begins as a shorter one."""
     tried = "ran for T and for T + 3 steps"
     for pair in bench.pairings:
-        model, batch = pair.network(), pair.heard(SEQUENCES)
+        model, batch = pair.network(), pair.sample(SEQUENCES)
         short, long = run(model, batch), run(model, batch, batch.steps + 3)
         if not close(long.outputs[:, : batch.steps], short.outputs):
             change = "let no step depend on how many will follow"
@@ -95,7 +95,7 @@ def goes_on_alike(bench: ModelBench) -> RuleOutcome:
 def each_sequence_alone(bench: ModelBench) -> RuleOutcome:
     """What a network says of a sequence does not depend on the others of its batch."""
     tried = f"ran {SEQUENCES} sequences together and one by one ({bench.main})"
-    model, batch = bench.main.network(), bench.main.heard(SEQUENCES)
+    model, batch = bench.main.network(), bench.main.sample(SEQUENCES)
     whole = run(model, batch).outputs
     for row in range(SEQUENCES):
         alone = model.trace(batch.inputs[row : row + 1, : batch.input_steps], batch.steps).outputs
@@ -111,7 +111,7 @@ def trace_equals_steps(bench: ModelBench) -> RuleOutcome:
         return skipped("no recurrent model")
     tried = "compared `trace` with encode, step and read, one after the other"
     for pair in bench.pairings:
-        model, batch = pair.network(), pair.heard(SEQUENCES)
+        model, batch = pair.network(), pair.sample(SEQUENCES)
         assert isinstance(model, RecurrentModel)
         plain = RecurrentModel.trace(model, batch.inputs[:, : batch.input_steps], batch.steps)
         own = run(model, batch)
@@ -127,7 +127,7 @@ def gradient_reaches_every_parameter(bench: ModelBench) -> RuleOutcome:
         return skipped("a constructed network")
     unmoved: set[str] = set()
     for pair in bench.pairings:
-        model, batch = pair.network(), pair.heard(16)
+        model, batch = pair.network(), pair.sample(16)
         loss = (pair.case.task.loss(run(model, batch, grad=True).outputs, batch) * batch.mask).sum()
         named = dict(model.named_parameters())
         found = torch.autograd.grad(
@@ -149,7 +149,7 @@ def loop_equals_vmap(bench: ModelBench) -> RuleOutcome:
     tasks = [pair.case.task] * 3
     stacked = stack(models, tasks, [""] * 3)
     flat = torch.stack([flatten(model) for model in models])
-    one = pair.heard(4)
+    one = pair.sample(4)
     inputs, targets = (torch.stack([value] * 3) for value in (one.inputs, one.targets))
     batch = Batch(inputs, targets, torch.stack([one.mask] * 3), one.input_steps)
     tried = f"ran three networks one by one and at once ({pair})"
@@ -177,7 +177,7 @@ def moves_to_another_device(bench: ModelBench) -> RuleOutcome:
     """Moved to another device, everything it makes is there too."""
     tried = "moved the network and its inputs to torch's `meta` device and ran it"
     model = bench.main.network().to("meta")
-    batch = bench.main.heard(SEQUENCES)
+    batch = bench.main.sample(SEQUENCES)
     change = "keep constants as buffers, and make tensors with `inputs.new_zeros(...)`"
     try:
         trace = model.trace(batch.inputs[:, : batch.input_steps].to("meta"), batch.steps)
@@ -196,7 +196,7 @@ def saved_equals_loaded(bench: ModelBench) -> RuleOutcome:
     model, other = bench.main.network(0), bench.main.network(1)
     weights = {k: v.contiguous() for k, v in model.state_dict().items()}
     other.load_state_dict(load(save(weights)))
-    batch = bench.main.heard(SEQUENCES)
+    batch = bench.main.sample(SEQUENCES)
     if not torch.equal(run(model, batch).outputs, run(other, batch).outputs):
         change = "register what the constructor draws as parameter or buffer"
         return failed(tried, "the outputs differ", change)

@@ -62,13 +62,13 @@ class ProbeRecall(Task):
     def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
         """Three driven steps, then `horizon` scored ones."""
         scored = self.horizon if horizon is None else horizon
-        heard = stream.signs((batch, 3, 2))
-        silence = heard.new_zeros(batch, scored, 2)
-        answer = heard.repeat(1, scored // 3 + 1, 1)[:, :scored] * self.gain
+        inputs = stream.signs((batch, 3, 2))
+        silence = inputs.new_zeros(batch, scored, 2)
+        answer = inputs.repeat(1, scored // 3 + 1, 1)[:, :scored] * self.gain
         return Batch(
-            torch.cat([heard, silence], 1),
-            torch.cat([torch.zeros_like(heard), answer], 1),
-            torch.cat([heard.new_zeros(3), heard.new_ones(scored)]),
+            torch.cat([inputs, silence], 1),
+            torch.cat([torch.zeros_like(inputs), answer], 1),
+            torch.cat([inputs.new_zeros(3), inputs.new_ones(scored)]),
             3,
         )
 

@@ -6,7 +6,7 @@
     def test_conformance(emtkit_rule):
         emtkit_rule.hold()
 
-Every rule becomes one test. Files are looked for beside the test, then in the current folder.
+Every rule becomes one test. Files are searched beside the test, then in the current folder.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 
 from emtkit.testing.conformance import Examination, find
-from emtkit.testing.verdict import RuleResult
+from emtkit.testing.rule import RuleResult
 
 FIXTURE = "emtkit_rule"
 LIST = "emtkit_plugins"
 
 
 class BrokenRule(AssertionError):
-    """A plugin breaks a rule; the text is the verdict."""
+    """A plugin breaks a rule; the text is the result."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,24 @@ class RuleOfPlugin:
 
     def hold(self) -> None:
         """Pass, skip, or fail with what was tried, what came back and what to change."""
-        verdict = self.verdict()
-        if verdict.state == "skipped":
-            pytest.skip(verdict.tried)
-        if verdict.state == "failed":
-            raise BrokenRule(f"\n{verdict}")
+        result = self.result()
+        if result.state == "skipped":
+            pytest.skip(result.tried)
+        if result.state == "failed":
+            raise BrokenRule(f"\n{result}")
 
-    def verdict(self) -> RuleResult:
-        """The verdict of this rule."""
-        return self.examination.verdict(self.rule)
+    def result(self) -> RuleResult:
+        """The result of this rule."""
+        return self.examination.result(self.rule)
 
     def __str__(self) -> str:
         plugin = self.examination.plugin
         return f"{plugin.kind}-{plugin.name}-{self.rule.replace(' ', '_')}"
 
 
-def rules_of(asked: str | Path) -> list[RuleOfPlugin]:
+def rules_of(name: str | Path) -> list[RuleOfPlugin]:
     """Every rule for every plugin of a file, or for the plugins of that name."""
-    return [RuleOfPlugin(found, rule.name) for found in find(asked) for rule in found.rules]
+    return [RuleOfPlugin(found, rule.name) for found in find(name) for rule in found.rules]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -8,7 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from emtkit.errors import EmtkitError
-from emtkit.plugin.registry import Kind, Registry
+from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.registry import Registry
 
 NAME = "template_name"
 CLASS = "TemplateName"
@@ -18,7 +19,7 @@ def new(kind: Kind, name: str, folder: Path, registry: Registry | None = None) -
     """Write `folder`/`name`.py, a plugin that passes `emtkit check`; the answer is its path.
 
     Raises:
-        EmtkitError: the name is no name, an installed plugin has it, or the file exists.
+        EmtkitError: the name is invalid, an installed plugin has it, or the file exists.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise EmtkitError(

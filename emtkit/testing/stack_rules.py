@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import torch
@@ -17,8 +18,8 @@ from emtkit.testing import model_rules as rules
 from emtkit.testing import values
 from emtkit.testing.bench import DRAWS, Case, ModelBench, Pairing, resolved, try_case, why_not
 from emtkit.testing.model_gates import SEQUENCES
-from emtkit.testing.verdict import RuleOutcome, failed, ok, skipped
-from emtkit.train.grouping import group, tier_named
+from emtkit.testing.rule import RuleOutcome, failed, ok, skipped
+from emtkit.train.grouping import group, inspect_shape, tier_named
 from emtkit.train.stack import flatten, stack
 from emtkit.train.tiers.dense import DenseTier
 from emtkit.train.tiers.loop import LoopTier
@@ -26,6 +27,8 @@ from emtkit.train.tiers.vmap import VmapTier
 from emtkit.train.trainer import Trainer
 
 TRAINING = Training(steps=3, batch=4, dtype="float64")
+BATCHES = (*range(1, 10), 15, 16, 17, 31, 32, 33, 47, 63, 64, 65)
+"""Sizes of a batch at which bits are compared: odd ones, and around whole vectors."""
 
 
 def stacked_equals_alone(bench: ModelBench) -> RuleOutcome:
@@ -45,6 +48,44 @@ def stacked_equals_alone(bench: ModelBench) -> RuleOutcome:
     return ok("stacked cells that differ in every task parameter, and ran each alone")
 
 
+def same_bits_at_every_place(bench: ModelBench) -> RuleOutcome:
+    """A network gets the same bits alone, in two, and at every place of a stack of any size."""
+    pair = bench.main
+    cell = _cell(pair)
+    training = cell.training.model_copy(update={"dtype": "float32"})
+    tier = tier_named(inspect_shape(replace(cell, training=training), bench.company.registry).tier)
+    models = [pair.network(seed, torch.float32) for seed in range(7)]
+    whole, flat = (
+        stack(models, [pair.case.task] * 7, [""] * 7),
+        torch.stack(list(map(flatten, models))),
+    )
+    for size in BATCHES:
+        heard = [pair.sample(size, torch.float32, seed) for seed in range(7)]
+
+        def bits(*rows: int, heard: list[Batch] = heard) -> list[bytes]:
+            inputs = torch.stack([heard[row].inputs for row in rows])
+            targets = torch.stack([heard[row].targets for row in rows])
+            masks = torch.stack([heard[row].mask for row in rows])
+            batch = Batch(inputs, targets, masks, heard[0].input_steps)
+            given = whole.take(rows), flat[list(rows)], batch
+            if bench.cls.trains(pair.parameters):
+                step = tier.gradients(*given, masks)
+                found = [step.steps, step.gradients]
+            else:
+                found = [tier.outputs(*given)]
+            return [b"".join(f[at].numpy().tobytes() for f in found) for at in range(len(rows))]
+
+        order = [(size + place) % 7 for place in range(2 + size % 6)]
+        there, back, two = bits(*order), bits(*order[::-1]), bits(order[0], order[0])
+        if there != back[::-1] or two != [there[0]] * 2:
+            return failed(
+                f"computed {len(order)} networks in one stack, in reverse, and one twice",
+                f"{pair}, batch {size}: one network has other bits at another place",
+                "use operations that torch can stack by itself, without a vmap rule of your own",
+            )
+    return ok("computed stacks of 2 to 7 networks in both orders, 19 batch sizes from 1 to 65")
+
+
 def jacobian_is_the_derivative(bench: ModelBench) -> RuleOutcome:
     """A recurrent model's own `jacobian` is the derivative of its step."""
     if not issubclass(bench.cls, RecurrentModel):
@@ -55,7 +96,7 @@ def jacobian_is_the_derivative(bench: ModelBench) -> RuleOutcome:
     for pair in bench.pairings:
         model = pair.network()
         assert isinstance(model, RecurrentModel)
-        heard = pair.heard(SEQUENCES).inputs[:, 0]
+        heard = pair.sample(SEQUENCES).inputs[:, 0]
         # fixed numbers away from zero, where an activation may have a kink
         state = torch.linspace(-1.3, 1.1, heard.shape[0] * model.hidden, dtype=heard.dtype)
         state = state.reshape(heard.shape[0], -1)
@@ -73,12 +114,14 @@ def kernel_equals_plain(bench: ModelBench) -> RuleOutcome:
     change = "correct the kernel (or `simple_form`), or leave it out"
     for pair in _settings(bench):
         models = [pair.network(seed) for seed in range(3)]
-        if DenseTier.refusal(models[0]) is not None or not bench.cls.trains(pair.parameters):
+        if DenseTier.refusal(
+            models[0], pair.case.task, TRAINING
+        ) is not None or not bench.cls.trains(pair.parameters):
             continue
         looked = True
         stacked = stack(models, [pair.case.task] * 3, [""] * 3)
         flat = torch.stack([flatten(model) for model in models])
-        one = pair.heard(5)
+        one = pair.sample(5)
         inputs, targets = (torch.stack([value] * 3) for value in (one.inputs, one.targets))
         masks = torch.stack([one.mask] * 3)
         for dtype, limit in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
@@ -104,6 +147,7 @@ MODEL_RULES: tuple[Callable[[ModelBench], RuleOutcome], ...] = (
     rules.loop_equals_vmap,
     kernel_equals_plain,
     stacked_equals_alone,
+    same_bits_at_every_place,
     rules.moves_to_another_device,
     rules.saved_equals_loaded,
     rules.facts_are_answered,
@@ -170,7 +214,7 @@ def _constructed(bench: ModelBench, pairs: list[Pairing]) -> list[tuple[Tensor, 
         digest([task.name, dict(pair.case.parameters)])
         for task, pair in zip(tasks, pairs, strict=True)
     ]
-    heard = [pair.heard(4) for pair in pairs]
+    heard = [pair.sample(4) for pair in pairs]
     inputs, targets, masks = (
         torch.stack([part for part in parts])
         for parts in zip(*((b.inputs, b.targets, b.mask) for b in heard), strict=True)

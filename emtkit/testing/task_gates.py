@@ -1,4 +1,4 @@
-"""The first rules for tasks: what all the others stand on."""
+"""The first rules for tasks: the others depend on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
 from emtkit.testing import values
 from emtkit.testing.bench import Case, TaskBench, build_case, resolved, spoken
-from emtkit.testing.verdict import RuleOutcome, failed, ok
+from emtkit.testing.rule import RuleOutcome, failed, ok
 
 SEQUENCES = 3
 

@@ -18,8 +18,8 @@ from emtkit.plugin.task import Batch, Task
 from emtkit.testing import values
 from emtkit.testing.bench import DRAWS, Case, TaskBench, resolved, spoken, try_case
 from emtkit.testing.common_rules import under_global_seed
+from emtkit.testing.rule import RuleOutcome, failed, ok, skipped
 from emtkit.testing.task_gates import SEQUENCES, answered, shape_mistake, stream
-from emtkit.testing.verdict import RuleOutcome, failed, ok, skipped
 
 
 def builds_with_random_parameters(bench: TaskBench) -> RuleOutcome:
@@ -49,7 +49,7 @@ def silent_after_driven(bench: TaskBench) -> RuleOutcome:
         if bool(batch.inputs[:, batch.input_steps :].any()):
             found = f"inputs of {case} differ from zero at or after step {batch.input_steps}"
             change = (
-                "raise `input_steps`, or set these inputs to zero: the model hears none of them"
+                "raise `input_steps`, or set these inputs to zero: the model receives none of them"
             )
             return failed("looked at the inputs after the driven steps", found, change)
     return ok("looked at the inputs after the driven steps")
@@ -132,7 +132,7 @@ def metrics_are_numbers(bench: TaskBench) -> RuleOutcome:
     for name, value in metrics.items():
         if not isinstance(value, Tensor) or value.ndim:
             change = "return a 0-d tensor: average over the masked steps"
-            return failed(tried, f"'{name}' is no 0-d tensor", change)
+            return failed(tried, f"'{name}' is not a 0-d tensor", change)
         if not bool(value.isfinite()):
             return failed(tried, f"'{name}' is {value.item()}", "divide by the mask's sum")
     return ok(tried)
@@ -146,17 +146,17 @@ def loss_and_metrics_stack(bench: TaskBench) -> RuleOutcome:
     pair = torch.stack([outputs, 0.5 * outputs])
     names = list(task.metrics(outputs, batch))
 
-    def judged(answer: Tensor) -> tuple[Tensor, ...]:
+    def scored(answer: Tensor) -> tuple[Tensor, ...]:
         metrics = task.metrics(answer, batch)
         return (task.loss(answer, batch), *(metrics[name] for name in names))
 
     change = "use tensor operations only: no `.item()`, no `if` on a tensor's value"
     try:
-        stacked = vmap(judged)(pair)
+        stacked = vmap(scored)(pair)
     except RuntimeError as error:
         return failed(tried, f"vmap raised: {str(error).splitlines()[0]}", change)
     for row in range(2):
-        for name, whole, one in zip(["loss", *names], stacked, judged(pair[row]), strict=True):
+        for name, whole, one in zip(["loss", *names], stacked, scored(pair[row]), strict=True):
             if not torch.allclose(whole[row], one, rtol=1e-9, equal_nan=True):
                 return failed(tried, f"{name} of network {row} differs", change)
     return ok(tried)
@@ -170,7 +170,7 @@ def horizons_are_prefixes(bench: TaskBench) -> RuleOutcome:
     tried = "drew with horizons 2 and 5 from equal streams"
     if not isinstance(task.horizon, int) or not isinstance(task.evaluation_horizon, int):
         change = "set `self.horizon` and `self.evaluation_horizon` in the constructor"
-        return failed(tried, "`horizon` or `evaluation_horizon` is no integer", change)
+        return failed(tried, "`horizon` or `evaluation_horizon` is not an integer", change)
     short, long = (task.sample(SEQUENCES, stream(0), horizon) for horizon in (2, 5))
     change = "draw everything before the horizon first; score exactly `horizon` steps"
     if (scored := [int(short.mask.sum()), int(long.mask.sum())]) != [2, 5]:
@@ -203,7 +203,7 @@ def rows_equal_single_draws(bench: TaskBench) -> RuleOutcome:
 
 
 def recipe_gives_the_batch(bench: TaskBench) -> RuleOutcome:
-    """What `recipe` says is the very batch of `sample`, at the task's own horizon."""
+    """What `recipe` describes is exactly the batch of `sample`, at the task's own horizon."""
     tried, found = "drew by the recipe and by `sample`", False
     for case in bench.cases:
         recipe = case.task.recipe()
@@ -217,7 +217,7 @@ def recipe_gives_the_batch(bench: TaskBench) -> RuleOutcome:
 
 
 def draws_where_the_stream_is(bench: TaskBench) -> RuleOutcome:
-    """A task that says so makes its batches on the device of its stream, and asks no number."""
+    """A task with `draws_anywhere` makes its batches on the device of its stream."""
     if not bench.cls.draws_anywhere:
         return skipped("it draws on the processor")
     tried = "drew from streams on torch's `meta` device, one row and three"

@@ -48,7 +48,7 @@ def judge(
     for rows in _chunks(stacked, evaluation_specs[0].sequences):
         part = stacked.take(rows)
         kept = [evaluation_specs[row] for row in rows]
-        found.extend(_judge_chunk(part, flat[torch.tensor(rows)], tier, kept)[: len(set(rows))])
+        found.extend(_judge_chunk(part, flat[torch.tensor(rows)], tier, kept))
     return found
 
 
@@ -93,14 +93,13 @@ def _windows(batch: Batch, asked: EvaluationSpec) -> list[tuple[str, Tensor]]:
 
 
 def _chunks(stacked: Stacked, sequences: int) -> list[list[int]]:
-    """Rows in chunks that fit into memory; a lone row gets itself for company."""
+    """Rows in chunks that fit into memory."""
     probe = stacked.tasks[0]
     width = probe.channels.inputs + probe.channels.outputs + 64
     steps = probe.horizon or 32
     per_row = sequences * steps * width * 8
     size = max(2, CHUNK_BYTES // per_row)
-    chunks = [
+    return [
         list(range(start, min(start + size, stacked.models)))
         for start in range(0, stacked.models, size)
     ]
-    return [rows if len(rows) > 1 else rows * 2 for rows in chunks]

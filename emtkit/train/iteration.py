@@ -7,20 +7,20 @@
 What it reads and writes has a fixed place, and no value decides what is done: a row whose loss or
 gradient is not finite is marked and its weights stay; whoever runs the program learns of it when
 the notes are read. So the same steps run at once on the processor and are recorded on CUDA
-(`capture`).
+(`passes.cuda_graph`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from emtkit.plugin.task import Batch
-from emtkit.train.optimise import Moments, Optimiser
+from emtkit.train.optimise import Buffers, StackOptimiser
 from emtkit.train.row_state import RowState
 from emtkit.train.stack import Stacked
 from emtkit.train.tiers.base import Gradients, Span, Tier, Trained
@@ -31,14 +31,13 @@ WINDOW = 100
 
 @dataclass(frozen=True)
 class TrainState:
-    """Where M rows stand: weights and moments (M P), and which live (M 1), on one device.
+    """Where M rows are: weights and optimiser's buffers (M P), which live (M 1), on one device.
 
     `losses` and `lived` (WINDOW M) are notes of the last iterations, `noted` (1) how many.
     """
 
     flat: Tensor
-    first: Tensor
-    second: Tensor
+    buffers: Buffers
     alive: Tensor
     losses: Tensor
     lived: Tensor
@@ -50,8 +49,10 @@ class TrainState:
         count = len(rows)
         return cls(
             torch.stack([row.parameters for row in rows]).to(device),
-            torch.stack([row.first for row in rows]).to(device),
-            torch.stack([row.second for row in rows]).to(device),
+            {
+                name: torch.stack([row.buffers[name] for row in rows]).to(device)
+                for name in rows[0].buffers
+            },
             torch.ones((count, 1), dtype=torch.bool, device=device),
             torch.zeros((WINDOW, count), dtype=torch.float64, device=device),
             torch.ones((WINDOW, count), dtype=torch.bool, device=device),
@@ -78,12 +79,18 @@ class TrainState:
 
     def copy(self) -> TrainState:
         """The same in other memory."""
-        return TrainState(*(getattr(self, field.name).clone() for field in fields(self)))
+        buffers = {name: value.clone() for name, value in self.buffers.items()}
+        small = (self.alive, self.losses, self.lived, self.noted)
+        return TrainState(self.flat.clone(), buffers, *(value.clone() for value in small))
 
     def restore(self, kept: TrainState) -> None:
         """Write what was `kept` into this memory."""
-        for field in fields(self):
-            getattr(self, field.name).copy_(getattr(kept, field.name))
+        for place, value in zip(self._tensors(), kept._tensors(), strict=True):
+            place.copy_(value)
+
+    def _tensors(self) -> list[Tensor]:
+        small = [self.alive, self.losses, self.lived, self.noted]
+        return [self.flat, *self.buffers.values(), *small]
 
 
 class Iteration:
@@ -96,7 +103,7 @@ class Iteration:
         self,
         tier: Tier,
         stacked: Stacked,
-        optimiser: Optimiser,
+        optimiser: StackOptimiser,
         train_state: TrainState,
         span: Span,
     ) -> None:
@@ -139,6 +146,5 @@ class Iteration:
         healthy = losses.isfinite() & gradients.isfinite().all(1)
         now.alive.logical_and_(healthy.unsqueeze(1))
         gradients = gradients.masked_fill(~now.alive, 0.0)
-        moments = Moments(now.first, now.second)
-        self.optimiser.step(now.flat, gradients, moments, self.schedule, lived)
+        self.optimiser.step(now.flat, gradients, now.buffers, self.schedule, lived)
         now.note(losses)

@@ -1,60 +1,41 @@
-"""Adam, AdamW and SGD over a stack: rate, decay and clip differ by row, the arithmetic does not.
-
-Parameters, gradients and moments are flat M P buffers. A row's update uses nothing of its
-neighbours, so that it has the same bits in any stack.
-"""
+"""Updating a stack: rate, decay and clip differ by row, the rule (an `Optimiser`) does not."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from emtkit.study.settings import Cosine, StepDecay, Training
+from emtkit.methods.optimisers.base import Slot, Update
+from emtkit.study.settings import Training
 
-FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Adam's running means of the gradient and of its square, each M P."""
-
-    first: Tensor
-    second: Tensor
+Buffers = dict[str, Tensor]
+"""What an optimiser keeps from step to step, by name: M P each."""
 
 
-def rate(training: Training, iteration: int) -> float:
-    """Learning rate of the iteration that starts after `iteration` finished ones."""
-    schedule = training.schedule
-    done = iteration / max(training.steps, 1)
-    if isinstance(schedule, Cosine) and done > schedule.start:
-        phase = (done - schedule.start) / (1 - schedule.start)
-        share = schedule.end + (1 - schedule.end) * 0.5 * (1 + math.cos(math.pi * phase))
-        return training.lr * share
-    if isinstance(schedule, StepDecay) and done >= schedule.at:
-        return training.lr * schedule.factor
-    return training.lr
+class Rates:
+    """The learning rates of a stack; a rate follows from schedule, `lr` and `steps` alone.
 
-
-class Schedules:
-    """The learning rates of a stack; rows of equal schedule share the arithmetic."""
+    Rows that have these in common share the arithmetic.
+    """
 
     def __init__(self, trainings: Sequence[Training]) -> None:
-        fields = {"steps", "lr", "schedule"}
-        self.names = [t.model_dump_json(include=fields, by_alias=True) for t in trainings]
-        self._plans = {name: t for name, t in zip(self.names, trainings, strict=True)}
+        causes = [(t.schedule, t.lr, t.steps) for t in trainings]
+        places = {cause: place for place, cause in enumerate(dict.fromkeys(causes))}
+        self._of_row = [places[cause] for cause in causes]
+        self._after = [partial(schedule.rate, lr, steps) for schedule, lr, steps in places]
 
-    def pairs(self, iterations: Sequence[int]) -> list[tuple[str, int]]:
+    def pairs(self, iterations: Sequence[int]) -> list[tuple[int, int]]:
         """What the rate of each row follows from; `iterations` (M) are done."""
-        return list(zip(self.names, iterations, strict=True))
+        return list(zip(self._of_row, iterations, strict=True))
 
-    def rate(self, name: str, iteration: int) -> float:
+    def rate(self, which: int, iteration: int) -> float:
         """The rate of a pair."""
-        return rate(self._plans[name], iteration)
+        return self._after[which](iteration)
 
 
 def limits(trainings: Sequence[Training]) -> list[float]:
@@ -62,7 +43,7 @@ def limits(trainings: Sequence[Training]) -> list[float]:
     return [math.inf if training.clip is None else training.clip for training in trainings]
 
 
-class Optimiser(ABC):
+class StackOptimiser(ABC):
     """What updates the rows of a stack, each by its own rate, decay and clip."""
 
     @abstractmethod
@@ -77,7 +58,7 @@ class Optimiser(ABC):
         self,
         parameters: Tensor,
         gradients: Tensor,
-        moments: Moments,
+        buffers: Buffers,
         schedule: Tensor,
         alive: Tensor,
     ) -> None:
@@ -87,64 +68,55 @@ class Optimiser(ABC):
         """
 
 
-class TensorOptimiser(Optimiser):
-    """Every rule, by tensor operations; what does not change with the iteration is kept.
+class TensorOptimiser(StackOptimiser):
+    """Every rule, by tensor operations; what does not change with the iteration is kept."""
 
-    `adam`: coupled L2 (the decay is added to the clipped gradient); `adamw`: decoupled; `sgd`:
-    plain, with coupled L2. All rows of a stack share the optimiser. Source: Kingma and Ba 2015,
-    algorithm 1; Loshchilov and Hutter 2019, algorithm 2.
-    """
-
-    def __init__(self, trainings: Sequence[Training], like: Tensor) -> None:
-        self._name = trainings[0].optimizer
+    def __init__(
+        self, trainings: Sequence[Training], like: Tensor, slots: Sequence[Slot] = ()
+    ) -> None:
+        self._rule, self._slots = trainings[0].optimizer, slots
         self._dtype, self._device = like.dtype, like.device
-        self._schedules = Schedules(trainings)
+        self._rates = Rates(trainings)
         norms = limits(trainings)
         self._limits = None if all(map(math.isinf, norms)) else self._column(norms)
         self._decays = [t.weight_decay for t in trainings]
         self._decay = self._column(self._decays) if any(self._decays) else None
 
     def schedule(self, iterations: Sequence[int]) -> Tensor:
-        """Rates, step sizes, roots of the second moment's share, and what is kept of a weight."""
-        pairs = self._schedules.pairs(iterations)
-        known = {pair: self._numbers(*pair) for pair in set(pairs)}
-        rates, sizes, roots = zip(*(known[pair] for pair in pairs), strict=True)
-        shrinks = [1 - rate * decay for rate, decay in zip(rates, self._decays, strict=True)]
-        return torch.tensor([rates, sizes, roots, shrinks], dtype=self._dtype).unsqueeze(2)
+        """What is kept of a weight where its decay is decoupled, and the factors of the rule."""
+        pairs = self._rates.pairs(iterations)
+        known = {pair: self._rates.rate(*pair) for pair in set(pairs)}
+        factors = {pair: self._rule.factors(rate, pair[1]) for pair, rate in known.items()}
+        rows = [
+            (1 - known[pair] * decay, *factors[pair])
+            for pair, decay in zip(pairs, self._decays, strict=True)
+        ]
+        return torch.tensor(list(zip(*rows, strict=True)), dtype=self._dtype).unsqueeze(2)
 
     def step(
         self,
         parameters: Tensor,
         gradients: Tensor,
-        moments: Moments,
+        buffers: Buffers,
         schedule: Tensor,
         alive: Tensor,
     ) -> None:
-        """See `Optimiser.step`."""
-        rate, size, root, shrink = schedule
+        """See `StackOptimiser.step`, and `Optimiser` for the equations."""
+        kept, *factors = schedule
         if self._limits is not None:
             norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
-            gradients.mul_((self._limits / (norms + 1e-6)).clamp(max=1.0))
+            scales = (self._limits / (norms + 1e-6)).clamp(max=1.0)
+            # A row that is not clipped must not notice that its neighbours are: inf / inf is NaN.
+            gradients.mul_(scales.masked_fill_(self._limits.isinf(), 1.0))
         if self._decay is not None:
-            if self._name == "adamw":
-                parameters.mul_(shrink.masked_fill(~alive, 1.0))
+            if self._rule.decoupled:
+                parameters.mul_(kept.masked_fill(~alive, 1.0))
             else:
-                gradients = gradients + parameters * self._decay
-        if self._name == "sgd":
-            change = gradients * rate
-        else:
-            moments.first.lerp_(gradients, 1 - FIRST_DECAY)
-            moments.second.mul_(SECOND_DECAY)
-            moments.second.addcmul_(gradients, gradients, value=1 - SECOND_DECAY)
-            spread = moments.second.sqrt().div_(root).add_(EPSILON)
-            change = (moments.first / spread).mul_(size)
+                # The same for a row without decay: -0 + 0 is 0.
+                decayed = gradients + parameters * self._decay
+                gradients = torch.where(self._decay > 0, decayed, gradients)
+        change = self._rule.change(Update(gradients, buffers, factors, self._slots))
         parameters.sub_(change.masked_fill_(~alive, 0.0))
-
-    def _numbers(self, schedule: str, iteration: int) -> tuple[float, float, float]:
-        """Rate, its share of the first moment, and the root of the second moment's share."""
-        now = self._schedules.rate(schedule, iteration)
-        size = now / (1 - FIRST_DECAY ** (iteration + 1))
-        return now, size, math.sqrt(1 - SECOND_DECAY ** (iteration + 1))
 
     def _column(self, numbers: Sequence[float]) -> Tensor:
         """A column (M 1), where the parameters are."""

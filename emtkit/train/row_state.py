@@ -11,21 +11,22 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from emtkit.train.curriculum import CurriculumState
+from emtkit.methods.curricula.base import CurriculumState
 
 End = Literal["done", "stopped", "diverged"]
+
+_SNAPSHOT = "snapshot."
 
 
 @dataclass
 class RowState:
-    """One row: weights and moments (P), the loss so far, the curriculum, and how it ended.
+    """One row: weights (P), the loss so far, the curriculum, and how it ended.
 
-    `end` is None while there is training left.
+    `buffers` (P each) are what the optimiser keeps. `end` is None while there is training left.
     """
 
     parameters: Tensor
-    first: Tensor
-    second: Tensor
+    buffers: dict[str, Tensor]
     losses: np.ndarray[Any, Any]
     progress: CurriculumState | None
     iteration: int = 0
@@ -36,40 +37,36 @@ class RowState:
     def encode(self) -> bytes:
         """The row as safetensors; the small numbers travel in its header."""
         tensors = {
-            "parameters": self.parameters.contiguous(),
-            "first": self.first.contiguous(),
-            "second": self.second.contiguous(),
+            "parameters": self.parameters,
             "losses": torch.from_numpy(self.losses),
-            **{f"snapshot.{step}": value for step, value in self.snapshots.items()},
+            **self.buffers,
+            **{f"{_SNAPSHOT}{step}": value for step, value in self.snapshots.items()},
         }
-        progress = None if self.progress is None else vars(self.progress)
+        now = self.progress
         small = {
             "iteration": self.iteration,
             "solved_at": self.solved_at,
             "end": self.end,
-            "progress": progress,
+            "progress": None if now is None else {"horizon": now.horizon, **now.memory},
         }
-        return save({k: v.clone() for k, v in tensors.items()}, {"row": json.dumps(small)})
+        copies = {name: value.clone().contiguous() for name, value in tensors.items()}
+        return save(copies, {"row": json.dumps(small)})
 
     @staticmethod
     def decode(data: bytes) -> RowState:
         """The row that `encode` wrote."""
         length = int.from_bytes(data[:8], "little")
         small = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["row"])
-        tensors = load(data)
-        progress = small["progress"]
+        tensors, memory = load(data), small["progress"]
+        taken = [int(name[len(_SNAPSHOT) :]) for name in tensors if name.startswith(_SNAPSHOT)]
+        snapshots = {step: tensors.pop(f"{_SNAPSHOT}{step}") for step in taken}
         return RowState(
-            tensors["parameters"],
-            tensors["first"],
-            tensors["second"],
-            tensors["losses"].numpy(),
-            None if progress is None else CurriculumState(**progress),
-            small["iteration"],
-            small["solved_at"],
-            small["end"],
-            {
-                int(name.removeprefix("snapshot.")): value
-                for name, value in tensors.items()
-                if name.startswith("snapshot.")
-            },
+            tensors.pop("parameters"),
+            losses=tensors.pop("losses").numpy(),
+            progress=memory and CurriculumState(memory.pop("horizon"), memory),
+            iteration=small["iteration"],
+            solved_at=small["solved_at"],
+            end=small["end"],
+            snapshots=snapshots,
+            buffers=tensors,
         )

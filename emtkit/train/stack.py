@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
 from emtkit.errors import PluginError
+from emtkit.methods.optimisers.base import Slot
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.stream import CPU, Stream
 from emtkit.plugin.task import Batch, Recipe, Task
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where one parameter lies in a flat row."""
-
-    name: str
-    shape: torch.Size
-    start: int
-    stop: int
+from emtkit.train.packing import Packing, Packings
 
 
 @dataclass(frozen=True)
@@ -36,13 +29,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Stacked:
-    """M models of equal shapes. Parameters travel apart from it, as a flat tensor M P."""
+    """M models of equal shapes. Parameters travel apart from it, as a flat tensor M P.
+
+    `packings` are those found so far; they are for any rows of these models.
+    """
 
     template: SequenceModel
     tasks: tuple[Task, ...]
     task_keys: tuple[str, ...]
     buffers: dict[str, Tensor]
     device: torch.device = CPU
+    packings: Packings = field(default_factory=dict)
 
     @property
     def models(self) -> int:
@@ -54,7 +51,7 @@ class Stacked:
         """The layout of a flat row, in the order of the module's parameters."""
         found, start = [], 0
         for name, value in self.template.named_parameters():
-            found.append(Slot(name, value.shape, start, start + value.numel()))
+            found.append(Slot(name, tuple(value.shape), start, start + value.numel()))
             start += value.numel()
         return tuple(found)
 
@@ -101,6 +98,7 @@ class Stacked:
             tuple(self.task_keys[row] for row in rows),
             {name: value[index] for name, value in self.buffers.items()},
             self.device,
+            self.packings,
         )
 
     def cast(self, dtype: torch.dtype) -> Stacked:
@@ -139,9 +137,8 @@ class Stacked:
         self._check(outputs, (*steps, self.tasks[0].channels.outputs))
         parts = []
         for group in self.groups:
-            mask = batch.mask[group.rows[0]]
-            picked = self._pick(group, outputs, batch.inputs, batch.targets)
-            parts.append(vmap(_error(group.task, mask, batch.input_steps))(*picked))
+            function = _error(group.task, batch.mask[group.rows[0]], batch.input_steps)
+            parts.append(self._of_group("loss", group, function, outputs, batch))
         errors = self._join(parts)
         if errors.shape != steps:
             raise PluginError(
@@ -163,8 +160,8 @@ class Stacked:
         """The tasks' metrics per row, on the steps that `masks` (M T) leaves."""
         rows: list[dict[str, float]] = [{} for _ in range(self.models)]
         for group in self._alike(masks):
-            picked = self._pick(group, outputs, batch.inputs, batch.targets)
-            judged = vmap(_metrics(group.task, masks[group.rows[0]], batch.input_steps))(*picked)
+            function = _metrics(group.task, masks[group.rows[0]], batch.input_steps)
+            judged = self._of_group("metrics", group, function, outputs, batch)
             for name, values in judged.items():
                 if values.shape != (len(group.rows),):
                     raise PluginError(
@@ -182,17 +179,31 @@ class Stacked:
             found.setdefault((key, windows[row].tobytes()), []).append(row)
         return [Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values()]
 
-    def _pick(self, group: Group, *tensors: Tensor) -> tuple[Tensor, ...]:
-        if len(group.rows) == self.models:
-            return tensors
+    def _of_group(
+        self, what: str, group: Group, function: Callable[..., Any], outputs: Tensor, batch: Batch
+    ) -> Any:
+        """`function` of each of the group's rows of outputs, inputs and targets."""
         index = torch.tensor(group.rows, device=self.device)
-        return tuple(tensor[index] for tensor in tensors)
+        given = [t.index_select(0, index) for t in (outputs, batch.inputs, batch.targets)]
+        shapes = (batch.inputs.shape[1:], outputs.shape[1:], outputs.dtype)
+        key = (what, self.task_keys[group.rows[0]], outputs.requires_grad, *shapes)
+
+        def sample(rows: int) -> None:
+            repeated = [value.detach()[:1].repeat_interleave(rows, 0) for value in given]
+            repeated[0].requires_grad_(outputs.requires_grad)
+            found = vmap(function)(*repeated)
+            if outputs.requires_grad:
+                torch.autograd.grad(
+                    found, repeated[0], torch.ones_like(found), materialize_grads=True
+                )
+
+        if key not in self.packings:
+            self.packings[key] = Packing.of(sample)
+        return self.packings[key].map(function, *given)
 
     def _join(self, parts: Sequence[Tensor]) -> Tensor:
-        if len(parts) == 1:
-            return parts[0]
         order = torch.tensor([row for group in self.groups for row in group.rows])
-        return torch.cat(list(parts))[torch.argsort(order).to(self.device)]
+        return torch.cat(list(parts)).index_select(0, torch.argsort(order).to(self.device))
 
 
 def stack(models: Sequence[SequenceModel], tasks: Sequence[Task], keys: Sequence[str]) -> Stacked:

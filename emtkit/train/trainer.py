@@ -16,7 +16,6 @@ from torch import Tensor
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.task import Task
 from emtkit.study.cells import Cell, digest
-from emtkit.train import curriculum
 from emtkit.train.build import build_model, build_task
 from emtkit.train.device import keep_freed_memory
 from emtkit.train.row_state import End, RowState
@@ -88,13 +87,14 @@ def _begin(cell: Cell, task: Task, parameters: Tensor) -> RowState:
     end: End | None = None if cell.trains and training.steps else "done"
     snapshots = {0: parameters.clone()} if 0 in training.snapshots else {}
     losses = np.zeros(training.steps if cell.trains else 0)
-    zeros = torch.zeros_like(parameters)
+    progress = None
+    if task.horizons and task.horizon is not None:
+        progress = training.curriculum.begin(task.horizon)
     return RowState(
         parameters,
-        zeros,
-        zeros.clone(),
+        {name: torch.zeros_like(parameters) for name in training.optimizer.buffers},
         losses,
-        curriculum.begin(training, task),
+        progress,
         end=end,
         snapshots=snapshots,
     )

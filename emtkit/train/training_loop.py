@@ -8,22 +8,22 @@ Only a curriculum looks after every iteration.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from emtkit.methods.curricula.base import Watched
 from emtkit.plugin.stream import CPU, Stream
 from emtkit.plugin.task import Batch
 from emtkit.study.cells import Cell
-from emtkit.study.settings import Check, LossGated, Staged, Training
-from emtkit.train import curriculum
+from emtkit.study.settings import Check
 from emtkit.train.evaluate import check
 from emtkit.train.iteration import WINDOW, Iteration, TrainState
-from emtkit.train.optimise import Moments
+from emtkit.train.passes.cuda_graph import Programs
 from emtkit.train.row_state import RowState
 from emtkit.train.stack import Stacked, average, first_scored
 from emtkit.train.tiers.base import Gradients, Span, Tier
-from emtkit.train.tiers.cuda_graph import Programs
 
 
 class TrainingLoop:
@@ -40,15 +40,17 @@ class TrainingLoop:
         self.tier, self.live = tier, live
         self.rows, self.cells = rows, cells
         self.trainings = [cell.training for cell in cells]
+        self.shared = self.trainings[0]
+        """For the fields that all rows of a stack have in common (`Scope.STACK`)."""
         self.stacked = stacked.to(tier.device)
         self.train_state = TrainState.of(rows, tier.device)
-        self.optimiser = tier.optimiser(self.trainings, self.train_state.flat)
+        self.optimiser = tier.optimiser(self.trainings, self.train_state.flat, stacked.slots)
         self.programs = Programs(
             tier,
             self.stacked,
             self.optimiser,
             self.train_state,
-            shows_outputs=isinstance(self.trainings[0].curriculum, Staged),
+            shows_outputs=self.shared.curriculum.needs_outputs,
         )
         self.source = tier.device if stacked.tasks[0].draws_anywhere else CPU
         self.span: tuple[list[int | None], Span] | None = None
@@ -59,7 +61,7 @@ class TrainingLoop:
             self.trainings,
             self._streams(range(len(rows))),
             now.flat,
-            Moments(now.first, now.second),
+            now.buffers,
         )
         self.made = 0
         self.quiet = self._quiet()
@@ -85,34 +87,34 @@ class TrainingLoop:
         return any(row.end is not None for row in self.rows)
 
     def store(self) -> None:
-        """Write losses, weights and moments back into the rows."""
+        """Write losses, weights and the optimiser's buffers back into the rows."""
         self._note()
         self._gather()
         now = self.train_state
-        parameters, first, second = now.flat.cpu(), now.first.cpu(), now.second.cpu()
+        parameters = now.flat.cpu()
+        buffers = {name: value.cpu() for name, value in now.buffers.items()}
         for at, row in enumerate(self.rows[: self.live]):
             row.parameters = parameters[at].clone()
-            row.first, row.second = first[at].clone(), second[at].clone()
+            row.buffers = {name: value[at].clone() for name, value in buffers.items()}
 
     def _iterate_once(self) -> None:
         horizons = [None if r.progress is None else int(r.progress.horizon) for r in self.rows]
-        drawn = self._drawn(horizons)
+        drawn = self._length(max((h for h in horizons if h is not None), default=None))
         program = self._loaded(horizons, drawn)
-        if self.trainings[0].curriculum == "none":
+        if not self.shared.curriculum.moves:
             program.advance()
         else:
             watched = self._measured(program, horizons, drawn)
             program.update()
             self._advance(watched)
 
-    def _drawn(self, horizons: list[int | None]) -> int | None:
-        """How many scored steps are drawn: the longest horizon, rounded up to the tier's step."""
-        longest = max((h for h in horizons if h is not None), default=None)
-        most = curriculum.longest(self.trainings[0], self.stacked.tasks[0])
-        if longest is None or most is None:
-            return longest
+    def _length(self, horizon: int | None) -> int | None:
+        """How many scored steps are drawn for a horizon: it, rounded up to the tier's step."""
+        most = self._longest()
+        if horizon is None or most is None:
+            return horizon
         step = self.tier.horizon_step
-        return max(longest, min(-(-longest // step) * step, most))
+        return max(horizon, min(-(-horizon // step) * step, most))
 
     def _loaded(self, horizons: list[int | None], drawn: int | None) -> Iteration:
         """The program of all rows, with the data of the next iteration."""
@@ -131,7 +133,7 @@ class TrainingLoop:
         drawn: int | None,
     ) -> tuple[Batch, Tensor]:
         """Data of `rows`, the rows of `stacked`; masks (M T) end with each row's own horizon."""
-        batch = stacked.draw(self.trainings[0].batch, self._streams(rows), drawn)
+        batch = stacked.draw(self.shared.batch, self._streams(rows), drawn)
         if set(horizons) == {drawn}:
             return batch, batch.mask
         limits = torch.tensor([horizon or 0 for horizon in horizons]).unsqueeze(1)
@@ -149,56 +151,75 @@ class TrainingLoop:
         """Take the weights over from where they are trained in whole iterations."""
         if self.fused is not None:
             now = self.train_state
-            flat, moments = self.fused.state()
+            flat, buffers = self.fused.state()
             now.flat.copy_(flat)
-            now.first.copy_(moments.first)
-            now.second.copy_(moments.second)
+            for name, place in now.buffers.items():
+                place.copy_(buffers[name])
 
     def _measured(
         self, program: Iteration, horizons: list[int | None], drawn: int | None
     ) -> list[float]:
         """Measure, in one program where that leaves a row's bits alone; what curricula watch."""
-        everyone = list(range(len(self.rows)))
-        cut = [row for row in everyone if horizons[row] != drawn]
-        if self.tier.rows_share_horizon or not cut:
+        shared = self.tier.rows_share_horizon
+        lengths = [drawn if shared else self._length(horizon) for horizon in horizons]
+        flat, watched = self.train_state.flat, [0.0] * len(horizons)
+        if set(lengths) == {drawn}:
             program.measure()
             found = program.found
-            watched = _watched(self.stacked, self.trainings, found, program.batch, program.masks)
-            # A row that runs on past its horizon may overflow there, which says nothing of it.
-            finite = found.gradients.isfinite().all(1).tolist() if cut else []
-            again = [row for row in cut if not finite[row]]
+            watched = self._watched(self.stacked, found, program.batch, program.masks)
         else:
-            flat = self.train_state.flat
-            losses = flat.new_zeros(len(everyone))
+            losses = flat.new_zeros(len(flat))
             found = program.found = Gradients(losses, torch.zeros_like(flat), losses, None)
-            watched = [0.0] * len(everyone)
-            again = everyone
-        for horizon in sorted({horizons[row] or 0 for row in again}):
-            rows = [row for row in again if (horizons[row] or 0) == horizon]
-            step, seen = self._measured_apart(rows if len(rows) > 1 else rows * 2, horizon)
-            for at, row in enumerate(rows):
-                found.losses[row] = step.losses[at]
-                found.gradients[row] = step.gradients[at]
-                watched[row] = seen[at]
+            self._measure_apart(found, watched, horizons, lengths, list(range(len(flat))))
+        if horizons != lengths:
+            # A row that runs on past its horizon may overflow there, which says nothing of it.
+            finite = found.gradients.isfinite().all(1).tolist()
+            cut = [r for r, length in enumerate(lengths) if horizons[r] != length and not finite[r]]
+            self._measure_apart(found, watched, horizons, horizons, cut)
         return watched
 
-    def _measured_apart(self, rows: list[int], horizon: int) -> tuple[Gradients, list[float]]:
-        """Losses and gradients of some rows on their own horizon, and what they watch."""
-        stacked = self.stacked.take(rows)
-        batch, masks = self._draw(rows, stacked, [horizon] * len(rows), horizon)
-        span = Span.of(masks)
-        batch, masks = batch.to(stacked.device), masks.to(stacked.device)
-        step = self.tier.gradients(
-            stacked, self.train_state.flat[torch.tensor(rows)], batch, masks, span
-        )
-        trainings = [self.trainings[row] for row in rows]
-        return step, _watched(stacked, trainings, step, batch, masks)
+    def _measure_apart(
+        self,
+        found: Gradients,
+        watched: list[float],
+        horizons: Sequence[int | None],
+        lengths: Sequence[int | None],
+        rows: list[int],
+    ) -> None:
+        """Measure `rows`, those of one length at a time, into `found` and `watched`."""
+        for length in sorted({lengths[row] or 0 for row in rows}):
+            part = [row for row in rows if (lengths[row] or 0) == length]
+            alone = len(part) == 1 and not self.tier.takes_one(self.trainings[part[0]])
+            company = part * 2 if alone else part
+            stacked = self.stacked.take(company)
+            batch, masks = self._draw(company, stacked, [horizons[row] for row in company], length)
+            span = Span.of(masks)
+            batch, masks = batch.to(stacked.device), masks.to(stacked.device)
+            flat = self.train_state.flat[torch.tensor(company)]
+            step = self.tier.gradients(stacked, flat, batch, masks, span)
+            seen = self._watched(stacked, step, batch, masks)
+            for at, row in enumerate(part):
+                found.losses[row], found.gradients[row] = step.losses[at], step.gradients[at]
+                watched[row] = seen[at]
+
+    def _watched(
+        self, stacked: Stacked, step: Gradients, batch: Batch, masks: Tensor
+    ) -> list[float]:
+        """What each row's curriculum looks at, on this iteration's training batch."""
+        return self.shared.curriculum.watch(TrainingBatch(stacked, step, batch, masks))
+
+    def _longest(self) -> int | None:
+        """The longest horizon that the curriculum reaches; None for a task that has none."""
+        horizon = self.stacked.tasks[0].horizon if self.stacked.tasks[0].horizons else None
+        return None if horizon is None else self.shared.curriculum.longest(horizon)
 
     def _advance(self, watched: list[float]) -> None:
         for at, row in enumerate(self.rows[: self.live]):
-            if row.progress is not None:
-                training, task = self.trainings[at], self.stacked.tasks[at]
-                row.progress = curriculum.advance(row.progress, training, task, watched[at])
+            horizon = self.stacked.tasks[at].horizon
+            if row.progress is not None and horizon is not None:
+                row.progress = self.shared.curriculum.advance(
+                    row.progress, watched[at], self.iterations[at] + 1, horizon
+                )
 
     def _quiet(self) -> int:
         """How many iterations it is until something is due for some row, or the notes are full."""
@@ -231,42 +252,59 @@ class TrainingLoop:
                 row.end = "done"
             if row.iteration in self.trainings[at].snapshots:
                 row.snapshots[row.iteration] = self.train_state.flat[at].to("cpu", copy=True)
-        self._look()
+        self._check()
         self.quiet = self._quiet()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         """The checks of `stop` and `solved`, on the stream "check" of each row."""
-        for rule in ("stop", "solved"):
-            asked: dict[str, list[int]] = {}
-            for at, row in enumerate(self.rows[: self.live]):
-                condition = getattr(self.trainings[at], rule)
-                due = row.iteration % self.trainings[at].check == 0 and row.end != "diverged"
-                if condition is None or not due or (rule == "solved" and row.solved_at is not None):
-                    continue
-                asked.setdefault(condition.model_dump_json(), []).append(at)
-            for rows in asked.values():
-                self._look_at(rule, getattr(self.trainings[rows[0]], rule), rows)
+        due = [
+            at
+            for at, row in enumerate(self.rows[: self.live])
+            if row.iteration % self.trainings[at].check == 0 and row.end != "diverged"
+        ]
+        for at in self._holding(self.shared.stop, due):
+            self.rows[at].end = self.rows[at].end or "stopped"
+        unsolved = [at for at in due if self.rows[at].solved_at is None]
+        for at in self._holding(self.shared.solved, unsolved):
+            self.rows[at].solved_at = self.rows[at].iteration
 
-    def _look_at(self, rule: str, condition: Check, rows: list[int]) -> None:
-        company = rows if len(rows) > 1 else rows * 2
-        part = self.stacked.take(company)
-        flat = self.train_state.flat[torch.tensor(company)]
+    def _holding(self, condition: Check | None, rows: list[int]) -> list[int]:
+        """Those of `rows` for which `condition` holds."""
+        if condition is None or not rows:
+            return []
+        part = self.stacked.take(rows)
+        flat = self.train_state.flat[torch.tensor(rows)]
         streams = [
             Stream(self.cells[row].seed, "check", self.rows[row].iteration, dtype=flat.dtype)
-            for row in company
+            for row in rows
         ]
         horizon = condition.horizon
         if horizon is None:
-            horizon = curriculum.longest(self.trainings[rows[0]], self.stacked.tasks[rows[0]])
+            horizon = self._longest()
         found = check(part, flat, self.tier, condition.sequences, streams, horizon)
-        for row, metrics in zip(rows, found, strict=False):
-            if not _holds(condition, metrics):
-                continue
-            state = self.rows[row]
-            if rule == "solved":
-                state.solved_at = state.iteration
-            elif state.end is None:
-                state.end = "stopped"
+        return [row for row, seen in zip(rows, found, strict=True) if _holds(condition, seen)]
+
+
+@dataclass(frozen=True)
+class TrainingBatch(Watched):
+    """The training batch of one iteration, as curricula see it."""
+
+    stacked: Stacked
+    step: Gradients
+    batch: Batch
+    masks: Tensor
+
+    def losses(self, scored: int) -> list[float]:
+        """See `Watched.losses`."""
+        found: list[float] = average(self.step.steps, first_scored(self.masks, scored)).tolist()
+        return found
+
+    def metric(self, name: str) -> list[float]:
+        """See `Watched.metric`."""
+        if self.step.outputs is None:
+            raise TypeError("this tier keeps no outputs, so that a curriculum cannot look at them")
+        rows = self.stacked.metrics(self.step.outputs(), self.batch, self.masks)
+        return [row[name] for row in rows]
 
 
 def _holds(condition: Check, metrics: dict[str, float]) -> bool:
@@ -274,16 +312,3 @@ def _holds(condition: Check, metrics: dict[str, float]) -> bool:
     if condition.below is not None:
         return value < condition.below
     return condition.above is not None and value > condition.above
-
-
-def _watched(
-    stacked: Stacked, trainings: Sequence[Training], step: Gradients, batch: Batch, masks: Tensor
-) -> list[float]:
-    """What each row's curriculum looks at, on this iteration's training batch."""
-    rule = trainings[0].curriculum
-    if isinstance(rule, LossGated):
-        first = first_scored(masks, rule.start)
-        return [float(value) for value in average(step.steps, first).tolist()]
-    if isinstance(rule, Staged) and step.outputs is not None:
-        return [row[rule.metric] for row in stacked.metrics(step.outputs(), batch, masks)]
-    return [0.0] * len(trainings)

@@ -69,6 +69,12 @@ def test_five_mistakes_are_told_at_once_with_their_places(terminal):
         (["run"], 2, "Missing argument"),
         (["runn"], 2, "No such command"),
         (["show", "k_dela"], 2, "did you mean 'k_delay'"),
+        (
+            ["table", "s.yaml", "--format", "markdwon"],
+            2,
+            "did you mean 'markdown'",
+        ),
+        (["compare", "s.yaml", "a", "b", "--stat", "medain"], 2, "did you mean 'median'"),
         (["watch", "smoke.yaml"], 4, "results/emtkit.sqlite"),
     ],
 )

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from emtkit.cli import rerun_cache as receipt
-from emtkit.cli.rerun_cache import Asked, Begun
+from emtkit.cli import rerun_cache
+from emtkit.cli.output import RunOutput
+from emtkit.cli.rerun_cache import RerunCache, RunRequest
 from emtkit.plugin.installation import Installation
 from emtkit.store.store import Store
 from tests.conftest import Said, Smoke, Terminal
@@ -23,12 +24,12 @@ from tests.conftest import Said, Smoke, Terminal
 HEAVY = ("torch", "numpy", "pandas", "pydantic", "scipy", "matplotlib", "seaborn", "rich", "yaml")
 WORDS = "nothing has changed since the last run"
 STORE = Path("results", "emtkit.sqlite")
-RECEIPT = Path("results", "study", "receipt.json")
+CACHE = Path("results", "study", "rerun.json")
 PLUGIN = "from emtkit import hookimpl\n\n\n@hookimpl\ndef emtkit_tasks():\n    return []\n"
 
 
 class Finished:
-    """A finished study with a plugin file of its own, its receipt written."""
+    """A finished study with a plugin file of its own, its output cached."""
 
     def __init__(self, folder: Path, text: str) -> None:
         self.terminal = Terminal(folder)
@@ -46,7 +47,9 @@ class Finished:
 
 @pytest.fixture
 def finished(smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Finished:
-    monkeypatch.setattr(receipt, "SETTLED", -3600.0)  # the files of the tests may be seconds old
+    monkeypatch.setattr(
+        rerun_cache, "SETTLED", -3600.0
+    )  # the files of the tests may be seconds old
     (tmp_path / "results").mkdir()
     shutil.copy(smoke.terminal.folder / STORE, tmp_path / STORE)
     return Finished(tmp_path, smoke.study.read_text("utf-8"))
@@ -67,16 +70,16 @@ def test_the_same_again_says_the_same_and_touches_nothing(finished):
 
 
 def test_the_same_answer_as_json_quietly_and_with_other_workers(finished):
-    kept = (finished / RECEIPT).read_bytes()
+    kept = (finished / CACHE).read_bytes()
     document = json.loads(finished.run("--json").out)
     assert finished.run("--quiet") == Said(0, "", "")
     assert WORDS in finished.run("-j", "2", "--timeout", "5", "--check-claims").err
-    assert (finished / RECEIPT).read_bytes() == kept
-    (finished / RECEIPT).unlink()
+    assert (finished / CACHE).read_bytes() == kept
+    (finished / CACHE).unlink()
     assert json.loads(finished.run("--json").out) == document
 
 
-def test_a_claim_that_is_not_supported_exits_with_5_from_the_receipt_too(finished):
+def test_a_claim_that_is_not_supported_exits_with_5_from_the_cache_too(finished):
     text = finished.path.read_text().replace("below: 0.05", "above: 1000")
     finished.path.write_text(text)
     first = finished.run("--check-claims")
@@ -136,14 +139,14 @@ def lock_left(finished: Finished) -> None:
     (finished / "results" / "emtkit.sqlite.lock").touch()
 
 
-def receipt_damaged(finished: Finished) -> None:
-    (finished / RECEIPT).write_text((finished / RECEIPT).read_text()[:-2])
+def cache_damaged(finished: Finished) -> None:
+    (finished / CACHE).write_text((finished / CACHE).read_text()[:-2])
 
 
-def receipt_of_a_sum_that_does_not_hold(finished: Finished) -> None:
-    kept = json.loads((finished / RECEIPT).read_text())
-    kept["answer"]["document"]["cells"]["expected"] += 1
-    (finished / RECEIPT).write_text(json.dumps(kept))
+def cache_with_a_wrong_sum(finished: Finished) -> None:
+    kept = json.loads((finished / CACHE).read_text())
+    kept["output"]["document"]["cells"]["expected"] += 1
+    (finished / CACHE).write_text(json.dumps(kept))
 
 
 CHANGES = (
@@ -157,8 +160,8 @@ CHANGES = (
     store_edited,
     store_copied,
     lock_left,
-    receipt_damaged,
-    receipt_of_a_sum_that_does_not_hold,
+    cache_damaged,
+    cache_with_a_wrong_sum,
 )
 
 
@@ -185,7 +188,7 @@ def test_whatever_else_is_asked_takes_the_ordinary_path(finished, words):
 
 
 def test_another_installation_takes_the_ordinary_path(finished, monkeypatch):
-    monkeypatch.setattr(receipt, "installation", lambda: Installation("another", 0))
+    monkeypatch.setattr(rerun_cache, "installation", lambda: Installation("another", 0))
     assert WORDS not in finished.run().err
 
 
@@ -203,33 +206,33 @@ def test_tables_are_those_of_the_terminal(finished, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["study", "store", "plugin", "installed", "cells"])
-def test_what_changes_during_a_run_leaves_no_receipt(finished, monkeypatch, what):
+def test_what_changes_during_a_run_leaves_no_cache(finished, monkeypatch, what):
     monkeypatch.chdir(finished / ".")
-    kept = json.loads(RECEIPT.read_text())
-    answer = receipt.Answer(**kept["answer"])
-    begun = Begun.now(Asked(**kept["ground"]["asked"]))
-    ground = begun.ground()
-    RECEIPT.unlink()
-    begun.keep(answer, ground, [finished.plugin], [])
-    assert RECEIPT.exists()
-    RECEIPT.unlink()
+    kept = json.loads(CACHE.read_text())
+    output = RunOutput(**kept["output"])
+    cache = RerunCache.at_start(RunRequest(**kept["fingerprint"]["request"]))
+    fingerprint = cache.fingerprint()
+    CACHE.unlink()
+    cache.save(output, fingerprint, [finished.plugin], [])
+    assert CACHE.exists()
+    CACHE.unlink()
     if what == "study":
         study_edited(finished)
-        ground = begun.ground()
+        fingerprint = cache.fingerprint()
     elif what == "store":
         store_edited(finished)
     elif what == "plugin":
-        monkeypatch.setattr(receipt, "SETTLED", 0.0)
+        monkeypatch.setattr(rerun_cache, "SETTLED", 0.0)
         plugin_touched(finished)
     elif what == "installed":
-        monkeypatch.setattr(receipt, "installation", lambda: Installation("another", 0))
+        monkeypatch.setattr(rerun_cache, "installation", lambda: Installation("another", 0))
     else:
-        answer.document["cells"]["failed"] = 1
-    begun.keep(answer, ground, [finished.plugin], [])
-    assert not RECEIPT.exists()
+        output.document["cells"]["failed"] = 1
+    cache.save(output, fingerprint, [finished.plugin], [])
+    assert not CACHE.exists()
 
 
-def test_a_finished_run_without_a_receipt_leaves_the_store_as_it_is(finished):
+def test_a_finished_run_without_a_cache_leaves_the_store_as_it_is(finished):
     before = (finished / STORE).read_bytes()
     report_removed(finished)
     assert WORDS not in finished.run().err

@@ -3,18 +3,11 @@ import math
 import pytest
 import torch
 
-from emtkit.dynamics.fixed_points import Search, find_fixed_points, merge_points
+from emtkit.dynamics.fixed_points import FixedPointSearch, find_fixed_points, merge_points
 from emtkit.dynamics.linearise import StateMap
-from tests.rounding import assert_rounded, rounding
+from tests.rounding import STILL, assert_rounded, from_fixed_point, rounding
 
 NOTHING = torch.zeros(1, dtype=torch.float64)
-LEFT = math.sqrt(2 * Search().tolerance)  # |step(h) - h| of what counts as fixed, at most
-
-
-def reach(jacobians):
-    """How far a point that counts as fixed may lie from the fixed point: |(J - I)^-1| `LEFT`."""
-    inverse = torch.linalg.inv(jacobians - torch.eye(jacobians.shape[-1], dtype=torch.float64))
-    return LEFT * float(torch.linalg.matrix_norm(inverse, 2).max())
 
 
 def starts(rows, hidden, scale=1.0, seed=0):
@@ -41,13 +34,15 @@ def test_a_bistable_unit_has_three_fixed_points_and_one_is_unstable():
     found = find_fixed_points(StateMap(lambda h, x: torch.tanh(2 * h), NOTHING), starts(40, 1))
     points, order = found.points.squeeze(1).sort()
     assert fixed == pytest.approx(0.957504024, abs=5e-10)
-    assert points.tolist() == pytest.approx([-fixed, 0, fixed], abs=reach(found.jacobians))
+    assert points.tolist() == pytest.approx(
+        [-fixed, 0, fixed], abs=from_fixed_point(found.jacobians)
+    )
     assert found.unstable_modes[order].tolist() == [0, 1, 0]
     assert int(found.hits.sum()) == 40
     slope = found.jacobians.flatten()[order]
     assert slope[1].item() == pytest.approx(2)
     # the slope 2 (1 - tanh^2) changes by at most 3.1 per unit of h
-    steep = 3.1 * reach(found.jacobians)
+    steep = 3.1 * from_fixed_point(found.jacobians)
     assert slope[2].item() == pytest.approx(2 * (1 - fixed**2), abs=steep)
 
 
@@ -83,7 +78,7 @@ def test_the_analytic_and_the_forward_jacobian_find_the_same_points():
     forward = find_fixed_points(StateMap(step, NOTHING), starts(64, 8))
     assert len(analytic.points) >= 3
     assert len(analytic.points) == len(forward.points)
-    apart = 2 * reach(analytic.jacobians)
+    apart = 2 * from_fixed_point(analytic.jacobians)
     # Both list the best first, and which is best among equals is a matter of the last bit.
     distance, same = torch.cdist(analytic.points, forward.points).min(dim=1)
     assert (distance < apart).all()
@@ -97,10 +92,10 @@ def test_the_analytic_and_the_forward_jacobian_find_the_same_points():
 def test_converged_points_are_fixed_to_machine_precision_and_the_rest_is_kept_apart():
     step, jacobian = random_tanh(64, gain=1.5)
     found = find_fixed_points(StateMap(step, NOTHING, jacobian), starts(64, 64, 0.7))
-    assert (found.residuals < Search().tolerance).all()
-    assert (found.unconverged_residuals >= Search().tolerance).all()
+    assert (found.residuals < FixedPointSearch().tolerance).all()
+    assert (found.unconverged_residuals >= FixedPointSearch().tolerance).all()
     assert int(found.hits.sum()) + len(found.unconverged) == 64
-    assert ((step(found.points, NOTHING) - found.points).norm(dim=1) <= LEFT).all()
+    assert ((step(found.points, NOTHING) - found.points).norm(dim=1) <= STILL).all()
 
 
 def test_a_start_that_overflows_harms_no_other():
@@ -121,4 +116,6 @@ def test_starts_of_the_wrong_kind_are_refused():
     with pytest.raises(ValueError, match="float64"):
         find_fixed_points(StateMap(lambda h, x: h, NOTHING), torch.zeros(3, 2))
     with pytest.raises(ValueError, match="at least one row"):
-        find_fixed_points(StateMap(lambda h, x: h, NOTHING), torch.zeros(0, 2).double(), Search())
+        find_fixed_points(
+            StateMap(lambda h, x: h, NOTHING), torch.zeros(0, 2).double(), FixedPointSearch()
+        )

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from emtkit.dynamics.linearise import StateMap, input_jacobians, row_jacobians, state_jacobians
+from emtkit.dynamics.linearise import StateMap, row_jacobians, state_jacobians
 from tests.rounding import assert_rounded
 
 
@@ -28,12 +28,11 @@ def sample(rows):
     return states, torch.randn(rows, 3, generator=generator, dtype=torch.float64)
 
 
-def test_state_and_input_jacobians_of_a_tanh_network():
+def test_state_jacobians_of_a_tanh_network():
     states, inputs = sample(4)
     slope = (1 - step(states, inputs).square()).unsqueeze(-1)
     most = drive(states, inputs)
     assert_rounded(state_jacobians(step, states, inputs), slope * RECUR, 8, most)
-    assert_rounded(input_jacobians(step, states, inputs), slope * WRITE, 8, most)
 
 
 def test_a_state_map_holds_its_inputs_and_prefers_the_analytic_jacobian():

@@ -132,7 +132,7 @@ def test_transposed_weights(installed: Registry) -> None:
         ({"more.weight": torch.ones(2, 7)}, {}, "2 weights could be the readout"),
         ({"rnn.weight_hh_l1": torch.ones(7, 7)}, {}, "more than one layer"),
         ({}, {"as_": "elmann"}, "did you mean 'elman'"),
-        ({}, {"as_": "emt_circuit"}, "no place|no emt_circuit"),
+        ({}, {"as_": "emt_circuit"}, "no place|not those of emt_circuit"),
         ({}, {"as_": {"use": "elman", "hiden": 3}}, "did you mean 'hidden'"),
         ({}, {"task": {"use": "k_delay", "features": 3}}, r"W_uh is \(7, 2\), needed \(7, 3\)"),
         ({}, {"analyses": ["spectrumm"]}, "did you mean 'spectrum'"),
@@ -173,7 +173,7 @@ def test_no_file_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "text.pt").write_text("hello")
     for name, said in (
         ("bad.pt", "cannot be read as weights alone"),
-        ("bad.safetensors", "is no safetensors file"),
+        ("bad.safetensors", "is not a safetensors file"),
         ("list.pt", "holds no state dict"),
         ("text.pt", "cannot be read as weights alone"),
         ("absent.pt", "there is no such file"),

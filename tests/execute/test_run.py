@@ -8,12 +8,13 @@ from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.engines.local import LocalEngine
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
+from emtkit.plugin.registry import Registry
 from emtkit.store.store import Store
 from emtkit.study.cells import Measure, PluginConfig, Row, evaluation_spec, finding_key
 from emtkit.study.settings import Evaluation
-from tests.train.fakes import REGISTRY, cell
+from tests.train.fakes import cell
 
-FAKES = Path(__file__).parents[1] / "train" / "fakes.py"
+REGISTRY = Registry.installed([Path(__file__).parents[1] / "train" / "fakes.py"])
 
 
 def row(one, at="end", **evaluation):
@@ -64,7 +65,7 @@ def test_engines_packings_and_segments_give_equal_bytes(tmp_path):
     rows = study()
     _, inline = go(rows, tmp_path / "a.sqlite", InlineEngine(REGISTRY))
     _, cut = go(rows[::-1], tmp_path / "b.sqlite", InlineEngine(REGISTRY), segment=0.001)
-    _, local = go(rows, tmp_path / "c.sqlite", LocalEngine(2, [FAKES]))
+    _, local = go(rows, tmp_path / "c.sqlite", LocalEngine(2, REGISTRY.loose))
     assert inline == cut == local
 
 

@@ -23,16 +23,7 @@ from tests.faults import mishaps
 from tests.train import fakes
 
 FILES = (Path(fakes.__file__), Path(mishaps.__file__))
-REGISTRY = Registry.of(
-    fakes.Repeat,
-    fakes.Tanh,
-    fakes.Branching,
-    fakes.Exploding,
-    fakes.Raising,
-    fakes.Radius,
-    mishaps.Mishaps,
-    mishaps.Look,
-)
+REGISTRY = Registry.installed(FILES)
 
 
 def row(one: Cell, looks: tuple[str, ...] = ("none",)) -> Row:
@@ -62,10 +53,10 @@ def contents(path: Path, rows: list[Row]) -> dict[str, object]:
     with Store.open(path) as store:
         found: dict[str, object] = {}
         for key, cell in store.cells_of(r.cell.key for r in rows).items():
-            found[key] = (cell.status, dict(cell.scalars), store.digests(key))
+            found[key] = (cell.status, dict(cell.scalars), store.digests([key]))
         keys = [key for r in rows for key in (r.evaluation_spec.key, *(m.key for m in r.measures))]
         for key, finding in store.findings_of(keys).items():
-            found[key] = (finding.status, repr(finding.scalars), store.digests(key))
+            found[key] = (finding.status, repr(finding.scalars), store.digests([key]))
         every = store.keys()
     assert len(every[0]) == len(set(every[0]))
     assert len(every[1]) == len(set(every[1]))

@@ -53,7 +53,7 @@ def test_run_audit_verify_merge_gc(inside):
     ran = emtkit("run", study, "-j", "1", "--audit", "50%", "--fail-fast", "--timeout", "60")
     assert ran.exception is None
     assert "3 cells = 3 done + 0 failed + 0 lost + 0 not applicable" in ran.output
-    assert "audit: 2 cells and 4 findings were made again; every byte is equal" in ran.output
+    assert "audit: 2 cells and 4 findings were computed again; every byte is equal" in ran.output
     checked = emtkit("verify")
     assert checked.return_value == 0
     assert "3 cells, 6 findings, 0 faults" in checked.output
@@ -62,7 +62,7 @@ def test_run_audit_verify_merge_gc(inside):
     Path(other).write_bytes(kept.read_bytes())
     write(inside, seeds=1)
     forgot = emtkit("gc", study, "--yes")
-    assert "2 cells and 4 findings forgotten" in forgot.output
+    assert "2 cells and 4 findings deleted" in forgot.output
     united = emtkit("merge", str(kept), other)
     assert united.return_value == 0
     assert f"2 cells and 4 findings came from {other}, 0 conflicts" in united.output
@@ -107,7 +107,7 @@ def test_a_damaged_store_is_saved_by_its_command(inside):
     assert "emtkit verify --salvage OUT" in str(refused.exception)
     saved = emtkit("verify", "--salvage", "new.sqlite")
     assert saved.return_value == 0
-    assert "`emtkit run STUDY --store new.sqlite` makes the rest again" in saved.output
+    assert "`emtkit run STUDY --store new.sqlite` computes the rest again" in saved.output
     again = emtkit("run", study, "-j", "1", "--store", "new.sqlite")
     assert "3 cells = 3 done" in again.output
 
@@ -115,11 +115,11 @@ def test_a_damaged_store_is_saved_by_its_command(inside):
 def test_a_share_is_a_share(inside):
     study = str(write(inside))
     for wrong in ("5 %%", "0", "120%", "many"):
-        assert "is no share; write for instance 5%" in str(
+        assert "is not a share; write for instance 5%" in str(
             emtkit("run", study, "--audit", wrong).exception
         )
     asked = emtkit("run", study, "--scheduler", "tcp://10.0.0.1:8786")
-    assert "add --engine dask" in str(asked.exception)
+    assert "choose the engine dask" in str(asked.exception)
 
 
 def test_a_strangers_plugin_file_is_not_run_by_plan_no_plugins(inside):
@@ -171,7 +171,7 @@ def test_a_run_that_is_told_to_stop_can_go_on(inside, number, code):
         alarm.start()
         said = _rest(ours)
         alarm.cancel()
-        assert "what is done is stored, run again to go on" in said
+        assert "what is done is stored, run again to continue" in said
         assert "Traceback" not in said
     assert process.wait(20) == code
     assert gone(below)

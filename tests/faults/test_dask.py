@@ -16,11 +16,11 @@ import pytest
 pytest.importorskip("distributed")
 
 from emtkit.errors import EmtkitError
-from emtkit.execute.engines._remote import describe, differences, read_sources
+from emtkit.execute.engines._remote import describe, differences
 from emtkit.execute.monitor import Monitor, Quiet
 from emtkit.execute.run import Options, run
 from emtkit.store.store import Store
-from tests.faults.bench import FILES, REGISTRY, contents, finish, mishap_cell, row, study
+from tests.faults.bench import REGISTRY, contents, finish, mishap_cell, row, study
 from tests.train.fakes import cell
 
 pytestmark = pytest.mark.filterwarnings("default")  # those of other people's clusters
@@ -93,7 +93,7 @@ def cluster(tmp_path_factory):
 def engine(cluster, **more):
     from emtkit.execute.engines.dask import DaskEngine
 
-    return DaskEngine(cluster.address, files=FILES, say=lambda text: None, **more)
+    return DaskEngine(cluster.address, loose=REGISTRY.loose, say=lambda text: None, **more)
 
 
 def go(rows, path, at, monitor=None, **options):
@@ -190,7 +190,7 @@ def test_a_cluster_of_this_machine_with_poison_and_a_hang(tmp_path):
     ill = [row(mishap_cell(0, mishap, 0.2)) for mishap in ("kill", "hang", "raise")]
     healthy = [row(cell(seed)) for seed in range(3)]
     path, whole = tmp_path / "s.sqlite", tmp_path / "whole.sqlite"
-    at = DaskEngine(workers=2, files=FILES, timeout=5, say=lambda text: None)
+    at = DaskEngine(workers=2, loose=REGISTRY.loose, timeout=5, say=lambda text: None)
     found = go(ill + healthy, path, at, retry=0)
     assert (found.done, found.failed, found.lost) == (3, 1, 2)
     with Store.open(path) as store:
@@ -208,7 +208,7 @@ def test_workers_with_more_threads_are_refused(cluster):
     said: list[str] = []
     from emtkit.execute.engines.dask import DaskEngine
 
-    at = DaskEngine(cluster.address, files=FILES, say=said.append)
+    at = DaskEngine(cluster.address, loose=REGISTRY.loose, say=said.append)
     until = time.monotonic() + 30
     while not at.refused and time.monotonic() < until:
         at.wait(0.5)
@@ -221,14 +221,14 @@ def test_workers_with_more_threads_are_refused(cluster):
 
 
 def test_what_differs_is_listed_by_name():
-    here = describe(read_sources(FILES))
+    here = describe()
     assert differences(here, here, None) == []
-    plugins = {name: digest for name, digest in here["plugins"].items() if "tanh" not in name}
+    plugins = {name: digest for name, digest in here["plugins"].items() if "elman" not in name}
     there = {**here, "torch": "2.0.0", "tiers": ["loop"], "plugins": {**plugins, "task hds": "0"}}
     found = differences(here, there, None)
     assert found[0] == f"torch: {here['torch']} here, 2.0.0 there"
     assert "tier vmap: not there" in found
-    assert "architecture tanh_fake: not there" in found
+    assert "architecture elman: not there" in found
     assert f"task hds: {here['plugins']['task hds']} here, 0 there" in found
     assert differences(here, {**there, "torch": here["torch"], "tiers": here["tiers"]}, ["x"]) == []
 

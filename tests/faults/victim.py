@@ -21,7 +21,7 @@ from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
 from emtkit.store.store import Store
-from tests.faults.bench import FILES, REGISTRY, study
+from tests.faults.bench import REGISTRY, study
 
 
 def go(asked: dict) -> None:
@@ -35,12 +35,12 @@ def go(asked: dict) -> None:
     if asked["engine"] == "local":
         from emtkit.execute.engines.local import LocalEngine
 
-        engine = LocalEngine(asked.get("workers", 2), FILES)
+        engine = LocalEngine(asked.get("workers", 2), REGISTRY.loose)
         print(json.dumps({"pids": engine.pids}), flush=True)
     elif asked["engine"] == "dask":
         from emtkit.execute.engines.dask import DaskEngine
 
-        engine = DaskEngine(asked["address"], files=FILES)
+        engine = DaskEngine(asked["address"], loose=REGISTRY.loose)
     options = Options(segment=asked.get("segment", 0.02))
     with Store.open(Path(asked["store"]), writer=True) as store:
         try:

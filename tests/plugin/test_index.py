@@ -267,7 +267,7 @@ def test_list_show_and_completion_load_nothing_heavy(tmp_path):
         done = subprocess.run(
             asked, capture_output=True, text=True, check=True, env={**environment, **more}
         )
-        return done.stdout
+        return done.stdout + done.stderr  # what follows `main` is not the command's own
 
     made = said("list")
     assert "LOADED []" not in made

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from emtkit.report.data.results import Results
-from emtkit.report.inference.claims import expectation_text, judge, judge_claim
+from emtkit.report.inference.claims import expectation_text, verdicts_of, verdicts_of_claim
 from emtkit.study.views import Claim
 from tests.report.frames import NAN, frame, reasons
 
@@ -19,7 +19,7 @@ def claim(**expect):
 
 
 def verdicts(data, why=None, **expect):
-    return judge_claim(Results(data, why), claim(**expect))
+    return verdicts_of_claim(Results(data, why), claim(**expect))
 
 
 def only(data, why=None, **expect):
@@ -163,7 +163,7 @@ def test_a_condition_that_no_cell_meets_is_not_testable():
     assert found.word == "not testable"
     assert "architecture = lstm" in found.cause
     compared = only(noisy(0.0), value="a.x", below={"where": {"architecture": "lstm"}})
-    assert (compared.word, "no such cell" in compared.cause) == ("not testable", True)
+    assert (compared.word, "no cell has" in compared.cause) == ("not testable", True)
 
 
 def test_undefined_and_not_applicable_are_not_testable_with_the_reason():
@@ -253,7 +253,7 @@ def test_expectations_read_as_sentences():
 
 def test_judge_keeps_the_order_of_the_claims():
     data = Results(noisy(-3.0))
-    found = judge(data, [claim(value="a.x", below=0.0), claim(value="a.x", above=0.0)])
+    found = verdicts_of(data, [claim(value="a.x", below=0.0), claim(value="a.x", above=0.0)])
     assert [verdict.word for verdict in found] == ["supported", "not supported"]
 
 

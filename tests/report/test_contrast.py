@@ -8,10 +8,11 @@ import io
 import pytest
 
 from emtkit.errors import EmtkitError
+from emtkit.plugin.statistic import Sample, statistic_named
 from emtkit.report.data.results import Results
-from emtkit.report.inference.resampling import Sample, Statistic, difference
+from emtkit.report.inference.resampling import difference
 from emtkit.report.tables.contrast import Sides, contrast, joined
-from emtkit.report.tables.formats import to_csv
+from emtkit.report.tables.formats.csv import Csv
 from tests.report.frames import frame, reasons
 
 
@@ -31,7 +32,7 @@ def architectures(found):
 
 
 def rows(table):
-    return list(csv.DictReader(io.StringIO(to_csv(table))))
+    return list(csv.DictReader(io.StringIO(Csv().text(table))))
 
 
 def values(table, heading):
@@ -60,7 +61,7 @@ def test_the_numbers_are_those_of_the_paired_difference():
         Sample(found[(found["task.delay"] == 3) & (found.architecture == name)]["test.loss"].values)
         for name in ("elman", "gru")
     )
-    expected = difference(one, two, Statistic("mean"))
+    expected = difference(one, two, statistic_named("mean"))
     (row,) = [row for row in rows(table) if row["value"] == "elman − gru"]
     assert float(row["estimate"]) == pytest.approx(expected.estimate.value)
     assert float(row["low"]) == pytest.approx(expected.estimate.low)
@@ -120,7 +121,7 @@ def test_equal_stores_do_not_differ_and_keep_their_own_failures():
 def test_networks_that_two_studies_share_are_counted():
     first, second = data(), data()
     sides = joined("study", ("a.yaml", Results(first)), ("b.yaml", Results(second[4:])))
-    shared = "28 networks are one and the same on both sides (equal keys)"
+    shared = "28 networks are the same on both sides (equal keys)"
     assert shared in contrast(sides).remarks
 
 

@@ -23,7 +23,7 @@ from emtkit.report.figures.figure import (
     style,
     to_bytes,
 )
-from emtkit.study.views import Figure
+from emtkit.study.views import CHARTS, FIGURE_KINDS, Figure
 from tests.report.frames import NAN, frame, reasons
 
 AXES = {"architecture": ["elman", "gru"], "task.delay": [3, 5], "task.density": [1.0, 0.3, 0.1]}
@@ -224,3 +224,38 @@ def test_white_edges_of_markers_follow_the_page(results):
     text = inline_svg(draw_figure(results, LINE))
     assert "stroke: #ffffff" not in text
     assert "stroke: var(--card, #ffffff)" in text
+
+
+@pytest.mark.parametrize("use", FIGURE_KINDS)
+def test_every_kind_of_the_folders_draws_and_counts_what_it_shows(results, use):
+    """A kind that is added is held to this without being named here."""
+    where = {"task.delay": 3}
+    fields = {"x": "task.density", "where": where}
+    if use in CHARTS.names:
+        fields |= {"y": "a.x", "hue": "architecture"}
+    else:
+        fields |= {"y": "architecture", "value": "a.x"}
+    drawn = draw_figure(results, figure(use, **fields))
+    assert len(drawn.cells) == 2 * 3 * 4
+    assert drawn.notes == ()
+    assert to_bytes(drawn, "svg") == to_bytes(draw_figure(results, figure(use, **fields)), "svg")
+
+
+TEXTS = (r"$\rhoo$", "$$", "a\tb", "\x1b[2J", "\u4e2d\U0001f600", r"$\lambda$", "$ {")
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+@pytest.mark.parametrize("use", ["line", "box", "heatmap"])
+def test_any_text_is_drawn_and_a_formula_only_where_it_is_one(text, use):
+    """Levels come from studies and plugins; warnings are errors here."""
+    axes = {"architecture": [text, "b"], "task.density": [1.0, 0.3]}
+    results = Results(frame(axes, 2, lambda axes, seed: {"a.x": axes["task.density"] + seed}))
+    if use == "heatmap":
+        spec = figure("heatmap", x="task.density", y="architecture", value="a.x", title=text)
+    else:
+        spec = figure(use, x="architecture", y="a.x", hue="architecture", title=text)
+    drawn = draw_figure(results, spec)
+    assert b"<svg" in to_bytes(drawn, "svg")
+    assert "<svg" in inline_svg(drawn)
+    title = drawn.canvas.get_suptitle()
+    assert not set(title) & set("\t\x1b")

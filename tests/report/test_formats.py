@@ -12,9 +12,14 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
-from emtkit.report.tables.formats import to_csv, to_html, to_markdown, to_terminal
-from emtkit.report.tables.latex import to_latex
+from emtkit.report.tables.drawn import to_html
+from emtkit.report.tables.format import FORMATS, Format
+from emtkit.report.tables.formats.csv import Csv
+from emtkit.report.tables.formats.latex import Latex
+from emtkit.report.tables.formats.markdown import Markdown
+from emtkit.report.tables.formats.terminal import rich_table
 from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Table
 from tests.report.frames import NAN, frame, reasons
@@ -48,7 +53,7 @@ def drawn():
 
 
 def test_csv_has_a_line_per_number_and_reads_back_exactly(drawn):
-    lines = list(csv.DictReader(io.StringIO(to_csv(drawn))))
+    lines = list(csv.DictReader(io.StringIO(Csv().text(drawn))))
     assert len(lines) == 4 * 2 * 2
     first = lines[0]
     assert (first["architecture"], first["task.delay"], first["task.density"]) == (
@@ -65,7 +70,7 @@ def test_csv_has_a_line_per_number_and_reads_back_exactly(drawn):
 
 
 def test_markdown_rows_have_equal_columns_and_notes_are_defined(drawn):
-    text = to_markdown(drawn)
+    text = Markdown().text(drawn)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {2 + 4 + 1}
     assert set(re.findall(r"\[\^([\w-]+)\](?!:)", text)) == set(
@@ -104,7 +109,7 @@ def latex_problems(text):
 
 
 def test_latex_is_well_formed_whatever_the_names(drawn):
-    text = to_latex(drawn)
+    text = Latex().text(drawn)
     assert latex_problems(text) == []
     assert r"\toprule" in text
     assert r"\cmidrule(lr){3-4} \cmidrule(lr){5-6}" in text
@@ -114,9 +119,8 @@ def test_latex_is_well_formed_whatever_the_names(drawn):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(drawn, tmp_path):
     packages = "".join(rf"\usepackage{{{name}}}" for name in ("booktabs", "amsmath", "amssymb"))
-    page = (
-        rf"\documentclass{{article}}{packages}\begin{{document}}{to_latex(drawn)}\end{{document}}"
-    )
+    body = Latex().text(drawn)
+    page = rf"\documentclass{{article}}{packages}\begin{{document}}{body}\end{{document}}"
     (tmp_path / "page.tex").write_text(page, encoding="utf-8")
     ended = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
@@ -132,7 +136,7 @@ def test_latex_compiles(drawn, tmp_path):
 
 
 def test_the_latex_check_can_fail(drawn):
-    assert latex_problems(to_latex(drawn).replace(r"\_", "_}", 1)) == ["braces"]
+    assert latex_problems(Latex().text(drawn).replace(r"\_", "_}", 1)) == ["braces"]
 
 
 class Cells(HTMLParser):
@@ -159,9 +163,36 @@ def test_html_is_a_table_with_escaped_names(drawn):
 
 def test_terminal_shows_every_number(drawn):
     console = Console(width=300, record=True, file=io.StringIO())
-    console.print(to_terminal(drawn))
+    console.print(rich_table(drawn))
     text = console.export_text()
     for line in drawn.body:
         for box in line:
             assert box.text in text
     assert "p by permutation" in text
+
+
+@pytest.mark.parametrize("name", FORMATS.names)
+def test_every_format_of_the_folder_writes_every_number(drawn, name):
+    text = FORMATS.load(name, Format).text(drawn)
+    assert text.endswith("\n")
+    entries = [entry for line in drawn.body for box in line for entry in box.entries]
+    for entry in entries:
+        assert entry.text.replace("–", "") in text
+    assert text.count("\n") > len(drawn.rows)
+
+
+def test_an_unknown_format_is_named_with_what_was_meant():
+    with pytest.raises(EmtkitError, match="no format 'markdwon'; did you mean 'markdown'"):
+        FORMATS.load("markdwon", Format)
+
+
+def test_no_text_of_a_csv_file_is_a_formula_and_numbers_stay_numbers():
+    names = ['=HYPERLINK("http://x")', "@SUM(1)", "+1", "-1"]
+    axes = {"architecture": names, "task.gain": [-0.5, 1e-9]}
+    results = Results(frame(axes, 2, lambda axes, seed: {"a.x": axes["task.gain"]}))
+    spec = {"name": "t", "rows": ["architecture", "task.gain"], "values": ["a.x"]}
+    text = Csv().text(draw_table(results, Table.model_validate(spec)))
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert {line["architecture"] for line in lines} == {f"'{name}" for name in names}
+    assert {float(line["task.gain"]) for line in lines} == {-0.5, 1e-9}
+    assert {float(line["estimate"]) for line in lines} == {-0.5, 1e-9}

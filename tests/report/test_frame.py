@@ -117,7 +117,7 @@ def test_a_row_per_cell_with_status_and_cause(store: Store) -> None:
     ]
     assert frame["task.delay"].tolist() == [3, 3, 3, 3, 5]
     assert frame["task.delay"].dtype == np.int64
-    assert set(frame["training.optimizer"]) == {"adam"}
+    assert set(frame["training.optimizer.kind"]) == {"adam"}
 
 
 def test_numbers_are_exact_and_typed(store: Store) -> None:

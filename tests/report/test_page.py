@@ -11,7 +11,7 @@ import pytest
 
 from emtkit.report.data.coverage import coverage, failures
 from emtkit.report.data.results import Results
-from emtkit.report.inference.claims import judge
+from emtkit.report.inference.claims import verdicts_of
 from emtkit.report.page.page import Citation, PageFigure, ReportContent, build_markdown, build_page
 from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Claim, Table
@@ -96,7 +96,7 @@ def content(question="Which network remembers?", name="elman", seeds=6):
         }
         for scope in ("each", "all")
     ]
-    verdicts = judge(results, [Claim.model_validate(claim) for claim in claims])
+    verdicts = verdicts_of(results, [Claim.model_validate(claim) for claim in claims])
     return ReportContent(
         study=f"studies/{name}.yaml",
         question=question,
@@ -211,8 +211,8 @@ def test_coverage_counts_and_explains():
     found = coverage(content().results)
     assert found.labels == ("train", "test", "spectrum", "a")
     elman, attention = found.pairs
-    assert [spot.text for spot in elman.spots] == ["12", "12", "12", "12"]
-    assert [spot.text for spot in attention.spots][:3] == [
+    assert [spot.text for spot in elman.analyses] == ["12", "12", "12", "12"]
+    assert [spot.text for spot in attention.analyses][:3] == [
         "11/12, failed 1",
         "11/12, failed 1",
         "not_applicable 11, failed 1".replace("not_applicable", "n/a"),

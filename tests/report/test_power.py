@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emtkit.report.data.results import Results
-from emtkit.report.inference.claims import judge_claim
+from emtkit.report.inference.claims import verdicts_of_claim
 from emtkit.report.inference.power import unreachable
 from emtkit.study.views import Claim
 from tests.report.frames import NAN, frame
@@ -32,7 +32,7 @@ def warned(data, one):
 )
 def test_a_claim_is_warned_of_just_when_perfect_data_cannot_support_it(seeds, delays, enough):
     data, one = planned(seeds, delays), claim()
-    words = {verdict.word for verdict in judge_claim(Results(data), one)}
+    words = {verdict.word for verdict in verdicts_of_claim(Results(data), one)}
     found = warned(data, one)
     assert bool(found) == (words == {"inconclusive"}) == (enough is not None)
     if enough:

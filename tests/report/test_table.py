@@ -8,7 +8,7 @@ import pytest
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
-from emtkit.report.tables.formats import box_text
+from emtkit.report.tables.drawn import cell_text
 from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Table
 from tests.report.frames import NAN, frame, reasons
@@ -49,7 +49,7 @@ def test_every_statistic(stat, value):
     entry = only(draw_table(Results(data), table(values=[asked])))
     if stat == "share":
         assert entry.found.value is None
-        assert "no yes-or-no" in entry.found.cause
+        assert "not yes or no" in entry.found.cause
     else:
         assert entry.found.value == value
     assert entry.found.near_best == (0.5 if stat == "best" else None)
@@ -282,9 +282,57 @@ def test_a_share_can_be_written_as_members_of_all():
     )
     box = drawn.body[0][0]
     assert box.text == "0.500, 2/3"
-    assert box_text(box, drawn) == "0.500, 2/3"
+    assert cell_text(box, drawn) == "0.500, 2/3"
 
 
 def test_only_a_share_is_counted():
     with pytest.raises(ValueError, match="`format: count` belongs to a share"):
         table(values=[{"value": "a.x", "format": "count"}])
+
+
+PLACED = {"a.x": ("a.place",), "b.y": ("b.place",)}
+
+
+def placed(**columns):
+    """A network of each architecture with its columns, `a.x` and `b.y` under `place`."""
+    return Results(
+        frame(
+            ARCHITECTURES,
+            1,
+            lambda axes, seed: {
+                name: values[axes["architecture"] == "gru"] for name, values in columns.items()
+            },
+        ),
+        conditions=PLACED,
+    )
+
+
+def mixes(results, *values, **fields):
+    drawn = draw_table(results, table(values=list(values), **fields))
+    return [remark for remark in drawn.remarks if "not comparable" in remark]
+
+
+def test_a_table_says_where_its_numbers_were_measured_under_different_conditions():
+    both = placed(**{"a.x": (1.0, 2.0), "a.place": ("here", "there"), "c.z": (1.0, 2.0)})
+    said = "numbers of different place are not comparable, and this table mixes "
+    assert mixes(both, "a.x") == [said + "here (1 networks), there (1 networks)"]
+    assert mixes(both, "c.z") == []
+    assert mixes(both, "a.x", where={"architecture": "gru"}) == []
+    assert mixes(both, {"value": "a.x", "where": {"a.place": "here"}}) == []
+
+
+def test_two_values_of_one_table_may_differ_in_their_conditions_too():
+    apart = placed(
+        **{"a.x": (1.0, 2.0), "a.place": ("here",) * 2},
+        **{"b.y": (1.0, 2.0), "b.place": ("there",) * 2},
+    )
+    assert mixes(apart, "a.x") == mixes(apart, "b.y") == []
+    (remark,) = mixes(apart, "a.x", "b.y")
+    assert "here (2 networks), there (2 networks)" in remark
+
+
+def test_a_number_that_is_not_there_mixes_nothing():
+    half = placed(**{"a.x": (1.0, NAN), "a.place": ("here", "none")})
+    assert mixes(half, "a.x") == []
+    unsaid = placed(**{"a.x": (1.0, 2.0)})
+    assert mixes(unsaid, "a.x") == []

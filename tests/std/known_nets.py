@@ -14,21 +14,21 @@ def turn(degrees: float) -> np.ndarray:
 
 
 def net_a1() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """W_h = .8 Rot(50), W_x = (1, 0), w_y = w_3 / |w_3|²."""
-    W_h, W_x = 0.8 * turn(50), np.array([[1.0], [0.0]])
-    third = np.linalg.matrix_power(W_h, 3) @ W_x
-    return W_h, W_x, third / (third**2).sum()
+    """W_hh = .8 Rot(50), W_uh = (1, 0), W_r = w_3ᵀ / |w_3|²."""
+    W_hh, W_uh = 0.8 * turn(50), np.array([[1.0], [0.0]])
+    third = np.linalg.matrix_power(W_hh, 3) @ W_uh
+    return W_hh, W_uh, third.T / (third**2).sum()
 
 
 def chain(units: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The linear shift register: W_x = e_1, W_h e_i = e_{i+1}, w_y = e_n."""
+    """The linear shift register: W_uh = e_1, W_hh e_i = e_{i+1}, W_r = e_nᵀ."""
     one = np.eye(units)
-    return np.eye(units, k=-1), one[:, :1], one[:, -1:]
+    return np.eye(units, k=-1), one[:, :1], one[-1:]
 
 
 def relu_chain() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Two ReLU units that solve delay 2 for a lone pulse."""
-    return np.array([[0.0, -1], [1, -1]]), np.array([[1.0], [0]]), np.array([[-0.5], [-0.5]])
+    return np.array([[0.0, -1], [1, -1]]), np.array([[1.0], [0]]), np.array([[-0.5, -0.5]])
 
 
 def sample_law(law: DelayLaw, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -48,10 +48,10 @@ def last_step(steps: int) -> np.ndarray:
     return np.arange(steps) == steps - 1
 
 
-def set_weights(model: SequenceModel, W_h: np.ndarray, W_x: np.ndarray, W_y: np.ndarray) -> None:
+def set_weights(model: SequenceModel, W_hh: np.ndarray, W_uh: np.ndarray, W_r: np.ndarray) -> None:
     """Put the paper's matrices into a network of canonical parameter names."""
     with torch.no_grad():
-        for name, value in (("W_hh", W_h), ("W_uh", W_x), ("W_r", W_y.T)):
+        for name, value in (("W_hh", W_hh), ("W_uh", W_uh), ("W_r", W_r)):
             model.get_parameter(name).copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
 

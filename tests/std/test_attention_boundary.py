@@ -9,13 +9,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from emtkit.errors import NotApplicable
-from emtkit_std._theory.waves.attention import safe_horizon, softmax_leak
+from emtkit_std._theory.waves.attention import safe_horizon
 from emtkit_std.analyses.attention_boundary import AttentionBoundary
 from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.twm_attention import TwmAttention
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from tests.rounding import rounding
+from tests.std.references import softmax_leak
 from tests.std.subjects import build, subject_of
 
 REPEAT = HistoryDependentSystem(rule="repeat", history=4, dimension=4)

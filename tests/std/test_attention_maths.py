@@ -8,19 +8,18 @@ import pytest
 from emtkit_std._theory.waves.attention import (
     Array,
     Heads,
-    attention,
     boundary,
     columns_read,
     constructed_heads,
     effective_boundary,
     entropy,
-    fitted_boundary,
     kronecker_rank,
+    linearity,
     measured_leak,
     safe_horizon,
-    softmax_leak,
 )
 from tests.rounding import assert_rounded, rounding
+from tests.std.references import attention, softmax_leak
 
 T1 = np.eye(4, 16)
 T4 = np.zeros((4, 16))
@@ -88,8 +87,6 @@ def test_check_8_four_lags_take_four_heads():
     first = np.sqrt(((outputs[:, 0] - targets[:, 0]) ** 2).mean())
     assert first == pytest.approx(2.1e-5, rel=0.5)
     assert accuracy(outputs[:, 979:], targets[:, 979:]) == 1.0
-    with pytest.raises(ValueError, match="reads 4 columns"):
-        constructed_heads(T4, 4, 12.0, 1, 8)
 
 
 def test_the_effective_boundary_is_the_rule_up_to_the_leak():
@@ -102,9 +99,9 @@ def test_the_effective_boundary_is_the_rule_up_to_the_leak():
     limit = rounding(9 + 512)
     assert measured_leak(alpha.mean(axis=0)) == pytest.approx(leak, abs=limit)
     assert np.abs(F - T4).max() == pytest.approx(leak, abs=limit)
-    fitted = fitted_boundary(columns, boundary(heads, columns, alpha))
-    assert_rounded(fitted.operator, F, 512, np.linalg.cond(columns.reshape(512, -1)))
-    assert fitted.r2 == pytest.approx(1.0, abs=rounding(16))
+    written, flat = boundary(heads, columns, alpha), columns.reshape(len(columns), -1)
+    assert_rounded(written, flat @ F.T, 9 + 512)
+    assert linearity(columns, written) == pytest.approx(1.0, abs=rounding(16))
 
 
 def test_the_kronecker_rank_counts_the_distinct_lags():

@@ -9,15 +9,12 @@ from hypothesis.extra.numpy import arrays
 from emtkit.errors import EmtkitError
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.superposition.linear_loss import (
-    compact_loss,
     delay_law,
     enumerated_loss,
     finite_terms,
     linear_response,
-    linear_terms,
     zero_predictor_loss,
 )
-from emtkit_std._theory.superposition.projections import output_projections
 from tests.rounding import assert_rounded, rounding
 from tests.std.known_nets import (
     assert_within_standard_errors,
@@ -26,6 +23,7 @@ from tests.std.known_nets import (
     net_a1,
     sample_law,
 )
+from tests.std.references import compact_loss, linear_terms, output_projections
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from numpy.linalg import eig
 from torch import nn
 
 from emtkit import History, NotApplicable, RecurrentModel, Subject
-from emtkit.dynamics.fixed_points import Search
+from emtkit.dynamics.fixed_points import FixedPointSearch
 from emtkit.plugin.params import resolve
 from emtkit.plugin.stream import Stream
 from emtkit_std._theory.emt import angles as angles
@@ -22,17 +20,16 @@ from emtkit_std.analyses.basis_sensitivity import BasisSensitivity
 from emtkit_std.analyses.conjugacy import Conjugacy
 from emtkit_std.analyses.emt_basis import EmtBasis
 from emtkit_std.analyses.emt_spectrum import EmtSpectrum
-from emtkit_std.analyses.fixed_points import FixedPointSearch
+from emtkit_std.analyses.fixed_points import FixedPointAnalysis
 from emtkit_std.analyses.intervene import Intervene
 from emtkit_std.architectures.emt_circuit import EmtCircuit
 from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.architectures.gsemm import SequentialEpisodicMemory
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
-from tests.rounding import rounding
+from tests.rounding import STILL, from_fixed_point, rounding
 
 SMALL = {"history": 4, "dimension": 4}
 REPEAT, DIAGONAL = Hds(rule="repeat", **SMALL), Hds(rule="diagonal", **SMALL)
-LEFT = math.sqrt(2 * Search().tolerance)  # |step(h) - h| of what counts as a fixed point, at most
 
 
 class Plain(RecurrentModel):
@@ -196,25 +193,25 @@ def test_a_relu_at_its_threshold_has_no_jacobian():
 
 def test_fixed_points_of_a_biased_network_are_verified_and_drawn():
     asked = plain(REPEAT, gain=2.0, bias=0.1)
-    found = FixedPointSearch(starts=40).measure(asked)
+    found = FixedPointAnalysis(starts=40).measure(asked)
     points = torch.from_numpy(found.arrays["points"])
     twin = asked.model.double()
     moved = twin.step(points, torch.zeros(len(points), 4, dtype=torch.float64))
     assert found.scalars["count"] == len(points) >= 1
-    assert (moved - points).norm(dim=1).max() <= LEFT
-    assert found.scalars["worst_residual"] < Search().tolerance
+    assert (moved - points).norm(dim=1).max() <= STILL
+    assert found.scalars["worst_residual"] < FixedPointSearch().tolerance
     counted = found.tables["points"]["hits"].sum() + len(found.tables["unconverged"])
     assert counted == 40
-    drawn(FixedPointSearch, found)
+    drawn(FixedPointAnalysis, found)
 
 
 def test_the_origin_is_the_one_fixed_point_of_a_contracting_network():
     asked = plain(REPEAT, gain=0.5)
-    found = FixedPointSearch(starts=10).measure(asked)
+    found = FixedPointAnalysis(starts=10).measure(asked)
     assert found.scalars["count"] == found.scalars["stable"] == 1
     assert found.scalars["converged"] == 1.0
-    slope = asked.model.W_hh.double().numpy() - np.eye(20)
-    assert np.abs(found.arrays["points"]).max() <= LEFT * np.linalg.norm(np.linalg.inv(slope), 2)
+    slope = asked.model.W_hh.double()  # of tanh at the origin
+    assert np.abs(found.arrays["points"]).max() <= from_fixed_point(slope)
     assert np.isnan(found.scalars["slowest_unconverged"])
 
 

@@ -8,12 +8,9 @@ import pytest
 from emtkit_std._theory.waves.gradients import (
     Array,
     decay,
-    lag_profile,
-    linear_lag_profile,
-    normalised,
-    projected_lag_profile,
 )
 from tests.rounding import rounding
+from tests.std.references import lag_profile, linear_lag_profile, projected_lag_profile
 
 
 def orthogonal(size: int, rng: np.random.Generator) -> Array:
@@ -90,4 +87,3 @@ def test_default_initialisation_decays_at_half_log_three():
 def test_undefined_profiles_are_nan_and_normalising_starts_at_the_first_lag():
     assert np.isnan(decay(np.array([1.0, 0.0, 0.0])).rate)
     assert np.isnan(decay(np.array([1.0, 0.5]), first_lag=1).rate)
-    np.testing.assert_allclose(normalised(np.array([9.0, 4.0, 2.0]), 1), [1.0, 0.5])

@@ -11,13 +11,14 @@ from emtkit_std._theory.emt import gsemm as gsemm
 from emtkit_std.architectures.gsemm import SequentialEpisodicMemory
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from tests.rounding import assert_rounded, rounding
+from tests.std.references import TimeConstants, integrate, integrate_slaved, to_elman
 
 
 def random_model(norm, hidden=30, size=6, seed=0):
     generator = np.random.default_rng(seed)
     memories = generator.standard_normal((hidden, size))
     model = gsemm.Gsemm(memories, generator.standard_normal((size, size)), "tanh")
-    scale = norm / np.linalg.norm(model.to_elman(), 2)
+    scale = norm / np.linalg.norm(to_elman(model), 2)
     return gsemm.Gsemm(memories, scale * model.phi, "tanh"), generator
 
 
@@ -41,7 +42,7 @@ def eigenvalue_condition(matrix, count):
 @pytest.mark.parametrize("norm", [0.5, 1.0, 3.0])
 def test_golden_8_conjugacy_is_an_identity_whatever_the_norm(norm):
     model, generator = random_model(norm)
-    weights = model.to_elman()
+    weights = to_elman(model)
     state = generator.standard_normal((5, 30))
     hidden = np.tanh(state)
     for _ in range(200):
@@ -51,7 +52,7 @@ def test_golden_8_conjugacy_is_an_identity_whatever_the_norm(norm):
 
 def test_golden_8_factored_and_full_arithmetic_agree():
     model, generator = random_model(2.63, seed=3)
-    weights, start = model.to_elman(), generator.standard_normal(30)
+    weights, start = to_elman(model), generator.standard_normal(30)
     defect = gsemm.conjugacy_defect(model, weights, start, 100)
     most = np.abs(weights).sum(axis=1).max()  # what enters a unit; a step is 6 + 6 + 30 products
     assert defect <= rounding(6 + 6 + 30, most * growth(weights, start, 100))
@@ -59,8 +60,8 @@ def test_golden_8_factored_and_full_arithmetic_agree():
 
 def test_golden_8_non_zero_eigenvalues_are_those_of_phi():
     model, _ = random_model(2.0)
-    limit = rounding(30, eigenvalue_condition(model.to_elman(), 6))
-    whole = np.linalg.eigvals(model.to_elman())
+    limit = rounding(30, eigenvalue_condition(to_elman(model), 6))
+    whole = np.linalg.eigvals(to_elman(model))
     largest = whole[np.argsort(-abs(whole))[:6]]
     distance = abs(largest[:, None] - np.linalg.eigvals(model.phi)[None, :]).min(axis=1)
     assert distance.max() <= limit
@@ -68,7 +69,7 @@ def test_golden_8_non_zero_eigenvalues_are_those_of_phi():
 
 def test_golden_8_fixed_points_map_and_share_their_spectrum():
     model, generator = random_model(4.1, seed=2)
-    weights = model.to_elman()
+    weights = to_elman(model)
     state = generator.standard_normal(30)
     for _ in range(100):  # Newton on A tanh(V) - V
         slope = weights * (1 - np.tanh(state) ** 2) - np.eye(30)
@@ -98,18 +99,18 @@ def test_golden_8_binary_memories_are_recalled_in_order():
 def test_golden_8_slaving_is_the_limit_of_short_time_constants():
     model, generator = random_model(2.0)
     start = generator.standard_normal(30)
-    limit = gsemm.integrate_slaved(model, start, 1.0, 2000)
+    limit = integrate_slaved(model, start, 1.0, 2000)
     gaps = []
     for constant, steps in ((0.1, 2000), (0.01, 2000), (0.001, 8000)):
-        times = gsemm.TimeConstants(constant, constant)
-        gaps.append(np.abs(gsemm.integrate(model, start, 1.0, steps, times) - limit).max())
+        times = TimeConstants(constant, constant)
+        gaps.append(np.abs(integrate(model, start, 1.0, steps, times) - limit).max())
     assert 4 < gaps[0] / gaps[1] < 14
     assert 8 < gaps[1] / gaps[2] < 12
 
 
 def test_from_elman_undoes_to_elman():
     model, _ = random_model(1.0)
-    back = gsemm.Gsemm.from_elman(model.to_elman(), model.memories, "tanh")
+    back = gsemm.Gsemm.from_elman(to_elman(model), model.memories, "tanh")
     assert_rounded(back.phi, model.phi, 30, np.linalg.cond(model.memories) ** 2)
 
 

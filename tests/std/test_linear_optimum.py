@@ -6,14 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emtkit.errors import EmtkitError
-from emtkit_std._theory.superposition.linear_loss import delay_law, linear_terms
+from emtkit_std._theory.superposition.linear_loss import delay_law, input_moments
 from emtkit_std._theory.superposition.linear_optimum import LinearOptimum, linear_optimum
-from emtkit_std._theory.superposition.projections import output_projections
+from emtkit_std._theory.superposition.projections import spectral_radius, travelled_angle
 from tests.rounding import rounding
+from tests.std.references import linear_terms, output_projections
 
 
 def loss_of(optimum: LinearOptimum, delay: int, density: float, amplitude: str) -> float:
-    a = output_projections(optimum.W_h, optimum.W_x, optimum.W_y, lags=400)
+    a = output_projections(optimum.W_hh, optimum.W_uh, optimum.W_r, lags=400)
     return linear_terms(a, delay_law(delay, density, amplitude), optimum.bias).total
 
 
@@ -23,9 +24,9 @@ def loss_of(optimum: LinearOptimum, delay: int, density: float, amplitude: str) 
 )
 def test_a10_linear_optimum_at_delay_3(density, loss, radius, angle):
     found = linear_optimum(delay_law(3, density), 2)
-    assert found.relative_loss == pytest.approx(loss, abs=5e-4)
-    assert found.radius == pytest.approx(radius, abs=3e-3)
-    assert found.angle == pytest.approx(angle, abs=0.5)
+    assert found.loss / (density / 3) == pytest.approx(loss, abs=5e-4)
+    assert spectral_radius(found.W_hh) == pytest.approx(radius, abs=3e-3)
+    assert travelled_angle(found.W_hh, 3) == pytest.approx(angle, abs=0.5)
 
 
 TABLE = [  # k; V-share, rho, angle with a bias; relative loss, rho, angle without at p = 1 and .5
@@ -40,13 +41,16 @@ TABLE = [  # k; V-share, rho, angle with a bias; relative loss, rho, angle witho
 @pytest.mark.parametrize(("delay", "biased", "dense", "half"), TABLE)
 def test_table_of_linear_optima(delay, biased, dense, half):
     for density in (1.0, 0.3):
-        free = linear_optimum(delay_law(delay, density), 2, bias=True)
-        found = (free.variance_share, free.radius, free.angle)
+        law = delay_law(delay, density)
+        free = linear_optimum(law, 2, bias=True)
+        share = free.loss / input_moments(law).variance[0]
+        found = (share, spectral_radius(free.W_hh), travelled_angle(free.W_hh, delay))
         np.testing.assert_allclose(found, biased, atol=0.06)
         np.testing.assert_allclose(found[:2], biased[:2], atol=1e-4)
     for density, expected in ((1.0, dense), (0.5, half)):
         bare = linear_optimum(delay_law(delay, density), 2)
-        found = (bare.relative_loss, bare.radius, bare.angle)
+        share = bare.loss / (density / 3)
+        found = (share, spectral_radius(bare.W_hh), travelled_angle(bare.W_hh, delay))
         np.testing.assert_allclose(found[:2], expected[:2], atol=1e-4)
         assert found[2] == pytest.approx(expected[2], abs=0.06)
 
@@ -59,17 +63,17 @@ def test_the_stated_loss_is_that_of_the_weights_and_nearby_weights_are_worse(
 ):
     law = delay_law(3, 0.4, amplitude)
     best = linear_optimum(law, hidden, bias=bias)
-    # A sum over 400 lags of what adds up to the energy of the target, loss / relative loss.
-    limit = rounding(400, best.loss / best.relative_loss)
+    # A sum over 400 lags of what adds up to the energy of the target.
+    limit = rounding(400, float(input_moments(law).energy[0]))
     assert loss_of(best, 3, 0.4, amplitude) == pytest.approx(best.loss, rel=0, abs=limit)
     rng = np.random.default_rng(0)
     for _ in range(30):
         near = LinearOptimum(
-            best.W_h + rng.normal(size=best.W_h.shape) * 1e-3,
-            best.W_x,
-            best.W_y + rng.normal(size=best.W_y.shape) * 1e-3,
+            best.W_hh + rng.normal(size=best.W_hh.shape) * 1e-3,
+            best.W_uh,
+            best.W_r + rng.normal(size=best.W_r.shape) * 1e-3,
             best.bias + bias * rng.normal(size=1) * 1e-3,
-            *(0.0,) * 5,
+            0.0,
         )
         assert loss_of(near, 3, 0.4, amplitude) >= best.loss - limit
 
@@ -77,12 +81,12 @@ def test_the_stated_loss_is_that_of_the_weights_and_nearby_weights_are_worse(
 def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
     """a_s = q l^s: loss / V = 1 - l^(2k) (1 - l²), best at l² = k / (k + 1)."""
     for delay in (1, 2, 5):
-        found = linear_optimum(delay_law(delay, 0.5, "signed"), 1)
+        law = delay_law(delay, 0.5, "signed")
+        found, variance = linear_optimum(law, 1), input_moments(law).variance[0]
         square = delay / (delay + 1)
-        assert found.variance_share == pytest.approx(
-            1 - square**delay * (1 - square), abs=rounding(8)
-        )
-        assert found.radius**2 == pytest.approx(square, abs=1e-5)
+        expected = 1 - square**delay * (1 - square)
+        assert found.loss / variance == pytest.approx(expected, abs=rounding(8))
+        assert spectral_radius(found.W_hh) ** 2 == pytest.approx(square, abs=1e-5)
 
 
 @given(st.floats(0.05, 1.0), st.sampled_from(["uniform", "signed"]))
@@ -90,7 +94,7 @@ def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
 def test_a_linear_network_is_exact_up_to_delay_units_less_one(density, amplitude):
     for hidden, delay in ((1, 0), (2, 0), (2, 1)):
         assert linear_optimum(delay_law(delay, density, amplitude), hidden).loss <= rounding(8)
-    assert linear_optimum(delay_law(2, density, amplitude), 2).relative_loss > 0.1
+    assert linear_optimum(delay_law(2, density, amplitude), 2).loss / (density / 3) > 0.1
 
 
 @given(st.floats(0.05, 1.0), st.integers(2, 12))
@@ -106,9 +110,9 @@ def test_no_random_two_unit_network_beats_it():
     rng, law = np.random.default_rng(8), delay_law(3, 0.7)
     best = linear_optimum(law, 2).loss
     for _ in range(200):
-        W_h = rng.normal(size=(2, 2))
-        W_h *= rng.uniform(0.2, 0.97) / np.abs(np.linalg.eigvals(W_h)).max()
-        a = output_projections(W_h, rng.normal(size=(2, 1)), np.eye(2), lags=300)[:, 0]
+        W_hh = rng.normal(size=(2, 2))
+        W_hh *= rng.uniform(0.2, 0.97) / np.abs(np.linalg.eigvals(W_hh)).max()
+        a = output_projections(W_hh, rng.normal(size=(2, 1)), np.eye(2), lags=300)[:, 0]
         # best readout by least squares in the metric of the loss
         gram = (1 - 0.25 * 0.7 * 3) * a @ a.T + 0.25 * 0.7 * 3 * np.outer(a.sum(1), a.sum(1))
         toward = (1 - 0.25 * 0.7 * 3) * a[:, 3] + 0.25 * 0.7 * 3 * a.sum(1)

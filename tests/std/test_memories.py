@@ -8,6 +8,7 @@ from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.emt import memories as memories
 from emtkit_std._theory.emt import selection as selection_rules
 from tests.rounding import assert_rounded, rounding
+from tests.std.references import basis_error, continue_history
 
 RULES = ("T1", "T2", "T3", "T4")
 HIDDEN = 128
@@ -48,7 +49,7 @@ class Circuit:
     def errors(self, method, threshold=0.9):
         found = self.recover(method, threshold)
         phi = memories.phi_error(found, self.phi, self.mask)
-        return phi, memories.basis_error(found, self.basis)
+        return phi, basis_error(found, self.basis)
 
 
 def circuit(rule, kind, seed=1):
@@ -126,7 +127,7 @@ def test_golden_6_the_unmasked_circuit_is_read_by_the_dual_in_its_own_coordinate
     limit = rounding(HIDDEN, np.linalg.cond(whole.basis) ** 2)
     assert memories.phi_error(found, whole.phi, selection.mask) <= limit
     masked = whole.basis[:, selection.mask]
-    assert 0.8 < memories.basis_error(found, masked) < 1.0
+    assert 0.8 < basis_error(found, masked) < 1.0
 
 
 @pytest.mark.parametrize("size", [1e-8, 1e-4, 1e-2])
@@ -195,9 +196,7 @@ def test_windows_hold_the_history_oldest_first_and_states_of_the_circuit_agree_w
     exact = circuit("T4", "gaussian")
     generator = np.random.default_rng(0)
     start = generator.choice([-1.0, 1.0], (3, 8, 8))
-    values = np.concatenate(
-        [start, binding.continue_history(selection.operator, start, 20)], axis=1
-    )
+    values = np.concatenate([start, continue_history(selection.operator, start, 20)], axis=1)
     contents = memories.windows(values, 8)
     assert contents.shape == (3, 21, 64)
     assert (contents[:, 0] == start.reshape(3, 64)).all()

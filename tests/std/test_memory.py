@@ -10,8 +10,8 @@ from tests.rounding import assert_rounded, rounding
 
 def random_net(seed: int, units: int = 4, radius: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    W_h = rng.normal(size=(units, units))
-    return W_h * radius / np.abs(np.linalg.eigvals(W_h)).max(), rng.normal(size=(units, 1))
+    W_hh = rng.normal(size=(units, units))
+    return W_hh * radius / np.abs(np.linalg.eigvals(W_hh)).max(), rng.normal(size=(units, 1))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -24,11 +24,11 @@ def test_a9_capacity_of_a_controllable_network_is_its_size(seed):
 
 
 def test_capacity_equals_the_definition_where_that_is_well_conditioned():
-    W_h, W_x = random_net(1)
-    directions = np.stack([np.linalg.matrix_power(W_h, age) @ W_x[:, 0] for age in range(60)])
+    W_hh, W_uh = random_net(1)
+    directions = np.stack([np.linalg.matrix_power(W_hh, age) @ W_uh[:, 0] for age in range(60)])
     gram = directions.T @ directions
     expected = np.einsum("sh,hg,sg->s", directions, np.linalg.inv(gram), directions)
-    found = linear_capacity(W_h, W_x, 60).by_age[:, 0]
+    found = linear_capacity(W_hh, W_uh, 60).by_age[:, 0]
     assert_rounded(found, expected, 60, np.linalg.cond(gram))
 
 

@@ -41,8 +41,8 @@ def test_a_register_remembers_every_age_up_to_its_length():
 
 def test_a_recurrence_that_does_not_forget_is_undefined_with_the_reason():
     model = LinearRnn(TASK).double()
-    W_h, W_x, W_y = net_a1()
-    set_weights(model, W_h / 0.8, W_x, W_y)
+    W_hh, W_uh, W_r = net_a1()
+    set_weights(model, W_hh / 0.8, W_uh, W_r)
     findings = look(MemoryCapacity(), TASK, model)
     assert np.isnan(findings.scalars["linear"])
     assert "below 1" in findings.reasons["linear"]

@@ -33,4 +33,4 @@ class Lawless(KDelay):
 
 def test_a_task_without_a_delay_law_is_not_applicable():
     task: Task = Lawless()
-    assert "delay law" in OptimalLinear.accepts(task, {"hidden": 2, "bias": False})
+    assert "DelayLaw" in OptimalLinear.accepts(task, {"hidden": 2, "bias": False})

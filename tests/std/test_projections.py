@@ -10,7 +10,6 @@ from emtkit.errors import EmtkitError
 from emtkit_std._theory.superposition.linear_loss import delay_law
 from emtkit_std._theory.superposition.projections import (
     order_parameters,
-    output_projections,
     own_gains,
     pulse_responses,
     regime,
@@ -20,6 +19,7 @@ from emtkit_std._theory.superposition.projections import (
 )
 from tests.rounding import assert_rounded, rounding
 from tests.std.known_nets import chain, net_a1, relu_chain, turn
+from tests.std.references import output_projections
 
 
 def test_a1_projections_of_a_spiral():
@@ -30,18 +30,18 @@ def test_a1_projections_of_a_spiral():
 
 
 def test_a3_projections_and_eigenvalues_are_gauge_invariant_but_raw_angles_are_not():
-    W_h, W_x, W_y = net_a1()
+    W_hh, W_uh, W_r = net_a1()
     basis = np.array([[2.0, 0.0], [1.0, 0.5]])
-    moved = basis @ W_h @ np.linalg.inv(basis), basis @ W_x, np.linalg.inv(basis).T @ W_y
+    moved = basis @ W_hh @ np.linalg.inv(basis), basis @ W_uh, W_r @ np.linalg.inv(basis)
     # 20 products of 2 x 2; a basis and its inverse enter, into every matrix
     condition = np.linalg.cond(basis) ** 2
-    found, wanted = (output_projections(*net, lags=20) for net in (moved, (W_h, W_x, W_y)))
+    found, wanted = (output_projections(*net, lags=20) for net in (moved, (W_hh, W_uh, W_r)))
     assert_rounded(found, wanted, 20 * 2, condition)
     assert spectral_radius(moved[0]) == pytest.approx(0.8, abs=rounding(2, condition))
     assert np.linalg.norm(moved[0], 2) == pytest.approx(3.176, abs=1e-3)
     limit = rounding(2, 3 * 180 * condition)
     assert travelled_angle(moved[0], 3) == pytest.approx(150, abs=limit)
-    own = successive_angles(pulse_responses(W_h, W_x, 5))[:, 0]
+    own = successive_angles(pulse_responses(W_hh, W_uh, 5))[:, 0]
     np.testing.assert_allclose(own, 50, rtol=0, atol=rounding(5 * 2, 180))
     seen = successive_angles(pulse_responses(moved[0], moved[1], 5))[:, 0]
     np.testing.assert_allclose(seen, [12.02, 98.87, 62.13, 11.00], atol=0.01)
@@ -52,12 +52,12 @@ finite = st.floats(-2, 2, allow_nan=False, width=64)
 
 @given(arrays(np.float64, (3, 3), elements=finite), arrays(np.float64, (3, 3), elements=finite))
 def test_any_change_of_basis_leaves_projections_and_travelled_angle(first, second):
-    W_h, basis = 0.2 * first, np.eye(3) + 0.15 * second  # within 0.9 of the identity: invertible
-    W_x, W_y = np.array([[1.0, 0], [0.5, -1], [0, 2]]), np.array([[1.0], [2.0], [-1.0]])
+    W_hh, basis = 0.2 * first, np.eye(3) + 0.15 * second  # within 0.9 of the identity: invertible
+    W_uh, W_r = np.array([[1.0, 0], [0.5, -1], [0, 2]]), np.array([[1.0, 2.0, -1.0]])
     inverse = np.linalg.inv(basis)
-    moved = basis @ W_h @ inverse, basis @ W_x, inverse.T @ W_y
-    found, wanted = (output_projections(*net, lags=8) for net in (moved, (W_h, W_x, W_y)))
-    sizes = np.linalg.norm(W_x, 2) * np.linalg.norm(W_y, 2) * max(1, np.linalg.norm(W_h, 2)) ** 8
+    moved = basis @ W_hh @ inverse, basis @ W_uh, W_r @ inverse
+    found, wanted = (output_projections(*net, lags=8) for net in (moved, (W_hh, W_uh, W_r)))
+    sizes = np.linalg.norm(W_uh, 2) * np.linalg.norm(W_r, 2) * max(1, np.linalg.norm(W_hh, 2)) ** 8
     limit = rounding(8 * 3, np.linalg.cond(basis) ** 2 * sizes)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=limit)
 
@@ -82,23 +82,23 @@ def test_a5_relu_circuit_hides_every_intermediate_and_forgets_sharply():
 
 @given(st.floats(0.01, 100))
 def test_relu_pulse_responses_are_homogeneous(amplitude):
-    W_h, W_x, _ = relu_chain()
-    unit = pulse_responses(W_h, W_x, 6, "relu")
-    scaled = pulse_responses(W_h, amplitude * W_x, 6, "relu")
+    W_hh, W_uh, _ = relu_chain()
+    unit = pulse_responses(W_hh, W_uh, 6, "relu")
+    scaled = pulse_responses(W_hh, amplitude * W_uh, 6, "relu")
     assert_rounded(scaled, amplitude * unit, 6 * 2)
 
 
 def test_lone_pulse_equals_running_the_recurrence():
     rng = np.random.default_rng(3)
-    W_h, W_x = rng.normal(size=(4, 4)), rng.normal(size=(4, 2))
+    W_hh, W_uh = rng.normal(size=(4, 4)), rng.normal(size=(4, 2))
     for activation, function in (("tanh", np.tanh), ("relu", lambda x: np.maximum(x, 0))):
-        directions = pulse_responses(W_h, W_x, 5, activation)
-        growth = np.linalg.norm(W_h, 2) ** 4  # of an error of the first step until the fifth
+        directions = pulse_responses(W_hh, W_uh, 5, activation)
+        growth = np.linalg.norm(W_hh, 2) ** 4  # of an error of the first step until the fifth
         for source in range(2):
             state = np.zeros(4)
             for step in range(5):
                 pulse = np.eye(2)[source] if step == 0 else np.zeros(2)
-                state = W_x @ pulse + W_h @ function(state)
+                state = W_uh @ pulse + W_hh @ function(state)
                 assert_rounded(directions[step, :, source], state, 4 + 2, growth)
 
 
@@ -108,7 +108,7 @@ def test_order_parameters_by_hand():
     assert order.hidden_share == pytest.approx((1 + 0.09) / (1 + 0.04 + 0.01 + 0.09))
     assert order.visible_interference == pytest.approx((0.04 + 0.01) / 0.25)
     assert order.tail == pytest.approx((0.01 + 0.09) / 0.25)
-    assert order.own_gain == (0.5,)
+    assert own_gains(projections, delay_law(2, 0.5)) == pytest.approx([0.5])
     assert order.represented == 0
 
 

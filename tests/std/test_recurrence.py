@@ -117,7 +117,7 @@ def test_with_linear_units_they_carry_any_value(cls):
 
 def test_a_readout_cannot_be_tied_to_a_sum_of_the_past():
     growing = HistoryDependentSystem(rule="fibonacci", history=2, dimension=1)
-    assert "no delayed copies" in str(LinearRnn.accepts(growing, {"tied": True}))
+    assert "not delayed copies" in str(LinearRnn.accepts(growing, {"tied": True}))
     assert LinearRnn.accepts(growing, {"tied": False}) is None
 
 
@@ -125,9 +125,9 @@ def test_a_readout_cannot_be_tied_to_a_sum_of_the_past():
 def test_a_tied_readout_is_the_delayed_direction(cls, activation):
     torch.manual_seed(2)
     circuit = cls(TASK, tied=True, hidden=3).facts(PulseCircuit)
-    directions = pulse_responses(circuit.W_h, circuit.W_x, 3, activation)
-    # W_y by the network in single precision, two products of three units
-    assert_rounded(circuit.W_y, directions[2], 2 * 3, dtype=np.float32)
+    directions = pulse_responses(circuit.W_hh, circuit.W_uh, 3, activation)
+    # W_r by the network in single precision, two products of three units
+    assert_rounded(circuit.W_r, directions[2].T, 2 * 3, dtype=np.float32)
 
 
 @pytest.mark.parametrize("hidden", [1, 2, 3, 6])
@@ -143,7 +143,7 @@ def test_a_linear_rnn_offers_its_recurrence_and_an_elman_network_does_not():
     assert LinearRecurrence in LinearRnn.offers
     assert LinearRecurrence not in Elman.offers
     recurrence = LinearRnn(TASK).facts(LinearRecurrence)
-    assert recurrence.W_y.shape == (2, 2)
+    assert recurrence.W_r.shape == (2, 2)
 
 
 @pytest.mark.parametrize("steps", [5, 9])

@@ -9,18 +9,8 @@ from hypothesis import strategies as st
 
 from emtkit.errors import EmtkitError
 from emtkit_std._theory.facts import DelayLaw
-from emtkit_std._theory.superposition.linear_loss import (
-    delay_law,
-    enumerated_loss,
-    linear_response,
-    linear_terms,
-)
-from emtkit_std._theory.superposition.projections import output_projections
-from emtkit_std._theory.superposition.relu_loss import (
-    relu_first_order,
-    relu_second_order,
-    uniform_relu_moments,
-)
+from emtkit_std._theory.superposition.linear_loss import delay_law, enumerated_loss, linear_response
+from emtkit_std._theory.superposition.relu_loss import relu_second_order, uniform_relu_moments
 from tests.rounding import assert_rounded
 from tests.std.known_nets import (
     assert_within_standard_errors,
@@ -29,6 +19,7 @@ from tests.std.known_nets import (
     relu_chain,
     sample_law,
 )
+from tests.std.references import linear_terms, output_projections, relu_first_order
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def test_a4_the_linear_register_is_exact_and_has_no_regime():
     task = KDelay(delay=3, density=0.5)
     model = ShiftRegister(task, hidden=4)
     circuit = model.facts(PulseCircuit)
-    for found, expected in zip((circuit.W_h, circuit.W_x, circuit.W_y), chain(4), strict=True):
+    for found, expected in zip((circuit.W_hh, circuit.W_uh, circuit.W_r), chain(4), strict=True):
         np.testing.assert_array_equal(found, expected)
     findings = look(Superposition(samples=500), task, model)
     assert findings.scalars["relative_loss"] == findings.scalars["expected_loss"] == 0
@@ -29,12 +29,14 @@ def test_a5_the_relu_register_of_two_units_at_delay_two():
     task = KDelay(delay=2, density=0.1)
     model = ShiftRegister(task, hidden=2, activation="relu")
     circuit = model.facts(PulseCircuit)
-    for found, expected in zip((circuit.W_h, circuit.W_x, circuit.W_y), relu_chain(), strict=True):
+    for found, expected in zip(
+        (circuit.W_hh, circuit.W_uh, circuit.W_r), relu_chain(), strict=True
+    ):
         np.testing.assert_array_equal(found, expected)
     found = look(Superposition(samples=500), task, model).scalars
     assert (found["hidden_share"], found["tail"], found["visible_interference"]) == (1, 0, 0)
     assert found["regime"] == "sparse"
-    with pytest.raises(NotApplicable, match="no linear recurrence"):
+    with pytest.raises(NotApplicable, match="not a linear recurrence"):
         model.facts(LinearRecurrence)
 
 

@@ -1,4 +1,4 @@
-"""Eigenvalues of known matrices, and of state maps at their resting point."""
+"""Eigenvalues of known matrices, and of state maps at their fixed points."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_a_register_has_radius_zero_and_no_angle():
 
 def test_a_cyclic_shift_has_roots_of_unity():
     model = Elman(TASK, hidden=5).double()
-    set_weights(model, np.roll(np.eye(5), 1, axis=0), np.ones((5, 1)), np.ones((5, 1)))
+    set_weights(model, np.roll(np.eye(5), 1, axis=0), np.ones((5, 1)), np.ones((1, 5)))
     rows = look(RECURRENT, TASK, model).tables["eigenvalues"]
     found = np.sort(rows["angle"])
     np.testing.assert_allclose(found, [0, 72, 72, 144, 144], rtol=0, atol=rounding(5, 180))
@@ -78,7 +78,7 @@ def test_a_kink_of_relu_is_refused(cls):
 
 def test_a_relu_network_away_from_its_kinks_has_a_jacobian():
     model = Elman(TASK, hidden=2, activation="relu", bias=True).double()
-    set_weights(model, np.diag([0.5, -0.25]), np.ones((2, 1)), np.ones((2, 1)))
+    set_weights(model, np.diag([0.5, -0.25]), np.ones((2, 1)), np.ones((1, 2)))
     with torch.no_grad():
         model.b.fill_(1.0)
     assert look(JACOBIAN, TASK, model).scalars["radius"] == pytest.approx(0.5)
@@ -101,8 +101,8 @@ class Growing(RecurrentModel):
         return state
 
 
-def test_a_state_that_grows_beyond_bounds_has_no_jacobian_and_no_recurrent_matrix():
+def test_a_state_that_grows_beyond_bounds_reaches_no_attractor_and_has_no_recurrent_matrix():
     with pytest.raises(NotApplicable, match="grows"):
-        look(JACOBIAN, TASK, Growing())
+        look(Spectrum(of="jacobian", point="attractor"), TASK, Growing())
     with pytest.raises(NotApplicable, match="of: jacobian"):
         look(RECURRENT, TASK, Growing())

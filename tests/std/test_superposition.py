@@ -68,7 +68,7 @@ def test_b8_closed_form_and_fresh_data_agree_for_linear_readouts(scored, feature
 def test_a7_a_silent_network_has_relative_loss_one_and_no_regime():
     task = KDelay(delay=3, density=0.3)
     model = LinearRnn(task, readout="relu").double()
-    set_weights(model, np.zeros((2, 2)), np.zeros((2, 1)), np.zeros((2, 1)))
+    set_weights(model, np.zeros((2, 2)), np.zeros((2, 1)), np.zeros((1, 2)))
     findings = look(MEASURE, task, model)
     found = findings.scalars
     assert abs(found["relative_loss"] - 1) < 4 * found["relative_loss_error"]
@@ -166,7 +166,7 @@ def test_fresh_data_do_not_depend_on_the_network():
     task = KDelay(delay=3, density=0.2)
     small, large = (LinearRnn(task, hidden=hidden).double() for hidden in (2, 16))
     silent = [
-        set_weights(m, np.zeros((h, h)), np.zeros((h, 1)), np.zeros((h, 1))) or m
+        set_weights(m, np.zeros((h, h)), np.zeros((h, 1)), np.zeros((1, h))) or m
         for m, h in ((small, 2), (large, 16))
     ]
     losses = [look(MEASURE, task, model).scalars["relative_loss"] for model in silent]

@@ -278,12 +278,12 @@ def test_the_state_space_is_its_dense_form(kind):
     state = np.zeros((3, 12))
     for step in range(9):
         heard = inputs[:, step].numpy() if step < 7 else np.zeros((3, 2))
-        state = state @ dense.W_h.T + heard @ dense.W_x.T
+        state = state @ dense.W_hh.T + heard @ dense.W_uh.T
         # nothing grows: what is written with unit weights is heard at most 9 times
         assert_rounded(trace.states[:, step].detach(), state, 9 * (12 + 2))
-    read = state @ dense.W_y + model.b_r.detach().numpy()
+    read = state @ dense.W_r.T + model.b_r.detach().numpy()
     assert_rounded(trace.outputs[:, -1].detach(), read, 10 * (12 + 2))
-    radius = np.abs(np.linalg.eigvals(dense.W_h)).max()
+    radius = np.abs(np.linalg.eigvals(dense.W_hh)).max()
     assert radius == pytest.approx(math.exp(-1 / 12) if kind == "diagonal" else 0.0, abs=1e-6)
 
 

@@ -62,11 +62,11 @@ def test_check_1_the_shift_kernel_moves_an_impulse_down_the_ring_without_error()
 
 
 def test_check_1_its_recurrence_is_a_permutation_of_roots_of_unity():
-    W_h = WaveRnn(Sized(3, 3), sites=8).facts(PulseCircuit).W_h
-    assert ((W_h == 0) | (W_h == 1)).all()
-    assert (W_h.sum(0) == 1).all()
-    assert (W_h.sum(1) == 1).all()
-    values = np.linalg.eigvals(W_h)
+    W_hh = WaveRnn(Sized(3, 3), sites=8).facts(PulseCircuit).W_hh
+    assert ((W_hh == 0) | (W_hh == 1)).all()
+    assert (W_hh.sum(0) == 1).all()
+    assert (W_hh.sum(1) == 1).all()
+    values = np.linalg.eigvals(W_hh)
     assert np.abs(np.abs(values) - 1).max() <= rounding(24)
     roots = np.exp(2j * np.pi * np.arange(8) / 8)
     nearest = np.abs(values[:, None] - roots).argmin(1)
@@ -79,14 +79,14 @@ def test_the_dense_form_is_the_convolution(boundary):
     model = WaveRnn(Sized(2, 3), channels=3, sites=5, kernel="random", boundary=boundary).double()
     dense = model.facts(PulseCircuit)
     state, inputs = torch.randn(4, 15).double(), torch.randn(4, 2).double()
-    before = state.numpy() @ dense.W_h.T + inputs.numpy() @ dense.W_x.T + dense.b_h
+    before = state.numpy() @ dense.W_hh.T + inputs.numpy() @ dense.W_uh.T + dense.b
     stepped = model.step(state, inputs).detach()
     # sums of 15 states, 2 inputs and a bias, by what enters at most
     heard = np.concatenate([state.numpy(), inputs.numpy()], axis=1)
-    most = (np.abs(heard) @ np.abs(np.concatenate([dense.W_h, dense.W_x], axis=1).T)).max()
+    most = (np.abs(heard) @ np.abs(np.concatenate([dense.W_hh, dense.W_uh], axis=1).T)).max()
     assert_rounded(stepped, np.tanh(before), 18, most)
-    read = stepped.numpy() @ dense.W_y + dense.b_y
-    assert_rounded(model.read(stepped).detach(), read, 16, np.abs(dense.W_y).sum(axis=0).max())
+    read = stepped.numpy() @ dense.W_r.T + dense.b_r
+    assert_rounded(model.read(stepped).detach(), read, 16, np.abs(dense.W_r).sum(axis=1).max())
     if boundary == "circular":
         field = torch.nn.functional.pad(state.reshape(4, 3, 5), (1, 1), mode="circular")
     else:
@@ -117,7 +117,7 @@ def test_check_2_the_identity_kernel_does_not_move_and_the_baseline_starts_as_th
     assert torch.equal(model.step(state, torch.zeros(1, 2).double()), state)
     assert torch.equal(IdentityRnn(Sized(2, 2), hidden=7).W_hh, torch.eye(7))
     rolled = IdentityRnn(Sized(2, 2), hidden=7, start="shift").W_hh.detach().numpy()
-    ring = WaveRnn(Sized(1, 1), sites=7).facts(PulseCircuit).W_h
+    ring = WaveRnn(Sized(1, 1), sites=7).facts(PulseCircuit).W_hh
     assert (rolled == ring).all()
 
 

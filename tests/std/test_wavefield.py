@@ -12,7 +12,7 @@ from emtkit_std._theory.waves.speed import (
     frequency_speed,
     lag_correlation,
     lag_speed,
-    shuffle_null,
+    shuffle_z,
     spectrum,
 )
 from emtkit_std._theory.waves.wavefield import (
@@ -176,8 +176,6 @@ def test_check_9_a_register_is_static_and_no_wave(rng):
     field = field_of(values)
     found = lag_speed(field)
     assert shift_residual(field) == pytest.approx(1.41, abs=0.03)
-    assert coherence(field, "global") == pytest.approx(0.0, abs=0.05)
-    assert direction_index(spectrum(field, "global")) == pytest.approx(0.0, abs=0.02)
     assert np.isnan(coherence(field))
     assert flag_of(field, found) == "static"
     assert np.isnan(found.speed)
@@ -237,8 +235,7 @@ def test_shuffled_columns_and_times_tell_a_wave_from_noise(rng):
     times = np.stack([rng.permutation(48) for _ in range(50)])
     field = wave(repeat_operator(8, 4), 64, 8, 48, rng)
     for shuffle, orders in (("columns", columns), ("time", times)):
-        null = shuffle_null(field, coherence, shuffle, orders)
-        assert null.value > 0.99
-        assert null.z > 5
+        assert shuffle_z(field, coherence, shuffle, orders) > 5
+    assert coherence(field) > 0.99
     noise = field_of(rng.normal(size=(64, 48, 8, 4)))
-    assert abs(shuffle_null(noise, coherence, "time", times).z) < 4
+    assert abs(shuffle_z(noise, coherence, "time", times)) < 4

@@ -11,8 +11,9 @@ import pytest
 from safetensors.numpy import save
 
 from emtkit.errors import StoreError
+from emtkit.store import maintenance
 from emtkit.store.content import pack
-from emtkit.store.maintenance import gc, merge, salvage, verify
+from emtkit.store.maintenance import Merge, gc, merge, salvage, verify
 from emtkit.store.records import Bundle, CellResult, CellState, FindingResult
 from emtkit.store.store import Store
 
@@ -156,3 +157,29 @@ def test_gc_keeps_what_is_named_and_shrinks_the_file(path: Path, tmp_path: Path)
         assert store.weights(KEYS[19]) == result(KEYS[19]).weights
     path.write_bytes(b"x" * 4096 + path.read_bytes()[4096:])
     assert salvage(path, tmp_path / "out.sqlite").cells == 20  # the tables lie where they lay
+
+
+def test_a_merge_stores_a_batch_in_one_transaction(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target.sqlite"
+    with Store.open(target, writer=True) as store:
+        store.commit(Bundle(cells=(result(KEYS[0]), result(KEYS[1], seed=7))))
+    begun: list[int] = []
+    commit = Store.commit
+
+    def counted(store: Store, bundle: Bundle, *, replace: bool = False) -> None:
+        begun.append(len(bundle.cells) + len(bundle.findings))
+        commit(store, bundle, replace=replace)
+
+    monkeypatch.setattr(Store, "commit", counted)
+    monkeypatch.setattr(maintenance, "_BATCH", 25)
+    found = merge(target, path)
+    assert (found.cells, found.findings, found.conflicts) == (58, 59, (KEYS[1],))
+    assert len([size for size in begun if size]) == 6  # 25 + 25 + 10 of each, less what was known
+    assert max(begun) == 25
+    assert verify(target).faults == ()
+    monkeypatch.setattr(maintenance, "_BATCH_BYTES", 1)  # one record each, however large
+    begun.clear()
+    assert merge(tmp_path / "empty.sqlite", path) == Merge(60, 60, ())
+    assert max(begun) == 1

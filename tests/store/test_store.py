@@ -354,7 +354,7 @@ def test_files_that_are_no_store(path: Path) -> None:
     refused(path, "does not begin like a store")
     path.unlink()
     sqlite3.connect(path).execute("CREATE TABLE t (x)").connection.close()
-    refused(path, "no store of emtkit's")
+    refused(path, "not a store of emtkit")
 
 
 def test_a_schema_with_anything_more_than_ours(filled: Path) -> None:

@@ -21,7 +21,7 @@ DEMO = Path(__file__).parents[2] / "studies" / "emt_demo.yaml"
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     session = open_session(DEMO, store=tmp_path_factory.mktemp("store") / "emt.sqlite")
-    engine = LocalEngine(2, session.plan.study.plugins, None)
+    engine = LocalEngine(2, session.registry.loose, None)
     try:
         found = session.run(engine, Quiet(), Options())
     finally:

@@ -23,7 +23,7 @@ STUDIES = Path(__file__).parents[2] / "studies"
 @contextmanager
 def ran(study: str, folder: Path, only: str | None = None) -> Iterator[Session]:
     session = open_session(STUDIES / f"{study}.yaml", store=folder / "waves.sqlite", only=only)
-    engine = LocalEngine(2, session.plan.study.plugins, None)
+    engine = LocalEngine(2, session.registry.loose, None)
     try:
         found = session.run(engine, Quiet(), Options())
     finally:

@@ -57,18 +57,21 @@ def test_aliases_mean_their_anchor():
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
-        (b"a: 1\nb: 2\na: 3\n", "s.yaml:3:1 a: the key 'a' stands twice\n  it stands first at s."),
-        (b"x: {a: 1, a: 2}", "s.yaml:1:11 x.a: the key 'a' stands twice"),
+        (
+            b"a: 1\nb: 2\na: 3\n",
+            "s.yaml:3:1 a: the key 'a' appears twice\n  it appears first at s.",
+        ),
+        (b"x: {a: 1, a: 2}", "s.yaml:1:11 x.a: the key 'a' appears twice"),
         (b"a:\n\tb: 1\n", "s.yaml:2:1: this is not YAML: "),
         (b"a:\n\tb: 1\n", "indent with spaces, not with tabs"),
         (b"a: !!python/object:os.system x", "s.yaml:1:4 a: the tag !!python/object:os.system is"),
         (b"a: !!int 3", "s.yaml:1:4 a: the tag !!int is refused"),
         (b"a: !thing {b: 1}", "s.yaml:1:4 a: the tag !thing is refused"),
-        (b"a: .nan", "s.yaml:1:4 a: .nan is no finite number"),
-        (b"a: [1, -.inf]", "s.yaml:1:8 a[1]: -.inf is no finite number"),
-        (b"a: 1e999", "s.yaml:1:4 a: 1e999 is no finite number"),
+        (b"a: .nan", "s.yaml:1:4 a: .nan is not a finite number"),
+        (b"a: [1, -.inf]", "s.yaml:1:8 a[1]: -.inf is not a finite number"),
+        (b"a: 1e999", "s.yaml:1:4 a: 1e999 is not a finite number"),
         (b"a: &x {b: 1}\nc:\n  <<: *x\n", "s.yaml:3:3 c: the merge key `<<` is refused"),
-        (b"? [a, b]\n: c\n", "s.yaml:1:3: a list or a mapping stands as a key"),
+        (b"? [a, b]\n: c\n", "s.yaml:1:3: a list or a mapping is used as a key"),
         (b"1: a\n", "s.yaml:1:1: the key '1' reads as integer\n  keys are text"),
         (b"true: a\n", "s.yaml:1:1: the key 'true' reads as boolean"),
         (b"a: 1\n---\nb: 2\n", "s.yaml:2:1: this is not YAML: expected a single document"),
@@ -79,7 +82,7 @@ def test_aliases_mean_their_anchor():
         (b"# nothing but a comment\n", "s.yaml:1:1: the study is empty"),
         (b"a: 1\nb: \xff\n", "s.yaml:2:4: the file is not UTF-8 text"),
         ("a: 1\n".encode("utf-16"), "s.yaml:1:1: the file is not UTF-8 text"),
-        (b"a: 1\nb: x\x00y\n", "s.yaml:2:5: the character 0 may not stand in YAML"),
+        (b"a: 1\nb: x\x00y\n", "s.yaml:2:5: the character 0 is not allowed in YAML"),
         (b'a: "\\0"', "s.yaml:1:4 a: the text holds the control character '\\x00'"),
         (b'a: "\\e[31m"', "control character '\\x1b'"),
         (b'a: "\\ud800"', "control character '\\ud800'"),
@@ -140,14 +143,14 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path):
 def test_what_is_no_file_is_refused(tmp_path: Path):
     with pytest.raises(StudyError, match="does not exist"):
         read_document(tmp_path / "none.yaml")
-    with pytest.raises(StudyError, match="is no file"):
+    with pytest.raises(StudyError, match="is not a file"):
         read_document(tmp_path)
     with pytest.raises(StudyError):
         read_document("a\0b")
     with pytest.raises(StudyError):
         read_document("a" * 5000)
     os.mkfifo(tmp_path / "pipe.yaml")
-    with pytest.raises(StudyError, match="is no file"):
+    with pytest.raises(StudyError, match="is not a file"):
         read_document(tmp_path / "pipe.yaml")
 
 
@@ -161,10 +164,10 @@ def test_a_notebooks_dict_is_a_document():
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ({"a": [1, float("nan")]}, "<study>:1:1 a[1]: nan is no finite number"),
-        ({"a": object()}, "<study>:1:1 a: a object has no form in a study"),
-        ({"a": {1: 2}}, "<study>:1:1 a: a key is no text"),
-        ({"a": np.ones(2)}, "a ndarray has no form in a study"),
+        ({"a": [1, float("nan")]}, "<study>:1:1 a[1]: nan is not a finite number"),
+        ({"a": object()}, "<study>:1:1 a: a object cannot be in a study"),
+        ({"a": {1: 2}}, "<study>:1:1 a: a key is not text"),
+        ({"a": np.ones(2)}, "a ndarray cannot be in a study"),
         ({"a": "\x1b"}, "the text holds a control character"),
     ],
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from emtkit.errors import PluginError, StudyError
 from emtkit.plugin.registry import Registry
 from emtkit.study.document import parse_document
+from emtkit.study.math_text import math_mistake
 from emtkit.study.plan import Plan, plan_study
 from tests.study.fakes import registry
 
@@ -131,15 +132,19 @@ MISTAKES = {
         "s.yaml:1:9 tasks[0]: echo refuses its parameters: constant amplitude with density 1",
         "change them",
     ),
-    "duplicate key": (BASE + "tasks: [recall]", "s.yaml:3:1 tasks: the key 'tasks' stands", "1:1"),
+    "duplicate key": (BASE + "tasks: [recall]", "s.yaml:3:1 tasks: the key 'tasks' appears", "1:1"),
     "missing tasks": (
         "architectures: [plain]",
         "s.yaml:1:1: 'tasks' is missing",
         "write for instance `tasks: [name]`",
     ),
     "no list": ("tasks: echo\narchitectures: [plain]", 's.yaml:1:8 tasks: "echo" is no', "[name]"),
-    "empty list": ("tasks: []\narchitectures: [plain]", "s.yaml:1:8 tasks: [] is no list", "["),
-    "no mapping": ("[echo, plain]", "s.yaml:1:1: the study is no mapping", "its keys are question"),
+    "empty list": ("tasks: []\narchitectures: [plain]", "s.yaml:1:8 tasks: [] is not a list", "["),
+    "no mapping": (
+        "[echo, plain]",
+        "s.yaml:1:1: the study is not a mapping",
+        "its keys are question",
+    ),
     "missing use": (
         "tasks: [{delay: 3}]\narchitectures: [plain]",
         "s.yaml:1:9 tasks[0].use: 'use' is missing",
@@ -147,7 +152,7 @@ MISTAKES = {
     ),
     "empty grid": (
         "tasks: [{use: echo, grid: {}}]\narchitectures: [plain]",
-        "s.yaml:1:27 tasks[0].grid: {} names no axis",
+        "s.yaml:1:27 tasks[0].grid: {} does not name an axis",
         "parameter: [value, value]",
     ),
     "empty axis": (
@@ -157,18 +162,18 @@ MISTAKES = {
     ),
     "axis no list": (
         "tasks: [{use: echo, grid: {delay: 3}}]\narchitectures: [plain]",
-        "s.yaml:1:35 tasks[0].grid.delay: 3 is no list",
+        "s.yaml:1:35 tasks[0].grid.delay: 3 is not a list",
         "write a list, `delay: [3]`",
     ),
     "value twice on an axis": (
         "tasks: [{use: echo, grid: {density: [1, 0.5, 1.0]}}]\narchitectures: [plain]",
-        "s.yaml:1:46 tasks[0].grid.density[2]: the value 1.0 stands twice",
+        "s.yaml:1:46 tasks[0].grid.density[2]: the value 1.0 appears twice",
         "keep one",
     ),
     "fixed and on an axis": (
         "tasks: [{use: echo, delay: 2, grid: {delay: [3, 4]}}]\narchitectures: [plain]",
-        "s.yaml:1:38 tasks[0].grid.delay: the parameter 'delay' stands twice",
-        "it stands first at s.yaml:1:21",
+        "s.yaml:1:38 tasks[0].grid.delay: the parameter 'delay' appears twice",
+        "it appears first at s.yaml:1:21",
     ),
     "zip of unequal lengths": (
         "tasks: [{use: echo, zip: {delay: [3, 5], density: [0.5]}}]\narchitectures: [plain]",
@@ -207,8 +212,8 @@ MISTAKES = {
     ),
     "duplicate label": (
         "tasks: [echo]\narchitectures:\n  - plain\n  - {use: plain, hidden: 3}\n",
-        "s.yaml:4:5 architectures[1]: the label 'plain' stands twice",
-        "it stands first at s.yaml:3:5; give one of them its own `label`",
+        "s.yaml:4:5 architectures[1]: the label 'plain' appears twice",
+        "it appears first at s.yaml:3:5; give one of them its own `label`",
     ),
     "an analysis with axes": (
         BASE + "analyses: [{use: radius, grid: {of: [recurrent]}}]",
@@ -227,7 +232,7 @@ MISTAKES = {
     ),
     "snapshots without any": (
         BASE + "analyses: [{use: radius, at: snapshots}]",
-        "s.yaml:3:30 analyses[0].at: 'radius' looks at snapshots, and training takes none",
+        "s.yaml:3:30 analyses[0].at: 'radius' measures snapshots, and training takes none",
         "training: {snapshots: [100, 200]}",
     ),
     "unknown training key": (
@@ -248,7 +253,27 @@ MISTAKES = {
     "unknown kind of schedule": (
         BASE + "training: {schedule: {kind: cosin}}",
         's.yaml:3:22 training.schedule: {"kind": "cosin"} is wrong: it needs a known `kind`',
-        "{kind: cosine | step, ...}",
+        "did you mean 'cosine'? allowed: constant, cosine, step",
+    ),
+    "unknown name of an optimiser": (
+        BASE + "training: {optimizer: rmsprob}",
+        's.yaml:3:23 training.optimizer: "rmsprob" is wrong: it should be ',
+        "did you mean 'rmsprop'? allowed: adam, adamw, muon, rmsprop, sgd",
+    ),
+    "name of a schedule that needs options": (
+        BASE + "training: {schedule: step}",
+        's.yaml:3:22 training.schedule: "step" is wrong: it should be ',
+        "or a mapping {kind: constant | cosine | step, ...}",
+    ),
+    "unknown option of an optimiser": (
+        BASE + "training: {optimizer: {kind: sgd, momentun: 0.9}}",
+        "s.yaml:3:35 training.optimizer.momentun: unknown key 'momentun'",
+        "did you mean 'momentum'?",
+    ),
+    "nesterov without momentum": (
+        BASE + "training: {optimizer: {kind: sgd, nesterov: true}}",
+        "s.yaml:3:23 training.optimizer: `nesterov` needs a `momentum` above 0",
+        "",
     ),
     "stop on both sides": (
         BASE + "training: {stop: {below: 1, above: 2}}",
@@ -276,7 +301,7 @@ MISTAKES = {
         "s.yaml:3:25 evaluation.sequences: 0 is wrong: it should be greater than or equal to 1",
         "",
     ),
-    "seeds": (BASE + "seeds: 1.5", "s.yaml:3:8 seeds: 1.5 is no number of seeds", "seeds: 16"),
+    "seeds": (BASE + "seeds: 1.5", "s.yaml:3:8 seeds: 1.5 is not a number of seeds", "seeds: 16"),
     "too many": (
         BASE + "seeds: 1000000000",
         "s.yaml:1:1: the grid 'main' asks for 1,000,000,000 networks",
@@ -294,7 +319,7 @@ MISTAKES = {
     ),
     "two grids of one name": (
         BASE + "grids: [{name: a}, {name: a, seeds: 3}]",
-        "s.yaml:3:27 grids[1].name: the grid 'a' stands twice",
+        "s.yaml:3:27 grids[1].name: the grid 'a' appears twice",
         "rename",
     ),
     "unknown key in a grid": (
@@ -320,7 +345,7 @@ MISTAKES = {
     ),
     "table with an unknown axis": (
         BASE + "tables: [{name: t, rows: [task, architecure], values: [test.loss]}]",
-        "s.yaml:3:33 tables[0].rows[1]: 'architecure' is no axis",
+        "s.yaml:3:33 tables[0].rows[1]: 'architecure' is not an axis",
         "did you mean 'architecture'?",
     ),
     "table with an unknown parameter": (
@@ -346,8 +371,18 @@ MISTAKES = {
     ),
     "table with a wrong statistic": (
         BASE + "tables: [{name: t, rows: task, values: [{value: test.loss, stat: avg}]}]",
-        "s.yaml:3:66 tables[0].values[0].stat: \"avg\" is wrong: it should be 'mean', 'median'",
+        "s.yaml:3:66 tables[0].values[0].stat: \"avg\" is wrong: it should be 'best', 'mean'",
         "",
+    ),
+    "table with a misspelt statistic": (
+        BASE + "tables: [{name: t, rows: task, values: [{value: test.loss, stat: trimed}]}]",
+        "s.yaml:3:66 tables[0].values[0].stat: \"trimed\" is wrong: it should be 'best', 'mean'",
+        "did you mean 'trimmed'?",
+    ),
+    "figure of a misspelt kind": (
+        BASE + "figures: [{name: f, use: heatmpa, x: task, y: test.loss}]",
+        "s.yaml:3:11 figures[0]: `use` is a kind of figure or <analysis label>.<drawing>",
+        "did you mean 'heatmap'?",
     ),
     "figure misses an axis": (
         AXES + "figures: [{name: f, use: line, x: architecture, y: test.loss}]",
@@ -373,6 +408,21 @@ MISTAKES = {
         BASE + "claims: [{id: c, text: x, expect: {value: test.loss, below: {wher: {}}}}]",
         "s.yaml:3:62 claims[0].expect.below.wher: unknown key 'wher'",
         "did you mean 'where'?",
+    ),
+    "formula in a title": (
+        BASE + "figures:\n - {name: f, use: line, x: seed, y: test.loss, title: 'Loss $\\rhoo$'}",
+        r's.yaml:4:55 figures[0].title: "Loss $\\rhoo$" cannot be drawn: Unknown symbol: \rhoo',
+        "a formula is between two `$`",
+    ),
+    "formula in a label": (
+        BASE + "figures: [{name: f, use: line, x: seed, y: test.loss, labels: {seed: $$}}]",
+        's.yaml:3:70 figures[0].labels.seed: "$$" cannot be drawn',
+        r"a dollar sign is `\$`",
+    ),
+    "horizon without end": (
+        BASE + "evaluation: {horizon: 100000000}",
+        "s.yaml:3:23 evaluation.horizon: 100000000 is wrong",
+        "",
     ),
     "claim without an expectation": (
         BASE + "claims: [{id: c, text: x}]",
@@ -424,7 +474,7 @@ def test_broken_modules_are_quoted_when_a_name_is_unknown(tmp_path: Path):
     loose.write_text("import nothing_like_this\n")
     path = tmp_path / "s.yaml"
     path.write_text("plugins: [./mine.py]\ntasks: [mine]\narchitectures: [plain]\n")
-    with pytest.raises(StudyError) as caught:
+    with pytest.raises(PluginError, match=r"mine\.py does not load") as caught:
         plan_study(path)
     assert "could not be loaded" in str(caught.value)
     assert "No module named 'nothing_like_this'" in str(caught.value)
@@ -541,3 +591,10 @@ KEYS = st.sampled_from(
 def test_any_value_under_any_key_is_planned_or_refused(part: dict[str, object]):
     study = {"tasks": ["echo"], "architectures": ["plain"], **part}
     assert rows_or_problems(study)
+
+
+def test_formulas_that_can_be_drawn_are_accepted():
+    for text in ("", "$", "5 $", r"5 \$ and 6 \$", r"$\lambda_1$ against $\rho$", "no formula"):
+        assert math_mistake(text) is None
+    for text in (r"$\rhoo$", "$$", r"$\frac{a$", r"a $ b \frac $ c", "$" + "{" * 2000 + "$"):
+        assert math_mistake(text)

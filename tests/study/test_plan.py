@@ -382,13 +382,13 @@ def test_a_part_of_a_plan(only: str | None, seeds: str | None, count: int):
             None,
             "--only task.delay=4: no network has this value; its values are",
         ),
-        ("task.delay", None, "'task.delay' is no `column=value`"),
+        ("task.delay", None, "'task.delay' is not `column=value`"),
         ("task.delay=[", None, "this is not YAML"),
         ("task.delay=3,task=recall", None, "no network has them all"),
         (None, "5", "no network has seed 5; the seeds are 0-3"),
-        (None, "2-1", "'2-1' is no span of seeds"),
-        (None, "a", "'a' is no span of seeds"),
-        (None, "0-99999999", "is no span of seeds"),
+        (None, "2-1", "'2-1' is not a span of seeds"),
+        (None, "a", "'a' is not a span of seeds"),
+        (None, "0-99999999", "is not a span of seeds"),
     ],
 )
 def test_a_selection_that_finds_nothing_says_so(only: str | None, seeds: str | None, told: str):

@@ -52,6 +52,19 @@ def test_every_parameter_of_every_plugin_is_there(
                 assert parameter.name in entry["properties"]["grid"]["properties"]
 
 
+def test_every_key_has_a_description_of_one_sentence(schema: dict[str, Any]) -> None:
+    keys = dict(properties(schema))
+    assert len(keys) > 300
+    bare = [path for path, one in keys.items() if not one.get("description")]
+    assert bare == []
+    broken = [
+        one["description"]
+        for one in keys.values()
+        if not one["description"].endswith(".") or ". " in one["description"]
+    ]
+    assert broken == []
+
+
 SMALL: dict[str, Any] = {
     "tasks": [
         "echo",
@@ -105,6 +118,20 @@ def test_mistakes_are_refused(where: tuple[Any, ...], value: Any) -> None:
         here = here[part]
     here[where[-1]] = value
     assert mistakes(schema, study, schema)
+
+
+def properties(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key of every mapping in a schema, by its path."""
+    if isinstance(schema, dict):
+        found = schema.get("properties", {})
+        for name, one in found.items():
+            yield f"{path}.{name}", one
+        for key, part in {**schema, **found}.items():
+            if part is not found:
+                yield from properties(part, f"{path}.{key}")
+    elif isinstance(schema, list):
+        for position, part in enumerate(schema):
+            yield from properties(part, f"{path}[{position}]")
 
 
 def references(schema: Any) -> Iterator[str]:

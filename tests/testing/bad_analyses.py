@@ -20,6 +20,7 @@ def draw_nothing(findings: Findings, figure) -> None:
     return
 
 
+Power = Annotated[int, Field(ge=1, description="Power of the size.")]
 PROBES = ({"use": ProbeDelay.name}, {"use": ProbeNetwork.name})
 
 
@@ -33,7 +34,7 @@ class GoodAnalysis(Analysis):
     drawings: ClassVar = {"bar": draw_bar}
     controls = (Control(*PROBES, "size", least=0.1, most=10.0),)
 
-    def __init__(self, *, power: Annotated[int, Field(ge=1)] = 1) -> None:
+    def __init__(self, *, power: Power = 1) -> None:
         self.power = power
 
     def measure(self, subject: Subject) -> Findings:
@@ -73,7 +74,7 @@ class SomePowersRaise(GoodAnalysis):
 
     name = "some_powers_raise"
 
-    def __init__(self, *, power: Annotated[int, Field(ge=1)] = 1) -> None:
+    def __init__(self, *, power: Power = 1) -> None:
         self.power = {1: 1}[power]
 
 
@@ -128,6 +129,13 @@ class EmptyFigure(GoodAnalysis):
     drawings: ClassVar = {"nothing": draw_nothing}
 
 
+class ConditionOfNothing(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "condition_of_nothing"
+    conditions: ClassVar = {"place": ("size",)}
+
+
 class WrongOnItsControl(GoodAnalysis):
     """size = 0. References: none."""
 
@@ -145,5 +153,6 @@ BREAKS: dict[type[Analysis], str] = {
     ChangesTheNetwork: "leaves the network alone",
     InfiniteArray: "findings can be stored",
     EmptyFigure: "drawings draw",
+    ConditionOfNothing: "conditions are scalars",
     WrongOnItsControl: "answers on its controls",
 }

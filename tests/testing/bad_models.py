@@ -20,6 +20,8 @@ from emtkit import (
     Unrolled,
 )
 
+Hidden = Annotated[int, Field(ge=1, description="Number of units H.")]
+
 
 class GoodModel(RecurrentModel):
     """h_t = tanh(W_hh h_{t-1} + W_uh u_t), y_t = W_r h_t.
@@ -29,7 +31,7 @@ class GoodModel(RecurrentModel):
 
     name = "good_model"
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__()
         self.hidden = hidden
         self.W_hh = nn.Parameter(torch.randn(hidden, hidden) / hidden)
@@ -51,7 +53,7 @@ class GoodSequence(SequenceModel):
 
     name = "good_sequence"
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__()
         self.W_uh = nn.Parameter(torch.randn(hidden, task.channels.inputs))
         self.W_r = nn.Parameter(torch.randn(task.channels.outputs, hidden) / hidden)
@@ -90,7 +92,7 @@ class NothingToTrain(GoodModel):
 
     name = "nothing_to_train"
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__(task, hidden=hidden)
         for name in ("W_hh", "W_uh", "W_r"):
             value = self._parameters.pop(name)
@@ -122,7 +124,7 @@ class EveryNetworkNew(GoodModel):
     name = "every_network_new"
     made = 0
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__(task, hidden=hidden)
         EveryNetworkNew.made += 1
         self.W_hh.data += self.made
@@ -133,7 +135,7 @@ class KeepsItsState(GoodModel):
 
     name = "keeps_its_state"
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__(task, hidden=hidden)
         self.steps_made = 0
 
@@ -156,7 +158,7 @@ class DrawsFromNumpy(GoodModel):
 
     name = "draws_from_numpy"
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__(task, hidden=hidden)
         self.W_hh.data *= np.random.rand()  # noqa: NPY002
 
@@ -166,7 +168,7 @@ class SomeSizesRaise(GoodModel):
 
     name = "some_sizes_raise"
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__(task, hidden={5: 5}[hidden])
 
 
@@ -175,7 +177,7 @@ class AllOnes(GoodModel):
 
     name = "all_ones"
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__(task, hidden=hidden)
         for value in self.parameters():
             nn.init.constant_(value, 0.1)
@@ -224,7 +226,7 @@ class IdleParameter(GoodModel):
 
     name = "idle_parameter"
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__(task, hidden=hidden)
         self.idle = nn.Parameter(torch.randn(3))
 
@@ -244,7 +246,7 @@ class TaskAsNumber(GoodModel):
 
     name = "task_as_number"
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__(task, hidden=hidden)
         self.gain = float(vars(task).get("gain", 1.0))
 
@@ -266,7 +268,7 @@ class HiddenNumber(GoodModel):
 
     name = "hidden_number"
 
-    def __init__(self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 5) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
         super().__init__(task, hidden=hidden)
         self.gain = float(torch.rand(()))
 
@@ -339,6 +341,36 @@ class FormOfAnother(GoodModel):
         return SimpleRecurrence("relu")
 
 
+class _OwnRule(torch.autograd.Function):
+    """x, and its place in the stack times the rounding error of x."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx, slope: Tensor) -> Tensor:
+        return slope
+
+    @staticmethod
+    def vmap(info, dims, x: Tensor):
+        place = torch.arange(info.batch_size).reshape(-1, *[1] * (x.dim() - 1))
+        return x * (1 + place * torch.finfo(x.dtype).eps), dims[0]
+
+
+class KnowsItsPlace(GoodModel):
+    """h_t = 0. References: none."""
+
+    name = "knows_its_place"
+
+    def read(self, state: Tensor) -> Tensor:
+        return _OwnRule.apply(super().read(state))
+
+
 BREAKS: dict[type[SequenceModel], str] = {
     AcceptsRaises: "accepts says why",
     AcceptsNothing: "finds a task",
@@ -358,6 +390,7 @@ BREAKS: dict[type[SequenceModel], str] = {
     IdleParameter: "gradient reaches every parameter",
     OtherUnderVmap: "loop equals vmap",
     TaskAsNumber: "stacked equals alone",
+    KnowsItsPlace: "same bits at every place",
     StaysOnTheCpu: "moves to another device",
     HiddenNumber: "saved equals loaded",
     OtherFact: "facts are answered",

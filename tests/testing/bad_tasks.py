@@ -10,6 +10,8 @@ from torch import Tensor
 
 from emtkit import Batch, Channels, Recipe, Stream, Task
 
+Gain = Annotated[float, Field(gt=0, description="How much louder the targets are.")]
+
 
 class GoodTask(Task):
     """Say every input again, `gain` times as loud: y_t = gain u_t (B T 2).
@@ -19,7 +21,7 @@ class GoodTask(Task):
 
     name = "good_task"
 
-    def __init__(self, *, gain: Annotated[float, Field(gt=0)] = 1.0) -> None:
+    def __init__(self, *, gain: Gain = 1.0) -> None:
         self.gain = gain
 
     @property
@@ -47,7 +49,9 @@ class GoodRecall(GoodTask):
     name = "good_recall"
     horizons = True
 
-    def __init__(self, *, horizon: Annotated[int, Field(ge=1)] = 3) -> None:
+    def __init__(
+        self, *, horizon: Annotated[int, Field(ge=1, description="Number of scored steps.")] = 3
+    ) -> None:
         self.horizon, self.evaluation_horizon = horizon, 2 * horizon
 
     def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
@@ -65,7 +69,16 @@ class DefaultBreaksItsRange(GoodTask):
 
     name = "default_breaks_its_range"
 
-    def __init__(self, *, gain: Annotated[float, Field(gt=0)] = 0.0) -> None:
+    def __init__(self, *, gain: Gain = 0.0) -> None:
+        self.gain = gain
+
+
+class NoDescription(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "no_description"
+
+    def __init__(self, *, gain: Annotated[float, Field(gt=0)] = 1.0) -> None:
         self.gain = gain
 
 
@@ -89,7 +102,7 @@ class RefusesItself(GoodTask):
 
     name = "refuses_itself"
 
-    def __init__(self, *, gain: float = 1.0) -> None:
+    def __init__(self, *, gain: Gain = 1.0) -> None:
         raise ValueError("no gain is good enough")
 
 
@@ -126,7 +139,9 @@ class SomeGainsRaise(GoodTask):
 
     name = "some_gains_raise"
 
-    def __init__(self, *, gain: Annotated[int, Field(ge=1)] = 1) -> None:
+    def __init__(
+        self, *, gain: Annotated[int, Field(ge=1, description="How much louder.")] = 1
+    ) -> None:
         self.gain = {1: 0.5, 2: 0.7}[gain]
 
 
@@ -265,6 +280,7 @@ class DrawsHere(GoodTask):
 
 BREAKS: dict[type[Task], str] = {
     DefaultBreaksItsRange: "json parameters",
+    NoDescription: "parameters are described",
     NoEquation: "docstring states what holds",
     NoReference: "docstring cites its source",
     RefusesItself: "builds with defaults",

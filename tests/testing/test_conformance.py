@@ -61,7 +61,7 @@ def test_a_bad_plugin_is_caught_by_its_rule_alone(cls: type, rule: str) -> None:
 def test_a_file_that_imports_the_clock_is_caught(tmp_path: Path) -> None:
     path = tmp_path / "late.py"
     path.write_text(CLOCK)
-    broken = [v for e in find(path) for v in e.verdicts() if v.state == "failed"]
+    broken = [v for e in find(path) for v in e.results() if v.state == "failed"]
     assert [verdict.rule for verdict in broken] == ["no clock paths or environment"]
     assert "time" in broken[0].found
 
@@ -78,7 +78,7 @@ def test_what_cannot_be_checked_is_told_in_words(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import no_such_module_anywhere\n")
     for asked, said in (
-        (tmp_path / "absent.py", "there is no such file"),
+        (tmp_path / "absent.py", "does not exist; give the path"),
         (empty, "offers no plugin"),
         (broken, "no_such_module_anywhere"),
         ("elmann", "did you mean 'elman'"),

@@ -19,10 +19,10 @@ def test_a_new_plugin_keeps_every_rule(kind: str, tmp_path: Path) -> None:
     (examined,) = find(path)
     assert (examined.plugin.kind, examined.plugin.name) == (kind, "my_own_plugin")
     assert examined.plugin.cls.__name__ == "MyOwnPlugin"
-    assert [str(v) for v in examined.verdicts() if v.state == "failed"] == []
+    assert [str(v) for v in examined.results() if v.state == "failed"] == []
     if kind == "analysis":
-        assert examined.verdict("answers on its controls").state == "ok"
-        assert examined.verdict("drawings draw").state == "ok"
+        assert examined.result("answers on its controls").state == "ok"
+        assert examined.result("drawings draw").state == "ok"
 
 
 def test_new_refuses_what_would_clash(tmp_path: Path) -> None:

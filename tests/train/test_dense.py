@@ -87,7 +87,7 @@ class Simple(RecurrentModel):
         return drive if self.b is None else drive + self.b
 
     def read(self, state: Tensor) -> Tensor:
-        seen = self._sigma(state) if self.case.form.reads == "state" else state
+        seen = self._sigma(state) if self.case.form.reads == "activation" else state
         drive = seen @ self.W_r.T
         drive = drive if self.b_r is None else drive + self.b_r
         return torch.relu(drive) if self.case.form.readout == "relu" else drive
@@ -104,7 +104,7 @@ def cases(
     form = SimpleRecurrence(
         draw(some.sampled_from(["linear", "relu", "tanh"])),
         draw(some.sampled_from(["linear", "relu"])),
-        draw(some.sampled_from(["state", "input"])),
+        draw(some.sampled_from(["activation", "preactivation"])),
     )
     return Case(
         models=draw(some.integers(2, 6)),
@@ -223,7 +223,8 @@ def test_what_has_neither_form_nor_kernel_is_left_to_vmap():
     cells, registry = study([{"use": "twm_linear"}])
     assert {found.tier for found in group(cells, registry)} == {"vmap"}
     trainer = Trainer(registry, cells, VmapTier())
-    assert "no simple recurrence" in (DenseTier.refusal(trainer.models[0]) or "")
+    reason = DenseTier.refusal(trainer.models[0], trainer.tasks[0], cells[0].training)
+    assert "not a simple recurrence" in (reason or "")
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

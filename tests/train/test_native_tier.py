@@ -9,9 +9,8 @@ from emtkit import PluginError, Recipe, Registry, Stream
 from emtkit.study.plan import plan_study
 from emtkit.train.grouping import group
 from emtkit.train.native.machine import features, unavailable
-from emtkit.train.native.tier import LARGEST_HIDDEN, LARGEST_HIDDEN_HALF, NativeTier
-from emtkit.train.optimise import Moments
 from emtkit.train.row_state import RowState
+from emtkit.train.tiers.native import LARGEST_HIDDEN, LARGEST_HIDDEN_HALF, NativeTier
 from emtkit.train.tiers.vmap import VmapTier
 from emtkit.train.trainer import Trainer
 from tests.rounding import assert_rounded_rows
@@ -76,7 +75,7 @@ def test_a_row_has_the_same_bits_alone_and_in_any_stack(registry):
 class Apart(NativeTier):
     """The same tier, with drawing, gradients and updates one after the other."""
 
-    def fused(self, stacked, trainings, streams, flat, moments):
+    def fused(self, stacked, trainings, streams, flat, buffers):
         return None
 
 
@@ -164,11 +163,11 @@ def test_a_draw_across_an_upper_word_is_left_to_the_stream(registry):
     chosen = differing(registry, NETWORKS[0], {})[:2]
     trainer, trainings = Trainer(registry, chosen, NativeTier()), [c.training for c in chosen]
     flat = torch.stack([row.parameters for row in trainer.rows])
-    moments = Moments(torch.zeros_like(flat), torch.zeros_like(flat))
+    buffers = {name: torch.zeros_like(flat) for name in ("first", "second")}
     for position, taken in ((0, True), (2**32 - 3, False)):
         streams = [Stream(seed, "train") for seed in range(2)]
         streams[1].position = position
-        whole = NativeTier().fused(trainer.stacked, trainings, streams, flat, moments)
+        whole = NativeTier().fused(trainer.stacked, trainings, streams, flat, buffers)
         assert (whole is not None) is taken
 
 
@@ -220,8 +219,8 @@ def test_a_row_that_diverges_inside_whole_iterations_ends_alone(registry):
 @pytest.mark.parametrize(
     ("network", "training", "reason"),
     [
-        ({"use": "gru", "hidden": 4}, {}, "no simple recurrence"),
-        ({"use": "linear_rnn", "tied": True}, {}, "no simple recurrence"),
+        ({"use": "gru", "hidden": 4}, {}, "not a simple recurrence"),
+        ({"use": "linear_rnn", "tied": True}, {}, "not a simple recurrence"),
         ({"use": "elman", "hidden": 4}, {"dtype": "float64"}, "float32"),
     ],
 )

@@ -8,19 +8,21 @@ from typing import Any
 import distributed
 
 from emtkit.errors import EmtkitError
+from emtkit.execute.engines._forkserver import main_hidden
 
 _dask: Any = distributed  # its constructors bear no types
 
 
 def local(workers: int, memory: int | None) -> Any:
     """A scheduler and `workers` processes here, one thread each, at most `memory` bytes each."""
-    return _dask.LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        memory_limit="auto" if memory is None else memory,
-        dashboard_address=None,
-        silence_logs="CRITICAL",
-    )
+    with main_hidden():
+        return _dask.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit="auto" if memory is None else memory,
+            dashboard_address=None,
+            silence_logs="CRITICAL",
+        )
 
 
 def connect(where: Any, patience: float) -> Any:

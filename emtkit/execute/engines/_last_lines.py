@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from emtkit.text import printable
+
 LINES = 20
 READ_BYTES = 8192
 STREAMS = (1, 2)
@@ -40,7 +42,7 @@ def kept(name: str) -> Iterator[None]:
             os.close(own)
         os.close(descriptor)
         if said := read(name):
-            print(said, file=sys.stderr)
+            print(printable(said), file=sys.stderr)
 
 
 def read(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Jobs of a cluster whose worker died: what it printed is looked for before they are given up."""
+"""Jobs of a cluster whose worker died: its last lines are read before they are given up."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LostJobs:
         self._lost.append(_Lost(job, worker, why, time.monotonic()))
 
     def over(self, free: set[str]) -> list[JobResult]:
-        """Lost jobs whose last lines were read, or looked for long enough.
+        """Lost jobs whose last lines were read, or waited for long enough.
 
         Readers are taken from the `free` workers, and put back: one task in flight per worker.
         """

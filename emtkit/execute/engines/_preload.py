@@ -1,4 +1,4 @@
-"""What the nursery loads before it forks workers; importing this module is the loading.
+"""What the fork server loads before it forks workers; importing this module is the loading.
 
 Python's fork server looks at its parent only once it serves. Loading takes seconds, and a command
 that has ended meanwhile (a mistake in the study, Ctrl-C) must leave no process behind. Nothing that
@@ -12,27 +12,28 @@ import os
 import signal
 
 from emtkit.execute.engines._forkserver import COORDINATOR
+from emtkit.plugin.guard import EXIT
 
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 def _load() -> None:
     import emtkit.execute.worker  # noqa: F401
     from emtkit.plugin.registry import Registry
 
-    # Two owners of a name, say: the coordinator finds it too, and tells.
+    # Two owners of a name, say: the coordinator finds it too, and reports it.
     with contextlib.suppress(Exception):
         Registry.installed()
 
 
 def _load_while_needed(coordinator: int) -> None:
-    def look(number: int, frame: object) -> None:
+    def poll(number: int, frame: object) -> None:
         if os.getppid() != coordinator:
-            os._exit(1)
+            EXIT(1)
 
-    before = signal.signal(signal.SIGALRM, look)
+    before = signal.signal(signal.SIGALRM, poll)
     signal.siginterrupt(signal.SIGALRM, False)
-    signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, POLL_SECONDS, POLL_SECONDS)
     try:
         _load()
     finally:

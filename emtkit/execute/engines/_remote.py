@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -15,23 +14,16 @@ import torch
 
 import emtkit
 from emtkit.execute.engines import _last_lines
+from emtkit.execute.messages import decode_job, encode
 from emtkit.execute.worker import Work
 from emtkit.plugin.registry import Registry
-from emtkit.store.codec import encode
+from emtkit.plugin.sources import LooseFile
 from emtkit.train.grouping import available
 
-Sources = tuple[tuple[str, bytes], ...]
-"""Loose plugin files as they travel: name and content of each."""
 
-
-def read_sources(files: Sequence[Path]) -> Sources:
-    """Loose plugin files, ready to travel."""
-    return tuple((path.name, path.read_bytes()) for path in files)
-
-
-def describe(sources: Sources) -> dict[str, Any]:
-    """What this process would compute with: versions, tiers, and digests of all code."""
-    found = {f"{p.kind} {p.name}": p.digest for p in _work(sources).registry.all()}
+def describe() -> dict[str, Any]:
+    """What this process would compute with: versions, tiers, and digests of installed code."""
+    found = {f"{p.kind} {p.name}": p.digest for p in Registry.installed().all()}
     return {
         "python": ".".join(platform.python_version_tuple()[:2]),
         "emtkit": f"{emtkit.__version__} ({OWN_DIGEST})",
@@ -61,24 +53,16 @@ def differences(
     return found
 
 
-def do(data: bytes, sources: Sources, name: str) -> bytes:
+def do(data: bytes, loose: tuple[LooseFile, ...], name: str) -> bytes:
     """Do one job, with one thread, as every worker does; `name` is that of its last lines."""
     torch.set_num_threads(1)
     with _last_lines.kept(name):
-        return encode(_work(sources).do(data))
+        return encode(_work(loose).do(decode_job(data)[0]))
 
 
 @cache
-def _work(sources: Sources) -> Work:
-    """A worker's plugins. Loose files are written out, for that is how they are loaded."""
-    folder = Path(tempfile.mkdtemp(prefix="emtkit-plugins-")) if sources else Path()
-    files = []
-    for number, (name, content) in enumerate(sources):
-        path = folder / str(number) / Path(name).name
-        path.parent.mkdir()
-        path.write_bytes(content)
-        files.append(path)
-    return Work(Registry.installed(files))
+def _work(loose: tuple[LooseFile, ...]) -> Work:
+    return Work(Registry.installed(loose))
 
 
 def _own_digest() -> str:

@@ -13,13 +13,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
 from emtkit.execute.engines import _forkserver
-from emtkit.store.codec import encode
+from emtkit.execute.messages import decode_job, encode
+from emtkit.plugin.guard import EXIT
+from emtkit.plugin.sources import LooseFile
 
 READY = b"ready"
 LOG_BYTES = 16 * 2**20
@@ -66,30 +69,36 @@ class _ReceivedLog:
 
 
 class Worker:
-    """A process and the job that it does. It is `ready` once it has said so."""
+    """A process, `ready` once it says so; its job, and the `loose` plugin files that it loaded."""
 
-    def __init__(self, files: Sequence[str]) -> None:
+    def __init__(self, loose: Sequence[LooseFile]) -> None:
         context = _forkserver.context()
         self.pipe, theirs = context.Pipe()
         self.log = WorkerLog()
         self.process = context.Process(
-            target=_serve, args=(theirs, self.log, list(files)), daemon=True
+            target=_serve, args=(theirs, self.log, tuple(loose)), daemon=True
         )
         with _forkserver.worker_environment():
             self.process.start()
         theirs.close()
         self.ready = False
+        self.loose: frozenset[str] = frozenset()
         self.job: int | None = None
         self.took_job = False
         self.begun = time.monotonic()
 
-    def give(self, job: int, data: bytes) -> None:
-        """Give it a job; whether it took it is in `took_job`."""
-        self.job, self.begun = job, time.monotonic()
+    @property
+    def is_free(self) -> bool:
+        """Whether it waits for a job."""
+        return self.ready and self.job is None
+
+    def give(self, job: int, data: bytes, loose: frozenset[str]) -> None:
+        """Give it a job that needs the files `loose`; whether it took it is in `took_job`."""
+        self.job, self.loose, self.begun = job, loose, time.monotonic()
         try:
             self.pipe.send_bytes(data)
             self.took_job = True
-        except OSError:  # it died in its sleep, which `wait` will notice
+        except OSError:  # it died while it was idle, which `wait` will notice
             self.took_job = False
 
     def end(self) -> None:
@@ -99,7 +108,7 @@ class Worker:
         self.pipe.close()
         self.log.close()
 
-    def epitaph(self, why: str = "") -> str:
+    def cause_of_death(self, why: str = "") -> str:
         """Why it is gone, and the last that it printed."""
         self.process.join(5)
         tail = self.log.tail()
@@ -124,8 +133,8 @@ def _ended(code: int | None) -> str:
     return f"the worker process was ended by {name}{hint}"
 
 
-def _serve(pipe: Connection, log: _ReceivedLog, files: list[str]) -> None:
-    """A worker's life: wait for a job, do it, answer; end with the coordinator."""
+def _serve(pipe: Connection, log: _ReceivedLog, loose: tuple[LooseFile, ...]) -> None:
+    """What the process does: wait for a job, do it, answer; end with the coordinator."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log.take_over()
     faulthandler.enable()
@@ -137,13 +146,18 @@ def _serve(pipe: Connection, log: _ReceivedLog, files: list[str]) -> None:
     from emtkit.plugin.registry import Registry
 
     torch.set_num_threads(1)
-    work = Work(Registry.installed([Path(name) for name in files]))
+    # A copy of this process, forked by a plugin, would answer in its place.
+    os.register_at_fork(after_in_child=partial(EXIT, 0))
+    work, loaded = Work(Registry.installed()), frozenset[str]()
     with contextlib.suppress(EOFError, OSError):
         pipe.send_bytes(READY)
         while True:
-            data = pipe.recv_bytes()
+            job, needed = decode_job(pipe.recv_bytes())
             os.ftruncate(1, 0)
-            pipe.send_bytes(encode(work.do(data)))
+            if needed != loaded:
+                files = [file for file in loose if file.path in needed]
+                work, loaded = Work(Registry.installed(files)), needed
+            pipe.send_bytes(encode(work.do(job)))
 
 
 def _end_with_parent() -> None:
@@ -151,4 +165,4 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-    os._exit(1)
+    EXIT(1)

@@ -1,7 +1,7 @@
 """The engine of a Dask cluster: one on this machine, or one that runs already.
 
 One segment is in flight per worker, and it is sent to that worker by name: Dask blames every task
-that it has queued for a worker that dies. Messages are bytes; what comes back is a bundle.
+that it has queued for a worker that dies. Messages are bytes; what comes back is an answer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,9 +20,11 @@ from emtkit.errors import EmtkitError, StoreError
 from emtkit.execute.engines import _cluster, _remote
 from emtkit.execute.engines._lost_jobs import LostJobs
 from emtkit.execute.engines.engine import TIMEOUT, Engine, JobResult
-from emtkit.store.codec import decode
+from emtkit.execute.messages import decode
+from emtkit.plugin.sources import LooseFile
+from emtkit.text import printable
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 FETCH_SECONDS = 60.0
 _CONFIG = {
     "distributed.scheduler.allowed-failures": 0,
@@ -33,7 +34,7 @@ _CONFIG = {
 
 
 def _to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -49,7 +50,7 @@ class _Flight:
 class DaskEngine(Engine):
     """A cluster at `address`, or (None) one of `workers` processes on this machine.
 
-    `needed` are the plugins by whose digests a worker is judged (all, where it is None). Workers
+    `needed` are the plugins whose digests must agree on a worker (all, where it is None). Workers
     that differ are refused, and `say` is told why. `patience` is how many seconds a cluster may be
     without a scheduler or without any worker.
 
@@ -62,22 +63,23 @@ class DaskEngine(Engine):
         address: str | None = None,
         *,
         workers: int = 1,
-        files: Sequence[Path] = (),
+        loose: Sequence[LooseFile] = (),
         timeout: float | None = TIMEOUT,
         memory: int | None = None,
         needed: Collection[str] | None = None,
         patience: float = 60.0,
         say: Callable[[str], None] = _to_stderr,
     ) -> None:
-        self._sources = _remote.read_sources(files)
-        self._here = _remote.describe(self._sources)
+        self._loose = {file.path: file for file in loose}
+        self._loaded: dict[str, frozenset[str]] = {}
+        self._here = _remote.describe()
         self._needed, self._timeout, self._patience, self._say = needed, timeout, patience, say
         self._free: set[str] = set()
         self._asked: dict[str, Any] = {}
         self._flying: dict[int, _Flight] = {}
         self._answers: SimpleQueue[int] = SimpleQueue()
         self.refused: dict[str, list[str]] = {}
-        self._looked = 0.0
+        self._polled = 0.0
         self._alone_since = time.monotonic()
         self._scope: Any = dask.config.set(_CONFIG)
         self._cluster = None if address else _cluster.local(workers, memory)
@@ -100,13 +102,41 @@ class DaskEngine(Engine):
         """How many of them are free."""
         return len(self._free)
 
-    def submit(self, job: int, data: bytes) -> None:
+    def takes(self, loose: frozenset[str]) -> bool:
+        """Whether a free worker has loaded exactly these files, or none so far."""
+        return self._fitting(loose) is not None
+
+    def renew(self) -> None:
+        """Restart a free worker that has loaded a file; one that has no nanny goes on as it is."""
+        worker = next((one for one in self._free if self._loaded.get(one)), None)
+        if worker is None:
+            return
+        files = self._loaded.pop(worker)
+        try:
+            self._client.restart_workers([worker], timeout=30, raise_for_error=False)
+            self._free.discard(worker)
+        except (ValueError, OSError, TimeoutError) as error:
+            self._say(
+                f"worker {worker} has loaded {', '.join(sorted(files))} and cannot be restarted "
+                f"for other jobs ({error}); start workers with a nanny"
+            )
+
+    def _fitting(self, loose: frozenset[str]) -> str | None:
+        """A free worker for a job that needs these files: rather one that has loaded them."""
+        free = sorted(self._free, key=lambda one: not self._loaded.get(one))
+        return next((one for one in free if self._loaded.get(one, loose) == loose), None)
+
+    def submit(self, job: int, data: bytes, loose: frozenset[str] = frozenset()) -> None:
         """Send a job to a free worker, and to no other."""
-        worker = self._free.pop()
+        worker = self._fitting(loose)
+        assert worker is not None
+        self._free.discard(worker)
+        if loose:
+            self._loaded[worker] = loose
         future = self._client.submit(
             _remote.do,
             data,
-            self._sources,
+            tuple(self._loose[path] for path in sorted(loose)),
             self._lost_jobs.name(job),
             workers=[worker],
             allow_other_workers=False,
@@ -125,8 +155,8 @@ class DaskEngine(Engine):
         until = time.monotonic() + seconds
         while True:
             free = len(self._free)
-            outcomes = self._drain(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
-            outcomes += self._look_around() + self._lost_jobs.over(self._free)
+            outcomes = self._drain(min(POLL_SECONDS, max(0.0, until - time.monotonic())))
+            outcomes += self._poll() + self._lost_jobs.over(self._free)
             if outcomes or len(self._free) > free or time.monotonic() >= until:
                 return outcomes
 
@@ -156,32 +186,32 @@ class DaskEngine(Engine):
             why = "the connection to the scheduler broke"
             return [JobResult(flight.job, None, why, innocent=True)]
         try:
-            bundle = decode(future.result(timeout=FETCH_SECONDS))
+            answer = decode(future.result(timeout=FETCH_SECONDS))
         except distributed.KilledWorker:
-            return self._mourn(flight, "died, or was ended, while it worked")
+            return self._add_lost(flight, "died, or was ended, while it worked")
         except (StoreError, OSError, TimeoutError) as error:
-            return self._mourn(flight, f"gave an answer that could not be fetched: {error}")
+            return self._add_lost(flight, f"gave an answer that could not be fetched: {error}")
         except Exception as error:  # raised there outside of any cell: memory, an import, a bug
             self._free.add(flight.worker)
             why = f"could not do the job: {type(error).__name__}: {error}"
             return [JobResult(flight.job, None, f"the worker {flight.worker} {why}")]
         self._free.add(flight.worker)
-        return [JobResult(flight.job, bundle)]
+        return [JobResult(flight.job, answer)]
 
-    def _mourn(self, flight: _Flight, why: str) -> list[JobResult]:
-        """Nothing is told of a lost job yet: first its last lines are looked for."""
+    def _add_lost(self, flight: _Flight, why: str) -> list[JobResult]:
+        """A lost job is reported later: first its last lines are read."""
         self._lost_jobs.add(flight.job, flight.worker, why)
         return []
 
-    def _look_around(self) -> list[JobResult]:
-        """See who came and who left, now and then."""
-        if time.monotonic() - self._looked < LOOK_SECONDS:
+    def _poll(self) -> list[JobResult]:
+        """See which workers came and which left, now and then."""
+        if time.monotonic() - self._polled < POLL_SECONDS:
             return []
-        self._looked = time.monotonic()
+        self._polled = time.monotonic()
         if self._client.status == "closed":
             raise EmtkitError(
                 f"the Dask scheduler has not answered for {self._patience:g} s; what is done is "
-                "stored. Start it again and run again to go on"
+                "stored. Start it and run again to continue"
             )
         try:
             threads = self._client.nthreads() if self._client.status == "running" else {}
@@ -191,13 +221,13 @@ class DaskEngine(Engine):
             self._free.clear()
             self._asked.clear()
             return []
-        self._meet(threads)
-        outcomes = self._miss(threads)
+        self._accept_new(threads)
+        outcomes = self._find_gone(threads)
         self._interrupt()
         self._give_up_if_alone()
         return outcomes
 
-    def _meet(self, threads: dict[str, int]) -> None:
+    def _accept_new(self, threads: dict[str, int]) -> None:
         """Ask every new worker what it is; accept those that compute what this process would."""
         known = {*self._free, *self._asked, *self.refused}
         known |= {flight.worker for flight in self._flying.values()}
@@ -209,7 +239,7 @@ class DaskEngine(Engine):
                 self._refuse(worker, [f"it has {count} threads; start it with --nthreads 1"])
                 continue
             self._asked[worker] = self._client.submit(
-                _remote.describe, self._sources, workers=[worker], pure=False, retries=0
+                _remote.describe, workers=[worker], pure=False, retries=0
             )
         for worker, future in list(self._asked.items()):
             if not future.done():
@@ -231,7 +261,7 @@ class DaskEngine(Engine):
         self.refused[worker] = why
         self._say(f"worker {worker} is not used: {'; '.join(why)}")
 
-    def _miss(self, threads: dict[str, int]) -> list[JobResult]:
+    def _find_gone(self, threads: dict[str, int]) -> list[JobResult]:
         """Jobs whose worker is there no more; Dask would wait for it for ever."""
         self._free &= threads.keys()
         for gone in self._asked.keys() - threads.keys():
@@ -241,7 +271,7 @@ class DaskEngine(Engine):
             if flight.worker not in threads and not flight.future.done():
                 del self._flying[job]
                 flight.future.cancel(force=True)
-                outcomes += self._mourn(flight, "left the cluster while it worked")
+                outcomes += self._add_lost(flight, "left the cluster while it worked")
         return outcomes
 
     def _interrupt(self) -> None:
@@ -255,7 +285,7 @@ class DaskEngine(Engine):
                 self._client.restart_workers([flight.worker], timeout=30, raise_for_error=False)
             except (ValueError, OSError, TimeoutError) as error:
                 self._refuse(flight.worker, [f"it hangs and cannot be restarted: {error}"])
-            self._mourn(flight, f"gave no answer within {self._timeout:g} s (--timeout)")
+            self._add_lost(flight, f"gave no answer within {self._timeout:g} s (--timeout)")
 
     def _give_up_if_alone(self) -> None:
         if self._free or self._flying:
@@ -274,7 +304,7 @@ class DaskEngine(Engine):
         """Wait until one worker is accepted and every one that is there has said what it is."""
         until = time.monotonic() + self._patience
         while time.monotonic() < until:
-            self._look_around()
+            self._poll()
             if self._free and not self._asked:
                 return
             time.sleep(0.1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from emtkit.execute.engines.engine import Engine, JobResult
+from emtkit.execute.messages import decode_job
 from emtkit.execute.worker import Work
 from emtkit.plugin.registry import Registry
 
@@ -26,12 +27,19 @@ class InlineEngine(Engine):
         """One, unless an outcome waits to be fetched."""
         return 0 if self._outcomes else 1
 
-    def submit(self, job: int, data: bytes) -> None:
+    def takes(self, loose: frozenset[str]) -> bool:
+        """Every job: there is one process, and it has loaded all that the registry holds."""
+        return True
+
+    def renew(self) -> None:
+        """Nothing to renew."""
+
+    def submit(self, job: int, data: bytes, loose: frozenset[str] = frozenset()) -> None:
         """Do the job now."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            self._outcomes.append(JobResult(job, self._work.do(data)))
+            self._outcomes.append(JobResult(job, self._work.do(decode_job(data)[0])))
         finally:
             torch.set_num_threads(threads)
 

@@ -1,5 +1,7 @@
 """The engine of this machine: worker processes, one thread each.
 
+A worker loads no loose plugin file before a job needs it, and then does jobs of that file alone.
+
 A worker that dies, hangs or takes too much memory is replaced and its job is reported lost; the
 others go on. Messages are bytes (JSON and safetensors) over a pipe.
 """
@@ -16,10 +18,11 @@ from typing import Any
 from emtkit.errors import EmtkitError, StoreError
 from emtkit.execute.engines._worker import READY, Worker, resident
 from emtkit.execute.engines.engine import TIMEOUT, Engine, JobResult
-from emtkit.store.codec import decode
+from emtkit.execute.messages import decode
+from emtkit.plugin.sources import LooseFile
 
 START_SECONDS = 120.0
-STILLBORN = 3
+MOST_FAILED_STARTS = 3
 POLL_SECONDS = 0.2
 
 
@@ -31,14 +34,14 @@ class LocalEngine(Engine):
     def __init__(
         self,
         workers: int,
-        files: Sequence[Path] = (),
+        loose: Sequence[LooseFile] = (),
         timeout: float | None = TIMEOUT,
         memory: int | None = None,
     ) -> None:
-        self._files = [str(path) for path in files]
+        self._loose = tuple(loose)
         self._timeout = timeout
         self._memory = memory or _machine_memory() * 9 // 10 // workers
-        self._stillborn = 0
+        self._failed_starts = 0
         self._count = workers
         self._workers: list[Worker] = []
 
@@ -49,9 +52,9 @@ class LocalEngine(Engine):
 
     @property
     def idle(self) -> int:
-        """How many of them wait for a job; they start when this is asked for the first time."""
+        """How many of them wait for a job; they start when this is read for the first time."""
         self._start()
-        return sum(worker.ready and worker.job is None for worker in self._workers)
+        return sum(worker.is_free for worker in self._workers)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -59,9 +62,28 @@ class LocalEngine(Engine):
         self._start()
         return tuple(worker.process.pid or 0 for worker in self._workers)
 
-    def submit(self, job: int, data: bytes) -> None:
-        """Give a job to a free worker."""
-        next(w for w in self._workers if w.ready and w.job is None).give(job, data)
+    def takes(self, loose: frozenset[str]) -> bool:
+        """Whether a free worker has loaded exactly these files, or none so far."""
+        return self._fitting(loose) is not None
+
+    def renew(self) -> None:
+        """Replace a free worker that has loaded a file."""
+        for at, worker in enumerate(self._workers):
+            if worker.is_free and worker.loose:
+                worker.end()
+                self._workers[at] = Worker(self._loose)
+                return
+
+    def submit(self, job: int, data: bytes, loose: frozenset[str] = frozenset()) -> None:
+        """Give a job to a free worker that takes it."""
+        worker = self._fitting(loose)
+        assert worker is not None
+        worker.give(job, data, loose)
+
+    def _fitting(self, loose: frozenset[str]) -> Worker | None:
+        free = [worker for worker in self._workers if worker.is_free]
+        same = [worker for worker in free if worker.loose == loose]
+        return next(iter(same or [worker for worker in free if not worker.loose]), None)
 
     def wait(self, seconds: float) -> list[JobResult]:
         """Outcomes of workers that answered, died, hung or grew too large.
@@ -80,7 +102,7 @@ class LocalEngine(Engine):
             for at, worker in enumerate(self._workers):
                 said = worker.pipe in ready
                 if said or worker.process.sentinel in ready:
-                    outcomes += self._hear(at)
+                    outcomes += self._read(at)
                 elif excess := self._excess(worker):
                     outcomes += self._lose(at, excess)
             if outcomes or self.idle > free or left <= 0 or not (busy or free < self.workers):
@@ -95,23 +117,23 @@ class LocalEngine(Engine):
     def _start(self) -> None:
         """A study that is finished already starts none."""
         while len(self._workers) < self._count:
-            self._workers.append(Worker(self._files))
+            self._workers.append(Worker(self._loose))
 
-    def _hear(self, at: int) -> list[JobResult]:
-        """What a worker said: that it is ready, an answer, or nothing more."""
+    def _read(self, at: int) -> list[JobResult]:
+        """Read what a worker sent: that it is ready, an answer, or the end of the pipe."""
         worker = self._workers[at]
         try:
             data = worker.pipe.recv_bytes()
             if data == READY:
-                worker.ready, self._stillborn = True, 0
+                worker.ready, self._failed_starts = True, 0
                 return []
-            bundle = decode(data)
+            answer = decode(data)
         except (EOFError, OSError):
             return self._lose(at)
         except StoreError as error:
             return self._lose(at, str(error))
         job, worker.job = worker.job, None
-        return [] if job is None else [JobResult(job, bundle)]
+        return [] if job is None else [JobResult(job, answer)]
 
     def _excess(self, worker: Worker) -> str:
         """What a worker takes too much of, time or memory; else nothing."""
@@ -133,18 +155,18 @@ class LocalEngine(Engine):
         worker = self._workers[at]
         if why:
             worker.process.kill()
-        epitaph = worker.epitaph(why)
+        cause = worker.cause_of_death(why)
         worker.end()
-        self._stillborn += not worker.ready
-        if self._stillborn >= STILLBORN:
+        self._failed_starts += not worker.ready
+        if self._failed_starts >= MOST_FAILED_STARTS:
             raise EmtkitError(
-                f"{self._stillborn} worker processes ended as they started, so nothing can be "
-                f"computed here; {epitaph}"
+                f"{self._failed_starts} worker processes ended as they started, so nothing can be "
+                f"computed here; {cause}"
             )
-        self._workers[at] = Worker(self._files)
+        self._workers[at] = Worker(self._loose)
         if worker.job is None:
             return []
-        return [JobResult(worker.job, None, epitaph, innocent=not worker.took_job)]
+        return [JobResult(worker.job, None, cause, innocent=not worker.took_job)]
 
 
 def _machine_memory() -> int:

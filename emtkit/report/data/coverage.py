@@ -21,11 +21,11 @@ class AnalysisCoverage:
 
 @dataclass(frozen=True)
 class PairCoverage:
-    """A task and an architecture, with a spot per analysis."""
+    """A task and an architecture, and what was measured by each analysis."""
 
     task: str
     architecture: str
-    spots: tuple[AnalysisCoverage, ...]
+    analyses: tuple[AnalysisCoverage, ...]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def coverage(results: Results) -> Coverage:
     pairs = []
     groups = results.groups(range(len(results)), ["task", "architecture"])
     for (task, architecture), rows in groups.items():
-        spots = tuple(_spot(results, rows, label, notes) for label in labels)
-        pairs.append(PairCoverage(level_text(task), level_text(architecture), spots))
+        analyses = tuple(_measured_by(results, rows, label, notes) for label in labels)
+        pairs.append(PairCoverage(level_text(task), level_text(architecture), analyses))
     return Coverage(tuple(labels), tuple(pairs), tuple(notes))
 
 
@@ -78,25 +78,27 @@ def failures(results: Results) -> list[Failure]:
             continue
         for label in labels:
             cause = results.label_cause(row, label)
-            if cause.standing in ("failed", "lost"):
-                found.setdefault((f"{label} {cause.standing}", cause.reason), []).append(row)
+            if cause.status in ("failed", "lost"):
+                found.setdefault((f"{label} {cause.status}", cause.reason), []).append(row)
     listed = [Failure(what, text, tuple(rows)) for (what, text), rows in found.items()]
     return sorted(listed, key=lambda failure: -len(failure.rows))
 
 
-def _spot(results: Results, rows: list[int], label: str, notes: dict[str, int]) -> AnalysisCoverage:
+def _measured_by(
+    results: Results, rows: list[int], label: str, notes: dict[str, int]
+) -> AnalysisCoverage:
     causes = [results.label_cause(row, label) for row in rows]
-    counts = Counter(cause.standing for cause in causes)
-    absent = [cause for cause in causes if cause.standing == "not_applicable"]
+    counts = Counter(cause.status for cause in causes)
+    absent = [cause for cause in causes if cause.status == "not_applicable"]
     reasons = dict.fromkeys(cause.reason for cause in absent if cause.reason)
     numbers = tuple(notes.setdefault(reason, len(notes) + 1) for reason in reasons)
     if counts["done"] == len(rows):
         return AnalysisCoverage(str(len(rows)), "done", numbers)
     words = [f"{counts['done']}/{len(rows)}"] if counts["done"] else []
-    others = [standing for standing in counts if standing != "done"]
+    others = [status for status in counts if status != "done"]
     words += [
-        _SHORT.get(standing, standing) + (f" {counts[standing]}" if words or others[1:] else "")
-        for standing in others
+        _SHORT.get(status, status) + (f" {counts[status]}" if words or others[1:] else "")
+        for status in others
     ]
     kind = "not_applicable" if others == ["not_applicable"] and not counts["done"] else "partly"
     return AnalysisCoverage(", ".join(words), kind, numbers)

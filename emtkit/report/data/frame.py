@@ -19,11 +19,11 @@ from emtkit.study.columns import cell_columns
 Reason = tuple[str, str, str, str, str]
 _REASONS = ["cell", "label", "scalar", "reason", "status"]
 _EXACT = 2**53
-"""Integers beyond are no exact float64: they name things, and are shown as text."""
+"""Integers beyond are not exact in float64: they name things, and are shown as text."""
 
 
 def read_results(rows: Sequence[Row], store: Store) -> Results:
-    """The frame of these rows, and beside it the reason of everything that has no value.
+    """The frame of these rows, and with it the reason of everything that has no value.
 
     `frame`: cell, grid, status (done, failed, lost, not_applicable, missing), reason, seed, task,
     architecture, parameters, `train.<scalar>`, `test.<metric>`, `<analysis>.<scalar>`.
@@ -34,7 +34,7 @@ def read_results(rows: Sequence[Row], store: Store) -> Results:
         StoreError: the store is damaged where it was read.
     """
     cells = store.cells_of(row.cell.key for row in rows)
-    findings = store.findings_of(key for row in rows for _, key, _ in _looks(row))
+    findings = store.findings_of(key for row in rows for _, key, _ in _findings_on(row))
     records = [_record(row, cells.get(row.cell.key), findings) for row in rows]
     found = [reason for row in rows for reason in _reasons(row, cells, findings)]
     reasons = pd.DataFrame(found, columns=_REASONS, dtype=str)
@@ -42,14 +42,14 @@ def read_results(rows: Sequence[Row], store: Store) -> Results:
 
 
 def status_of(row: Row, stored: StoredCell | None) -> str:
-    """How the row's cell stands: the plan's word on what does not apply, else the store's."""
+    """What became of the row's cell: not applicable by the plan, else as the store has it."""
     if row.cell.reason is not None:
         return "not_applicable"
     return "missing" if stored is None else stored.status
 
 
-def _looks(row: Row) -> Iterator[tuple[str, str, str | None]]:
-    """Label, key and reason not to be of everything that is asked of the row's network."""
+def _findings_on(row: Row) -> Iterator[tuple[str, str, str | None]]:
+    """Label and key of every finding on the row's network, and why it does not apply, if so."""
     yield "test", row.evaluation_spec.key, None
     for measure in row.measures:
         yield measure.label, measure.key, measure.reason
@@ -72,7 +72,7 @@ def _record(
     }
     if stored is not None and row.cell.reason is None:
         record |= {f"train.{name}": value for name, value in stored.scalars.items()}
-    for label, key, _ in _looks(row):
+    for label, key, _ in _findings_on(row):
         if key in findings:
             record |= {f"{label}.{name}": v for name, v in findings[key].scalars.items()}
     return record
@@ -95,17 +95,17 @@ def _reasons(
     status = status_of(row, stored)
     if status != "done":
         error = stored.error if stored is not None and row.cell.reason is None else ""
-        text = row.cell.reason or error or "not trained yet: `emtkit run` the study"
+        text = row.cell.reason or error or "not trained yet; `emtkit run` trains it"
         yield key, "train", "", text, status
         return
     if stored is not None:
         for scalar, reason in stored.reasons.items():
             yield key, "train", scalar, reason, "done"
-    for label, at, refusal in _looks(row):
+    for label, at, refusal in _findings_on(row):
         if refusal is not None:
             yield key, label, "", refusal, "not_applicable"
         elif at not in findings:
-            yield key, label, "", "not measured yet: `emtkit run` the study", "missing"
+            yield key, label, "", "not measured yet; `emtkit run` measures it", "missing"
         elif findings[at].status != "done":
             yield key, label, "", findings[at].error, findings[at].status
         else:

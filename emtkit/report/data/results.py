@@ -19,13 +19,13 @@ import pandas as pd
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.study.quantity import Wanted, matches
 
-Standing = Literal["done", "undefined", "failed", "lost", "not_applicable", "missing"]
+ValueStatus = Literal["done", "undefined", "failed", "lost", "not_applicable", "missing"]
 """What became of one number of one cell; `undefined` is a NaN that its analysis explained."""
 
 AXES = ("task", "architecture", "grid", "seed")
 AXIS_FAMILIES = ("task.", "architecture.", "training.")
 _OTHER_LABELS = ("cell", "status", "reason")
-_WORDS: Mapping[str, Standing] = {
+_WORDS: Mapping[str, ValueStatus] = {
     "failed": "failed",
     "lost": "lost",
     "not_applicable": "not_applicable",
@@ -35,17 +35,26 @@ _WORDS: Mapping[str, Standing] = {
 
 @dataclass(frozen=True)
 class Cause:
-    """How a number stands, and why where it is not there."""
+    """What became of a number, and why where there is none."""
 
-    standing: Standing
+    status: ValueStatus
     reason: str = ""
 
 
 class Results:
-    """A frame with its reasons; columns are read once, as plain Python values (None for NaN)."""
+    """A frame with its reasons; columns are read once, as plain Python values (None for NaN).
 
-    def __init__(self, frame: pd.DataFrame, reasons: pd.DataFrame | None = None) -> None:
+    `conditions`: for a column, the columns in which rows must agree for its numbers to be compared.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        reasons: pd.DataFrame | None = None,
+        conditions: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self.frame = frame
+        self.conditions = conditions or {}
         self.reasons = reasons if reasons is not None else pd.DataFrame()
         self._columns: dict[str, list[Any]] = {}
         self._levels: dict[str, list[Any]] = {}
@@ -111,7 +120,7 @@ class Results:
         columns = {name: self._level_column(name) for name in names}
         return [name for name, column in columns.items() if len({column[row] for row in rows}) > 1]
 
-    def telling(self, rows: Sequence[int], aside: Sequence[str] = ()) -> list[str]:
+    def distinguishing(self, rows: Sequence[int], aside: Sequence[str] = ()) -> list[str]:
         """The fewest axes that tell the networks of `rows` apart, those `aside` left out.
 
         An axis that follows from others (one half of a zip) is not among them; the grid is only
@@ -128,12 +137,16 @@ class Results:
         return found
 
     def axes(self) -> list[str]:
-        """Every column that says what a network is, the most telling first."""
+        """Every column that says what a network is, the most informative first."""
         parameters = [name for name in self.frame.columns if name.startswith(AXIS_FAMILIES)]
         return [*AXES[:2], *parameters, *AXES[2:]]
 
+    def has(self, row: int, name: str) -> bool:
+        """Whether the number `name` of a row is there."""
+        return self.column(name)[row] is not None
+
     def cause(self, row: int, name: str) -> Cause:
-        """How the number `name` of a row stands."""
+        """What became of the number `name` of a row."""
         status = str(self.column("status")[row])
         if status in _WORDS:
             return Cause(_WORDS[status], self._reason_of(row))
@@ -150,13 +163,13 @@ class Results:
         return Cause("missing", f"{label} has not been measured")
 
     def labels(self) -> list[str]:
-        """Training, test and every analysis that has said something, or said why not."""
+        """Training, test and every analysis that has a number, or a reason why not."""
         read = [name for name in self._labels if f"{name}." not in AXIS_FAMILIES]
         numbers = [name for name in read if any("." in column for column in self._labels[name])]
         return list(dict.fromkeys([*numbers, *(key[1] for key in self._causes if key[1])]))
 
     def label_cause(self, row: int, label: str) -> Cause:
-        """How one analysis of one cell stands; a traceback in full where it failed."""
+        """What became of one analysis of one cell; a traceback in full where it failed."""
         cell = str(self.column("cell")[row])
         status = str(self.column("status")[row])
         if status in _WORDS:
@@ -251,12 +264,12 @@ def _parameter(value: Any) -> Any:
 
 
 def _causes(reasons: pd.DataFrame) -> dict[tuple[str, str, str], Cause]:
-    """By cell, label and scalar; an empty scalar stands for every number of the label."""
+    """By cell, label and scalar; an empty scalar means every number of the label."""
     found: dict[tuple[str, str, str], Cause] = {}
     for record in reasons.to_dict("records"):
         cell, label, scalar, reason, status = (
             plain(record.get(name)) for name in ("cell", "label", "scalar", "reason", "status")
         )
-        standing = _WORDS.get(str(status), "undefined")
-        found[str(cell), str(label or ""), str(scalar or "")] = Cause(standing, str(reason or ""))
+        known = _WORDS.get(str(status), "undefined")
+        found[str(cell), str(label or ""), str(scalar or "")] = Cause(known, str(reason or ""))
     return found

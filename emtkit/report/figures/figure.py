@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,27 +20,22 @@ import matplotlib
 from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results, level_text
-from emtkit.report.figures.charts import Panel, Shown, draw_box, draw_line
 from emtkit.report.figures.examples import Example, short_name
-from emtkit.report.figures.maps import (
-    draw_heatmap,
-    draw_phase_diagram,
-    draw_scale,
-    grid_of,
-    scale_of,
-)
 from emtkit.report.figures.palette import COLOURS, GRID, INK
-from emtkit.study.views import Figure
+from emtkit.report.figures.panel import Chart, Panel
+from emtkit.report.figures.value_map import Map, draw_scale, scale_of, value_map_of
+from emtkit.report.inference.aggregate import Aggregate
+from emtkit.study.math_text import drawable, math_mistake
+from emtkit.study.views import CHARTS, MAPS, Figure
 
 if TYPE_CHECKING:
     from emtkit.plugin.analysis import Drawing
 
 FileFormat = Literal["svg", "png", "pdf"]
-_CHARTS = {"line": draw_line, "box": draw_box}
-_MAPS = {"heatmap": draw_heatmap, "phase_diagram": draw_phase_diagram}
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ class Drawn:
 
 
 def draw_figure(results: Results, spec: Figure) -> Drawn:
-    """A figure of a core kind: a panel per combination of facets and per `y`.
+    """A chart or a map: a panel per combination of facets and per `y`.
 
     Raises:
         EmtkitError: a column that does not exist, or no row that `where` keeps.
@@ -71,7 +67,7 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
     panels = _panels(results, spec, rows)
     across = _across(spec, len(panels))
     down = -(-len(panels) // across)
-    mapped = spec.use in _MAPS
+    mapped = spec.use in MAPS.names
     with style():
         canvas = Canvas(figsize=_size(spec, across, down), layout="constrained")
         apart = mapped or _values_across(spec, len(panels))
@@ -82,7 +78,7 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
             spare.set_axis_off()
         if spec.title:
             canvas.suptitle(spec.title, x=0.01, ha="left", fontweight="bold")
-        shown = _draw_maps(canvas, used, panels) if mapped else _draw_charts(canvas, used, panels)
+        found = _draw_maps(canvas, used, panels) if mapped else _draw_charts(canvas, used, panels)
         for place, one in enumerate(used):
             if _values_across(spec, len(panels)):
                 one.set_title(one.get_ylabel(), loc="left")
@@ -90,10 +86,10 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
             else:
                 _outer_labels_only(one, place, across, len(panels))
         _settle(canvas)
-    causes = Counter(cause for one in shown for cause in one.causes)
-    values = sum(one.values for one in shown)
-    notes = [f"{count} of {values} not shown: {why}" for why, count in causes.most_common()]
-    cells = dict.fromkeys(cell for one in shown for cell in one.cells)
+    counted = [one for one in found if one.total]
+    causes = Counter(one.cause for one in counted if one.value is None)
+    notes = [f"{count} of {len(counted)} not shown: {why}" for why, count in causes.most_common()]
+    cells = dict.fromkeys(cell for one in counted for cell in one.cells)
     return Drawn(spec.name, spec.title or spec.name, canvas, tuple(notes), tuple(cells))
 
 
@@ -170,8 +166,8 @@ def inline_svg(drawn: Drawn) -> str:
 
 @contextmanager
 def style(*, text_as_paths: bool = True) -> Iterator[None]:
-    """The look of all figures: colour-blind safe, thin lines, deterministic SVG."""
-    look: Any = {
+    """The style of all figures: colour-blind safe, thin lines, deterministic SVG."""
+    settings: Any = {
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
         "axes.titlesize": "medium",
@@ -195,14 +191,16 @@ def style(*, text_as_paths: bool = True) -> Iterator[None]:
         "xtick.color": INK,
         "ytick.color": INK,
     }
-    with matplotlib.rc_context(look):
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # A character that the font lacks is drawn as a box; the page's own SVG has it as text.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
         yield
 
 
 def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
     """A panel per `y` (down) and combination of facets (across)."""
     facets = results.groups(rows, spec.facet)
-    ys = spec.y if spec.use in _CHARTS else spec.y[:1]
+    ys = spec.y if spec.use in CHARTS.names else spec.y[:1]
     hues = list(results.groups(rows, [spec.hue])) if spec.hue else []
     panels = []
     for y in ys:
@@ -217,11 +215,11 @@ def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
 
 def _values_across(spec: Figure, count: int) -> bool:
     """Whether panels side by side show different values, each on a scale of its own."""
-    return spec.use in _CHARTS and 1 < len(spec.y) == count
+    return spec.use in CHARTS.names and 1 < len(spec.y) == count
 
 
 def _across(spec: Figure, count: int) -> int:
-    ys = len(spec.y) if spec.use in _CHARTS else 1
+    ys = len(spec.y) if spec.use in CHARTS.names else 1
     if ys > 1 and not _values_across(spec, count) and count // ys <= 4:
         return count // ys
     return 2 if count == 4 else min(count, 3)
@@ -232,10 +230,11 @@ def _size(spec: Figure, across: int, down: int) -> tuple[float, float]:
     return width + (1.2 if spec.hue else 0), (3.6 if across == 1 else 3.0) * down
 
 
-def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Shown]:
-    """Lines or boxes, with one legend for all panels, beside them."""
+def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Aggregate]:
+    """Charts with one legend for all panels, beside them."""
     spec = panels[0].spec
-    shown = [_CHARTS[spec.use](one, panel) for one, panel in zip(axes, panels, strict=True)]
+    chart = CHARTS.load(spec.use, Chart)
+    found = [part for pair in zip(axes, panels, strict=True) for part in chart.draw(*pair)]
     handles: dict[str, Any] = {}
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
@@ -243,18 +242,21 @@ def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) 
     if handles and spec.hue:
         title = spec.labels.get(spec.hue, short_name(spec.hue))
         canvas.legend(handles.values(), handles.keys(), loc="outside right upper", title=title)
-    return shown
+    return found
 
 
-def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Shown]:
-    """Heatmaps or phase diagrams, on one scale of colours."""
+def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Aggregate]:
+    """Maps on one scale of colours."""
     spec = panels[0].spec
-    grids = [grid_of(panel) for panel in panels]
-    scale = scale_of(grids)
+    kind = MAPS.load(spec.use, Map)
+    maps = [value_map_of(panel) for panel in panels]
+    scale = scale_of(maps)
     label = panels[0].label(str(spec.value))
     draw_scale(canvas, axes, scale, label)
-    canvas.draw_without_rendering()
-    return [_MAPS[spec.use](one, grid, scale) for one, grid in zip(axes, grids, strict=True)]
+    _lay_out(canvas)
+    for one, values in zip(axes, maps, strict=True):
+        kind.draw(one, values, scale)
+    return [one for values in maps for row in values.found for one in row]
 
 
 def _outer_labels_only(axes: Axes, place: int, across: int, count: int) -> None:
@@ -271,5 +273,17 @@ def _shorter(attribute: re.Match[str]) -> str:
 
 def _settle(canvas: Canvas) -> None:
     """Lay the figure out once, so that every file of it is the same whichever is written first."""
-    canvas.draw_without_rendering()
+    _lay_out(canvas)
     canvas.set_layout_engine("none")
+
+
+def _lay_out(canvas: Canvas) -> None:
+    """Compute the layout; text that is not valid mathtext (a level, a label) is drawn literally."""
+    for text in canvas.findobj(Text):
+        assert isinstance(text, Text)
+        content = text.get_text()
+        # Both: an axis writes the labels of its ticks anew whenever it is drawn.
+        text.set_parse_math(math_mistake(content) is None)
+        if content != drawable(content):
+            text.set_text(drawable(content))
+    canvas.draw_without_rendering()

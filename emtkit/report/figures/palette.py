@@ -1,4 +1,4 @@
-"""Colours, markers and dashes by which series are told apart, by eye, in print and in grey."""
+"""Colours, markers and dashes that distinguish series, by eye, in print and in grey."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DASHES = ("-", "--", "-.", ":")
 
 
 def colour(place: int) -> str:
-    """The colour of the series at this place ."""
+    """The colour of the series at this place."""
     return COLOURS[place % len(COLOURS)]
 
 

@@ -10,15 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emtkit.plugin.statistic import Estimate, Sample, Statistic, statistic_named
 from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
-from emtkit.report.inference.resampling import (
-    Estimate,
-    Sample,
-    Statistic,
-    estimate,
-    share_near_best,
-    text_shares,
-)
+from emtkit.report.inference.resampling import share_near_best, text_shares
 from emtkit.study.quantity import Quantity, matches
 
 
@@ -80,8 +74,8 @@ def aggregate(
     column = quantity.column
     assert column is not None
     account = _account(results, population, quantity, found)
-    kept, counts = account.kept, Counter(cause.standing for cause in account.causes.values())
-    told = Aggregate(
+    kept, counts = account.kept, Counter(cause.status for cause in account.causes.values())
+    counted = Aggregate(
         None,
         n=len(kept) - len(account.blank),
         total=len(population),
@@ -95,23 +89,22 @@ def aggregate(
     )
     cause = _why_not(results, account, len(population), found, over)
     if cause:
-        return replace(told, cause=cause)
+        return replace(counted, cause=cause)
     values = [results.column(column)[row] for row in kept]
     by = [results.column(name)[row] for name in _by(quantity) for row in kept]
     why = _commonest([cause.reason for cause in account.blank.values()])
-    result = _evaluate(values, by, quantity, replace(told, why=why))
+    result = _evaluate(values, by, quantity, replace(counted, why=why))
     if result.value is None and not result.cause:
         result = replace(result, cause=f"undefined in the best network: {why}")
     return replace(result, pairs=tuple(results.levels(row, over) for row in kept))
 
 
-def statistic_of(quantity: Quantity) -> Statistic | None:
-    """The statistic that a quantity names; None for `mode`, which is no number."""
-    kind = quantity.statistic
-    return None if kind == "mode" else Statistic(kind, quantity.direction)
+def statistic_of(quantity: Quantity) -> Statistic:
+    """The statistic that a quantity names."""
+    return statistic_named(quantity.statistic)
 
 
-def standing_text(found: Aggregate) -> str:
+def missing_text(found: Aggregate) -> str:
     """What became of the cells that gave no value: `2 failed, 1 not applicable`."""
     counts = {
         "failed": found.failed,
@@ -121,14 +114,12 @@ def standing_text(found: Aggregate) -> str:
         "left out": found.left_out,
         "undefined": found.undefined,
     }
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    return f"{told}: {found.why}" if found.why else told
+    listed = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"{listed}: {found.why}" if found.why else listed
 
 
 def _by(quantity: Quantity) -> list[str]:
-    if quantity.statistic != "best":
-        return []
-    return [quantity.by or quantity.column or ""]
+    return [quantity.by or quantity.column or ""] if statistic_of(quantity).ranks else []
 
 
 def _once(results: Results, rows: Sequence[int]) -> list[int]:
@@ -158,15 +149,15 @@ def _account(
     left_out = 0
     for row in population:
         known = [results.cause(row, name) for name in conditions]
-        absent = next((one for one in known if one.standing not in ("done", "undefined")), None)
+        absent = next((one for one in known if one.status not in ("done", "undefined")), None)
         if absent is None and not results.keep([row], conditions):
             left_out += 1
             continue
         value = results.cause(row, quantity.column or "")
         ranks = [results.cause(row, name) for name in _by(quantity)]
-        borne = bool(ranks) and value.standing == "undefined"
+        borne = bool(ranks) and value.status == "undefined"
         wanted = [*known, *ranks] if borne else [*known, *ranks, value]
-        absent = absent or next((one for one in wanted if one.standing != "done"), None)
+        absent = absent or next((one for one in wanted if one.status != "done"), None)
         if absent is not None:
             account.causes[row] = absent
             continue
@@ -185,15 +176,15 @@ def _why_not(
 ) -> str:
     """The cause of a dash; empty where a number can be given."""
     causes, kept = account.causes, account.kept
-    undefined = [cause.reason for cause in causes.values() if cause.standing == "undefined"]
+    undefined = [cause.reason for cause in causes.values() if cause.status == "undefined"]
     if undefined:
         return f"undefined in {len(undefined)} of {total}: {_commonest(undefined)}"
     if not kept and causes:
-        words = Counter(cause.standing for cause in causes.values())
-        standing, count = words.most_common(1)[0]
-        reasons = [c.reason for c in causes.values() if c.standing == standing and c.reason]
+        words = Counter(cause.status for cause in causes.values())
+        status, count = words.most_common(1)[0]
+        reasons = [c.reason for c in causes.values() if c.status == status and c.reason]
         why = f": {_commonest(reasons)}" if reasons else ""
-        word = {"missing": "not run"}.get(standing, standing.replace("_", " "))
+        word = {"missing": "not run"}.get(status, status.replace("_", " "))
         return (word if count == total else f"{word} in {count}") + why
     if not kept:
         return f"none of {total} has {where_text(conditions)}"
@@ -216,21 +207,22 @@ def _evaluate(
     statistic = statistic_of(quantity)
     textual = any(isinstance(value, str) for value in values)
     if any(isinstance(value, str) for value in by):
-        return replace(account, cause=f"{quantity.by} is text, which nothing is best by")
-    if statistic is None or (textual and (statistic.kind == "best" or len(values) == 1)):
-        return _evaluate_text(values, np.array(by, float), statistic, quantity, account)
+        return replace(account, cause=f"{quantity.by} is text, by which nothing can be ranked")
+    sign = -1.0 if quantity.direction == "max" else 1.0
+    ranking = sign * np.array(by, float) if by else None
+    if statistic.reads == "texts" or (textual and (statistic.ranks or len(values) == 1)):
+        read = statistic if statistic.ranks else statistic_named("mode")
+        return _evaluate_text(values, ranking, read, quantity.within, account)
     if textual:
         return replace(account, cause=f"{quantity.column} is text: use `stat: mode` or `share`")
-    if statistic.kind == "share" and not all(value in (0, 1) for value in values):
-        word = f"{quantity.column} is no yes-or-no: use `share: {{of, equals}}`"
-        return replace(account, cause=word)
-    sample = Sample(np.array(values, float), np.array(by, float) if by else None)
+    if statistic.reads == "truths" and not all(value in (0, 1) for value in values):
+        cause = f"{quantity.column} is not yes or no: use `share: {{of, equals}}`"
+        return replace(account, cause=cause)
+    sample = Sample(np.array(values, float), ranking)
     if np.isnan(statistic(sample.values, sample.by)):
         return account
-    found = estimate(sample, statistic)
-    near = None
-    if sample.by is not None:
-        near = share_near_best(sample.by, quantity.direction, quantity.within)
+    found = statistic.interval(sample)
+    near = None if ranking is None else share_near_best(ranking, quantity.within)
     return replace(
         account, value=found.value, low=found.low, high=found.high, near_best=near, sample=sample
     )
@@ -238,23 +230,22 @@ def _evaluate(
 
 def _evaluate_text(
     values: Sequence[Any],
-    by: NDArray[np.float64],
-    statistic: Statistic | None,
-    quantity: Quantity,
+    ranking: NDArray[np.float64] | None,
+    statistic: Statistic,
+    within: float,
     account: Aggregate,
 ) -> Aggregate:
     """The commonest text, or that of the best network."""
     texts = [level_text(hashable(value)) for value in values]
-    if statistic is not None and len(by):
-        place = int(statistic(np.arange(len(texts), dtype=float), by))
-        if values[place] is None:
-            return account
-        near = share_near_best(by, quantity.direction, quantity.within)
-        shares = text_shares(texts, by, statistic)
-        return replace(account, value=texts[place], near_best=near, shares=shares)
-    mode = min(Counter(texts).items(), key=lambda item: (-item[1], item[0]))[0]
-    near = texts.count(mode) / len(texts)
-    return replace(account, value=mode, near_best=near, shares=text_shares(texts, None, None))
+    names = sorted(set(texts))
+    codes = Sample(np.array([names.index(text) for text in texts], float), ranking)
+    value = names[int(statistic(codes.values, codes.by))]
+    if values[texts.index(value)] is None:
+        return account
+    shares = text_shares(names, codes, statistic)
+    common = texts.count(value) / len(texts)
+    near = common if ranking is None else share_near_best(ranking, within)
+    return replace(account, value=value, near_best=near, shares=shares)
 
 
 def _commonest(reasons: Sequence[str]) -> str:
@@ -265,4 +256,4 @@ def _commonest(reasons: Sequence[str]) -> str:
 
 
 def _nothing(where: Mapping[str, Any]) -> str:
-    return f"no such cell: {where_text(where)}" if where else "no such cell"
+    return f"no cell has {where_text(where)}" if where else "no cell"

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from emtkit.errors import EmtkitError
+from emtkit.plugin.statistic import Estimate
 from emtkit.report.data.results import Results, is_axis, level_text, where_text
-from emtkit.report.inference.aggregate import Aggregate, aggregate, standing_text, statistic_of
-from emtkit.report.inference.paired import Comparison, compare, corrected
-from emtkit.report.inference.resampling import Estimate, least_p
-from emtkit.report.inference.verdicts import agrees, side_of, words_side
+from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
+from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
+from emtkit.report.inference.verdicts import agrees, counts_text, side_of
 from emtkit.study.quantity import Quantity
 from emtkit.study.views import Claim, EachShare, Expect
 
@@ -27,7 +27,7 @@ Word = Literal["supported", "not supported", "inconclusive", "not testable"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the results say of a claim, as a whole or of one of its combinations (`levels`).
+    """What the results show about a claim, as a whole or of one of its combinations (`levels`).
 
     `value` is the estimate as a number or a text; for a comparison `estimate` is that of the
     difference, `value - compared`. `p` is corrected. `cause` says why where the verdict is not
@@ -69,16 +69,16 @@ class _Case:
     levels: tuple[tuple[str, Any], ...]
     found: Aggregate
     other: Aggregate | None
-    comparison: Comparison | None
+    comparison: PairedDifference | None
     deterministic: bool
 
 
-def judge(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
-    """A verdict per claim, or per combination of a claim that is judged `for: each`."""
-    return [verdict for claim in claims for verdict in judge_claim(results, claim)]
+def verdicts_of(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
+    """A verdict per claim, or per combination of a claim that is decided `for: each`."""
+    return [verdict for claim in claims for verdict in verdicts_of_claim(results, claim)]
 
 
-def judge_claim(results: Results, claim: Claim) -> list[Verdict]:
+def verdicts_of_claim(results: Results, claim: Claim) -> list[Verdict]:
     """The verdicts on one claim: one per combination (`each`), else one over all of them."""
     try:
         cases = list(_cases(results, claim.expect))
@@ -120,7 +120,7 @@ def _quantity_text(quantity: Quantity) -> str:
 def combinations(results: Results, expect: Expect) -> list[Combination]:
     """Every combination of the axes that are neither fixed nor averaged."""
     rows = results.keep(range(len(results)), _axis_part(expect))
-    axes = results.telling(rows, aside=expect.over)
+    axes = results.distinguishing(rows, aside=expect.over)
     other = expect.other
     against = results.keep(range(len(results)), _axis_part(other)) if other is not None else []
     fixed = set(expect.bound.where) if isinstance(expect.bound, Quantity) else set()
@@ -155,10 +155,8 @@ def _cases(results: Results, expect: Expect) -> Iterator[_Case]:
             yield _Case(one.levels, found, None, None, deterministic)
             continue
         second = aggregate(results, one.against, other, expect.over)
-        of_a, of_b = statistic_of(expect), statistic_of(other)
-        apart = None
-        if of_a is not None and of_b is not None:
-            apart = compare(found, second, of_a, of_b, fixed=is_fixed(results, one))
+        statistics = statistic_of(expect), statistic_of(other)
+        apart = paired_difference(found, second, *statistics, fixed=is_fixed(results, one))
         yield _Case(one.levels, found, second, apart, deterministic)
 
 
@@ -195,7 +193,7 @@ def _decide(claim: Claim, case: _Case) -> Verdict:
     for side in (found, other):
         if side is not None and (cause := _untestable(side)):
             return replace(base, cause=cause)
-    if not isinstance(found.value, float) or (other is not None and case.comparison is None):
+    if not isinstance(found.value, float):
         return _decide_text(base, case)
     if case.comparison is not None:
         if case.comparison.difference is None:
@@ -204,9 +202,9 @@ def _decide(claim: Claim, case: _Case) -> Verdict:
     else:
         assert found.estimate is not None
         estimate, p = found.estimate, None
-    base = replace(base, estimate=estimate, n=estimate.n, cause=standing_text(found))
+    base = replace(base, estimate=estimate, n=estimate.n, cause=missing_text(found))
     if estimate.n == 1 and not case.deterministic:
-        return replace(base, word="inconclusive", cause="one seed has no interval")
+        return replace(base, word="inconclusive", cause="a single seed gives no interval")
     certain = case.deterministic and estimate.low == estimate.high
     return _decide_number(base, estimate, None if certain else p)
 
@@ -215,15 +213,16 @@ def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdic
     expect = base.claim.expect
     side = side_of(estimate, expect)
     if side is None:
-        return replace(base, word="inconclusive", p=p, cause="the interval lies on both sides")
+        return replace(base, word="inconclusive", p=p, cause="the interval reaches to both sides")
     if not side:
         return replace(base, word="not supported", p=p)
     if p is None or expect.equals is not None:
         return replace(base, word="supported", p=None)
     if p < expect.alpha:
         return replace(base, word="supported", p=p)
-    reach = least_p(estimate.n)
-    short = f"; {estimate.n} seeds cannot go below {reach:g}" if reach >= expect.alpha else ""
+    least = statistic_of(expect).least_p(estimate.n)
+    beyond = least is not None and least >= expect.alpha
+    short = f"; {estimate.n} seeds cannot go below {least:g}" if beyond else ""
     return replace(
         base, word="inconclusive", p=p, cause=f"p = {p:.3g} is not below {expect.alpha:g}{short}"
     )
@@ -233,20 +232,20 @@ def _decide_text(base: Verdict, case: _Case) -> Verdict:
     """Texts and modes: the share of resampled seeds that agree with what is claimed."""
     expect = base.claim.expect
     if expect.equals is None:
-        return replace(base, cause=f"{expect.column} is text, which is neither below nor above")
+        return replace(base, cause=f"{expect.column} is text, and compares only with `equals`")
     target = case.other.value if case.other is not None else None
     if not isinstance(expect.bound, Quantity):
         target = expect.bound
     agreeing = agrees(case.found, target)
     if case.found.n == 1 and not case.deterministic:
-        return replace(base, word="inconclusive", cause="one seed has no interval")
+        return replace(base, word="inconclusive", cause="a single seed gives no interval")
     words: dict[bool | None, Word] = {True: "supported", False: "not supported"}
     cause = "" if agreeing is not None else "resampled seeds disagree"
     return replace(base, word=words.get(agreeing, "inconclusive"), cause=cause)
 
 
 def _untestable(found: Aggregate) -> str:
-    """Why a number cannot be judged: cells that were not run, or a dash."""
+    """Why a number decides nothing: cells that were not run, or a dash."""
     unknown = found.missing + found.lost
     if found.total and unknown and not found.cause.startswith("undefined"):
         return f"{unknown} of {found.total} cells were not run to the end"
@@ -263,7 +262,7 @@ def _summary(claim: Claim, parts: Sequence[Verdict], share: float) -> Verdict:
     base = Verdict(
         claim,
         "inconclusive",
-        cause=words_side(words, len(applying)),
+        cause=counts_text(words, len(applying)),
         n=min((part.n for part in applying), default=0),
         total=max((part.total for part in applying), default=0),
         cells=tuple(dict.fromkeys(cell for part in parts for cell in part.cells)),

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from emtkit.plugin.statistic import Sample, Statistic
 from emtkit.report.inference.aggregate import Aggregate
-from emtkit.report.inference.resampling import Difference, Sample, Statistic, difference, holm
+from emtkit.report.inference.resampling import Difference, difference, holm
 
 ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedDifference:
     """A minus B over their common seeds.
 
     `p` is corrected (Holm) once the whole family is known; `separated` says that the interval of
@@ -27,7 +28,7 @@ class Comparison:
 
     @property
     def separated(self) -> bool:
-        """Whether the two are told apart."""
+        """Whether the two differ beyond chance."""
         if self.difference is None:
             return False
         found = self.difference.estimate
@@ -35,23 +36,23 @@ class Comparison:
         return apart and (self.p is None or self.p < ALPHA)
 
 
-def compare(
+def paired_difference(
     a: Aggregate, b: Aggregate, of_a: Statistic, of_b: Statistic, *, fixed: bool = False
-) -> Comparison:
+) -> PairedDifference:
     """A minus B over the members of `over` that both have.
 
-    `fixed`: B is one constructed network, in which no seed has a part; it goes with all of A's.
+    `fixed`: B is one constructed network, which no seed changes; it is paired with all of A's.
     """
     if a.sample is None or b.sample is None:
-        return Comparison(None, cause=a.cause or b.cause or "text has no difference")
+        return PairedDifference(None, cause=a.cause or b.cause or "text has no difference")
     first, second = (a.sample, b.sample.take([0] * len(a.sample))) if fixed else paired(a, b)
     if not len(first):
-        return Comparison(None, cause="no seeds in common")
+        return PairedDifference(None, cause="no seeds in common")
     for sample, statistic in ((first, of_a), (second, of_b)):
         if np.isnan(statistic(sample.values, sample.by)):
-            return Comparison(None, cause="undefined in the best of the common seeds")
+            return PairedDifference(None, cause="undefined in the best of the common seeds")
     found = difference(first, second, of_a, of_b)
-    return Comparison(found, found.p)
+    return PairedDifference(found, found.p)
 
 
 def paired(a: Aggregate, b: Aggregate) -> tuple[Sample, Sample]:
@@ -64,7 +65,7 @@ def paired(a: Aggregate, b: Aggregate) -> tuple[Sample, Sample]:
     return a.sample.take(first), b.sample.take(second)
 
 
-def corrected(family: list[Comparison]) -> list[Comparison]:
+def corrected(family: list[PairedDifference]) -> list[PairedDifference]:
     """The comparisons of one family with their p corrected for how many there are."""
     ps = holm([one.p for one in family])
     return [replace(one, p=p) for one, p in zip(family, ps, strict=True)]

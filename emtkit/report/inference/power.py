@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
+from emtkit.report.inference.aggregate import statistic_of
 from emtkit.report.inference.claims import combinations, is_deterministic, is_fixed
-from emtkit.report.inference.resampling import EXACT_UP_TO, holm, least_p
+from emtkit.report.inference.resampling import EXACT_UP_TO, holm
 from emtkit.study.views import Claim, EachShare, Expect
 
 
@@ -24,6 +25,7 @@ def unreachable(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
             pairs = [n for n in _pairs(results, claim.expect) if n]
         except EmtkitError:  # a column that no cell has: the claim is not testable, which it says
             continue
+        least_p = statistic_of(claim.expect).least_p
         reached = [p for p in holm([least_p(n) for n in pairs]) if p is not None]
         hopeless = sum(p >= claim.expect.alpha for p in reached)
         if hopeless > _spare(claim.expect, len(pairs)):
@@ -31,11 +33,11 @@ def unreachable(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
 
 
 def _is_tested(expect: Expect) -> bool:
-    """Whether a p decides: two means or two medians, and not that they are equal."""
+    """Whether a p decides: the same statistic twice, and not that both are equal."""
     other = expect.other
-    if other is None or expect.equals is not None or expect.statistic not in ("mean", "median"):
+    if other is None or expect.equals is not None or other.statistic != expect.statistic:
         return False
-    return other.statistic == expect.statistic
+    return statistic_of(expect).least_p(1) is not None
 
 
 def _pairs(results: Results, expect: Expect) -> list[int]:
@@ -60,7 +62,8 @@ def _spare(expect: Expect, count: int) -> int:
 
 def _sentence(claim: Claim, pairs: Sequence[int], reached: float) -> str:
     alpha, count = claim.expect.alpha, len(pairs)
-    enough = next((n for n in range(1, EXACT_UP_TO + 1) if count * least_p(n) < alpha), None)
+    least_p = statistic_of(claim.expect).least_p
+    enough = next((n for n in range(1, EXACT_UP_TO + 1) if count * (least_p(n) or 1) < alpha), None)
     family = f" (over {count} combinations, Holm-corrected)" if count > 1 else ""
     remedy = f"give it {enough} seeds" if enough else "ask for fewer combinations"
     return (

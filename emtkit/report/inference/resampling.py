@@ -1,4 +1,4 @@
-"""Estimates over seeds, their intervals, and paired comparisons; every number is reproducible.
+"""Intervals by resampling seeds, and paired comparisons; every number is reproducible.
 
 Resampling draws come from a counter-based generator with a fixed key, so that the same seeds give
 the same interval on every machine and in every order of calls.
@@ -6,23 +6,22 @@ the same interval on every machine and in every order of calls.
 References:
     Efron & Tibshirani 1993, An Introduction to the Bootstrap (percentile interval).
     Phipson & Smyth 2010, Permutation p-values should never be zero.
-    Wilcoxon 1945, Individual comparisons by ranking methods.
     Holm 1979, A simple sequentially rejective multiple test procedure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emtkit.plugin.statistic import Estimate, Sample, Statistic
+
 Numbers = NDArray[np.float64]
 Shares = dict[str, float]
-Kind = Literal["mean", "median", "best", "share"]
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -31,52 +30,6 @@ FLIPS = 20_000
 _BOOTSTRAP_KEY = 20_231_011
 _PERMUTATION_KEY = 20_240_216
 _BLOCK = 2_000_000
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """A number made of n networks: `mean`, `median`, `share` (mean of zeros and ones) or `best`.
-
-    `best` is the value of the network whose `by` is least (`direction` 'min') or greatest.
-    """
-
-    kind: Kind = "mean"
-    direction: Literal["min", "max"] = "min"
-
-    def __call__(self, values: Numbers, by: Numbers | None = None) -> Numbers:
-        """The statistic over the last axis of `values` (and `by`, of equal shape)."""
-        if self.kind == "median":
-            return np.asarray(np.median(values, axis=-1))
-        if self.kind == "best":
-            assert by is not None
-            chosen = np.argmin(by if self.direction == "min" else -by, axis=-1)
-            return np.take_along_axis(values, chosen[..., None], axis=-1)[..., 0]
-        return np.asarray(values.mean(axis=-1))
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The n values that a statistic reads; `by` ranks them where the statistic is `best`."""
-
-    values: Numbers
-    by: Numbers | None = None
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def take(self, chosen: NDArray[Any] | list[int]) -> Sample:
-        """The sample with its members chosen by index; `chosen` may have leading axes."""
-        return Sample(self.values[chosen], None if self.by is None else self.by[chosen])
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic with its 95 % interval; `low` and `high` equal `value` when n is 1."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -91,10 +44,10 @@ class Difference:
     effect: float
 
 
-def estimate(sample: Sample, statistic: Statistic) -> Estimate:
+def bootstrap(statistic: Statistic, sample: Sample) -> Estimate:
     """The statistic with its bootstrap percentile interval, widened to hold the estimate itself.
 
-    A best network may stand among others whose value is undefined (NaN). A resample that finds one
+    A best network may be among others whose value is undefined (NaN). A resample that finds one
     of those best could lie anywhere: it pushes both ends of the interval out, in the end to
     infinity.
 
@@ -103,14 +56,13 @@ def estimate(sample: Sample, statistic: Statistic) -> Estimate:
     """
     _check(sample, statistic)
     value = float(statistic(sample.values, sample.by))
-    return _interval(value, _resample(sample, statistic), len(sample))
+    return _interval(value, resampled(statistic, sample), len(sample))
 
 
 def difference(a: Sample, b: Sample, of_a: Statistic, of_b: Statistic | None = None) -> Difference:
     """of_a(a) - of_b(b) (default: the same statistic), members paired by position.
 
-    Pairs are resampled together. Two means or two medians carry a permutation p; others do not
-    (swapping the members of a pair says little about an extreme).
+    Pairs are resampled together. Two equal statistics carry the p of their test, if they have one.
 
     Raises:
         ValueError: unequal lengths, an empty sample or NaN.
@@ -121,32 +73,33 @@ def difference(a: Sample, b: Sample, of_a: Statistic, of_b: Statistic | None = N
     if len(a) != len(b):
         raise ValueError(f"pairs need equal lengths; found {len(a)} and {len(b)}")
     value = float(of_a(a.values, a.by)) - float(of_b(b.values, b.by))
-    draws = _resample(a, of_a) - _resample(b, of_b)
-    tested = of_a == of_b and of_a.kind in ("mean", "median")
-    p = permutation_p(a, b, of_a) if tested else None
+    draws = resampled(of_a, a) - resampled(of_b, b)
+    p = of_a.p(a.values - b.values) if type(of_a) is type(of_b) else None
     return Difference(_interval(value, draws, len(a)), p, effect_size(a, b))
 
 
-def permutation_p(a: Sample, b: Sample, statistic: Statistic) -> float:
-    """Two-sided p of a - b when the members of each pair may be swapped.
+def sum_of(scores: Numbers) -> Numbers:
+    """The sum over the last axis."""
+    return np.asarray(scores.sum(axis=-1))
 
-    The test statistic is the mean of the differences, for medians Wilcoxon's signed-rank sum (as
-    robust as they are). Exact over all 2^n swaps up to n = 14 (least p: 2 / 2^n), else 20,000
-    fixed random ones, where p = (1 + hits) / (1 + swaps) is never zero. Identical data give 1.
+
+def sign_flip_p(scores: Numbers, statistic: Callable[[Numbers], Numbers] = sum_of) -> float:
+    """Two-sided p of a statistic of n paired differences, each of which may change its sign.
+
+    Exact over all 2^n flips up to n = 14 (least p: 2 / 2^n), else 20,000 fixed random ones, where
+    p = (1 + hits) / (1 + flips) is never zero. Differences that are all 0 give 1.
     """
-    scores = a.values - b.values
-    if statistic.kind == "median":
-        scores = np.sign(scores) * _ranks(np.abs(scores))
-    least = abs(float(scores.sum())) - 1e-12 * float(np.abs(scores).sum())
+    least = abs(float(statistic(scores))) - 1e-12 * float(statistic(np.abs(scores)))
     hits = tried = 0
-    for swaps in _swaps(len(a)):
-        hits += int(np.count_nonzero(np.abs(np.where(swaps, -scores, scores).sum(axis=1)) >= least))
-        tried += len(swaps)
-    return hits / tried if len(a) <= EXACT_UP_TO else (1 + hits) / (1 + tried)
+    for flips in _flips(len(scores)):
+        found = np.abs(statistic(np.where(flips, -scores, scores)))
+        hits += int(np.count_nonzero(found >= least))
+        tried += len(flips)
+    return hits / tried if len(scores) <= EXACT_UP_TO else (1 + hits) / (1 + tried)
 
 
-def least_p(n: int) -> float:
-    """The least p that `permutation_p` can reach with n pairs."""
+def least_flip_p(n: int) -> float:
+    """The least p that `sign_flip_p` can reach with n pairs."""
     return min(1.0, 2.0 / 2**n) if n <= EXACT_UP_TO else 1.0 / (1 + FLIPS)
 
 
@@ -172,40 +125,31 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def share_near_best(by: Numbers, direction: Literal["min", "max"], within: float) -> float:
+def share_near_best(by: Numbers, within: float) -> float:
     """Share of networks whose `by` lies within the relative distance `within` of the best one."""
-    best = float(by.min() if direction == "min" else by.max())
+    best = float(by.min())
     return float(np.mean(np.abs(by - best) <= within * abs(best)))
 
 
-def text_shares(texts: Sequence[str], by: Numbers | None, statistic: Statistic | None) -> Shares:
-    """How often each text comes out of resampled members: the best one's, else the commonest.
-
-    Ties of the commonest go to the text that sorts first.
-    """
-    names = sorted(set(texts))
-    codes = np.array([names.index(text) for text in texts], float)
-    if statistic is not None and by is not None:
-        found = _resample(Sample(codes, by), statistic)
-    else:
-        tallies = codes[:, None] == np.arange(len(names))
-        counted = [tallies[chosen].sum(axis=1) for chosen in _draws(len(texts))]
-        found = np.concatenate(counted).argmax(axis=1)
+def text_shares(names: Sequence[str], codes: Sample, statistic: Statistic) -> Shares:
+    """The share of resamples in which the statistic of `codes` gives each of `names`."""
+    found = resampled(statistic, codes)
     return {name: float(np.mean(found == code)) for code, name in enumerate(names)}
 
 
-def _ranks(sizes: Numbers) -> Numbers:
-    """Ranks from 1; equal sizes share their mean rank, and zeros (which have no sign) rank not."""
-    ordered = np.sort(sizes[sizes > 0])
-    first, last = np.searchsorted(ordered, sizes), np.searchsorted(ordered, sizes, "right")
-    return (first + last + 1) / 2
+def resampled(statistic: Statistic, sample: Sample) -> Numbers:
+    """The statistic of resampled members; equal n means equal draws, which keeps pairs together."""
+    if len(sample) == 1:
+        return statistic(sample.values[None], None if sample.by is None else sample.by[None])
+    drawn = [sample.take(chosen) for chosen in _draws(len(sample))]
+    return np.concatenate([statistic(part.values, part.by) for part in drawn])
 
 
 def _check(sample: Sample, statistic: Statistic) -> None:
     if not len(sample):
         raise ValueError("a statistic of no values is undefined")
     decides = sample.values
-    if statistic.kind == "best" and sample.by is not None:
+    if statistic.ranks and sample.by is not None:
         decides = np.append(sample.by, statistic(sample.values, sample.by))
     if np.isnan(decides).any():
         raise ValueError("a statistic of NaN is undefined; remove or report the rows first")
@@ -217,14 +161,6 @@ def _interval(value: float, draws: Numbers, n: int) -> Estimate:
     low = float(np.percentile(np.where(unknown, -np.inf, draws), tail, method="lower"))
     high = float(np.percentile(np.where(unknown, np.inf, draws), 100 - tail, method="higher"))
     return Estimate(value, min(low, value), max(high, value), n)
-
-
-def _resample(sample: Sample, statistic: Statistic) -> Numbers:
-    """The statistic of resampled members; equal n means equal draws, which keeps pairs together."""
-    if len(sample) == 1:
-        return statistic(sample.values[None], None if sample.by is None else sample.by[None])
-    drawn = [sample.take(chosen) for chosen in _draws(len(sample))]
-    return np.concatenate([statistic(part.values, part.by) for part in drawn])
 
 
 def _draws(n: int) -> Iterable[NDArray[np.int64]]:
@@ -243,8 +179,8 @@ def _draw_blocks(n: int) -> Iterator[NDArray[np.int64]]:
         yield generator.integers(n, size=(rows, n))
 
 
-def _swaps(n: int) -> Iterator[NDArray[np.bool_]]:
-    """Which pairs to swap: all 2^n ways up to EXACT_UP_TO pairs, else FLIPS random ones."""
+def _flips(n: int) -> Iterator[NDArray[np.bool_]]:
+    """Which signs to change: all 2^n ways up to EXACT_UP_TO pairs, else FLIPS random ones."""
     if n <= EXACT_UP_TO:
         yield (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
         return

@@ -1,12 +1,13 @@
-"""On which side of a claim a number, an interval or a text lies."""
+"""On which side of a claim a number, an interval or a text is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from emtkit.plugin.statistic import Estimate
 from emtkit.report.data.results import hashable, level_text
 from emtkit.report.inference.aggregate import Aggregate
-from emtkit.report.inference.resampling import CONFIDENCE, Estimate
+from emtkit.report.inference.resampling import CONFIDENCE
 from emtkit.study.quantity import Quantity
 from emtkit.study.views import Expect
 
@@ -37,7 +38,7 @@ def agrees(found: Aggregate, target: object) -> bool | None:
     return False if share <= 1 - CONFIDENCE else None
 
 
-def words_side(words: Mapping[str, int], total: int) -> str:
+def counts_text(words: Mapping[str, int], total: int) -> str:
     """How the combinations of a claim fell: `11 of 12 supported, 1 inconclusive`."""
     order = ("supported", "not supported", "inconclusive", "not testable")
     counted = [(word, words.get(word, 0)) for word in order if words.get(word, 0)]

@@ -14,6 +14,7 @@ from emtkit.report.data.frame import read_results
 from emtkit.store.content import to_safetensors
 from emtkit.store.store import Store
 from emtkit.study.cells import Row
+from emtkit.text import csv_cell
 
 
 def export(rows: Sequence[Row], store: Store, out: Path) -> tuple[Path, ...]:
@@ -40,9 +41,9 @@ def export(rows: Sequence[Row], store: Store, out: Path) -> tuple[Path, ...]:
 def _export(rows: Sequence[Row], store: Store, out: Path) -> Iterator[Path]:
     out.mkdir(parents=True, exist_ok=True)
     found = read_results(rows, store)
-    found.frame.to_csv(out / "frame.csv", index=False)
+    _write(out / "frame.csv", _csv(found.frame))
     yield out / "frame.csv"
-    found.reasons.to_csv(out / "reasons.csv", index=False)
+    _write(out / "reasons.csv", _csv(found.reasons))
     yield out / "reasons.csv"
     if find_spec("pyarrow") is not None:
         # A mixed column (truth values with gaps) has no parquet type: it goes as text.
@@ -65,9 +66,9 @@ def _contents(rows: Sequence[Row], store: Store, out: Path) -> Iterator[Path]:
         weights = store.weights(cell)
         if weights is not None:
             yield _write(out / "weights" / f"{cell}.safetensors", weights)
-    for (grid, cell), looks in labels.items():
+    for (grid, cell), keys in labels.items():
         arrays = {f"train.{name}": array for name, array in store.history(cell).items()}
-        for label, key in looks.items():
+        for label, key in keys.items():
             content = store.content(key)
             arrays |= {f"{label}.{name}": array for name, array in content.arrays.items()}
             for name, table in content.tables.items():
@@ -78,8 +79,18 @@ def _contents(rows: Sequence[Row], store: Store, out: Path) -> Iterator[Path]:
             place = out / "arrays" / _file_name(grid) / f"{cell}.safetensors"
             yield _write(place, to_safetensors(arrays))
     for name, parts in tables.items():
-        text = pd.concat(parts, ignore_index=True).to_csv(index=False)
-        yield _write(out / "tables" / f"{_file_name(name)}.csv", text.encode())
+        data = _csv(pd.concat(parts, ignore_index=True))
+        yield _write(out / "tables" / f"{_file_name(name)}.csv", data)
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    """CSV in which no text is a formula: see `csv_cell`."""
+    safe = {
+        at: column.map(csv_cell) if column.dtype.kind == "O" else column
+        for at, (_, column) in enumerate(frame.items())
+    }
+    heads = [csv_cell(str(name)) for name in frame.columns]
+    return pd.DataFrame(safe).set_axis(heads, axis=1).to_csv(index=False).encode()
 
 
 def _write(path: Path, data: bytes) -> Path:

@@ -1,6 +1,6 @@
 """One report of a study: a self-contained HTML page, and the same in Markdown.
 
-The page loads nothing: style, script and figures stand in it, and a content security policy lets
+The page loads nothing: style, script and figures are part of it, and a content security policy lets
 only that one script run. All text of studies and plugins is escaped.
 """
 
@@ -20,12 +20,12 @@ from itertools import groupby
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from emtkit.report.data.coverage import Coverage, Failure, coverage, failures
+from emtkit.report.data.coverage import coverage, failures
 from emtkit.report.data.results import Results, level_text
 from emtkit.report.inference.claims import Verdict, expectation_text
-from emtkit.report.tables.formats import Link, markdown_text, to_html, to_markdown
+from emtkit.report.tables.drawn import DrawnTable, Link, to_html
+from emtkit.report.tables.formats.markdown import Markdown, markdown_text
 from emtkit.report.tables.numbers import interval_text, number_text, numbers_text, p_text
-from emtkit.report.tables.table import DrawnTable
 
 _WORDS = ("supported", "not supported", "inconclusive", "not testable")
 _WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
@@ -94,7 +94,7 @@ class Line:
 
 @dataclass(frozen=True)
 class ClaimBlock:
-    """One claim with its verdicts; `words` counts those that are no part of another."""
+    """One claim with its verdicts; `words` counts those that are not part of another."""
 
     name: str
     text: str
@@ -152,7 +152,7 @@ def build_markdown(content: ReportContent) -> str:
         content=content,
         summary=_summary(content.results),
         claims=_claims(content.verdicts, lambda cells: ""),
-        tables=[to_markdown(table) for table in content.tables],
+        tables=[Markdown().text(table) for table in content.tables],
         coverage=coverage(content.results),
         failures=failures(content.results),
         quoted=shlex.quote(content.study),
@@ -165,10 +165,10 @@ def summary_html(
     """Question, cells by status, and a line per verdict; readable on light and dark pages."""
     statuses = dict(zip(results.column("cell"), results.column("status"), strict=True))
     counts = Counter(str(status).replace("_", " ") for status in statuses.values())
-    told = ", ".join(f"{count} {word}" for word, count in counts.items())
+    cells = ", ".join(f"{count} {word}" for word, count in counts.items())
     lines = [
         f"<strong>{escape(question or name)}</strong>",
-        f"<div>{escape(name)}: {escape(told)}; store {escape(store)}</div>",
+        f"<div>{escape(name)}: {escape(cells)}; store {escape(store)}</div>",
     ]
     rows = [
         f'<tr><td style="color:{_COLOURS.get(one.word, "inherit")}">{escape(one.word)}</td>'
@@ -182,7 +182,7 @@ def summary_html(
     if rows:
         heads = "".join(
             f'<th style="text-align:left">{head}</th>'
-            for head in ("verdict", "claim", "where", "found", "because")
+            for head in ("verdict", "claim", "where", "found", "reason")
         )
         lines.append(
             f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -285,8 +285,8 @@ def _rows_link(rows: Sequence[int]) -> str:
 
 def _shown_axes(results: Results) -> list[str]:
     """Task, architecture and seed, and whatever else tells the networks apart."""
-    telling = results.telling(range(len(results)), aside=["seed"])
-    return list(dict.fromkeys(["task", "architecture", *telling, "seed"]))
+    distinguishing = results.distinguishing(range(len(results)), aside=["seed"])
+    return list(dict.fromkeys(["task", "architecture", *distinguishing, "seed"]))
 
 
 def _cells(results: Results, axes: Sequence[str]) -> list[CellLine]:
@@ -314,15 +314,3 @@ def _data(content: ReportContent, axes: Sequence[str]) -> str:
     }
     text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-__all__ = [
-    "Citation",
-    "Coverage",
-    "Failure",
-    "PageFigure",
-    "ReportContent",
-    "build_markdown",
-    "build_page",
-    "verdict_counts",
-]

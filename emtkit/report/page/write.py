@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from emtkit.errors import EmtkitError
-from emtkit.plugin.registry import Plugin
 from emtkit.report.data.results import Results
 from emtkit.report.figures.figure import Drawn, inline_svg, save
 from emtkit.report.inference.claims import Verdict
@@ -19,20 +19,19 @@ from emtkit.report.page.page import (
     build_markdown,
     build_page,
 )
-from emtkit.report.tables.formats import to_csv, to_markdown
-from emtkit.report.tables.latex import to_latex
-from emtkit.report.tables.table import DrawnTable
+from emtkit.report.tables.drawn import DrawnTable
+from emtkit.report.tables.format import FORMATS, Format
 from emtkit.store.records import StoredCell
 from emtkit.study.plan import Plan
 
 
 @dataclass(frozen=True)
 class Views:
-    """What a report shows of a plan: `figure` draws the figure of a name."""
+    """What a report shows of a plan: `table` and `figure` draw the one of a name."""
 
     results: Results
-    tables: tuple[DrawnTable, ...]
     verdicts: tuple[Verdict, ...]
+    table: Callable[[str], DrawnTable]
     figure: Callable[[str], Drawn]
 
 
@@ -50,40 +49,43 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
-    for table in views.tables:
-        texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
-        files += [
-            _write(folder / "tables" / f"{table.name}.{end}", text) for end, text in texts.items()
-        ]
-    figures, remarks = [], []
+    tables: list[DrawnTable] = []
+    figures: list[PageFigure] = []
+    remarks: list[str] = []
+    formats = [FORMATS.load(name, Format) for name in FORMATS.names]
+    for table_spec in plan.study.tables.values():
+        with remarked(f"table '{table_spec.name}'", remarks):
+            table = views.table(table_spec.name)
+            for one in formats:
+                if one.suffix:
+                    path = folder / "tables" / f"{table.name}.{one.suffix}"
+                    files.append(_write(path, one.text(table)))
+            tables.append(table)
     for spec in plan.study.figures.values():
-        try:
+        with remarked(f"figure '{spec.name}'", remarks):
             drawn = views.figure(spec.name)
-        except EmtkitError as error:
-            remarks.append(str(error))
-            continue
-        path = folder / "figures" / f"{spec.name}.svg"
-        path.parent.mkdir(exist_ok=True)
-        save(drawn, path)
-        files.append(path)
-        figures.append(
-            PageFigure(
-                name=spec.name,
-                title=drawn.title,
-                caption=spec.caption or "",
-                svg=inline_svg(drawn),
-                notes=drawn.notes,
-                cells=drawn.cells,
-                file=f"figures/{spec.name}.svg",
+            svg, path = inline_svg(drawn), folder / "figures" / f"{spec.name}.svg"
+            path.parent.mkdir(exist_ok=True)
+            save(drawn, path)
+            files.append(path)
+            figures.append(
+                PageFigure(
+                    name=spec.name,
+                    title=drawn.title,
+                    caption=spec.caption or "",
+                    svg=svg,
+                    notes=drawn.notes,
+                    cells=drawn.cells,
+                    file=f"figures/{spec.name}.svg",
+                )
             )
-        )
     content = ReportContent(
         study=source,
         question=plan.study.question,
         results=views.results,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         verdicts=views.verdicts,
-        tables=views.tables,
+        tables=tuple(tables),
         figures=tuple(figures),
         remarks=(*remarks, *_remarks(plan, stored)),
         provenance=_provenance(stored, store),
@@ -93,21 +95,30 @@ def write_report(
     return (page, _write(folder / "report.md", build_markdown(content)), *files)
 
 
+@contextmanager
+def remarked(view: str, remarks: list[str]) -> Iterator[None]:
+    """Draw one view: what it raises becomes a remark, and the other views are drawn all the same.
+
+    A disk that cannot be written is no fault of the view, and is raised.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except EmtkitError as error:
+        remarks.append(str(error))
+    except Exception as error:  # a plugin's drawing, or a value that no chart can show
+        remarks.append(f"{view} cannot be drawn: {type(error).__name__}: {error}")
+
+
 def citations(plan: Plan) -> tuple[Citation, ...]:
     """The references of every plugin that the study uses, from their docstrings."""
     found = []
-    for plugin in _used(plan):
+    for plugin in plan.registry.all():
         text = (plugin.cls.__doc__ or "").partition("References:")[2]
-        if text.strip():
+        if text.strip() and (plugin.kind, plugin.name) in plan.used:
             found.append(Citation(f"{plugin.kind} {plugin.name}", " ".join(text.split())))
     return tuple(found)
-
-
-def _used(plan: Plan) -> list[Plugin]:
-    names = {("task", row.cell.task.name) for row in plan.rows}
-    names |= {("architecture", row.cell.architecture.name) for row in plan.rows}
-    names |= {("analysis", m.analysis.name) for row in plan.rows for m in row.measures}
-    return [plugin for plugin in plan.registry.all() if (plugin.kind, plugin.name) in names]
 
 
 def _remarks(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
@@ -125,7 +136,7 @@ def _remarks(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
 
 
 def _stale_cells(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
-    """Keys of stored cells whose plugins' sources are no longer what made them."""
+    """Keys of stored cells whose plugins' sources have changed since."""
     now: dict[tuple[str, str], str] = {}
     found = []
     for key, cell in plan.cells.items():
@@ -158,5 +169,9 @@ def _provenance(stored: Mapping[str, StoredCell], store: Path) -> dict[str, str]
 def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    return draft.replace(path)
+    try:
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+        return draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

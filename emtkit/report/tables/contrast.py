@@ -10,22 +10,16 @@ import pandas as pd
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import AXIS_FAMILIES, Results, level_text
 from emtkit.report.inference.aggregate import Aggregate
+from emtkit.report.tables.drawn import DrawnTable, Heading, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, p_text
-from emtkit.report.tables.table import (
-    DrawnTable,
-    Heading,
-    TableCell,
-    TableEntry,
-    draw_table,
-    value_label,
-)
+from emtkit.report.tables.table import draw_table, value_label
 from emtkit.study.quantity import Stat
 from emtkit.study.views import Table
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Evidence in which the column `axis` tells the two sides `first` and `second` apart."""
+    """Results in which the column `axis` tells the two sides `first` and `second` apart."""
 
     results: Results
     axis: str
@@ -38,9 +32,10 @@ def joined(axis: str, first: tuple[str, Results], second: tuple[str, Results]) -
     sides = (first, second)
     frames = [_named(one.frame, name).assign(**{axis: name}) for name, one in sides]
     reasons = [_named(one.reasons, name) for name, one in sides if len(one.reasons)]
-    told = pd.concat(reasons, ignore_index=True) if reasons else None
+    why = pd.concat(reasons, ignore_index=True) if reasons else None
     whole = pd.concat(frames, ignore_index=True)
-    return Sides(Results(whole, told), axis, first[0], second[0])
+    conditions = {**second[1].conditions, **first[1].conditions}
+    return Sides(Results(whole, why, conditions), axis, first[0], second[0])
 
 
 def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> DrawnTable:
@@ -48,7 +43,7 @@ def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> D
 
     A row per combination of everything that varies within a side. `values` are columns of the
     frame (default: every `test.*` that both have). What else differs between the sides, though
-    it is one and the same within each, is said below the table: it may be the cause.
+    it is the same within each, is said below the table: it may be the cause.
 
     Raises:
         EmtkitError: a side that has no network, a column that does not exist, or no combination
@@ -65,7 +60,7 @@ def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> D
             raise EmtkitError(f"there is no {axis} '{name}'; {did_you_mean(name, names)}")
     first, second = rows.values()
     own = ("architecture.",) if axis == "architecture" else ()
-    within = [_telling(results, one, axis) for one in (first, second)]
+    within = [_distinguishing(results, one, axis) for one in (first, second)]
     shared = list(dict.fromkeys(["task", *within[0], *within[1]]))
     both = results.groups(first, shared).keys() & results.groups(second, shared).keys()
     if not both:
@@ -74,7 +69,8 @@ def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> D
             f"{sides.second}; choose comparable parts with --only"
         )
     kept = [row for row in (*first, *second) if results.levels(row, shared) in both]
-    part = Results(results.frame.iloc[sorted(kept)].reset_index(drop=True), results.reasons)
+    chosen = results.frame.iloc[sorted(kept)].reset_index(drop=True)
+    part = Results(chosen, results.reasons, results.conditions)
     columns = list(values) or _metrics(part, sides)
     spec = Table.model_validate(
         {
@@ -90,7 +86,7 @@ def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> D
     remarks = [*drawn.remarks, *_only_one_side(results, rows, shared, len(both))]
     remarks += _confounds(part, sides, (*shared, axis), own)
     if common := _common(part, sides):
-        remarks.append(f"{common} networks are one and the same on both sides (equal keys)")
+        remarks.append(f"{common} networks are the same on both sides (equal keys)")
     return replace(drawn, remarks=tuple(remarks))
 
 
@@ -108,9 +104,9 @@ def _side_by_side(drawn: DrawnTable, spec: Table, sides: Sides) -> DrawnTable:
     labels = [value_label(value) for value in spec.shown]
     rows, body = [], []
     for levels, line in zip(drawn.rows, drawn.body, strict=True):
-        boxes = {head: box for head, box in zip(drawn.headings, line, strict=True)}
+        cells = {head: cell for head, cell in zip(drawn.headings, line, strict=True)}
         for label in labels:
-            one, two = (boxes[Heading((s,), label)] for s in (sides.first, sides.second))
+            one, two = (cells[Heading((s,), label)] for s in (sides.first, sides.second))
             rows.append((*levels, label))
             body.append((_bare(one), two, *_compared(one.entries[0])))
     names = (sides.first, sides.second, f"{sides.first} − {sides.second}", "p", "d")
@@ -121,9 +117,9 @@ def _side_by_side(drawn: DrawnTable, spec: Table, sides: Sides) -> DrawnTable:
     )
 
 
-def _bare(box: TableCell) -> TableCell:
-    """The box without its comparison, which has columns of its own."""
-    return replace(box, entries=tuple(replace(one, comparison=None) for one in box.entries))
+def _bare(cell: TableCell) -> TableCell:
+    """The cell without its comparison, which has columns of its own."""
+    return replace(cell, entries=tuple(replace(one, comparison=None) for one in cell.entries))
 
 
 def _compared(entry: TableEntry) -> tuple[TableCell, TableCell, TableCell]:
@@ -160,8 +156,8 @@ def _named(frame: pd.DataFrame, side: str) -> pd.DataFrame:
     return frame.assign(cell=[f"{side}:{key}" for key in frame["cell"]])
 
 
-def _telling(results: Results, rows: Sequence[int], axis: str) -> list[str]:
-    return [name for name in results.telling(rows, aside=["seed"]) if name != axis]
+def _distinguishing(results: Results, rows: Sequence[int], axis: str) -> list[str]:
+    return [name for name in results.distinguishing(rows, aside=["seed"]) if name != axis]
 
 
 def _varies(results: Results, axis: str) -> bool:
@@ -186,11 +182,11 @@ def _metrics(results: Results, sides: Sides) -> list[str]:
 def _only_one_side(
     results: Results, rows: dict[str, list[int]], shared: Sequence[str], both: int
 ) -> list[str]:
-    told = []
+    remarks = []
     for name, members in rows.items():
         if alone := len(results.groups(members, shared)) - both:
-            told.append(f"{alone} combinations have networks of {name} only, and are left out")
-    return told
+            remarks.append(f"{alone} combinations have networks of {name} only, and are left out")
+    return remarks
 
 
 def _confounds(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from emtkit.plugin.statistic import Estimate
 from emtkit.report.inference.claims import Verdict
-from emtkit.report.inference.resampling import Difference, Estimate
+from emtkit.report.inference.resampling import Difference
 
 
 def number_text(value: float, specification: str | None = None) -> str:

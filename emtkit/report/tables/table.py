@@ -1,84 +1,22 @@
-"""A table of a study: rows and columns of aggregates, compared where that was asked."""
+"""A table of a study: rows and columns of aggregates, compared where the study says so."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, hashable, level_text, where_text
-from emtkit.report.inference.aggregate import Aggregate, aggregate, standing_text, statistic_of
-from emtkit.report.inference.paired import Comparison, compare, corrected
+from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
+from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
+from emtkit.report.tables.drawn import DrawnTable, Heading, Levels, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, share_text
 from emtkit.study.quantity import Value
 from emtkit.study.views import Table
 
-Levels = tuple[Any, ...]
 Place = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class TableEntry:
-    """One value of one cell: the number and its interval, as written, and how it compares."""
-
-    found: Aggregate
-    text: str
-    interval: str = ""
-    comparison: Comparison | None = None
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class TableCell:
-    """One cell of the table; a composed one holds several entries. `notes` count from 1.
-
-    `counted`: the text itself says how many networks of how many, so no count stands beside it.
-    """
-
-    entries: tuple[TableEntry, ...]
-    text: str
-    notes: tuple[int, ...] = ()
-    counted: bool = False
-
-    @property
-    def bold(self) -> bool:
-        """Whether the leading entry is told apart from those it is compared with."""
-        return self.entries[0].bold
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A column: its levels on the column axes, and the value it shows."""
-
-    levels: Levels
-    value: str
-
-
-@dataclass(frozen=True)
-class DrawnTable:
-    """A table ready to be written in any format; nothing below it computes.
-
-    `body[r][c]` stands in row `rows[r]` under `headings[c]`. `usual` is the number of networks
-    behind most entries. `notes` are footnotes; `remarks` hold for the whole table.
-    """
-
-    name: str
-    caption: str
-    row_axes: tuple[str, ...]
-    column_axes: tuple[str, ...]
-    rows: tuple[Levels, ...]
-    headings: tuple[Heading, ...]
-    body: tuple[tuple[TableCell, ...], ...]
-    usual: int
-    notes: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-    def _repr_html_(self) -> str:
-        from emtkit.report.tables.formats import to_html  # which reads tables
-
-        return to_html(self)
 
 
 def draw_table(results: Results, spec: Table) -> DrawnTable:
@@ -101,7 +39,8 @@ def draw_table(results: Results, spec: Table) -> DrawnTable:
                     found, entry_text(found, value), _interval(found, value)
                 )
     entries = _compared(entries, spec, row_levels, column_levels)
-    return _laid_out(entries, spec, row_levels, column_levels)
+    drawn = _laid_out(entries, spec, row_levels, column_levels)
+    return replace(drawn, remarks=(*drawn.remarks, *_mixed(results, rows, spec)))
 
 
 def entry_text(found: Aggregate, value: Value) -> str:
@@ -112,11 +51,11 @@ def entry_text(found: Aggregate, value: Value) -> str:
         return found.value
     if value.counts:
         return f"{round(found.value * found.n)}/{found.n}"
-    if value.statistic == "share" and value.format is None:
+    if value.is_share and value.format is None:
         return share_text(found.value)
     number = number_text(found.value, value.format)
-    if value.stat == "best" and value.by in (None, value.value) and found.near_best is not None:
-        # One lucky seed of many is no finding: the share near the best stands beside it.
+    if found.near_best is not None and value.by in (None, value.value):
+        # One lucky seed of many is not a finding: the share near the best is added.
         return f"{number} ({share_text(found.near_best)} near)"
     return number
 
@@ -130,22 +69,10 @@ def value_label(value: Value) -> str:
     return str(value.value) if value.stat == "mean" else f"{value.value} ({value.stat})"
 
 
-def entry_details(entry: TableEntry) -> str:
-    """Interval, count and shares of an entry in one line, for whoever asks of one number."""
-    found = entry.found
-    parts = [f"95 % interval {entry.interval}"] if entry.interval else []
-    parts.append(f"n = {found.n} of {found.total}")
-    if found.near_best is not None:
-        parts.append(f"{share_text(found.near_best)} of networks near it")
-    if standing := standing_text(found):
-        parts.append(standing)
-    return "; ".join(parts)
-
-
 def _interval(found: Aggregate, value: Value) -> str:
     if found.estimate is None or found.estimate.n < 2:
         return ""
-    if value.statistic == "share" and (value.format is None or value.counts):
+    if value.is_share and (value.format is None or value.counts):
         return f"[{share_text(found.estimate.low)}, {share_text(found.estimate.high)}]"
     return interval_text(found.estimate, value.format)
 
@@ -163,7 +90,7 @@ def _compared(
         rivals = _rivals(entries, spec, rows, columns)
     family = [(place, _versus(entries, spec, place, other)) for place, other in rivals]
     fixed = corrected([comparison for _, comparison in family])
-    found: dict[Place, list[Comparison]] = {}
+    found: dict[Place, list[PairedDifference]] = {}
     for (place, _), comparison in zip(family, fixed, strict=True):
         found.setdefault(place, []).append(comparison)
     result = dict(entries)
@@ -177,14 +104,12 @@ def _compared(
 
 def _versus(
     entries: Mapping[Place, TableEntry], spec: Table, place: Place, other: Place
-) -> Comparison:
+) -> PairedDifference:
     statistic = statistic_of(spec.shown[place[2]])
-    if statistic is None:
-        return Comparison(None, cause="text has no difference")
-    return compare(entries[place].found, entries[other].found, statistic, statistic)
+    return paired_difference(entries[place].found, entries[other].found, statistic, statistic)
 
 
-def _wins(comparison: Comparison, better: str) -> bool:
+def _wins(comparison: PairedDifference, better: str) -> bool:
     if comparison.difference is None or not comparison.separated:
         return False
     return (comparison.difference.estimate.value < 0) == (better == "min")
@@ -196,7 +121,7 @@ def _baselines(
     rows: Sequence[Levels],
     columns: Sequence[Levels],
 ) -> list[tuple[Place, Place]]:
-    """Every entry that is no baseline, with its baseline where there is one."""
+    """Every entry that is not a baseline, with its baseline where there is one."""
     axes = (*spec.rows, *spec.columns)
     assert spec.baseline is not None
     for name in spec.baseline:
@@ -258,7 +183,7 @@ def _laid_out(
     rows: Sequence[Levels],
     columns: Sequence[Levels],
 ) -> DrawnTable:
-    """Entries gathered into boxes, with numbered footnotes for what is not there."""
+    """Entries gathered into cells, with numbered footnotes for what is not there."""
     usual = Counter(entry.found.n for entry in entries.values() if entry.found.n)
     usually = usual.most_common(1)[0][0] if usual else 0
     notes: dict[str, int] = {}
@@ -267,8 +192,8 @@ def _laid_out(
         line = []
         for c in range(len(columns)):
             found = [entries[r, c, v] for v in range(len(spec.shown))]
-            boxes = [found] if spec.cell else [[entry] for entry in found]
-            line += [_box(box, spec, notes) for box in boxes]
+            cells = [found] if spec.cell else [[entry] for entry in found]
+            line += [_cell(cell, spec, notes) for cell in cells]
         body.append(tuple(line))
     labels = [value_label(value) for value in spec.shown]
     heads = [_composed(spec, labels)] if spec.cell else labels
@@ -286,10 +211,10 @@ def _laid_out(
     )
 
 
-def _box(entries: Sequence[TableEntry], spec: Table, notes: dict[str, int]) -> TableCell:
+def _cell(entries: Sequence[TableEntry], spec: Table, notes: dict[str, int]) -> TableCell:
     texts = [entry.text for entry in entries]
     text = _composed(spec, texts) if spec.cell else texts[0]
-    written = [entry.found.cause or standing_text(entry.found) for entry in entries]
+    written = [entry.found.cause or missing_text(entry.found) for entry in entries]
     numbers = sorted({notes.setdefault(note, len(notes) + 1) for note in written if note})
     counted = bool(spec.cell) and any(value.counts for value in spec.cell)
     return TableCell(tuple(entries), "–" if set(texts) == {"–"} else text, tuple(numbers), counted)
@@ -299,15 +224,36 @@ def _composed(spec: Table, texts: Sequence[str]) -> str:
     return spec.template.format(*texts)
 
 
+def _mixed(results: Results, rows: Sequence[int], spec: Table) -> list[str]:
+    """The conditions that differ among the numbers of the table, which cannot be compared then."""
+    cells = results.column("cell")
+    found: dict[str, dict[str, set[str]]] = {}
+    for value in spec.shown:
+        name = str(value.column)
+        kept = [row for row in results.keep(rows, value.where) if results.has(row, name)]
+        for condition in results.conditions.get(name, ()):
+            levels = found.setdefault(condition.rpartition(".")[2], {})
+            for row in kept if condition in results.frame.columns else ():
+                if results.has(row, condition):
+                    level = level_text(results.column(condition)[row])
+                    levels.setdefault(level, set()).add(cells[row])
+    return [
+        f"numbers of different {name} are not comparable, and this table mixes "
+        + ", ".join(f"{level} ({len(networks)} networks)" for level, networks in levels.items())
+        for name, levels in found.items()
+        if len(levels) > 1
+    ]
+
+
 def _remarks(spec: Table, usual: int, entries: Mapping[Place, TableEntry]) -> tuple[str, ...]:
-    remarks = [f"n = {usual} networks per number unless written otherwise"] if usual > 1 else []
+    remarks = [f"n = {usual} networks per number unless stated otherwise"] if usual > 1 else []
     if spec.values and any(entry.interval for entry in entries.values()):
         remarks.append("brackets: 95 % bootstrap interval over " + ", ".join(spec.over))
     if spec.baseline is not None:
         remarks.append(
-            f"differences to {where_text(spec.baseline)}, paired by {', '.join(spec.over)}; "
-            "p by permutation, Holm over the table; d is Cohen's for pairs"
+            f"differences from {where_text(spec.baseline)}, paired by {', '.join(spec.over)}; "
+            "p by permutation, Holm-corrected over the table; d is Cohen's d of the pairs"
         )
     if any(entry.bold for entry in entries.values()):
-        remarks.append("bold: better, and told apart (interval of the difference and p)")
+        remarks.append("bold: better (the interval of the difference excludes 0, and p < 0.05)")
     return tuple(remarks)

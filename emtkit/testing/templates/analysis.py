@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, NotApplicable, Subject, hookimpl
-from emtkit.plugin.analysis import Drawing
+from emtkit import Analysis, Control, Drawing, Findings, NotApplicable, Subject, hookimpl
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +49,13 @@ class TemplateName(Analysis):
         ),
     )
 
-    def __init__(self, *, sequences: Annotated[int, Field(ge=2)] = 256) -> None:
+    def __init__(
+        self,
+        *,
+        sequences: Annotated[
+            int, Field(ge=2, description="Number of fresh sequences that are measured.")
+        ] = 256,
+    ) -> None:
         self.sequences = sequences
 
     def measure(self, subject: Subject) -> Findings:

@@ -29,8 +29,10 @@ class TemplateName(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 32,
-        leak: Annotated[float, Field(gt=0, le=1)] = 0.5,
+        hidden: Annotated[int, Field(ge=1, description="Number of units H.")] = 32,
+        leak: Annotated[
+            float, Field(gt=0, le=1, description="Share of the state that is new at each step.")
+        ] = 0.5,
     ) -> None:
         super().__init__()
         self.hidden, self.leak = hidden, leak

@@ -24,13 +24,15 @@ class TemplateName(Task):
     name = "template_name"
     version = 1  # raise it when equal parameters give other numbers
 
-    # What stands after `*` is what a study file may set; Field says which values are valid.
+    # What stands after `*` is what a study file may set; Field says what it means and may be.
     def __init__(
         self,
         *,
-        steps: Annotated[int, Field(ge=1)] = 12,
-        width: Annotated[int, Field(ge=1)] = 2,
-        density: Annotated[float, Field(gt=0, le=1)] = 0.3,
+        steps: Annotated[int, Field(ge=1, description="Number of steps T of a sequence.")] = 12,
+        width: Annotated[int, Field(ge=1, description="Number of channels.")] = 2,
+        density: Annotated[
+            float, Field(gt=0, le=1, description="Chance of a pulse at each step and channel.")
+        ] = 0.3,
     ) -> None:
         self.steps, self.width, self.density = steps, width, density
 

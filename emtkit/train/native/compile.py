@@ -67,16 +67,16 @@ def training_kernel(plan: KernelPlan, digest: int) -> Any:
     a row's loss or gradient was not finite. Gives the number of iterations done.
     """
     described = json.dumps(asdict(plan))
-    hears, take = not plan.drawn, Words.TAKE.value
+    spreads, take = not plan.drawn, Words.TAKE.value
 
     @compiled
     def train(
-        sizes, places, counters, turn, modes, limits, words, heard, again, signs, scales, counted,
+        sizes, places, counters, turn, modes, limits, words, spread, again, signs, scales, counted,
         back, transposed, absent, order, weights, first, second, gradient, costs, rates,
         corrections1, corrections2, decay, decoupled, clip, beta1, beta2, epsilon, losses, healthy,
     ):  # fmt: skip
         batch, padded, steps, input_steps, scored = sizes
-        inputs = np.array([heard.ctypes.data])
+        inputs = np.array([spread.ctypes.data])
         counter = np.empty(4, dtype=np.uint64)
         everyone = np.ones(len(turn), dtype=np.bool_)
         for n in range(losses.shape[0]):
@@ -84,14 +84,14 @@ def training_kernel(plan: KernelPlan, digest: int) -> Any:
                 m = turn[place]
                 counter[:] = counters[m]
                 counter[2] += np.uint64(n)
-                if hears and modes[place] != take:
+                if spreads and modes[place] != take:
                     fill(counter, words)
-                    spread_signs(words, heard[:batch])
+                    spread_signs(words, spread[:batch])
                 for k in range(len(back)):
                     transposed[k] = weights[m, back[k]]
                 call = (
                     1, padded, steps, input_steps, scored, weights[m].ctypes.data,
-                    transposed.ctypes.data, heard.strides[0], 0, inputs.ctypes.data, 0,
+                    transposed.ctypes.data, spread.strides[0], 0, inputs.ctypes.data, 0,
                     scales[m].ctypes.data, places[0], places[1], places[2], places[3], places[4],
                     places[5], places[6], places[7], gradient[m].ctypes.data, costs.ctypes.data,
                     counter.ctypes.data, limits[m:].ctypes.data, modes[place], words.ctypes.data,

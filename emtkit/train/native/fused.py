@@ -2,7 +2,7 @@
 
 For tasks that draw by a recipe. The weights stay in the kernel's order from event to event, and
 no batch is ever stored: the kernel makes the inputs of a block of sequences where it reads them.
-Every number is that of drawing, `NativeStep.gradients` and `Adam.step`
+Every number is that of drawing, `NativeStep.gradients` and `CompiledAdam.step`
 one after the other.
 """
 
@@ -21,16 +21,31 @@ from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Recipe
 from emtkit.study.settings import Training
 from emtkit.train.native import machine
-from emtkit.train.native.adam import Adam
+from emtkit.train.native.adam import CompiledAdam
 from emtkit.train.native.network import Floats
 from emtkit.train.native.state import Words
 from emtkit.train.native.step import NativeStep
-from emtkit.train.optimise import Moments
+from emtkit.train.optimise import Buffers
 from emtkit.train.tiers.base import Fused, Trained
 
 _WORD = 2.0**32
 _MOST = 1 << 28
 """Multiplications in one call, at most: a small part of a second."""
+
+
+HONOURED = frozenset(
+    {"steps", "batch", "optimizer", "lr", "weight_decay", "clip", "schedule", "dtype", "device"}
+    | {"tf32", "stop", "solved", "check", "curriculum", "snapshots"}
+)
+"""The fields of training that whole iterations know of, or that the loop around them sees to."""
+
+
+def takes(training: Training) -> bool:
+    """Whether whole iterations do all that `training` asks for: other fields stay at defaults."""
+    plain = Training()
+    others = Training.model_fields.keys() - HONOURED
+    known = all(getattr(training, name) == getattr(plain, name) for name in others)
+    return known and CompiledAdam.takes(training) and not training.curriculum.moves
 
 
 def one_upper_word(stream: Stream, numbers: int) -> bool:
@@ -54,18 +69,18 @@ class FusedTraining(Fused):
         trainings: Sequence[Training],
         streams: Sequence[Stream],
         parameters: Tensor,
-        moments: Moments,
+        buffers: Buffers,
     ) -> None:
         """`step` scores the last steps, `scales` (M scored O); `streams` begin the next draw.
 
         That draw has to be one of `one_upper_word`.
         """
         network, models = step.network, len(recipes)
-        self._step, self._adam = step, Adam(trainings)
+        self._step, self._adam = step, CompiledAdam(trainings)
         self._order = network.order(names)
         self._absent = np.setdiff1d(np.arange(network.parameters), self._order)
         self._weights, self._first, self._second = (
-            self._ordered(tensor) for tensor in (parameters, moments.first, moments.second)
+            self._ordered(tensor) for tensor in (parameters, buffers["first"], buffers["second"])
         )
         self._counters = np.array([stream.counter for stream in streams], dtype=np.uint64)
         self._limits = np.array([(recipe.density or 0.0) * _WORD for recipe in recipes])
@@ -78,7 +93,7 @@ class FusedTraining(Fused):
         numbers = step.input_steps * network.inputs
         words = -(-step.batch * numbers // 128) * 4 if signs else step.padded * numbers
         self._words = np.empty(words, dtype=np.uint32)
-        self._heard = np.zeros((step.padded if signs else 1, numbers), dtype=np.float32)
+        self._spread = np.zeros((step.padded if signs else 1, numbers), dtype=np.float32)
         work = models * step.padded * step.steps * network.parameters
         self.most = max(1, _MOST // work)
 
@@ -99,7 +114,7 @@ class FusedTraining(Fused):
             modes,
             self._limits,
             self._words,
-            self._heard,
+            self._spread,
             self._again,
             self._signs,
             self._scales,
@@ -127,13 +142,13 @@ class FusedTraining(Fused):
         self._counters[:, 2] += np.uint64(done)
         return Trained(losses[:done], healthy)
 
-    def state(self) -> tuple[Tensor, Moments]:
+    def state(self) -> tuple[Tensor, Buffers]:
         """See `Fused.state`."""
         rows = (self._weights, self._first, self._second)
         weights, first, second = (
             torch.from_numpy(np.take(part, self._order, axis=1)) for part in rows
         )
-        return weights, Moments(first, second)
+        return weights, {"first": first, "second": second}
 
     def _ordered(self, tensor: Tensor) -> Floats:
         """Rows of the module's order (M P) in the kernel's."""

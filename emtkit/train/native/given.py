@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from emtkit.train.native.network import LANES
 from emtkit.train.native.plan import Arguments, KernelPlan
-from emtkit.train.native.vectors import BYTES, LANES, Code
+from emtkit.train.native.vectors import BYTES, Code
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Given:
     def __init__(self, code: Code, plan: KernelPlan, a: Arguments, m: Any) -> None:
         self._code, self._plan, self._states = code, plan, a.states
         address = code.load_whole(code.at(a.inputs, m, 8))
-        self._inputs = Sequences(address, a.heard, a.input_steps, plan.inputs)
+        self._inputs = Sequences(address, a.input_stride, a.input_steps, plan.inputs)
 
     def bring(self, first: Any) -> None:
         """The block of sequences from `first` on -> inputs in the states."""

@@ -19,10 +19,11 @@ from llvmlite import ir
 
 from emtkit.train.native.draws import Draw
 from emtkit.train.native.given import Given
+from emtkit.train.native.network import LANES
 from emtkit.train.native.outer import outer
 from emtkit.train.native.plan import Arguments, KernelPlan
 from emtkit.train.native.targets import Recalled, StagedTargets
-from emtkit.train.native.vectors import BYTES, LANES, Code
+from emtkit.train.native.vectors import BYTES, Code
 
 
 def emit_gradients(builder: Any, plan: KernelPlan, a: Arguments) -> None:

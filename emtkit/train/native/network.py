@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+LANES = 16
+"""Sequences in one vector register."""
+
 MAX_HIDDEN = 64
 ACTIVATIONS = ("linear", "relu", "tanh")
 READOUTS = ("linear", "relu")
@@ -20,8 +23,8 @@ READOUTS = ("linear", "relu")
 class Network:
     """h_t = W_uh u_t + W_hh sigma(h_t-1) + b,  y_t = rho(W_r x_t + b_r),  sigma(h_-1) = 0.
 
-    `reads` says what x_t is: "state", sigma(h_t), as in an Elman network, or "input", h_t itself,
-    the state before the activation. Weights: W_uh (H I), W_hh (H H), W_r (O H), and b (H), b_r (O)
+    `reads` says what x_t is: "activation", sigma(h_t), as in an Elman network, or
+    "preactivation", h_t itself. Weights: W_uh (H I), W_hh (H H), W_r (O H), and b (H), b_r (O)
     where `bias` and `readout_bias` say so. ValueError for sizes and names that do not exist.
 
     A flat row (P) holds A = [W_uh | b | W_hh] and then R = [b_r | W_r], each row by row. Where only
@@ -33,7 +36,7 @@ class Network:
     outputs: int
     activation: str = "tanh"
     readout: str = "linear"
-    reads: str = "state"
+    reads: str = "activation"
     bias: bool = False
     readout_bias: bool = False
 
@@ -51,7 +54,7 @@ class Network:
         for what, asked, allowed in (
             ("activation", self.activation, ACTIVATIONS),
             ("readout", self.readout, READOUTS),
-            ("reads", self.reads, ("state", "input")),
+            ("reads", self.reads, ("activation", "preactivation")),
         ):
             if asked not in allowed:
                 raise ValueError(

@@ -68,8 +68,8 @@ class Arguments:
     scored: Any
     weights: Any  # M P: A, then R
     transposed: Any  # M H (O + H): S
-    heard: Any  # bytes from one sequence of inputs to the next
-    wanted: Any  # the same of targets
+    input_stride: Any  # bytes from one sequence of inputs to the next
+    target_stride: Any  # the same of targets
     inputs: Any  # M addresses of (B s I), unless `drawn`
     targets: Any  # M addresses of (B K O), unless `recalled`
     scales: Any  # M K O

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emtkit.train.native import machine
-from emtkit.train.native.network import Floats, Network
+from emtkit.train.native.network import LANES, Floats, Network
 from emtkit.train.native.state import Doubles
 
 if TYPE_CHECKING:
     from emtkit.train.native.plan import KernelPlan
 
-_LANES = 16
 _SIGMA = {"linear": 0, "relu": 1, "tanh": 2}
 
 
@@ -49,7 +48,7 @@ class NativeStep:
                 " from 1 to steps"
             )
         self.width = width_of(network.hidden, batch)
-        block = _LANES * self.width
+        block = LANES * self.width
         self.padded = -(-batch // block) * block
         self._scratch = _scratch(self, block)
         self.places = tuple(part.ctypes.data for part in self._scratch)
@@ -127,7 +126,7 @@ class NativeStep:
             outputs=network.outputs,
             ones=network.ones,
             sigma=_SIGMA[network.activation],
-            early=int(network.reads == "input" and network.activation != "linear"),
+            early=int(network.reads == "preactivation" and network.activation != "linear"),
             rho=_SIGMA[network.readout],
             width=self.width,
             rows=tiles.rows[self.width],
@@ -154,7 +153,7 @@ def width_of(hidden: int, batch: int) -> int:
 
     Enough independent sums for the smallest networks; histories that fit the cache for the others.
     """
-    fitting = next((width for width in (1, 2) if batch <= _LANES * width), 4)
+    fitting = next((width for width in (1, 2) if batch <= LANES * width), 4)
     return min(fitting, 2 if 4 < hidden <= 16 else 4)
 
 
@@ -171,13 +170,13 @@ def _scratch(step: NativeStep, block: int) -> list[Floats]:
     shown.reshape(steps, reads, block)[:, : network.ones] = 1.0
     deltas = _aligned((steps + 1) * back * block)
     staged = _aligned(step.scored * network.outputs * block)
-    sums, cost = _aligned(network.parameters * _LANES), _aligned(step.scored * block)
+    sums, cost = _aligned(network.parameters * LANES), _aligned(step.scored * block)
     return [mask, states, shown, deltas, staged, sums, cost, _aligned(block)]
 
 
 def _aligned(size: int) -> Floats:
     """Zeros from a multiple of 64 bytes on, so that no vector straddles two cache lines."""
-    room = np.zeros(size + _LANES, dtype=np.float32)
+    room = np.zeros(size + LANES, dtype=np.float32)
     start = -room.ctypes.data % 64 // 4
     return room[start : start + size]
 

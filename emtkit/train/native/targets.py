@@ -19,7 +19,7 @@ class StagedTargets:
     def __init__(self, code: Code, plan: KernelPlan, a: Arguments, m: Any) -> None:
         self._code, self._plan, self._staged = code, plan, a.staged
         address = code.load_whole(code.at(a.targets, m, 8))
-        self._targets = Sequences(address, a.wanted, a.scored, plan.outputs)
+        self._targets = Sequences(address, a.target_stride, a.scored, plan.outputs)
 
     def bring(self, first: Any) -> None:
         """The block of sequences from `first` on."""

@@ -12,7 +12,8 @@ from typing import Any
 
 from llvmlite import ir
 
-LANES = 16
+from emtkit.train.native.network import LANES
+
 BYTES = 4 * LANES
 
 IDENTITY, RELU, TANH = 0, 1, 2

@@ -12,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from emtkit.methods.optimisers.base import Slot
+from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.stream import CPU, Stream
-from emtkit.plugin.task import Batch
+from emtkit.plugin.task import Batch, Task
 from emtkit.study.settings import Training
-from emtkit.train.optimise import Moments, Optimiser, TensorOptimiser
+from emtkit.train.optimise import Buffers, StackOptimiser, TensorOptimiser
 from emtkit.train.stack import Stacked, average, by_step
 
 
@@ -59,7 +61,7 @@ class Trained:
 class Fused(ABC):
     """Rows that train by themselves, where nothing is to be done between iterations.
 
-    Bit for bit what drawing, `Tier.gradients` and `Optimiser.step` give one after the other.
+    Bit for bit what drawing, `Tier.gradients` and `StackOptimiser.step` give one after the other.
     `most`: the most iterations to ask for at once.
     """
 
@@ -70,23 +72,58 @@ class Fused(ABC):
         """Up to `count` iterations of every row; fewer where a row is no longer finite."""
 
     @abstractmethod
-    def state(self) -> tuple[Tensor, Moments]:
-        """Copies of the parameters (M P) and the moments as they are now."""
+    def state(self) -> tuple[Tensor, Buffers]:
+        """Copies of the parameters (M P) and the optimiser's buffers as they are now."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Nominal seconds per `call` (a time step of one program), `step` (of one sequence), `product`.
+
+    `stacked`: whether one program serves all rows of a stack.
+    """
+
+    call: float
+    step: float
+    product: float
+    stacked: bool = True
+
+
+STACK_ROWS = 64
+"""Most rows of one program on the processor, whose caches larger ones overflow."""
 
 
 class Tier(ABC):
-    """All tiers give the same numbers within float tolerance; each gives a row the same bits in
-    any stack of two rows or more.
+    """All tiers give the same numbers within float tolerance; each on the processor gives a row the
+    same bits in any stack, or in any of two rows or more where it does not take one (`takes_one`).
 
-    `rows_share_horizon`: whether a row that runs on past its own horizon keeps its bits.
-    `device`: where the tensors are that it is given. `horizon_step`: rows are drawn to a multiple
-    of so many scored steps, where a tier wants few lengths.
+    A network trains in the tier of lowest `order` that has no `refusal`. `cost` is what `plan`
+    reckons with. `rows_share_horizon`: whether a row that runs on past its own horizon keeps its
+    bits. `device`: where the tensors are that it is given. `horizon_step`: rows are drawn to a
+    multiple of so many scored steps, where a tier wants few lengths.
     """
 
     name: ClassVar[str]
+    order: ClassVar[int]
+    cost: ClassVar[Cost]
     rows_share_horizon: ClassVar[bool]
     device: ClassVar[torch.device] = CPU
     horizon_step: ClassVar[int] = 1
+
+    @classmethod
+    @abstractmethod
+    def refusal(cls, model: SequenceModel, task: Task, training: Training) -> str | None:
+        """None, or why this tier does not train `model` on `task` so."""
+
+    @classmethod
+    def lacking(cls) -> str | None:
+        """None, or what this installation lacks to run it, and what to do."""
+        return None
+
+    @classmethod
+    def most_rows(cls, model: SequenceModel, batch: Batch, sequences: int) -> int:
+        """Most rows of one program, on `sequences` times the one in `batch`."""
+        return STACK_ROWS
 
     @abstractmethod
     def gradients(
@@ -101,9 +138,11 @@ class Tier(ABC):
         """Whether a row alone gets the bits that it gets in a stack; else it needs company."""
         return False
 
-    def optimiser(self, trainings: Sequence[Training], like: Tensor) -> Optimiser:
+    def optimiser(
+        self, trainings: Sequence[Training], like: Tensor, slots: Sequence[Slot]
+    ) -> StackOptimiser:
         """What updates a stack of this tier."""
-        return TensorOptimiser(trainings, like)
+        return TensorOptimiser(trainings, like, slots)
 
     def fused(
         self,
@@ -111,7 +150,7 @@ class Tier(ABC):
         trainings: Sequence[Training],
         streams: Sequence[Stream],
         flat: Tensor,
-        moments: Moments,
+        buffers: Buffers,
     ) -> Fused | None:
         """Whole iterations of these rows, each from its next stream on, where the tier has them."""
         return None

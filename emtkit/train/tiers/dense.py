@@ -7,13 +7,14 @@ from torch import Tensor
 
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecurrence
 from emtkit.plugin.kernel import StackedKernel
-from emtkit.plugin.task import Batch
+from emtkit.plugin.task import Batch, Task
+from emtkit.study.settings import Training
+from emtkit.train.passes.author_kernel import by_kernel
+from emtkit.train.passes.bptt import Matrices, Passes, Sizes, Workspace
+from emtkit.train.passes.criterion import Squares, criterion_of, in_place, read_losses
+from emtkit.train.passes.impulse_response import ImpulseResponses
 from emtkit.train.stack import Stacked
-from emtkit.train.tiers.author_kernel import by_kernel
-from emtkit.train.tiers.base import Gradients, Span, Tier
-from emtkit.train.tiers.bptt import Matrices, Passes, Sizes, Workspace
-from emtkit.train.tiers.criterion import Squares, in_place, judge_of, read_losses
-from emtkit.train.tiers.impulse_response import ImpulseResponses
+from emtkit.train.tiers.base import Cost, Gradients, Span, Tier
 from emtkit.train.tiers.vmap import VmapTier
 
 
@@ -21,6 +22,8 @@ class DenseTier(Tier):
     """Losses and gradients of M recurrences without autograd; any loss, any dtype."""
 
     name = "dense"
+    order = 40
+    cost = Cost(call=6e-5, step=6e-8, product=1e-10)
     rows_share_horizon = True
 
     def __init__(self) -> None:
@@ -28,12 +31,12 @@ class DenseTier(Tier):
         self.work = Workspace()
         self._passes: Passes | None = None
 
-    @staticmethod
-    def refusal(model: SequenceModel) -> str | None:
-        """None, or why this tier cannot train `model`."""
+    @classmethod
+    def refusal(cls, model: SequenceModel, task: Task, training: Training) -> str | None:
+        """See `Tier.refusal`."""
         if isinstance(model, RecurrentModel) and (model.simple_form() or model.stacked_kernel()):
             return None
-        return f"{model.name} is no simple recurrence, and its author gives no kernel"
+        return f"{model.name} is not a simple recurrence, and its author gives no kernel"
 
     def gradients(
         self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
@@ -56,9 +59,9 @@ class DenseTier(Tier):
         def outputs() -> Tensor:
             return passes.outputs(matrices)
 
-        judge = judge_of(outputs, stacked, batch, masks, span)
-        gradients = _flat(stacked, passes.backward(matrices, judge.slopes))
-        losses, steps = read_losses(judge.errors(), masks, first)
+        criterion = criterion_of(outputs, stacked, batch, masks, span)
+        gradients = _flat(stacked, passes.backward(matrices, criterion.slopes))
+        losses, steps = read_losses(criterion.errors(), masks, first)
         return Gradients(losses, gradients, steps, lambda: in_place(outputs(), batch.steps, first))
 
     def _by_pulses(
@@ -76,13 +79,13 @@ class DenseTier(Tier):
         is_relu = _form(stacked.template).readout == "relu"
         if is_relu:
             outputs.clamp_(min=0)
-        judge = Squares(stacked.squares, batch.targets, masks, Span(last, last + 1))
+        criterion = Squares(stacked.squares, batch.targets, masks, Span(last, last + 1))
         slopes = torch.empty_like(outputs)
-        judge.slopes(0, outputs, slopes)
+        criterion.slopes(0, outputs, slopes)
         if is_relu:
             torch.ops.aten.threshold_backward(slopes, outputs, 0, grad_input=slopes)
         gradients = _flat(stacked, {**pulses.gradients(slopes), "b_r": slopes.sum(2)})
-        losses, steps = read_losses(judge.errors(), masks, last)
+        losses, steps = read_losses(criterion.errors(), masks, last)
         return Gradients(
             losses, gradients, steps, lambda: in_place(outputs.unsqueeze(0), batch.steps, last)
         )
@@ -98,42 +101,6 @@ class DenseTier(Tier):
         return self._plain.outputs(stacked, flat, batch)
 
 
-class CudaTier(DenseTier):
-    """The dense tier on a CUDA device, where whole iterations are graphs; see `capture`.
-
-    Matrix products may take another path there in another stack, so that a row keeps its bits in
-    the same stack alone; horizons are rounded up because each length is a graph of its own.
-    """
-
-    name = "cuda"
-    device = torch.device("cuda")
-    horizon_step = 8
-
-    @staticmethod
-    def refusal(model: SequenceModel) -> str | None:
-        """None, or why this tier cannot train `model`."""
-        form = model.simple_form() if isinstance(model, RecurrentModel) else None
-        return f"{model.name} is no simple recurrence" if form is None else None
-
-
-class Tf32Tier(CudaTier):
-    """The CUDA tier with products of matrices in TF32: 10 bits of a factor, sums in float32."""
-
-    name = "cuda_tf32"
-
-    def gradients(
-        self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
-    ) -> Gradients:
-        """See `DenseTier.gradients`; a graph keeps the kernels that were chosen here."""
-        products = torch.backends.cuda.matmul
-        before = products.allow_tf32
-        products.allow_tf32 = True
-        try:
-            return super().gradients(stacked, flat, batch, masks, span)
-        finally:
-            products.allow_tf32 = before
-
-
 def _kernel(model: SequenceModel) -> StackedKernel | None:
     """The author's kernel, where the core has no passes of its own."""
     if not isinstance(model, RecurrentModel) or model.simple_form() is not None:
@@ -144,7 +111,7 @@ def _kernel(model: SequenceModel) -> StackedKernel | None:
 def _form(model: SequenceModel) -> SimpleRecurrence:
     form = model.simple_form() if isinstance(model, RecurrentModel) else None
     if form is None:
-        raise TypeError(DenseTier.refusal(model))
+        raise TypeError(f"{model.name} is not a simple recurrence")
     return form
 
 
@@ -165,7 +132,7 @@ def _sizes(stacked: Stacked, weights: dict[str, Tensor], batch: Batch, span: Spa
 
 
 def _is_pulse_cheaper(sizes: Sizes, weights: dict[str, Tensor]) -> bool:
-    """Whether I pulses and one product with all that was heard cost less than B sequences."""
+    """Whether I pulses and one product with all inputs cost less than B sequences."""
     return sizes.is_linear and "b" not in weights and 2 * sizes.inputs <= sizes.sequences
 
 

@@ -6,16 +6,29 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from emtkit.plugin.task import Batch
+from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.task import Batch, Task
+from emtkit.study.settings import Training
 from emtkit.train.stack import Stacked, average, by_step
-from emtkit.train.tiers.base import Gradients, Span, Tier
+from emtkit.train.tiers.base import Cost, Gradients, Span, Tier
 
 
 class LoopTier(Tier):
     """Any module, also one that has no batching rule."""
 
     name = "loop"
+    order = 90
+    cost = Cost(call=2e-4, step=2e-7, product=1.8e-10, stacked=False)
     rows_share_horizon = False
+
+    @classmethod
+    def refusal(cls, model: SequenceModel, task: Task, training: Training) -> str | None:
+        """Never."""
+        return None
+
+    def takes_one(self, training: Training) -> bool:
+        """Every row is alone here."""
+        return True
 
     def gradients(
         self, stacked: Stacked, flat: Tensor, batch: Batch, masks: Tensor, span: Span | None = None
@@ -24,7 +37,7 @@ class LoopTier(Tier):
         rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         for row in range(stacked.models):
             one = stacked.take([row])
-            leaf = flat[row : row + 1].detach().requires_grad_()
+            leaf = flat[row : row + 1].detach().clone().requires_grad_()
             outputs = _forward(one, leaf, _row(batch, row))
             errors = one.errors(outputs, _row(batch, row))
             steps = by_step(errors, masks[row : row + 1])
@@ -39,15 +52,18 @@ class LoopTier(Tier):
         with torch.no_grad():
             return torch.cat(
                 [
-                    _forward(stacked.take([row]), flat[row : row + 1], _row(batch, row))
+                    _forward(stacked.take([row]), flat[row : row + 1].clone(), _row(batch, row))
                     for row in range(stacked.models)
                 ]
             )
 
 
 def _row(batch: Batch, row: int) -> Batch:
-    part = slice(row, row + 1)
-    return Batch(batch.inputs[part], batch.targets[part], batch.mask[part], batch.input_steps)
+    """That of one row, in memory of its own: where operands begin may decide a product's path."""
+    inputs, targets, mask = (
+        value[row : row + 1].clone() for value in (batch.inputs, batch.targets, batch.mask)
+    )
+    return Batch(inputs, targets, mask, batch.input_steps)
 
 
 def _forward(one: Stacked, flat: Tensor, batch: Batch) -> Tensor:

@@ -1,7 +1,5 @@
 """The records of theory that the built-in tasks and models offer and the analyses require."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -9,11 +7,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Activation = Literal["linear", "relu", "tanh"]
 Amplitude = Literal["uniform", "constant", "signed", ""]
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda values: values,
+    "relu": lambda values: np.maximum(values, 0.0),
+    "tanh": np.tanh,
+    "sign": np.sign,
+}
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,11 @@ class DelayLaw:
         outputs = len(self.delay)
         if not self.importance:
             object.__setattr__(self, "importance", (1.0,) * outputs)
-        for name, entries in (
-            ("source", self.source),
-            ("sign", self.sign),
-            ("mean", self.mean),
-            ("second_moment", self.second_moment),
-            ("density", self.density),
-            ("importance", self.importance),
-        ):
-            if len(entries) != outputs:
+        for name in ("source", "sign", "mean", "second_moment", "density", "importance"):
+            entries = len(getattr(self, name))
+            if entries != outputs:
                 raise EmtkitError(
-                    f"DelayLaw: {name} has {len(entries)} entries for {outputs} outputs; "
+                    f"DelayLaw: {name} has {entries} entries for {outputs} outputs; "
                     "give one per output, as in delay"
                 )
         for delay in self.delay:
@@ -91,7 +91,7 @@ class HistoryLaw:
     coordinates that the smallest exact circuit keeps (all, where the core is incomplete);
     `core_rank` counts the non-zero eigenvalues of phi, which are `spectrum` (core_rank,), in
     closed form where there is one; `period` is the smallest p with phi^p = I on the core, where
-    there is one. `real_values` says that the values are not signs, so that no saturating network
+    there is one. `real_values`: the values are not signs, so that no saturating network
     can carry them. A driven delay line without an autonomous rule has core rank 0.
 
     Source: Episodic Memory Theory (arXiv:2310.02430), Eqs. 4, 6, 8.
@@ -100,7 +100,7 @@ class HistoryLaw:
     history: int
     dimension: int
     phi: Array
-    mask: NDArray[np.bool_]
+    mask: Mask
     core_rank: int
     spectrum: NDArray[np.complex128] | None = None
     period: int | None = None
@@ -114,35 +114,35 @@ class HistoryLaw:
 
 @dataclass(frozen=True)
 class LinearRecurrence:
-    """h_t = W_h h_{t-1} + W_x x_t, read by W_yᵀ h_t; (H, H), (H, I), (H, O), float64."""
+    """h_t = W_hh h_{t-1} + W_uh u_t, read by W_r h_t; (H, H), (H, I), (O, H), float64."""
 
-    W_h: Array
-    W_x: Array
-    W_y: Array
+    W_hh: Array
+    W_uh: Array
+    W_r: Array
 
 
 @dataclass(frozen=True)
 class PulseCircuit:
     """A recurrent network in the form of the temporal superposition paper.
 
-    h_t = W_x x_t + W_h sigma(h_{t-1}) + b_h,  y_t = readout(W_yᵀ r(h_t) + b_y), h PRE-activation.
-    `reads` says whether the readout sees h itself ("state", the paper) or sigma(h)
-    ("activation", as in an Elman network). W_h (H, H), W_x (H, I), W_y (H, O), b_h (H), b_y (O).
+    h_t = W_uh u_t + W_hh sigma(h_{t-1}) + b,  y_t = readout(W_r r(h_t) + b_r), h PRE-activation.
+    `reads` says what r(h_t) is: h_t itself ("preactivation", the paper) or sigma(h_t)
+    ("activation", as in an Elman network). W_hh (H, H), W_uh (H, I), W_r (O, H), b (H), b_r (O).
     """
 
-    W_h: Array
-    W_x: Array
-    W_y: Array
-    b_h: Array
-    b_y: Array
+    W_hh: Array
+    W_uh: Array
+    W_r: Array
+    b: Array
+    b_r: Array
     activation: Activation
     readout: Literal["linear", "relu"]
-    reads: Literal["state", "activation"] = "state"
+    reads: Literal["preactivation", "activation"] = "preactivation"
 
     @property
     def biased(self) -> bool:
         """Whether any bias differs from zero."""
-        return bool(self.b_h.any() or self.b_y.any())
+        return bool(self.b.any() or self.b_r.any())
 
 
 Response = Callable[[Array], Array]

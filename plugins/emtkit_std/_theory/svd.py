@@ -4,8 +4,6 @@ numpy's divide and conquer (gesdd) is faster, and gave up on the states of a tra
 x 60, finite, of full rank): "SVD did not converge". A finding is not lost for that.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,16 +1,13 @@
-"""What rule attention writes as a boundary condition, where it looks, and how long it will hold."""
-
-from __future__ import annotations
+"""What rule attention writes as a boundary condition, what it attends to, how long it will hold."""
 
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
-from emtkit.plugin.analysis import Scalar
+from emtkit import Analysis, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit_std._findings import long_table, undefined
+from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.observe import Run, law_of, memory_span, run
 from emtkit_std._theory.waves.attention import (
     Array,
@@ -18,8 +15,8 @@ from emtkit_std._theory.waves.attention import (
     boundary,
     effective_boundary,
     entropy,
-    fitted_boundary,
     kronecker_rank,
+    linearity,
     measured_leak,
     safe_horizon,
 )
@@ -31,11 +28,11 @@ class AttentionBoundary(Analysis):
 
     For every model whose trace holds attention: `entropy` (nats, mean over heads, sequences and
     autonomous steps) and table `profile` (head, lag, weight). Where attention writes columns:
-    `kronecker_rank` of F (singular values above `tolerance` of the largest), `linearity` (R^2 of
-    the written columns under the best linear F of the states met: 1 if content does not steer
-    attention), `boundary_error` ||F - f||_F / ||f||_F against the task's rule, `leak` (largest
-    share over heads that misses the favourite column) and `safe_horizon` = .3 s / leak, the steps
-    for which a constructed rule holds. W_K and W_Q are seen through their product alone.
+    `kronecker_rank` of F, `linearity` (R^2 of the written columns under the best linear F of the
+    states met: 1 if content does not steer attention), `boundary_error` ||F - f||_F / ||f||_F
+    against the task's rule, `leak` (largest share over heads that misses the favourite column) and
+    `safe_horizon` = .3 s / leak, the steps for which a constructed rule holds. W_K and W_Q are seen
+    through their product alone.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eq. 8.
     """
@@ -46,9 +43,17 @@ class AttentionBoundary(Analysis):
     def __init__(
         self,
         *,
-        sequences: Annotated[int, Field(ge=8)] = 128,
-        steps: Annotated[int, Field(ge=3)] = 32,
-        tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.05,
+        sequences: Annotated[Sequences, Field(ge=8)] = 128,
+        steps: Annotated[Steps, Field(ge=3)] = 32,
+        tolerance: Annotated[
+            float,
+            Field(
+                gt=0,
+                lt=1,
+                description="Share of the largest singular value of F above which one counts "
+                "towards `kronecker_rank`.",
+            ),
+        ] = 0.05,
     ) -> None:
         self.sequences, self.steps, self.tolerance = sequences, steps, tolerance
 
@@ -62,8 +67,9 @@ class AttentionBoundary(Analysis):
         scalars: dict[str, Scalar] = {"entropy": float(entropy(maps).mean())}
         arrays: dict[str, Array] = {}
         names = ("kronecker_rank", "linearity", "boundary_error", "leak", "safe_horizon")
-        reasons = dict.fromkeys(names, f"attention of {subject.model.name} writes no columns")
-        scalars |= dict.fromkeys(names, float("nan"))
+        without = undefined(names, f"attention of {subject.model.name} writes no columns")
+        scalars |= without.scalars
+        reasons = dict(without.reasons)
         newest_last = BoundaryHeads in subject.model.offers
         if newest_last:
             own = subject.model.facts(BoundaryHeads)
@@ -72,11 +78,13 @@ class AttentionBoundary(Analysis):
             reasons |= {"boundary_error": f"{subject.task.name} has no law of history"}
             law = law_of(subject)
             if law is not None:
-                arrays["law"] = law.phi[-law.dimension :]
+                arrays["law"] = law.operator
                 off = np.linalg.norm(arrays["boundary"] - arrays["law"])
                 scalars["boundary_error"] = float(off / np.linalg.norm(arrays["law"]))
         by_lag = weights[:, ::-1] if newest_last else weights
-        return Findings(scalars, {"profile": _profile(by_lag)}, arrays, reasons)
+        return Findings(
+            scalars, {"profile": long_table(("head", "lag"), {"weight": by_lag})}, arrays, reasons
+        )
 
     def _boundary(
         self, own: BoundaryHeads, seen: Run, maps: Array, arrays: dict[str, Array]
@@ -91,16 +99,10 @@ class AttentionBoundary(Analysis):
         safe = safe_horizon(leak, own.history)
         return {
             "kronecker_rank": kronecker_rank(F, own.history, self.tolerance),
-            "linearity": fitted_boundary(columns, written).r2,
+            "linearity": linearity(columns, written),
             "leak": leak,
             "safe_horizon": safe if np.isfinite(safe) else float("nan"),
         }
-
-
-def _profile(weights: Array) -> pd.DataFrame:
-    """Weights (heads, lags), lag 0 the newest, as rows."""
-    heads, lags = np.indices(weights.shape)
-    return pd.DataFrame({"head": heads.ravel(), "lag": lags.ravel(), "weight": weights.ravel()})
 
 
 @hookimpl

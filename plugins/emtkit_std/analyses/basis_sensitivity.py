@@ -1,25 +1,23 @@
 """Analysis `basis_sensitivity`: how far noise and precision move the extracted memories."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
-from emtkit_std._theory import linearise as linearised
-from emtkit_std._theory.emt import angles as angles
-from emtkit_std._theory.emt import memories as memories
+from emtkit_std._drawings import Figure
+from emtkit_std._parameters import Horizon, Sequences, Threshold
+from emtkit_std._theory.emt import angles, memories
 from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.linearise import Linearised, Point, linearise
+from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-METHODS = {"dual": memories.dual_memories, "primal": memories.primal_memories}
+METHODS = tuple(memories.ALGORITHMS)
 PRECISIONS = {"double": np.float64, "single": np.float32}
+NUMBERS = ("phi_error", "single_phi_error", "phi_gain", "noise_kept")
 AGREEMENT = 0.99
 
 
@@ -28,30 +26,29 @@ def draw_response(findings: Findings, figure: Figure) -> None:
     table = findings.tables["response"]
     errors, signs = figure.subplots(1, 2)
     for (method, precision), part in table[table["noise"] > 0].groupby(["method", "precision"]):
-        look = {
+        style = {
             "color": "C0" if method == "dual" else "C1",
             "linestyle": "-" if precision == "double" else "--",
             "label": f"{method}, {precision}",
         }
-        errors.loglog(part["noise"], part["phi_error"], **look)
-        signs.semilogx(part["noise"], part["sign_agreement"], **look)
-    for axes, label in ((errors, "Phi error"), (signs, "sign agreement")):
-        axes.set_xlabel("relative noise")
-        axes.set_ylabel(label)
+        errors.loglog(part["noise"], part["phi_error"], **style)
+        signs.semilogx(part["noise"], part["sign_agreement"], **style)
+    errors.set(xlabel="relative noise", ylabel="Phi error")
+    signs.set(xlabel="relative noise", ylabel="sign agreement")
     figure.legend(*errors.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
 class BasisSensitivity(Analysis):
     """The response of Algorithm 1 to noise on W_hh and W_r, and to single precision.
 
-    Jacobian and readout get Gaussian matrices of spectral norm `noise` times their own, alike for
-    both methods and precisions (mean of `draws`); the memories are extracted anew and read the
-    network's own undisturbed states.
+    Gaussian matrices are added to Jacobian and readout, alike for both methods and precisions; the
+    memories are extracted anew and read the network's own undisturbed states.
 
     Scalars, for m = dual, primal: `phi_error_m` and `single_phi_error_m` (no noise, double and
     single precision), `phi_gain_m` (distance of Phi_hat from the undisturbed one per unit of
     noise, at the level nearest 1e-4), `noise_kept_m` (largest level at which the modes are all
-    found and the signs agree to 0.99; 0 if none). Table: `response` (method, precision, noise,
+    found and the signs agree to 0.99; 0 if none); `point_norm`, `point_residual`, `point_kind`.
+    Table: `response` (method, precision, noise,
     angle_error, phi_error, drift, sign_agreement, rank, modes_found), means over draws.
 
     References: the sensitivity left open by Episodic Memory Theory, arXiv:2310.02430.
@@ -61,33 +58,40 @@ class BasisSensitivity(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"response": draw_response}
+    conditions = {"point_kind": tuple(f"{name}_{m}" for name in NUMBERS for m in METHODS)}
 
     def __init__(
         self,
         *,
-        noises: tuple[Annotated[float, Field(gt=0)], ...] = (
-            *(1e-8, 1e-7, 1e-6, 1e-5),
-            *(1e-4, 1e-3, 1e-2, 1e-1),
-        ),
-        draws: Annotated[int, Field(ge=1)] = 3,
-        threshold: Annotated[float, Field(gt=0)] = 0.9,
-        sequences: Annotated[int, Field(ge=1)] = 32,
-        horizon: Annotated[int, Field(ge=1)] = 20,
+        noises: Annotated[
+            tuple[Annotated[float, Field(gt=0)], ...],
+            Field(
+                description="Levels of noise: spectral norms of what is added, relative to that of "
+                "the matrix."
+            ),
+        ] = (*(1e-8, 1e-7, 1e-6, 1e-5), *(1e-4, 1e-3, 1e-2, 1e-1)),
+        draws: Annotated[
+            int, Field(ge=1, description="Number of draws of the noise that are averaged.")
+        ] = 3,
+        threshold: Threshold = 0.9,
+        sequences: Sequences = 32,
+        horizon: Horizon = 20,
+        point: Point = "auto",
     ) -> None:
         self.noises, self.draws, self.threshold = tuple(sorted(noises)), draws, threshold
-        self.sequences, self.horizon = sequences, horizon
+        self.sequences, self.horizon, self.point = sequences, horizon, point
 
     def measure(self, subject: Subject) -> Findings:
         """Disturb, extract, compare, at every level, method and precision."""
-        law = linearised.autonomous_law(subject)
-        local = linearised.linearise(subject)
+        law = autonomous_law(subject)
+        local = linearise(subject, self.point)
         if memories.spectral_core(local.jacobian, self.threshold).size == 0:
             raise NotApplicable(f"no mode above {self.threshold}: there is no basis to disturb")
-        walked = linearised.run(subject, local.model, self.sequences, self.horizon)
+        walked = trajectories(subject, local.model, self.sequences, self.horizon)
         setting = _Setting(
             law,
             walked.autonomous.numpy() - local.point,
-            linearised.histories(law, walked.batch)[..., law.mask],
+            histories(law, walked.batch)[..., law.mask],
             self.threshold,
         )
         rows = []
@@ -103,18 +107,21 @@ class BasisSensitivity(Analysis):
         for method in METHODS:
             scalars.update(_summary(table[table["method"] == method], method, law))
         return Findings(
-            scalars,
+            {**scalars, **local.scalars},
             {"response": table},
             reasons={name: "no core was found at this level" for name in scalars},
         )
 
     def _disturbed(
-        self, subject: Subject, local: linearised.Linearised
+        self, subject: Subject, local: Linearised
     ) -> list[tuple[float, list[tuple[np.ndarray, np.ndarray]]]]:
         """For each level, pairs of Jacobian and readout; the same directions at every level."""
         stream = subject.stream.fork("noise")
         shape = (self.draws, *local.jacobian.shape), (self.draws, *local.readout.shape)
-        recurrent, read = (_unit(stream.normal(each).double().numpy()) for each in shape)
+        normals = (stream.normal(each).double().numpy() for each in shape)
+        recurrent, read = (
+            drawn / np.linalg.norm(drawn, 2, axis=(1, 2))[:, None, None] for drawn in normals
+        )
         size = np.linalg.norm(local.jacobian, 2), np.linalg.norm(local.readout, 2)
         levels = [(0.0, [(local.jacobian, local.readout)])]
         for noise in self.noises:
@@ -143,7 +150,7 @@ def _extract(
     if core.size == 0:
         return None
     law = setting.law
-    return METHODS[method](core, jacobian, readout, law.history, law.mask)
+    return memories.ALGORITHMS[method](core, jacobian, readout, law.history, law.mask)
 
 
 def _respond(
@@ -187,10 +194,6 @@ def _summary(part: pd.DataFrame, method: str, law: HistoryLaw) -> dict[str, floa
         f"phi_gain_{method}": float(near["drift"] / near["noise"]),
         f"noise_kept_{method}": float(kept["noise"].max()) if len(kept) else 0.0,
     }
-
-
-def _unit(normals: np.ndarray) -> np.ndarray:
-    return normals / np.linalg.norm(normals, 2, axis=(1, 2))[:, None, None]
 
 
 @hookimpl

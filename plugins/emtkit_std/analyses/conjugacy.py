@@ -1,8 +1,5 @@
 """Analysis `conjugacy`: an Elman network and the episodic memory that moves the same way."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -10,12 +7,15 @@ from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
-from emtkit_std._theory import linearise as linearised
-from emtkit_std._theory.emt import gsemm as gsemm
-from emtkit_std._theory.emt import memories as memories
+from emtkit_std._findings import Measured, undefined
+from emtkit_std._parameters import Sequences, Threshold
+from emtkit_std._theory.emt import gsemm, memories
 from emtkit_std._theory.facts import PulseCircuit
+from emtkit_std._theory.linearise import Linearisation, Point, attempt, recurrent
+from emtkit_std._theory.observe import autonomous_law, trajectories
 
 TINY = 1e-300
+CORE = ("core_defect",)
 
 
 class Conjugacy(Analysis):
@@ -27,8 +27,9 @@ class Conjugacy(Analysis):
     measures rounding, and for expanding networks its growth. `spectrum_defect` is the largest
     distance between paired eigenvalues of Phi and W, relative to |W|; `norm` = |W|_2 (the identity
     needs no bound on it). `core_defect` asks what theory does: how well the few variable memories
-    of `emt_basis` (dual) alone move the network, as the mean of |Psi Phi_hat Psi* h - W h| / |W h|
-    over its autonomous states.
+    of `emt_basis` (dual) alone move the network, as the mean of |Psi Phi_hat Psi* h - J h| / |J h|
+    over its autonomous states h, from the fixed point h* with Jacobian J that `point_norm`,
+    `point_residual` and `point_kind` tell of (J is W at the origin).
 
     References: Episodic Memory Theory, arXiv:2310.02430, section 3, Eqs. 12-21.
     """
@@ -36,72 +37,67 @@ class Conjugacy(Analysis):
     name = "conjugacy"
     models = RecurrentModel
     requires = (PulseCircuit,)
+    conditions = {"point_kind": CORE}
 
     def __init__(
         self,
         *,
-        steps: Annotated[int, Field(ge=1)] = 100,
-        sequences: Annotated[int, Field(ge=1)] = 16,
-        threshold: Annotated[float, Field(gt=0)] = 0.9,
+        steps: Annotated[
+            int, Field(ge=1, description="Number of steps for which the two are compared.")
+        ] = 100,
+        sequences: Sequences = 16,
+        threshold: Threshold = 0.9,
+        point: Point = "auto",
     ) -> None:
         self.steps, self.sequences, self.threshold = steps, sequences, threshold
+        self.point = point
 
     def measure(self, subject: Subject) -> Findings:
         """Factor the weights, run both, compare."""
         circuit = subject.fact(PulseCircuit)
-        if circuit.b_h.any():
+        if circuit.b.any():
             raise NotApplicable("the network has biases, which the episodic memory has not")
-        weights, size = circuit.W_h, len(circuit.W_h)
+        weights, size = circuit.W_hh, len(circuit.W_hh)
         normals = subject.stream.fork("memories").normal((size, size)).double().numpy()
         basis = np.linalg.qr(normals)[0]
         model = gsemm.Gsemm.from_elman(weights, basis, circuit.activation)
-        states = linearised.run(
-            subject, linearised.in_double(subject), self.sequences
-        ).autonomous.numpy()
+        states = trajectories(subject, recurrent(subject), self.sequences).autonomous.numpy()
         if states.shape[-1] != size or not np.isfinite(states[:, :2]).all():
             raise NotApplicable("the network's states are not those of its recurrent matrix")
-        pairs = _paired(np.linalg.eigvals(model.phi), np.linalg.eigvals(weights))
+        apart = np.abs(np.linalg.eigvals(model.phi)[:, None] - np.linalg.eigvals(weights))
+        pairs = apart[linear_sum_assignment(apart)]
         norm = float(np.linalg.norm(weights, 2))
-        core = self._core_defect(subject, states)
+        place = attempt(subject, self.point)
+        core = self._core_defect(subject, states, place)
         defect = gsemm.conjugacy_defect(model, weights, states[:, 0], self.steps)
         return Findings(
             {
                 "defect": defect if np.isfinite(defect) else float("nan"),
                 "spectrum_defect": float(pairs.max()) / max(norm, TINY),
                 "norm": norm,
-                "core_defect": core.value,
+                **core.scalars,
+                **place.scalars,
             },
-            reasons={"defect": "the network diverges", "core_defect": core.reason},
+            reasons={"defect": "the network diverges", **core.reasons, **place.reasons},
         )
 
-    def _core_defect(self, subject: Subject, states: np.ndarray) -> _Measured:
+    def _core_defect(self, subject: Subject, states: np.ndarray, place: Linearisation) -> Measured:
         """The defect of the variable memories alone, or NaN and why it is undefined."""
         try:
-            law = linearised.autonomous_law(subject)
-            local = linearised.linearise(subject)
+            law = autonomous_law(subject)
         except NotApplicable as reason:
-            return _Measured(float("nan"), str(reason))
+            return undefined(CORE, str(reason))
+        local = place.local
+        if local is None:
+            return undefined(CORE, place.reason)
         core = memories.spectral_core(local.jacobian, self.threshold)
         if core.size == 0:
-            return _Measured(float("nan"), f"no mode above {self.threshold}")
+            return undefined(CORE, f"no mode above {self.threshold}")
         found = memories.dual_memories(core, local.jacobian, local.readout, law.history, law.mask)
         moved = (states - local.point) @ local.jacobian.T
         alone = memories.project(states - local.point, found) @ found.phi.T @ found.basis.T
         share = np.linalg.norm(alone - moved, axis=-1) / np.linalg.norm(moved, axis=-1)
-        return _Measured(float(share.mean()), "the states vanish")
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """A value, and why it is undefined where it is NaN."""
-
-    value: float
-    reason: str
-
-
-def _paired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    cost = np.abs(first[:, None] - second[None, :])
-    return cost[linear_sum_assignment(cost)]
+        return Measured({CORE[0]: float(share.mean())}, {CORE[0]: "the states vanish"})
 
 
 @hookimpl

@@ -1,20 +1,22 @@
 """Analysis `emt_basis`: the variable memories of a network, and what it holds in them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
-from emtkit_std._theory import linearise as linearised
-from emtkit_std._theory.emt import memories as memories
+from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
+from emtkit_std._drawings import Figure, draw_signed
+from emtkit_std._findings import undefined
+from emtkit_std._parameters import Horizon, Method, Sequences, Threshold
+from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.linearise import Linearised, Point, linearise
+from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+UNDEFINED = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", "residual")
+"""What a network without a core has not got."""
 
 
 def draw_weights(findings: Findings, figure: Figure) -> None:
@@ -23,12 +25,16 @@ def draw_weights(findings: Findings, figure: Figure) -> None:
         return _without_core(findings, figure)
     places = figure.subplot_mosaic([["changed", "changed", "exact"], ["changed", "changed", "raw"]])
     raw, changed, exact = places["raw"], places["changed"], places["exact"]
-    _matrix(raw, findings.arrays["jacobian"], "recurrent weights")
-    _matrix(changed, findings.arrays["weights_in_basis"], "in the basis of memories")
+    for axes, name, title in (
+        (raw, "jacobian", "recurrent weights"),
+        (changed, "weights_in_basis", "in the basis of memories"),
+        (exact, "phi_theory", "theory"),
+    ):
+        draw_signed(axes, findings.arrays[name], origin="upper", aspect="equal")
+        axes.set_title(title)
     edge = len(findings.arrays["phi_theory"]) - 0.5
     changed.axhline(edge, color="grey", linewidth=0.8)
     changed.axvline(edge, color="grey", linewidth=0.8)
-    _matrix(exact, findings.arrays["phi_theory"], "theory")
 
 
 def draw_hidden(findings: Findings, figure: Figure) -> None:
@@ -46,9 +52,8 @@ def draw_hidden(findings: Findings, figure: Figure) -> None:
         (after, coordinates / np.where(size > 0, size, 1.0), "memories"),
         (truth, findings.arrays["contents"], "truth"),
     ):
-        _matrix(axes, values.T, "")
+        draw_signed(axes, values.T, origin="upper")
         axes.set_ylabel(label)
-        axes.set_aspect("auto")
     truth.set_xlabel("step after the last input")
 
 
@@ -66,8 +71,9 @@ class EmtBasis(Analysis):
     variable is orthogonal to the others.
 
     Scalars: `phi_error` (relative Frobenius distance of Phi_hat from Phi), `sign_agreement` (of
-    Psi* h(t) with the true history, all t >= s), `sign_agreement_at_s` (t = s alone), `condition`
-    and `rank` of the basis, `mask_size`, `core_size`, `residual` (max |Psi* Psi - I|). Arrays:
+    Psi* (h(t) - h*) with the true history, all t >= s), `sign_agreement_at_s` (t = s alone),
+    `condition` and `rank` of the basis, `mask_size`, `core_size`, `residual` (max |Psi* Psi - I|),
+    and `point_norm`, `point_residual`, `point_kind` of the fixed point h*. Arrays:
     `basis` (H, m), `dual` (m, H), `phi`, `phi_theory` (m, m), `outside` (H, q: main directions of
     what the memories leave of the states, centred), `weights_in_basis` (m + q, m + q),
     `jacobian`, and of one sequence `hidden_states` (T, H), `coordinates`, `contents` (T, s d;
@@ -80,46 +86,46 @@ class EmtBasis(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"weights": draw_weights, "hidden": draw_hidden}
+    conditions = {"point_kind": (*UNDEFINED, "rank", "core_size")}
     controls = (
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "emt_circuit", "hidden": 16},
-            "phi_error",
-            most=1e-9,
-        ),
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "elman", "hidden": 16},
-            "core_size",
-            most=0,
-        ),
+        Control(REPEAT_COPY, EXACT_CIRCUIT, "phi_error", most=1e-9),
+        Control(REPEAT_COPY, UNTRAINED, "core_size", most=0),
     )
 
     def __init__(
         self,
         *,
-        method: Literal["dual", "primal"] = "dual",
-        threshold: Annotated[float, Field(gt=0)] = 0.9,
-        outside: Annotated[int, Field(ge=0)] = 10,
-        sequences: Annotated[int, Field(ge=1)] = 64,
-        horizon: Annotated[int, Field(ge=1)] = 40,
+        method: Method = "dual",
+        threshold: Threshold = 0.9,
+        outside: Annotated[
+            int,
+            Field(ge=0, description="Most directions q of what the memories leave of the states."),
+        ] = 10,
+        sequences: Sequences = 64,
+        horizon: Horizon = 40,
+        point: Point = "auto",
     ) -> None:
         self.method, self.threshold, self.outside = method, threshold, outside
-        self.sequences, self.horizon = sequences, horizon
+        self.sequences, self.horizon, self.point = sequences, horizon, point
 
     def measure(self, subject: Subject) -> Findings:
         """Extract the memories and read the states of fresh sequences through them."""
-        law = linearised.autonomous_law(subject)
-        local = linearised.linearise(subject)
+        law = autonomous_law(subject)
+        local = linearise(subject, self.point)
         core = memories.spectral_core(local.jacobian, self.threshold)
-        sizes = {"mask_size": int(law.mask.sum()), "core_size": core.size}
+        sizes = {"mask_size": int(law.mask.sum()), "core_size": core.size, **local.scalars}
         if core.size == 0:
-            return _empty(sizes, self.threshold)
-        find = memories.dual_memories if self.method == "dual" else memories.primal_memories
-        found = find(core, local.jacobian, local.readout, law.history, law.mask)
-        walked = linearised.run(subject, local.model, self.sequences, self.horizon)
+            without = undefined(
+                UNDEFINED,
+                f"no eigenvalue of the network has a modulus above {self.threshold}, so it has no "
+                "core",
+            )
+            return Findings({**without.scalars, "rank": 0, **sizes}, reasons=without.reasons)
+        extract = memories.ALGORITHMS[self.method]
+        found = extract(core, local.jacobian, local.readout, law.history, law.mask)
+        walked = trajectories(subject, local.model, self.sequences, self.horizon)
         states = walked.autonomous.numpy() - local.point
-        contents = linearised.histories(law, walked.batch)
+        contents = histories(law, walked.batch)
         seen = memories.project(states, found)
         kept = contents[..., law.mask]
         return Findings(
@@ -139,7 +145,7 @@ class EmtBasis(Analysis):
     def _arrays(
         self,
         law: HistoryLaw,
-        local: linearised.Linearised,
+        local: Linearised,
         found: memories.Memories,
         states: np.ndarray,
         contents: np.ndarray,
@@ -163,26 +169,10 @@ class EmtBasis(Analysis):
         }
 
 
-def _empty(sizes: dict[str, int], threshold: float) -> Findings:
-    undefined = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", "residual")
-    reason = f"no eigenvalue of the network has a modulus above {threshold}, so it has no core"
-    return Findings(
-        {**dict.fromkeys(undefined, float("nan")), "rank": 0, **sizes},
-        reasons=dict.fromkeys(undefined, reason),
-    )
-
-
 def _without_core(findings: Findings, figure: Figure) -> None:
     panel = figure.subplots()
     panel.set_axis_off()
     panel.text(0.5, 0.5, findings.reasons["phi_error"], ha="center", va="center", wrap=True)
-
-
-def _matrix(axes: Axes, values: np.ndarray, title: str) -> None:
-    limit = float(np.nanmax(np.abs(values), initial=1e-12))
-    axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-    axes.grid(False)
-    axes.set_title(title)
 
 
 @hookimpl

@@ -1,50 +1,42 @@
-"""Analysis `emt_spectrum`: do the modes of a network point where the rule's Phi says?"""
-
-from __future__ import annotations
+"""Analysis `emt_spectrum`: do the modes of a network have the angles of the rule's Phi?"""
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, Subject, hookimpl
-from emtkit.plugin.stream import StreamKey
-from emtkit_std._theory import linearise as linearised
-from emtkit_std._theory.emt import angles as angles
-from emtkit_std._theory.emt import binding as binding
+from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, StreamKey, Subject, hookimpl
+from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
+from emtkit_std._drawings import Figure, draw_plane
+from emtkit_std._parameters import Threshold
+from emtkit_std._theory.emt import angles, binding
 from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.facts import HistoryLaw
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from emtkit_std._theory.linearise import Point, linearise
+from emtkit_std._theory.observe import autonomous_law
 
 
 def draw_spectrum(findings: Findings, figure: Figure) -> None:
     """Eigenvalues over the unit circle with theory's behind them, and counts per direction."""
     found, theory = findings.tables["eigenvalues"], findings.tables["theory"]
     plane, counts = figure.subplots(1, 2)
-    turn = np.linspace(0, 2 * np.pi, 361)
-    plane.plot(np.cos(turn), np.sin(turn), color="grey", linewidth=0.8)
+    draw_plane(plane)
     plane.scatter(
         theory["real"], theory["imag"], s=70, facecolors="none", edgecolors="C1", label="theory"
     )
     for kept, colour, label in ((True, "C0", "network"), (False, "lightgrey", "below threshold")):
         part = found[found["kept"] == kept]
         plane.scatter(part["real"], part["imag"], s=10, color=colour, label=label)
-    plane.set_aspect("equal")
-    plane.set_xlabel("real part")
-    plane.set_ylabel("imaginary part")
     bins = np.linspace(-np.pi, np.pi, 33) - np.pi / 32
     for table, colour in ((theory, "C1"), (found[found["kept"]], "C0")):
         # The bin around pi would else be torn in two by the sign of a rounding error.
         angle = np.where(table["angle"] > bins[-1], table["angle"] - 2 * np.pi, table["angle"])
         counts.hist(angle, bins=list(bins), histtype="step", color=colour)
-    counts.set_xlabel("angle (radians)")
-    counts.set_ylabel("modes per direction")
+    counts.set(xlabel="angle (radians)", ylabel="modes per direction")
     figure.legend(loc="outside lower center", ncols=3)
 
 
@@ -58,13 +50,13 @@ class EmtSpectrum(Analysis):
 
     Where the counts differ the comparison is `indeterminate` and `angle_error` is NaN, never a
     number. `null_angle_error` is the same for Haar-random orthogonal matrices of the core's size
-    (mean of `draws`): without it, errors of different rules cannot be compared.
+    (mean): without it, errors of different rules cannot be compared.
 
     Scalars: `angle_error`, `modes_found`, `modes_expected`, `status` (comparable|indeterminate),
     `gap` (modulus of the last expected mode over the next), `null_angle_error`,
     `top_angle_error` (over the `modes_expected` largest moduli whatever their size; a
     diagnostic), `best_rule` (least top_angle_error in the table `confusion`; `none` where no
-    mode was found). Tables:
+    mode was found), and `point_norm`, `point_residual`, `point_kind` of the fixed point. Tables:
     `eigenvalues`, `theory`, `confusion` (against the other rules of this size).
 
     References: Episodic Memory Theory, arXiv:2310.02430, section 4, Table 1.
@@ -74,42 +66,47 @@ class EmtSpectrum(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"spectrum": draw_spectrum}
+    conditions = {
+        "point_kind": (
+            *("angle_error", "modes_found", "status", "gap", "top_angle_error", "best_rule"),
+        )
+    }
     controls = (
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "emt_circuit", "hidden": 16},
-            "angle_error",
-            most=1e-9,
-        ),
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "elman", "hidden": 16},
-            "status",
-            equals="indeterminate",
-        ),
+        Control(REPEAT_COPY, EXACT_CIRCUIT, "angle_error", most=1e-9),
+        Control(REPEAT_COPY, UNTRAINED, "status", equals="indeterminate"),
     )
 
     def __init__(
         self,
         *,
-        threshold: Annotated[float, Field(gt=0)] = 0.9,
-        theory_threshold: Annotated[float, Field(gt=0)] = 0.5,
-        draws: Annotated[int, Field(ge=1)] = 50,
+        threshold: Threshold = 0.9,
+        theory_threshold: Annotated[
+            float, Field(gt=0, description="Modulus above which an eigenvalue of Phi is expected.")
+        ] = 0.5,
+        draws: Annotated[
+            int, Field(ge=1, description="Number of random matrices behind `null_angle_error`.")
+        ] = 50,
+        point: Point = "auto",
     ) -> None:
+        self.point = point
         self.threshold, self.theory_threshold, self.draws = threshold, theory_threshold, draws
 
     def measure(self, subject: Subject) -> Findings:
         """Linearise and compare."""
-        law = linearised.autonomous_law(subject)
+        law = autonomous_law(subject)
         theory = law.spectrum if law.spectrum is not None else np.linalg.eigvals(law.phi)
-        measured = np.linalg.eigvals(linearised.linearise(subject).jacobian)
+        local = linearise(subject, self.point)
+        measured = np.linalg.eigvals(local.jacobian)
         result = angles.compare_spectra(measured, theory, self.threshold, self.theory_threshold)
         size = result.expected
         stream = subject.stream.fork("null")
         shape = (self.draws, size, size)
         spectrum = theory.astype(np.complex128).tobytes()
         null = _null(stream.key, stream.dtype, shape, spectrum, self.theory_threshold)
-        spectra = {"own": theory, **_other_rules(law)}
+        spectra = {"own": theory}
+        for rule, (values, phi) in _named_rules(law.history, law.dimension).items():
+            if not np.array_equal(phi, law.phi):
+                spectra[rule] = values
         confusion = angles.confusion(measured, spectra, self.threshold)
         too_small = f"the network has fewer than {size} or no further eigenvalues"
         return Findings(
@@ -122,11 +119,20 @@ class EmtSpectrum(Analysis):
                 "null_angle_error": null,
                 "top_angle_error": result.top_error,
                 "best_rule": _best(confusion) if result.found else "none",
+                **local.scalars,
             },
             {
                 "eigenvalues": _table(measured, self.threshold),
                 "theory": _theory(spectrum, self.theory_threshold).copy(deep=False),
-                "confusion": _confusion(confusion),
+                "confusion": pd.DataFrame(
+                    {
+                        "rule": rule,
+                        "modes_expected": compared.expected,
+                        "angle_error": compared.error,
+                        "top_angle_error": compared.top_error,
+                    }
+                    for rule, compared in confusion.items()
+                ),
             },
             reasons={
                 "angle_error": f"{result.found} modes found where {size} are expected",
@@ -145,7 +151,7 @@ def _null(
     theory: bytes,
     threshold: float,
 ) -> float:
-    """The null of one rule on one stream: the dearest part, and the same for all its networks."""
+    """The null of one rule on one stream: costly, and the same for all its networks."""
     normals = Stream(key.seed, key.purpose, key.iteration, dtype=dtype).normal(shape)
     spectrum = np.frombuffer(theory, np.complex128)
     return angles.null_angle_error(spectrum, normals.double().numpy(), threshold)
@@ -157,31 +163,10 @@ def _theory(spectrum: bytes, threshold: float) -> pd.DataFrame:
     return _table(np.frombuffer(spectrum, np.complex128), threshold)
 
 
-def _confusion(compared: Mapping[str, angles.AngleComparison]) -> pd.DataFrame:
-    results = compared.values()
-    return pd.DataFrame(
-        {
-            "rule": list(compared),
-            "modes_expected": [result.expected for result in results],
-            "angle_error": [result.error for result in results],
-            "top_angle_error": [result.top_error for result in results],
-        }
-    )
-
-
 def _best(compared: Mapping[str, angles.AngleComparison]) -> str:
     """The rule of least top_error; of equal ones, up to rounding, the network's own."""
     errors = np.array([result.top_error for result in compared.values()]).round(9)
     return "none" if np.isnan(errors).all() else list(compared)[np.nanargmin(errors)]
-
-
-def _other_rules(law: HistoryLaw) -> dict[str, np.ndarray]:
-    """Spectra of the named rules of this size, the law's own left out."""
-    return {
-        rule: spectrum
-        for rule, (spectrum, phi) in _named_rules(law.history, law.dimension).items()
-        if not np.array_equal(phi, law.phi)
-    }
 
 
 @lru_cache(maxsize=16)

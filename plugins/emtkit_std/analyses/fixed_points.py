@@ -1,8 +1,6 @@
-"""Analysis `fixed_points`: where a recurrent network stands still, and whether it would stay."""
+"""Analysis `fixed_points`: the states that a recurrent network leaves in place, and how stable."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -10,12 +8,20 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Analysis, Findings, RecurrentModel, Subject, hookimpl
-from emtkit.dynamics import fixed_points as search
-from emtkit_std._theory import linearise as linearised
+from emtkit import (
+    Analysis,
+    Findings,
+    FixedPointSearch,
+    RecurrentModel,
+    Subject,
+    find_fixed_points,
+    hookimpl,
+)
+from emtkit_std._drawings import Figure
+from emtkit_std._theory.linearise import kinked_units, recurrent, silent_map
+from emtkit_std._theory.observe import trajectories
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+OF_LEAST = ("least_radius", "point_norm", "point_residual")
 
 
 def draw_points(findings: Findings, figure: Figure) -> None:
@@ -24,57 +30,72 @@ def draw_points(findings: Findings, figure: Figure) -> None:
     axes = figure.subplots()
     axes.scatter(points["norm"], points["radius"], s=10 + points["hits"], alpha=0.6)
     axes.axhline(1.0, color="grey", linewidth=0.8)
-    axes.set_xlabel("|h*|")
-    axes.set_ylabel("spectral radius at h*")
+    axes.set(xlabel="|h*|", ylabel="spectral radius at h*")
 
 
-class FixedPointSearch(Analysis):
+class FixedPointAnalysis(Analysis):
     """Fixed points of h -> step(h, 0): how many, how exact, how stable.
 
-    `starts` states are taken evenly from trajectories of the task, with Gaussian noise of
-    `noise` times their own standard deviation; each descends by Levenberg-Marquardt with exact
-    Jacobians and is polished by Newton in float64. A point counts when q = |step(h) - h|^2 / 2 is
-    below `tolerance`; points nearer than `merge` are one. Starts that reach none are counted
-    apart and never listed among the points.
+    Starts are taken evenly from trajectories of the task; each descends by Levenberg-Marquardt with
+    exact Jacobians on q = |step(h) - h|^2 / 2 and is polished by Newton in float64. Starts that
+    reach no fixed point are counted apart and never listed among the points.
 
     Scalars: `count`, `converged` (share of starts), `stable` (points without an eigenvalue
     outside the unit circle), `worst_residual` (of the points), `least_radius` (smallest spectral
-    radius among the points), `slowest_unconverged` (least q of the starts left over). Tables:
-    `points` (residual, hits, norm, radius, unstable_modes), `unconverged`. Array: `points` (K, H).
+    radius among the points; `point_norm`, `point_residual` and `point_kind` are of that one),
+    `slowest_unconverged` (least q of the starts left over). Tables: `points` (residual, hits, norm,
+    radius, unstable_modes), `unconverged`. Array: `points` (K, H). On a kink of relu there is no
+    Jacobian: such a point has neither radius nor unstable modes, and is not counted as stable.
 
     References: Sussillo & Barak (2013), doi:10.1162/NECO_a_00409.
     """
 
     name = "fixed_points"
+    version = 2  # no radius on a kink of relu; the point of `least_radius` is reported
     models = RecurrentModel
     drawings = {"points": draw_points}
 
     def __init__(
         self,
         *,
-        starts: Annotated[int, Field(ge=1)] = 256,
-        noise: Annotated[float, Field(ge=0)] = 0.5,
-        tolerance: Annotated[float, Field(gt=0)] = 1e-18,
-        merge: Annotated[float, Field(gt=0)] = 1e-6,
+        starts: Annotated[
+            int, Field(ge=1, description="Number of states from which the search starts.")
+        ] = 256,
+        noise: Annotated[
+            float,
+            Field(
+                ge=0,
+                description="Gaussian noise on the starts, in standard deviations of the states.",
+            ),
+        ] = 0.5,
+        tolerance: Annotated[
+            float, Field(gt=0, description="Largest q at which a point counts as fixed.")
+        ] = 1e-18,
+        merge: Annotated[
+            float, Field(gt=0, description="Distance below which two points count as one.")
+        ] = 1e-6,
     ) -> None:
         self.starts, self.noise = starts, noise
-        self.search = search.Search(tolerance=tolerance, merge=merge)
+        self.search = FixedPointSearch(tolerance=tolerance, merge=merge)
 
     def measure(self, subject: Subject) -> Findings:
         """Search from states that the network visits."""
-        model = linearised.in_double(subject)
-        state_map = linearised.silent_map(subject, model)
-        found = search.find_fixed_points(state_map, self._starts(subject, model), self.search)
+        model = recurrent(subject)
+        state_map = silent_map(subject, model)
+        found = find_fixed_points(state_map, self._starts(subject, model), self.search)
+        with torch.no_grad():
+            smooth = [not kinked_units(subject, state_map, one[None]).size for one in found.points]
         radii = found.eigenvalues.abs().amax(1).numpy() if len(found.points) else np.zeros(0)
         points = pd.DataFrame(
             {
                 "residual": found.residuals.numpy(),
                 "hits": found.hits.numpy(),
                 "norm": found.points.norm(dim=1).numpy(),
-                "radius": radii,
-                "unstable_modes": found.unstable_modes.numpy(),
+                "radius": np.where(smooth, radii, np.nan),
+                "unstable_modes": np.where(smooth, found.unstable_modes.numpy(), np.nan),
             }
         )
+        least = points[smooth].nsmallest(1, "radius")
         left = found.unconverged_residuals[found.unconverged_residuals.isfinite()].numpy()
         return Findings(
             {
@@ -82,20 +103,23 @@ class FixedPointSearch(Analysis):
                 "converged": float(points["hits"].sum()) / self.starts,
                 "stable": int((points["unstable_modes"] == 0).sum()),
                 "worst_residual": _first(np.sort(points["residual"].to_numpy())[::-1]),
-                "least_radius": _first(np.sort(radii)),
+                "least_radius": _first(least["radius"].to_numpy()),
+                "point_norm": _first(least["norm"].to_numpy()),
+                "point_residual": _first(least["residual"].to_numpy()),
+                "point_kind": "fixed point of least radius" if len(least) else "none",
                 "slowest_unconverged": _first(np.sort(left)),
             },
             {"points": points, "unconverged": pd.DataFrame({"residual": left})},
             {"points": found.points.numpy()},
             {
-                "worst_residual": "no start reached a fixed point",
-                "least_radius": "no start reached a fixed point",
                 "slowest_unconverged": "every start reached a fixed point",
+                "worst_residual": "no start reached a fixed point",
+                **dict.fromkeys(OF_LEAST, "no start reached a fixed point without a kink"),
             },
         )
 
     def _starts(self, subject: Subject, model: RecurrentModel) -> Tensor:
-        visited = linearised.run(subject, model, 32).states.flatten(0, 1)
+        visited = trajectories(subject, model, 32).states.flatten(0, 1)
         visited = visited[visited.isfinite().all(1)]
         if not len(visited):
             visited = torch.zeros(1, model.hidden, dtype=torch.float64)
@@ -111,4 +135,4 @@ def _first(values: np.ndarray) -> float:
 @hookimpl
 def emtkit_analyses() -> list[type[Analysis]]:
     """Offer `fixed_points`."""
-    return [FixedPointSearch]
+    return [FixedPointAnalysis]

@@ -1,7 +1,5 @@
 """How much an input of k steps ago still moves the state or the loss."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,17 +7,12 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
-from emtkit_std._theory.facts import PulseCircuit
-from emtkit_std._theory.observe import (
-    draw,
-    input_jacobians,
-    law_of,
-    local_map,
-    memory_span,
-    precise,
-)
+from emtkit import Analysis, Control, Findings, NotApplicable, Subject, hookimpl
+from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY
+from emtkit_std._parameters import Lags, Sequences
+from emtkit_std._theory.linearise import Point, attempt
+from emtkit_std._theory.observe import draw, driven_jacobians, in_double, law_of, memory_span
+from emtkit_std._theory.superposition.projections import spectral_radius
 from emtkit_std._theory.waves.drawings import draw_gradients, draw_rate
 from emtkit_std._theory.waves.gradients import Array, decay, gradient_profile
 
@@ -27,38 +20,43 @@ from emtkit_std._theory.waves.gradients import Array, decay, gradient_profile
 class GradientLag(Analysis):
     """g_k = ||dh(s)/du(s-k)||_F / sqrt(I), its decay rate with the lag k, and max |eigenvalue|.
 
-    `of: state` is exact and needs no target; the geometric mean over `sequences` is taken.
-    `of: loss` takes ||dC/du|| of the loss over the first s outputs (elsewhere: the last output).
+    `of: state` takes the geometric mean over sequences, `of: loss` the mean of ||dC/du||.
     `decay_rate` is minus the slope of log g_k from `first_lag` on: 0 lets everything through,
-    positive vanishes. A trained net drops from lag 0 to 1 because it writes beyond the travelling
-    directions: use first_lag 1 there. `first_over_last` is g of the farthest input over g at
-    `first_lag`; `radius` is max |eig| of the recurrent matrix, or of the Jacobian at the origin.
-
-    `lags` (default s, or the longest delay and the item) says how many inputs are looked at.
+    positive vanishes. `first_over_last` is g of the farthest input over g at `first_lag`; `radius`
+    is max |eig| of the Jacobian at the fixed point that `point_norm`, `point_residual` and
+    `point_kind` tell of.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16.
     """
 
     name = "gradient_lag"
+    version = 2  # radius is always that of the Jacobian, never of W_hh
     drawings = {"gradients": draw_gradients, "rate": draw_rate}
-    controls = (
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "emt_circuit", "hidden": 16},
-            "decay_rate",
-            least=-1e-9,
-            most=1e-9,
-        ),
-    )
+    conditions = {"point_kind": ("radius",)}
+    controls = (Control(REPEAT_COPY, EXACT_CIRCUIT, "decay_rate", least=-1e-9, most=1e-9),)
 
     def __init__(
         self,
         *,
-        of: Literal["state", "loss"] = "state",
-        first_lag: Literal[0, 1] = 0,
-        sequences: Annotated[int, Field(ge=1)] = 32,
-        lags: Annotated[int, Field(ge=2)] | None = None,
+        of: Annotated[
+            Literal["state", "loss"],
+            Field(
+                description="Whether the gradient is that of the state, exact and without a "
+                "target, or of the loss over the first s outputs (elsewhere: the last output)."
+            ),
+        ] = "state",
+        first_lag: Annotated[
+            Literal[0, 1],
+            Field(
+                description="Lag from which the decay is fitted; 1 leaves out the drop that "
+                "writing beyond the travelling directions causes in trained networks."
+            ),
+        ] = 0,
+        sequences: Sequences = 32,
+        lags: Annotated[Lags, Field(ge=2)] = None,
+        point: Point = "auto",
     ) -> None:
+        self.point = point
         self.of, self.first_lag, self.sequences, self.lags = of, first_lag, sequences, lags
 
     def measure(self, subject: Subject) -> Findings:
@@ -68,7 +66,8 @@ class GradientLag(Analysis):
         if not np.isfinite(profile).all():
             raise NotApplicable("the gradients overflow")
         found = decay(profile, self.first_lag)
-        radius, reason = _radius(subject)
+        place = attempt(subject, self.point)
+        radius = float("nan") if place.local is None else spectral_radius(place.local.jacobian)
         flat = "the gradient is zero at some lag, or fewer than two lags are left"
         visible = bool(profile[self.first_lag] > 0)
         relative = profile / profile[self.first_lag] if visible else np.full(len(profile), np.nan)
@@ -80,40 +79,34 @@ class GradientLag(Analysis):
                 "decay_rate": found.rate,
                 "first_over_last": found.first_over_last,
                 "radius": radius,
+                **place.scalars,
             },
             {"profile": table},
-            reasons={"decay_rate": flat, "first_over_last": flat, "radius": reason},
+            reasons={
+                **dict.fromkeys(("decay_rate", "first_over_last"), flat),
+                "radius": place.reason,
+                **place.reasons,
+            },
         )
 
     def _state(self, subject: Subject, span: int) -> Array:
         batch = draw(subject, self.sequences, 1)
         if batch.input_steps < span:
             raise NotApplicable(
-                f"{span} lags were asked, but only {batch.input_steps} steps are driven"
+                f"{span} lags were requested, but only {batch.input_steps} steps are driven"
             )
-        states = input_jacobians(subject, batch, span - 1).states
-        return gradient_profile(states)
+        return gradient_profile(driven_jacobians(subject, batch, span - 1).states)
 
     def _loss(self, subject: Subject, span: int) -> Array:
         law = law_of(subject)
         batch = draw(subject, self.sequences, span if law is None else law.history)
         inputs = batch.inputs[:, : batch.input_steps].clone().requires_grad_()
-        trace = precise(subject.model)(inputs, batch.steps)
+        trace = in_double(subject.model)(inputs, batch.steps)
         errors = subject.task.loss(trace.outputs, batch) * batch.mask
         scored = errors if law is not None else errors[:, -1:]
         (slope,) = torch.autograd.grad(scored.sum(), inputs)
         sizes = slope.norm(dim=-1).mean(0).numpy()
         return np.asarray(sizes[::-1][:span], dtype=np.float64)
-
-
-def _radius(subject: Subject) -> tuple[float, str]:
-    if PulseCircuit in subject.model.offers:
-        W_h = subject.model.facts(PulseCircuit).W_h
-        return float(np.abs(np.linalg.eigvals(W_h)).max()), ""
-    local = local_map(subject.model, subject.task.channels.inputs)
-    if local.jacobian is None:
-        return float("nan"), local.reason
-    return float(np.abs(np.linalg.eigvals(local.jacobian)).max()), ""
 
 
 @hookimpl

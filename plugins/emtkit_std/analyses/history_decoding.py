@@ -1,7 +1,5 @@
 """Which past items are in the state: the question that every architecture can answer."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,11 +7,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, Subject, hookimpl
-from emtkit.errors import NotApplicable
-from emtkit.plugin.analysis import Scalar
+from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY
+from emtkit_std._findings import Measured, long_table
+from emtkit_std._parameters import Lags, Sequences, Steps
 from emtkit_std._theory.facts import DelayLaw
-from emtkit_std._theory.observe import draw, input_jacobians, memory_span, run
+from emtkit_std._theory.observe import draw, driven_jacobians, memory_span, run
 from emtkit_std._theory.superposition.projections import order_parameters
 from emtkit_std._theory.waves.decoding import Array, decode_history, overlaps
 from emtkit_std._theory.waves.drawings import draw_decoding, draw_overlap
@@ -25,7 +24,8 @@ JACOBIAN_SEQUENCES = 8
 class HistoryDecoding(Analysis):
     """R^2 of x(t-k) from the state by one affine map for all t, and the geometry of the past.
 
-        x(t-k) = A_k h(t) + b_k + error,   r2(k) = 1 - E|error|^2 / Var x,   k = 0 .. lags - 1
+        x(t-k) = A_k h(t) + b_k + error,   k = 0 .. lags - 1
+        r2(k) = 1 - E|error|^2 / Var x
 
     `r2` per lag is on unseen sequences; `capacity` sums what is positive of it, `mean_r2` is its
     share of the lags, `decodable` counts lags above one half, `oldest_r2` is that of the last lag.
@@ -37,29 +37,20 @@ class HistoryDecoding(Analysis):
     `regime` follow from the projections as in temporal superposition. Raw directions are not
     identifiable for a linear recurrence with an untied readout; projections are.
 
-    `lags`: how far back (default s, or the longest delay and the item).
-
     References: Jaeger 2001 (memory capacity, here in all dimensions at once); Sharma, Proca,
     Prieto and Mediano (ICLR 2026) for projections and order parameters.
     """
 
     name = "history_decoding"
     drawings = {"decoding": draw_decoding, "overlap": draw_overlap}
-    controls = (
-        Control(
-            {"use": "hds", "rule": "repeat", "history": 4, "dimension": 2, "horizon": 12},
-            {"use": "emt_circuit", "hidden": 16},
-            "capacity",
-            least=4 - 1e-6,
-        ),
-    )
+    controls = (Control(REPEAT_COPY, EXACT_CIRCUIT, "capacity", least=4 - 1e-6),)
 
     def __init__(
         self,
         *,
-        sequences: Annotated[int, Field(ge=16)] = 1024,
-        steps: Annotated[int, Field(ge=3)] = 32,
-        lags: Annotated[int, Field(ge=1)] | None = None,
+        sequences: Annotated[Sequences, Field(ge=16)] = 1024,
+        steps: Annotated[Steps, Field(ge=3)] = 32,
+        lags: Annotated[Lags, Field(ge=1)] = None,
     ) -> None:
         self.sequences, self.steps, self.lags = sequences, steps, lags
 
@@ -88,8 +79,8 @@ class HistoryDecoding(Analysis):
             scalars | order.scalars,
             {
                 "decoding": decoding,
-                "projections": _long(past.projections),
-                "directions": _pairs(table, past.first_lag),
+                "projections": _by_lag(past.projections),
+                "directions": _between_lags(table, past.first_lag),
             },
             {"directions": past.directions},
             reasons | order.reasons,
@@ -105,19 +96,11 @@ class _Past:
     first_lag: int
 
 
-@dataclass(frozen=True)
-class _Order:
-    """Order parameters of the projections, and why where they are undefined."""
-
-    scalars: dict[str, Scalar]
-    reasons: dict[str, str]
-
-
 def _past(subject: Subject) -> _Past:
     batch = draw(subject, JACOBIAN_SEQUENCES, 1)
     autonomous = batch.steps > batch.input_steps
     step = batch.input_steps if autonomous else batch.steps - 1
-    found = input_jacobians(subject, batch, step)
+    found = driven_jacobians(subject, batch, step)
     states, outputs = found.states.mean(0)[::-1], found.outputs.mean(0)[::-1]
     if not np.isfinite(states).all():
         raise NotApplicable("the input Jacobian overflows")
@@ -128,38 +111,26 @@ def _past(subject: Subject) -> _Past:
     return _Past(projections, states, int(autonomous))
 
 
-def _order(subject: Subject, projections: Array) -> _Order:
+def _order(subject: Subject, projections: Array) -> Measured:
     try:
         law = subject.fact(DelayLaw)
     except NotApplicable as why:
-        undefined: dict[str, Scalar] = {"hidden_share": float("nan"), "regime": "undefined"}
-        return _Order(undefined, {"hidden_share": str(why)})
+        scalars: dict[str, Scalar] = {"hidden_share": float("nan"), "regime": "undefined"}
+        return Measured(scalars, {"hidden_share": str(why)})
     found = order_parameters(projections, law)
-    scalars: dict[str, Scalar] = {"hidden_share": found.hidden_share, "regime": found.regime}
-    return _Order(scalars, {"hidden_share": found.reason})
+    scalars = {"hidden_share": found.hidden_share, "regime": found.regime}
+    return Measured(scalars, {"hidden_share": found.reason})
 
 
-def _long(projections: Array) -> pd.DataFrame:
-    outputs, inputs, lags = np.indices(projections.shape)
-    return pd.DataFrame(
-        {
-            "lag": lags.ravel(),
-            "feature_in": inputs.ravel(),
-            "feature_out": outputs.ravel(),
-            "value": projections.ravel(),
-        }
-    )
+def _by_lag(projections: Array) -> pd.DataFrame:
+    table = long_table(("feature_out", "feature_in", "lag"), {"value": projections})
+    return table[["lag", "feature_in", "feature_out", "value"]]
 
 
-def _pairs(table: Array, first_lag: int) -> pd.DataFrame:
-    first, second = np.indices(table.shape)
-    return pd.DataFrame(
-        {
-            "lag_a": first.ravel() + first_lag,
-            "lag_b": second.ravel() + first_lag,
-            "overlap": table.ravel(),
-        }
-    )
+def _between_lags(overlap: Array, first_lag: int) -> pd.DataFrame:
+    table = long_table(("lag_a", "lag_b"), {"overlap": overlap})
+    table[["lag_a", "lag_b"]] += first_lag
+    return table
 
 
 @hookimpl

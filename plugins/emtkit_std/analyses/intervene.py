@@ -1,9 +1,7 @@
 """Analysis `intervene`: change what a network computes by editing its extracted Phi."""
 
-from __future__ import annotations
-
 import copy
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,12 +9,12 @@ import torch
 from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
-from emtkit_std._theory import linearise as linearised
-from emtkit_std._theory.emt import memories as memories
+from emtkit_std._drawings import Figure
+from emtkit_std._parameters import Method, Sequences, Threshold
+from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import HistoryLaw
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from emtkit_std._theory.linearise import Linearised, Point, linearise
+from emtkit_std._theory.observe import autonomous_law, trajectories
 
 SAME_WEIGHTS = 1e-6
 
@@ -39,15 +37,13 @@ class Intervene(Analysis):
 
         W_hh' = W_hh + Psi (Phi_new - Phi_hat) Psi*
 
-    where Phi_new is the rule's exact Phi (`edit: exact`, the papers' "fixing"), or Phi_hat with
-    the rows and columns of `variable` zeroed (`edit: drop`, 1 = oldest). The null puts a random
-    Gaussian matrix in the place of the edit, scaled to change W_hh by the same Frobenius norm
-    (mean of `draws`). All accuracies are of the same fresh sequences, over `horizon` steps
-    (default: the task's evaluation horizon).
+    The null (mean of its draws) puts a random Gaussian matrix in the place of the edit, scaled to
+    change W_hh by the same Frobenius norm. All accuracies are of the same fresh sequences.
 
     Scalars: `accuracy_before`, `accuracy_after`, `change`, `null_change`, `edit_norm` (share of
-    |W_hh|). Table: `edits`. Not applicable where the network does not run near the origin with
-    unit slope, so that its Jacobian is not W_hh, or has no recurrent matrix of that name.
+    |W_hh|), `point_norm`, `point_residual`, `point_kind`. Table: `edits`. Not applicable where the
+    Jacobian at the fixed point is not W_hh (it is at the origin, with unit slopes there), or where
+    there is no recurrent matrix of that name.
 
     References: Episodic Memory Theory, arXiv:2310.02430, discussion of interventions.
     """
@@ -56,35 +52,51 @@ class Intervene(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"change": draw_change}
+    conditions = {"point_kind": ("accuracy_after", "change", "null_change", "edit_norm")}
 
     def __init__(
         self,
         *,
-        edit: Literal["exact", "drop"] = "exact",
-        variable: Annotated[int, Field(ge=1)] = 1,
-        method: Literal["dual", "primal"] = "dual",
-        threshold: Annotated[float, Field(gt=0)] = 0.9,
-        draws: Annotated[int, Field(ge=1)] = 4,
-        sequences: Annotated[int, Field(ge=1)] = 64,
-        horizon: Annotated[int, Field(ge=1)] | None = None,
+        edit: Annotated[
+            Literal["exact", "drop"],
+            Field(
+                description="Phi_new: the rule's exact Phi (the papers' fixing), or Phi_hat with "
+                "the rows and columns of `variable` zeroed."
+            ),
+        ] = "exact",
+        variable: Annotated[
+            int, Field(ge=1, description="Variable that `edit: drop` zeroes; 1 is the oldest.")
+        ] = 1,
+        method: Method = "dual",
+        threshold: Threshold = 0.9,
+        draws: Annotated[
+            int, Field(ge=1, description="Number of random edits behind `null_change`.")
+        ] = 4,
+        sequences: Sequences = 64,
+        horizon: Annotated[
+            int | None,
+            Field(ge=1, description="Number of scored steps; null takes the task's evaluation."),
+        ] = None,
+        point: Point = "auto",
     ) -> None:
+        self.point = point
         self.edit, self.variable, self.method, self.threshold = edit, variable, method, threshold
         self.draws, self.sequences, self.horizon = draws, sequences, horizon
 
     def measure(self, subject: Subject) -> Findings:
         """Edit, run, compare."""
-        law = linearised.autonomous_law(subject)
+        law = autonomous_law(subject)
         if self.variable > law.history:
             raise NotApplicable(
                 f"variable {self.variable} was to be dropped; the rule has {law.history}"
             )
-        local = linearised.linearise(subject)
+        local = linearise(subject, self.point)
         weights = _recurrent_weights(local)
         core = memories.spectral_core(local.jacobian, self.threshold)
         if core.size == 0:
             raise NotApplicable(f"no mode above {self.threshold}: there is no Phi to edit")
-        find = memories.dual_memories if self.method == "dual" else memories.primal_memories
-        found = find(core, local.jacobian, local.readout, law.history, law.mask)
+        extract = memories.ALGORITHMS[self.method]
+        found = extract(core, local.jacobian, local.readout, law.history, law.mask)
         edit = found.basis @ (self._wanted(law, found) - found.phi) @ found.dual
         before = self._accuracy(subject, local.model, weights)
         after = self._accuracy(subject, local.model, weights + edit)
@@ -103,6 +115,7 @@ class Intervene(Analysis):
                 "change": after - before,
                 "null_change": float(np.mean(null)) - before,
                 "edit_norm": float(np.linalg.norm(edit) / np.linalg.norm(weights)),
+                **local.scalars,
             },
             {"edits": edits},
         )
@@ -119,14 +132,14 @@ class Intervene(Analysis):
         edited = copy.deepcopy(model)
         edited.state_dict()["W_hh"].copy_(torch.from_numpy(weights))
         horizon = self.horizon or subject.task.evaluation_horizon
-        walked = linearised.run(subject, edited, self.sequences, horizon)
+        walked = trajectories(subject, edited, self.sequences, horizon)
         metrics = subject.task.metrics(walked.outputs, walked.batch)
         if "accuracy" not in metrics:
             raise NotApplicable(f"'{subject.task.name}' has no accuracy here (real values)")
         return float(metrics["accuracy"])
 
 
-def _recurrent_weights(local: linearised.Linearised) -> np.ndarray:
+def _recurrent_weights(local: Linearised) -> np.ndarray:
     weights = local.model.state_dict().get("W_hh")
     if weights is None or tuple(weights.shape) != local.jacobian.shape:
         raise NotApplicable(
@@ -135,7 +148,7 @@ def _recurrent_weights(local: linearised.Linearised) -> np.ndarray:
     matrix = weights.numpy().copy()
     if np.abs(matrix - local.jacobian).max() > SAME_WEIGHTS:
         raise NotApplicable(
-            "the network stands at a fixed point where its Jacobian is not W_hh, so an edit of "
+            "the network has its fixed point where its Jacobian is not W_hh, so an edit of "
             "Phi is not an edit of the weights"
         )
     return matrix

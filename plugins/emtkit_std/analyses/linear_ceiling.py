@@ -1,7 +1,5 @@
 """How well any linear time-invariant network could continue a history: theory, not measurement."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import numpy as np
@@ -30,7 +28,13 @@ class LinearCeiling(Analysis):
     name = "linear_ceiling"
     requires = (HistoryLaw, LinearRecurrence)
 
-    def __init__(self, *, horizon: Annotated[int, Field(ge=1)] = 20) -> None:
+    def __init__(
+        self,
+        *,
+        horizon: Annotated[
+            int, Field(ge=1, description="Number of scored outputs that the loss averages.")
+        ] = 20,
+    ) -> None:
         self.horizon = horizon
 
     def measure(self, subject: Subject) -> Findings:

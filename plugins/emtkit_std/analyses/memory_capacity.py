@@ -1,21 +1,11 @@
 """How much of the past a linear recurrence holds."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
-import pandas as pd
-
-from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
-from emtkit.errors import EmtkitError
-from emtkit.plugin.analysis import Drawing
+from emtkit import Analysis, Control, EmtkitError, Findings, RecurrentModel, Subject, hookimpl
+from emtkit_std._controls import LAST_DELAY, REGISTER
+from emtkit_std._drawings import Figure
+from emtkit_std._findings import long_table, undefined
 from emtkit_std._theory.facts import LinearRecurrence
-from emtkit_std._theory.superposition.capacity import MemoryCurve, fisher_memory, linear_capacity
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from emtkit_std._theory.superposition.capacity import fisher_memory, linear_capacity
 
 _AGES = 400
 _SHOWN = 64
@@ -27,8 +17,7 @@ def draw_memory(findings: Findings, figure: Figure) -> None:
     panel = figure.subplots()
     for name in ("linear", "fisher"):
         panel.plot(rows.index, rows[name], marker=".", label=name)
-    panel.set_xlabel("age")
-    panel.set_ylabel("memory")
+    panel.set(xlabel="age", ylabel="memory")
     panel.legend()
 
 
@@ -36,8 +25,9 @@ class MemoryCapacity(Analysis):
     """Linear memory capacity and Fisher memory of a linear recurrence.
 
     linear: sum_s w_s' P^-1 w_s with P = sum_s w_s w_s', the number of directions reached (H when
-    controllable). fisher: sum_s w_s' C^-1 w_s with C = sum_j W_h^j W_h^j', inputs scaled to length
-    1; it is 1 for normal W_h and one input, at most H in general. Table `memory` (age, feature_in).
+    controllable). fisher: sum_s w_s' C^-1 w_s with C = sum_j W_hh^j W_hh^j', inputs scaled to
+    length 1; it is 1 for normal W_hh and one input, at most H in general. Both hold for the linear
+    network everywhere: nothing is linearised. Table `memory` (age, feature_in).
 
     References: White, Lee and Sompolinsky (2004), doi:10.1103/PhysRevLett.92.148102; Ganguli, Huh
     and Sompolinsky (2008), doi:10.1073/pnas.0804451105; Ballarin, Grigoryeva and Ortega,
@@ -47,42 +37,23 @@ class MemoryCapacity(Analysis):
     name = "memory_capacity"
     models = RecurrentModel
     requires = (LinearRecurrence,)
-    drawings: ClassVar[Mapping[str, Drawing]] = {"memory": draw_memory}
-    controls = (
-        Control(
-            {"use": "k_delay", "delay": 3, "scored": "last"},
-            {"use": "shift_register"},
-            "linear",
-            least=4 - 1e-9,
-            most=4 + 1e-9,
-        ),
-    )
+    drawings = {"memory": draw_memory}
+    controls = (Control(LAST_DELAY, REGISTER, "linear", least=4 - 1e-9, most=4 + 1e-9),)
 
     def measure(self, subject: Subject) -> Findings:
         """Both memories; undefined where the recurrence does not forget."""
         law = subject.fact(LinearRecurrence)
         try:
-            fisher = fisher_memory(law.W_h, law.W_x, _AGES)
+            fisher = fisher_memory(law.W_hh, law.W_uh, _AGES)
         except EmtkitError as error:
-            reasons = {"linear": str(error), "fisher": str(error)}
-            return Findings({"linear": float("nan"), "fisher": float("nan")}, reasons=reasons)
-        linear = linear_capacity(law.W_h, law.W_x, _AGES)
+            without = undefined(("linear", "fisher"), str(error))
+            return Findings(without.scalars, reasons=without.reasons)
+        linear = linear_capacity(law.W_hh, law.W_uh, _AGES)
+        shown = {"linear": linear.by_age[:_SHOWN], "fisher": fisher.by_age[:_SHOWN]}
         return Findings(
-            scalars={"linear": linear.total, "fisher": fisher.total},
-            tables={"memory": _rows(linear, fisher)},
+            {"linear": linear.total, "fisher": fisher.total},
+            {"memory": long_table(("age", "feature_in"), shown)},
         )
-
-
-def _rows(linear: MemoryCurve, fisher: MemoryCurve) -> pd.DataFrame:
-    ages, features = np.indices(linear.by_age[:_SHOWN].shape).reshape(2, -1)
-    return pd.DataFrame(
-        {
-            "age": ages,
-            "feature_in": features,
-            "linear": linear.by_age[:_SHOWN].ravel(),
-            "fisher": fisher.by_age[:_SHOWN].ravel(),
-        }
-    )
 
 
 @hookimpl

@@ -1,9 +1,6 @@
 """How the ages of an input share the state: projections, interference, order parameters."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -11,8 +8,9 @@ import torch
 from pydantic import Field
 
 from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
-from emtkit.plugin.analysis import Drawing
-from emtkit_std._theory.facts import Array, DelayLaw, PulseCircuit
+from emtkit_std._controls import LAST_DELAY, REGISTER
+from emtkit_std._findings import long_table
+from emtkit_std._theory.facts import DelayLaw, Mask, PulseCircuit
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
 from emtkit_std._theory.superposition.projections import (
@@ -23,7 +21,6 @@ from emtkit_std._theory.superposition.projections import (
 from emtkit_std._theory.superposition.pulses import (
     Expected,
     Pulses,
-    Scored,
     circuit_of,
     circuit_pulses,
     expected_loss,
@@ -38,15 +35,15 @@ _CHUNK = 1 << 18
 class Superposition(Analysis):
     """How the ages of an input share the state of a network.
 
-    Directions w_s (state s steps after a lone unit pulse), projections a_s = W_yᵀ w_s. Scalars:
+    Directions w_s (state s steps after a lone unit pulse), projections a_s = W_r w_s. Scalars:
 
-    - `relative_loss` on `samples` fresh sequences (the zero predictor has 1), its standard error
+    - `relative_loss` on fresh sequences (the zero predictor has 1), its standard error
       `relative_loss_error`; `expected_loss` from theory, and for linear networks its four terms.
     - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
       `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75.
       On a task that runs on after its input (hds) they take the ages that the first scored step
-      has heard, for an older one may be an answer again; there `expected_loss` is undefined.
-    - `travelled_angle` k |arg| of the largest eigenvalue of W_h, degrees, unfolded;
+      has received, for an older one may be an answer again; there `expected_loss` is undefined.
+    - `travelled_angle` k |arg| of the largest eigenvalue of W_hh, degrees, unfolded;
       `travelled_angle_folded` where the problem has the mirror symmetry.
     - `feature_angle_mean` (successive directions up to the delay), `input_norm` ||w_0||,
       `represented` (outputs with own gain above 1/2).
@@ -61,33 +58,26 @@ class Superposition(Analysis):
     name = "superposition"
     version = 2
     requires = (DelayLaw,)
-    drawings: ClassVar[Mapping[str, Drawing]] = {
-        "projections": draw_projections,
-        "directions": draw_directions,
-    }
+    drawings = {"projections": draw_projections, "directions": draw_directions}
     controls = (
-        Control(
-            {"use": "k_delay", "delay": 3, "scored": "last"},
-            {"use": "shift_register"},
-            "relative_loss",
-            most=1e-12,
-        ),
-        Control(
-            {"use": "k_delay", "delay": 3, "scored": "last"},
-            {"use": "relu_rnn", "hidden": 2},
-            "relative_loss",
-            least=0.3,
-        ),
+        Control(LAST_DELAY, REGISTER, "relative_loss", most=1e-12),
+        Control(LAST_DELAY, {"use": "relu_rnn", "hidden": 2}, "relative_loss", least=0.3),
     )
 
-    def __init__(self, *, samples: Annotated[int, Field(ge=2)] = 200_000) -> None:
+    def __init__(
+        self,
+        *,
+        samples: Annotated[
+            int, Field(ge=2, description="Number of fresh sequences behind `relative_loss`.")
+        ] = 200_000,
+    ) -> None:
         self.samples = samples
 
     def measure(self, subject: Subject) -> Findings:
         """Pulses from the weights, losses from theory and from fresh data."""
         law = subject.fact(DelayLaw)
         probe = subject.task.sample(1, subject.stream.fork("mask"))
-        scored: Scored = probe.mask.reshape(-1).cpu().numpy() > 0
+        scored: Mask = probe.mask.reshape(-1).cpu().numpy() > 0
         lags = max(len(scored), max(law.delay) + 1)
         circuit = circuit_of(subject.model)
         if circuit is None:
@@ -105,17 +95,17 @@ class Superposition(Analysis):
         _angles(circuit, pulses, law, values)
         return Findings(
             scalars=values.scalars,
-            tables={"projections": _projections(pulses, law), "angles": _angle_rows(pulses)},
+            tables=_tables(pulses, law),
             arrays={
                 "projections": pulses.projections,
                 "directions": pulses.directions,
-                "readout": np.zeros((0, 0)) if circuit is None else circuit.W_y,
+                "readout": np.zeros((0, 0)) if circuit is None else circuit.W_r.T,
             },
             reasons=values.reasons,
         )
 
 
-def _ages(input_steps: int, scored: Scored, lags: int) -> range:
+def _ages(input_steps: int, scored: Mask, lags: int) -> range:
     """Ages of the input that an answer may hold: all, or those at the first scored step."""
     if input_steps == len(scored):
         return range(lags)
@@ -139,11 +129,11 @@ class _Values:
 
 
 def _fresh(
-    subject: Subject, law: DelayLaw, probe: Batch, scored: Scored, samples: int, values: _Values
+    subject: Subject, law: DelayLaw, probe: Batch, scored: Mask, samples: int, values: _Values
 ) -> None:
     """Relative loss on fresh sequences, each weighing its scored steps and outputs."""
     weights = torch.from_numpy(np.asarray(law.importance) / zero_predictor_loss(law, scored))
-    # The chunks follow from the task alone, so that every network hears the same sequences.
+    # The chunks follow from the task alone, so that every network receives the same sequences.
     chunk = max(_CHUNK // (probe.steps * max(probe.inputs.shape[-1], probe.targets.shape[-1])), 1)
     left, total, squares = samples, 0.0, 0.0
     while left:
@@ -176,14 +166,11 @@ def _expected(expected: Expected, values: _Values) -> None:
 
 
 def _order(pulses: Pulses, ages: range, law: DelayLaw, values: _Values) -> None:
-    heard = np.zeros_like(pulses.projections)
-    heard[..., ages] = pulses.projections[..., ages]
-    order = order_parameters(heard, law)
-    values.add("hidden_share", order.hidden_share, order.reason)
-    values.add("visible_interference", order.visible_interference, order.reason)
-    values.add("tail", order.tail, order.reason)
-    values.add("represented", order.represented)
-    values.add("regime", order.regime)
+    received = np.zeros_like(pulses.projections)
+    received[..., ages] = pulses.projections[..., ages]
+    order = order_parameters(received, law)
+    for name in ("hidden_share", "visible_interference", "tail", "represented", "regime"):
+        values.add(name, getattr(order, name), order.reason)
 
 
 def _angles(circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, values: _Values) -> None:
@@ -195,8 +182,8 @@ def _angles(circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, values:
         reason, angle, folded = "the outputs have different delays", nan, nan
     else:
         reason = "every eigenvalue of the recurrent matrix is 0"
-        angle = travelled_angle(circuit.W_h, delay)
-        folded = travelled_angle(circuit.W_h, delay, folded=True)
+        angle = travelled_angle(circuit.W_hh, delay)
+        folded = travelled_angle(circuit.W_hh, delay, folded=True)
     values.add("travelled_angle", angle, reason)
     if not np.isnan(folded) and not _is_mirror_symmetric(circuit, law):
         folded, reason = nan, "only a linear readout of zero-mean inputs has the mirror symmetry"
@@ -216,34 +203,16 @@ def _is_mirror_symmetric(circuit: PulseCircuit | None, law: DelayLaw) -> bool:
     )
 
 
-def _projections(pulses: Pulses, law: DelayLaw) -> pd.DataFrame:
-    """One row per age, input and output, with the output's delay and source beside it."""
-    outputs, inputs, lags = pulses.projections.shape
-    grid = np.indices((lags, inputs, outputs)).reshape(3, -1)
-    return pd.DataFrame(
-        {
-            "lag": grid[0],
-            "feature_in": grid[1],
-            "feature_out": grid[2],
-            "value": pulses.projections.transpose(2, 1, 0).ravel(),
-            "delay": np.asarray(law.delay)[grid[2]],
-            "source": np.asarray(law.source)[grid[2]],
-        }
-    )
-
-
-def _angle_rows(pulses: Pulses) -> pd.DataFrame:
-    """Angle from w_s to w_{s+1} and length of w_s; depends on the basis."""
-    between: Array = successive_angles(pulses.directions)
-    grid = np.indices(between.shape).reshape(2, -1)
-    return pd.DataFrame(
-        {
-            "lag": grid[0],
-            "feature_in": grid[1],
-            "angle": between.ravel(),
-            "length": np.linalg.norm(pulses.directions[:-1], axis=1).ravel(),
-        }
-    )
+def _tables(pulses: Pulses, law: DelayLaw) -> dict[str, pd.DataFrame]:
+    """Projections, with the output's delay and source; angles from w_s to w_{s+1} and lengths."""
+    axes = ("lag", "feature_in", "feature_out")
+    projections = long_table(axes, {"value": pulses.projections.T})
+    projections["delay"] = np.asarray(law.delay)[projections["feature_out"]]
+    projections["source"] = np.asarray(law.source)[projections["feature_out"]]
+    angles = successive_angles(pulses.directions)
+    lengths = np.linalg.norm(pulses.directions[:-1], axis=1)
+    between = long_table(axes[:2], {"angle": angles, "length": lengths})
+    return {"projections": projections, "angles": between}
 
 
 @hookimpl

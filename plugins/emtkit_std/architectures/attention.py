@@ -1,7 +1,5 @@
 """One causal attention layer with a growing context: what a user of transformers would pick."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -11,6 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import SequenceModel, Task, Trace, hookimpl
+from emtkit_std._parameters import HeadCount, Hidden
+from emtkit_std._theory.networks.recurrence import uniform
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,8 @@ class _Attended:
 class Attention(SequenceModel):
     """r_t = x_t + W_O [sum_j alpha_tj W_V x_j]_heads, y_t = W_r r_t + b_r, x_t = W_uh u_t + b.
 
-    alpha_t = softmax over all tokens j <= t of (W_Q x_t) . (W_K x_j) / sqrt(width of a head), plus,
-    for `relative`, one trained number per head and distance (distances from `reach` - 1 on share
-    one). No MLP, no norm. Without `residual`, r_t is the attended sum alone. The state is the
+    alpha_t = softmax over all tokens j <= t of (W_Q x_t) . (W_K x_j) / sqrt(width of a head), plus
+    the number of its distance where `position` is relative. No MLP, no norm. The state is the
     residual stream r.
 
     After the driven steps the context goes on with the network's own outputs: step t reads the
@@ -46,23 +45,31 @@ class Attention(SequenceModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 32,
-        heads: Annotated[int, Field(ge=1)] = 1,
-        position: Literal["relative", "none"] = "relative",
-        residual: bool = True,
-        reach: Annotated[int, Field(ge=1)] = 16,
+        hidden: Hidden = 32,
+        heads: HeadCount = 1,
+        position: Annotated[
+            Literal["relative", "none"],
+            Field(description="Whether scores get a trained number per head and distance."),
+        ] = "relative",
+        residual: Annotated[
+            bool, Field(description="Whether the token x_t is added to the attended sum.")
+        ] = True,
+        reach: Annotated[
+            int,
+            Field(ge=1, description="Number of distances; larger ones share the last."),
+        ] = 16,
     ) -> None:
         super().__init__()
         inputs, outputs = task.channels.inputs, task.channels.outputs
         self.hidden, self.heads, self.residual, self.reach = hidden, heads, residual, reach
-        self.W_uh = nn.Parameter(_uniform((hidden, inputs), inputs))
-        self.b = nn.Parameter(_uniform((hidden,), inputs))
-        self.W_Q = nn.Parameter(_uniform((hidden, hidden), hidden))
-        self.W_K = nn.Parameter(_uniform((hidden, hidden), hidden))
-        self.W_V = nn.Parameter(_uniform((hidden, hidden), hidden))
-        self.W_O = nn.Parameter(_uniform((hidden, hidden), hidden))
-        self.W_r = nn.Parameter(_uniform((outputs, hidden), hidden))
-        self.b_r = nn.Parameter(_uniform((outputs,), hidden))
+        self.W_uh = uniform(hidden, inputs, fan_in=inputs)
+        self.b = uniform(hidden, fan_in=inputs)
+        self.W_Q = uniform(hidden, hidden, fan_in=hidden)
+        self.W_K = uniform(hidden, hidden, fan_in=hidden)
+        self.W_V = uniform(hidden, hidden, fan_in=hidden)
+        self.W_O = uniform(hidden, hidden, fan_in=hidden)
+        self.W_r = uniform(outputs, hidden, fan_in=hidden)
+        self.b_r = uniform(outputs, fan_in=hidden)
         if position == "relative":
             self.bias = nn.Parameter(torch.zeros(heads, reach))
         else:
@@ -76,7 +83,7 @@ class Attention(SequenceModel):
         channels = task.channels
         if task.horizons and channels.inputs != channels.outputs:
             return (
-                f"attention hears its own outputs after the inputs, but {task.name} has "
+                f"attention continues on its own outputs after the inputs, but {task.name} has "
                 f"{channels.inputs} inputs and {channels.outputs} outputs"
             )
         return None
@@ -103,8 +110,8 @@ class Attention(SequenceModel):
 
     def _attend(self, tokens: Tensor, keys: Tensor, values: Tensor, at: Tensor) -> _Attended:
         """Tokens (B t H) at positions `at` (t) attend to all tokens (B heads T w) up to them."""
-        sought = self._split(tokens @ self.W_Q.T)
-        scores = sought @ keys.transpose(-1, -2) * keys.shape[-1] ** -0.5
+        queries = self._split(tokens @ self.W_Q.T)
+        scores = queries @ keys.transpose(-1, -2) * keys.shape[-1] ** -0.5
         distance = at[:, None] - torch.arange(keys.shape[-2], device=at.device)
         scores = scores + self.bias[:, distance.clamp(0, self.reach - 1)]
         weights = torch.softmax(scores.masked_fill(distance < 0, -torch.inf), -1)
@@ -127,11 +134,6 @@ class Attention(SequenceModel):
 
     def _read(self, stream: Tensor) -> Tensor:
         return stream @ self.W_r.T + self.b_r
-
-
-def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
-    bound = fan_in**-0.5
-    return torch.empty(shape).uniform_(-bound, bound)
 
 
 @hookimpl

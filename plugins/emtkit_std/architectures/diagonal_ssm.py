@@ -1,20 +1,19 @@
 """A linear state space with a diagonal or a shift recurrence: the peer from S4D and H3."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
-from emtkit import RecurrentModel, Task, hookimpl
-from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
-
-F = TypeVar("F")
+from emtkit import Fact, RecurrentModel, Task, hookimpl
+from emtkit_std._parameters import Hidden, Readout
+from emtkit_std._theory.facts import Array, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.networks.recurrence import to_array, uniform
 
 
 class DiagonalSsm(RecurrentModel):
@@ -24,7 +23,7 @@ class DiagonalSsm(RecurrentModel):
     trained and always stable; they begin as S4D-Lin at step 1/modes: decay e^{-1/(2 modes)} and
     angles pi n / modes. `shift`: A moves the content of one register per input by one place
     (fixed, as is W_uh, which writes its first place), and only the readout is trained: H3's shift.
-    Both are linear and time-invariant. `relu` is applied to the outputs.
+    Both are linear and time-invariant.
 
     References: Gu, Goel, Gupta and Re 2022, arXiv:2206.11893; Dao et al. 2022, arXiv:2212.14052.
     """
@@ -36,9 +35,12 @@ class DiagonalSsm(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=2)] = 64,
-        kind: Literal["diagonal", "shift"] = "diagonal",
-        readout: Literal["linear", "relu"] = "linear",
+        hidden: Annotated[Hidden, Field(ge=2)] = 64,
+        kind: Annotated[
+            Literal["diagonal", "shift"],
+            Field(description="Whether A is diagonal and trained, or a fixed shift register."),
+        ] = "diagonal",
+        readout: Readout = "linear",
     ) -> None:
         super().__init__()
         inputs, outputs = task.channels.inputs, task.channels.outputs
@@ -47,14 +49,14 @@ class DiagonalSsm(RecurrentModel):
             modes = hidden // 2
             self.log_decay = nn.Parameter(torch.full((modes,), math.log(0.5 / modes)))
             self.angle = nn.Parameter(math.pi * torch.arange(modes) / modes)
-            self.W_uh = nn.Parameter(_uniform((hidden, inputs), inputs))
+            self.W_uh = uniform(hidden, inputs, fan_in=inputs)
         else:
             self.places = hidden // inputs
             write = torch.zeros(inputs, self.places, inputs)
             write[range(inputs), 0, range(inputs)] = 1.0
             self.register_buffer("W_uh", write.reshape(hidden, inputs))
-        self.W_r = nn.Parameter(_uniform((outputs, hidden), hidden))
-        self.b_r = nn.Parameter(_uniform((outputs,), hidden))
+        self.W_r = uniform(outputs, hidden, fan_in=hidden)
+        self.b_r = uniform(outputs, fan_in=hidden)
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -68,7 +70,15 @@ class DiagonalSsm(RecurrentModel):
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """The next state (B H): every mode turns and decays, or every register moves on."""
-        moved = self._turned(state) if self.kind == "diagonal" else self._shifted(state)
+        if self.kind == "shift":
+            registers = state.reshape(*state.shape[:-1], -1, self.places)
+            moved = functional.pad(registers, (1, -1)).reshape(state.shape)
+        else:
+            decay = torch.exp(-torch.exp(self.log_decay))
+            cosine, sine = decay * torch.cos(self.angle), decay * torch.sin(self.angle)
+            real, imaginary = state.chunk(2, -1)
+            turned = cosine * real - sine * imaginary, sine * real + cosine * imaginary
+            moved = torch.cat(turned, -1)
         return moved + inputs @ self.W_uh.T
 
     def read(self, state: Tensor) -> Tensor:
@@ -76,52 +86,23 @@ class DiagonalSsm(RecurrentModel):
         outputs = state @ self.W_r.T + self.b_r
         return torch.relu(outputs) if self.readout == "relu" else outputs
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """Its dense form."""
         if kind is not PulseCircuit and kind is not LinearRecurrence:
             return super().facts(kind)
-        W_x, W_r, b_r = (
-            tensor.detach().double().cpu().numpy() for tensor in (self.W_uh, self.W_r, self.b_r)
-        )
-        W_h = self._recurrence(W_x.shape[1])
+        W_uh, W_r, b_r = to_array(self.W_uh), to_array(self.W_r), to_array(self.b_r)
+        W_hh = self._recurrence(W_uh.shape[1])
         if kind is LinearRecurrence:
-            return kind(W_h, W_x, W_r.T)
-        return kind(
-            W_h=W_h,
-            W_x=W_x,
-            W_y=W_r.T,
-            b_h=np.zeros(self.hidden),
-            b_y=b_r,
-            activation="linear",
-            readout=self.readout,
-        )
+            return kind(W_hh, W_uh, W_r)
+        return kind(W_hh, W_uh, W_r, np.zeros(self.hidden), b_r, "linear", self.readout)
 
-    def _turned(self, state: Tensor) -> Tensor:
-        decay = torch.exp(-torch.exp(self.log_decay))
-        cosine, sine = decay * torch.cos(self.angle), decay * torch.sin(self.angle)
-        real, imaginary = state.chunk(2, -1)
-        return torch.cat([cosine * real - sine * imaginary, sine * real + cosine * imaginary], -1)
-
-    def _shifted(self, state: Tensor) -> Tensor:
-        registers = state.reshape(*state.shape[:-1], -1, self.places)
-        kept = registers[..., :-1]
-        return torch.cat([torch.zeros_like(registers[..., :1]), kept], -1).reshape(state.shape)
-
-    def _recurrence(self, inputs: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    def _recurrence(self, inputs: int) -> Array:
         """A (H, H)."""
         if self.kind == "shift":
             return np.kron(np.eye(inputs), np.eye(self.places, k=-1))
-        log_decay, angle = (
-            tensor.detach().double().cpu().numpy() for tensor in (self.log_decay, self.angle)
-        )
-        decay = np.exp(-np.exp(log_decay))
+        decay, angle = np.exp(-np.exp(to_array(self.log_decay))), to_array(self.angle)
         cosine, sine = np.diag(decay * np.cos(angle)), np.diag(decay * np.sin(angle))
         return np.block([[cosine, -sine], [sine, cosine]])
-
-
-def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
-    bound = fan_in**-0.5
-    return torch.empty(shape).uniform_(-bound, bound)
 
 
 @hookimpl

@@ -1,32 +1,28 @@
 """Architecture `emt_circuit`: the exact circuit of the task's rule in a random basis."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
-from emtkit_std._theory.emt import circuit as circuit
-from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
+from emtkit_std._parameters import Activation, Amplitude, Hidden
+from emtkit_std._theory.emt import circuit
+from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.networks.elman import ElmanNetwork
+from emtkit_std._theory.networks.recurrence import Constructed
 
-F = TypeVar("F")
 
-
-class EmtCircuit(RecurrentModel):
+class EmtCircuit(Constructed, ElmanNetwork):
     """The binding circuit that theory predicts, with nothing to train: the positive control.
 
         h(t) = s(W_hh h(t-1) + eps W_uh u(t)),   y(t) = W_r h(t) / eps
         W_hh = Psi Phi Psi^+,   W_uh = Psi_s,   W_r = Psi_s^+
 
-    Phi is the task's, on the coordinates that its optimised mask keeps; Psi (H, m) is
-    `orthonormal` or `gaussian` (entries N(0, 1/H)). `start: history` sets h(s) = eps sum_k
-    Psi_k u(k), exact for every rule; `start: input` runs the driven phase through W_uh from
-    h(0) = 0, which is exact for repeat copy alone, as for any linear network. With
-    `activation: tanh` the circuit is exact in the limit of a small `amplitude` eps.
+    Phi is the task's, on the coordinates that its optimised mask keeps, in the basis Psi (H, m).
+    `start: history` sets h(s) = eps sum_k Psi_k u(k); `start: input` runs the driven phase through
+    W_uh from h(0) = 0. With `activation: tanh` the circuit is exact in the limit of a small eps.
 
     Shapes: state B H, inputs B d, outputs B d.
 
@@ -34,36 +30,36 @@ class EmtCircuit(RecurrentModel):
     """
 
     name = "emt_circuit"
-    offers = (PulseCircuit,)
+    jacobian = RecurrentModel.jacobian  # fixed points are recorded to its last bit
 
     def __init__(
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 128,
-        basis: Literal["orthonormal", "gaussian"] = "orthonormal",
-        start: Literal["history", "input"] = "history",
-        activation: Literal["linear", "tanh"] = "linear",
-        amplitude: Annotated[float, Field(gt=0)] = 1.0,
+        hidden: Hidden = 128,
+        basis: Annotated[
+            Literal["orthonormal", "gaussian"],
+            Field(description="Kind of the random basis Psi; Gaussian entries are N(0, 1/H)."),
+        ] = "orthonormal",
+        start: Annotated[
+            Literal["history", "input"],
+            Field(
+                description="Whether the state is set to the whole history at once, exact for "
+                "every rule, or receives it step by step, exact for repeat copy alone."
+            ),
+        ] = "history",
+        activation: Annotated[Literal["linear", "tanh"], Activation] = "linear",
+        amplitude: Amplitude = 1.0,
     ) -> None:
         super().__init__()
         law = task.facts(HistoryLaw)
         self.hidden, self.start, self.activation = hidden, start, activation
+        self.b = self.b_r = None
         exact = circuit.build(law, circuit.draw_basis(basis, hidden, int(law.mask.sum())))
         self.register_buffer("W_hh", exact.recurrent)
         self.register_buffer("W_uh", exact.write * amplitude)
         self.register_buffer("W_r", exact.readout / amplitude)
         self.register_buffer("loads", exact.loads * amplitude)
-
-    W_hh: Tensor
-    W_uh: Tensor
-    W_r: Tensor
-    loads: Tensor
-
-    @classmethod
-    def trains(cls, parameters: Mapping[str, Any]) -> bool:
-        """Constructed."""
-        return False
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -71,25 +67,10 @@ class EmtCircuit(RecurrentModel):
         return circuit.refuse(task, int(parameters["hidden"]))
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """The state after the driven inputs: loaded at once, or heard step by step."""
+        """The state after the driven inputs: loaded at once, or step by step."""
         if self.start == "history":
             return inputs.flatten(1) @ self.loads.T
         return super().encode(inputs)
-
-    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """s(W_hh h + eps W_uh u)."""
-        moved = state @ self.W_hh.T + inputs @ self.W_uh.T
-        return torch.tanh(moved) if self.activation == "tanh" else moved
-
-    def read(self, state: Tensor) -> Tensor:
-        """W_r h / eps."""
-        return state @ self.W_r.T
-
-    def facts(self, kind: type[F]) -> F:
-        """The weights as a circuit that hears its inputs through W_uh."""
-        if kind is not PulseCircuit:
-            return super().facts(kind)
-        return cast(F, circuit.pulses(self.W_hh, self.W_uh, self.W_r, self.activation))
 
 
 @hookimpl

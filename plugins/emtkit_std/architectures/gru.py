@@ -1,17 +1,16 @@
 """Architecture `gru`: a gated recurrent unit with a linear readout."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
+from emtkit_std._parameters import Hidden, UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.networks.gated_kernel import GruKernel
+from emtkit_std._theory.networks.recurrence import uniform
 from emtkit_std._theory.networks.torch_cells import torch_cell
 
 
@@ -23,7 +22,7 @@ class GatedRecurrentUnit(RecurrentModel):
         n    = tanh(W_uh u(t) + b + r (W_hh h(t-1) + b_n))   (the last H rows)
 
     W_hh (3H, H) and W_uh (3H, I) hold the rows of r, z, n in this order; all weights start
-    uniform on +-1/sqrt(H). `bias: False` drops b and b_n; the origin is then a fixed point.
+    uniform on +-1/sqrt(H).
 
     Shapes: state B H, inputs B I, outputs B O.
 
@@ -32,18 +31,15 @@ class GatedRecurrentUnit(RecurrentModel):
 
     name = "gru"
 
-    def __init__(
-        self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 128, bias: bool = True
-    ) -> None:
+    def __init__(self, task: Task, *, hidden: Hidden = 128, bias: UnitBias = True) -> None:
         super().__init__()
         self.hidden, self.bias = hidden, bias
-        bound = hidden**-0.5
         channels = task.channels
-        self.W_hh = _uniform(bound, 3 * hidden, hidden)
-        self.W_uh = _uniform(bound, 3 * hidden, channels.inputs)
-        self.W_r = _uniform(bound, channels.outputs, hidden)
+        self.W_hh = uniform(3 * hidden, hidden, fan_in=hidden)
+        self.W_uh = uniform(3 * hidden, channels.inputs, fan_in=hidden)
+        self.W_r = uniform(channels.outputs, hidden, fan_in=hidden)
         if bias:
-            self.b, self.b_n = _uniform(bound, 3 * hidden), _uniform(bound, hidden)
+            self.b, self.b_n = uniform(3 * hidden, fan_in=hidden), uniform(hidden, fan_in=hidden)
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -62,15 +58,15 @@ class GatedRecurrentUnit(RecurrentModel):
 
     def step(self, state: Tensor, inputs: Tensor) -> Tensor:
         """One update of the gated state."""
-        input_steps, recurrent = inputs @ self.W_uh.T, state @ self.W_hh.T
+        external, recurrent = inputs @ self.W_uh.T, state @ self.W_hh.T
         if self.bias:
-            input_steps = input_steps + self.b
-        gates = torch.sigmoid((input_steps + recurrent)[:, : 2 * self.hidden])
+            external = external + self.b
+        gates = torch.sigmoid((external + recurrent)[:, : 2 * self.hidden])
         reset, keep = gates[:, : self.hidden], gates[:, self.hidden :]
         inner = recurrent[:, 2 * self.hidden :]
         if self.bias:
             inner = inner + self.b_n
-        proposed = torch.tanh(input_steps[:, 2 * self.hidden :] + reset * inner)
+        proposed = torch.tanh(external[:, 2 * self.hidden :] + reset * inner)
         return proposed + keep * (state - proposed)
 
     def read(self, state: Tensor) -> Tensor:
@@ -80,10 +76,6 @@ class GatedRecurrentUnit(RecurrentModel):
     def stacked_kernel(self) -> StackedKernel:
         """Its passes through time by hand."""
         return GruKernel()
-
-
-def _uniform(bound: float, *shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 
 
 @hookimpl

@@ -1,33 +1,29 @@
 """Architecture `gsemm`: a sequential episodic memory that runs the task's rule on its memories."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
-from emtkit.errors import EmtkitError
-from emtkit_std._theory.emt import circuit as circuit
+from emtkit import EmtkitError, Fact, NotApplicable, SequenceModel, Task, hookimpl
+from emtkit_std._parameters import Activation, Amplitude, Hidden
+from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
+from emtkit_std._theory.networks.recurrence import Constructed, activated, pulse_circuit
 
-F = TypeVar("F")
 
-
-class SequentialEpisodicMemory(RecurrentModel):
+class SequentialEpisodicMemory(Constructed):
     """Sequential episodic memory that runs the task's rule on its memories, with nothing to train.
 
-        V(t) = Xi Phi Xi^+ s(V(t-1)) + eps Xi_s u(t),   y(t) = (Xi^+ s(V(t)))_s / eps
+        V(t) = Xi Phi Xi^+ s(V(t-1)) + eps Xi_s u(t),  y(t) = (Xi^+ s(V(t)))_s / eps
 
     The discrete form of GSEMM with its fast variables slaved; h = s(V) is an Elman network with
-    W = Xi Phi Xi^+ (the analysis `conjugacy` measures that). Phi is the
-    task's, on the m coordinates that its mask keeps, and the memories Xi (H, m) are `memories`
-    (H rows of m numbers) or, by default, random with entries N(0, 1/H). The state starts from
-    the history, V(s) = eps Xi (u(1), ..., u(s)). For tanh a small `amplitude` eps keeps it near
-    linear; `sign` holds binary memories and cares for no scale.
+    W = Xi Phi Xi^+ (the analysis `conjugacy` measures that). Phi is the task's, on the m
+    coordinates that its mask keeps, and the memories are Xi (H, m). The state starts from the
+    history, V(s) = eps Xi (u(1), ..., u(s)). For tanh a small eps keeps it near linear; `sign`
+    holds binary memories, of any scale.
 
     Shapes: state B H, inputs B d, outputs B d.
 
@@ -41,10 +37,13 @@ class SequentialEpisodicMemory(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 128,
-        memories: tuple[tuple[float, ...], ...] | None = None,
-        activation: Literal["tanh", "linear", "sign"] = "tanh",
-        amplitude: Annotated[float, Field(gt=0)] = 0.1,
+        hidden: Hidden = 128,
+        memories: Annotated[
+            tuple[tuple[float, ...], ...] | None,
+            Field(description="Xi as H rows of m numbers; null draws its entries from N(0, 1/H)."),
+        ] = None,
+        activation: Annotated[Literal["tanh", "linear", "sign"], Activation] = "tanh",
+        amplitude: Amplitude = 0.1,
     ) -> None:
         super().__init__()
         law = task.facts(HistoryLaw)
@@ -57,18 +56,6 @@ class SequentialEpisodicMemory(RecurrentModel):
         self.register_buffer("W_uh", exact.write * amplitude)
         self.register_buffer("W_r", exact.readout / amplitude)
         self.register_buffer("loads", exact.loads * amplitude)
-
-    memories: Tensor
-    dual: Tensor
-    phi: Tensor
-    W_uh: Tensor
-    W_r: Tensor
-    loads: Tensor
-
-    @classmethod
-    def trains(cls, parameters: Mapping[str, Any]) -> bool:
-        """Constructed."""
-        return False
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -88,19 +75,19 @@ class SequentialEpisodicMemory(RecurrentModel):
         """The newest variable of Xi^+ s(V), in the task's units."""
         return self._activate(state) @ self.W_r.T
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The Elman network that it is conjugate to; V is the pre-activation."""
         if kind is not PulseCircuit:
             return super().facts(kind)
         if self.activation == "sign":
             raise NotApplicable("a network of sign units has no pulse responses")
-        recurrent = self.memories @ self.phi @ self.dual
-        return cast(F, circuit.pulses(recurrent, self.W_uh, self.W_r, self.activation))
+        weights = (self.memories @ self.phi @ self.dual, self.W_uh, self.W_r, None, None)
+        return pulse_circuit(*weights, self.activation, reads="activation")
 
     def _activate(self, state: Tensor) -> Tensor:
-        if self.activation == "tanh":
-            return torch.tanh(state)
-        return torch.sign(state) if self.activation == "sign" else state
+        if self.activation == "sign":
+            return torch.sign(state)
+        return activated(state, self.activation)
 
 
 def _memories(given: tuple[tuple[float, ...], ...] | None, hidden: int, size: int) -> Tensor:

@@ -1,17 +1,17 @@
 """Architecture `lstm`: long short-term memory with a linear readout."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
+from emtkit_std._parameters import UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.networks.gated_kernel import LstmKernel
+from emtkit_std._theory.networks.recurrence import uniform
 from emtkit_std._theory.networks.torch_cells import torch_cell
 
 
@@ -22,8 +22,7 @@ class LongShortTermMemory(RecurrentModel):
         i, f, o = sigmoid(W_uh u(t) + W_hh h(t-1) + b),   g = tanh(... + b)
 
     W_hh (4n, n) and W_uh (4n, I) hold the rows of i, f, g, o in this order, n = `hidden`; all
-    weights start uniform on +-1/sqrt(n). The state is one vector, h then c: H = 2n.
-    `bias: False` drops b; the origin is then a fixed point.
+    weights start uniform on +-1/sqrt(n). The state is one vector, h then c.
 
     Shapes: state B H, inputs B I, outputs B O.
 
@@ -33,17 +32,22 @@ class LongShortTermMemory(RecurrentModel):
     name = "lstm"
 
     def __init__(
-        self, task: Task, *, hidden: Annotated[int, Field(ge=1)] = 128, bias: bool = True
+        self,
+        task: Task,
+        *,
+        hidden: Annotated[
+            int, Field(ge=1, description="Number of units n; the state h, c has H = 2n numbers.")
+        ] = 128,
+        bias: UnitBias = True,
     ) -> None:
         super().__init__()
         self.units, self.hidden, self.bias = hidden, 2 * hidden, bias
-        bound = hidden**-0.5
         channels = task.channels
-        self.W_hh = _uniform(bound, 4 * hidden, hidden)
-        self.W_uh = _uniform(bound, 4 * hidden, channels.inputs)
-        self.W_r = _uniform(bound, channels.outputs, hidden)
+        self.W_hh = uniform(4 * hidden, hidden, fan_in=hidden)
+        self.W_uh = uniform(4 * hidden, channels.inputs, fan_in=hidden)
+        self.W_r = uniform(channels.outputs, hidden, fan_in=hidden)
         if bias:
-            self.b = _uniform(bound, 4 * hidden)
+            self.b = uniform(4 * hidden, fan_in=hidden)
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -73,10 +77,6 @@ class LongShortTermMemory(RecurrentModel):
     def stacked_kernel(self) -> StackedKernel:
         """Its passes through time by hand."""
         return LstmKernel()
-
-
-def _uniform(bound: float, *shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 
 
 @hookimpl

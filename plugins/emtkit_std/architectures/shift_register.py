@@ -1,23 +1,19 @@
 """Registers that solve a delay task exactly, constructed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from emtkit import NotApplicable, RecurrentModel, SequenceModel, Task, hookimpl
-from emtkit_std._theory.facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
-from emtkit_std._theory.networks.recurrence import activated, as_buffer, to_array
+from emtkit import SequenceModel, Task, hookimpl
+from emtkit_std._parameters import Hidden
+from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.networks.pre_activation import PreActivationNetwork
+from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
 
-F = TypeVar("F")
 
-
-class ShiftRegister(RecurrentModel):
+class ShiftRegister(Constructed, PreActivationNetwork):
     """A register of hidden / inputs units per input that hands its item on; nothing to train.
 
     h_t = W_hh sigma(h_{t-1}) + W_uh u_t,  y_t = sigma(W_r h_t), W_uh = e_1, W_hh e_i = e_{i+1}.
@@ -37,26 +33,25 @@ class ShiftRegister(RecurrentModel):
         self,
         task: Task,
         *,
-        hidden: Annotated[int, Field(ge=1)] = 4,
-        activation: Literal["linear", "relu"] = "linear",
+        hidden: Hidden = 4,
+        activation: Annotated[
+            Literal["linear", "relu"],
+            Field(description="Nonlinearity sigma of the units and of the outputs."),
+        ] = "linear",
     ) -> None:
         super().__init__()
-        self.hidden, self.activation = hidden, activation
+        self.hidden, self.activation, self.readout = hidden, activation, activation
         register = _register(task.facts(DelayLaw), hidden)
-        self.register_buffer("W_hh", as_buffer(register.W_h))
-        self.register_buffer("W_uh", as_buffer(register.W_x))
-        self.register_buffer("W_r", as_buffer(register.W_y.T.copy()))
-
-    @classmethod
-    def trains(cls, parameters: Mapping[str, Any]) -> bool:
-        """Never: it is constructed."""
-        return False
+        self.register_buffer("W_hh", as_buffer(register.W_hh))
+        self.register_buffer("W_uh", as_buffer(register.W_uh))
+        self.register_buffer("W_r", as_buffer(register.W_r))
+        self.b_r = None
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """The register must be long enough and, behind a relu, the items positive."""
         if DelayLaw not in task.offers:
-            return f"a register holds delayed items, but task '{task.name}' has no DelayLaw"
+            return f"a register holds delayed items, but task '{task.name}' does not offer DelayLaw"
         law, hidden = task.facts(DelayLaw), parameters["hidden"]
         relu = parameters["activation"] == "relu"
         if relu and (law.amplitude == "signed" or min(law.sign) < 0):
@@ -69,58 +64,28 @@ class ShiftRegister(RecurrentModel):
             )
         return None
 
-    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
-        """W_hh sigma(h) + W_uh u (B H)."""
-        passed = activated(state, self.activation)
-        return passed @ self.get_buffer("W_hh").T + inputs @ self.get_buffer("W_uh").T
-
-    def read(self, state: Tensor) -> Tensor:
-        """The readout of states (... H) -> (... O)."""
-        drive = state @ self.get_buffer("W_r").T
-        return torch.relu(drive) if self.activation == "relu" else drive
-
-    def facts(self, kind: type[F]) -> F:
-        """The weights as a circuit; as a linear recurrence when it is one."""
-        W_h, W_x = to_array(self.get_buffer("W_hh")), to_array(self.get_buffer("W_uh"))
-        W_y = to_array(self.get_buffer("W_r")).T
-        if kind is LinearRecurrence:
-            if self.activation != "linear":
-                raise NotApplicable("a relu register is no linear recurrence")
-            return cast(F, LinearRecurrence(W_h, W_x, W_y))
-        if kind is PulseCircuit:
-            b_h, b_y = np.zeros(self.hidden), np.zeros(W_y.shape[1])
-            kind_of = self.activation
-            return cast(F, PulseCircuit(W_h, W_x, W_y, b_h, b_y, kind_of, kind_of))
-        return super().facts(kind)
-
 
 def _register(law: DelayLaw, hidden: int) -> LinearRecurrence:
     """Weights of one register per input, side by side; units left over stay silent."""
     units = hidden // law.inputs
-    W_h = np.zeros((hidden, hidden))
-    W_x, W_y = np.zeros((hidden, law.inputs)), np.zeros((hidden, len(law.delay)))
+    W_hh = np.zeros((hidden, hidden))
+    W_uh, W_r = np.zeros((hidden, law.inputs)), np.zeros((len(law.delay), hidden))
     for source in range(law.inputs):
         place = slice(source * units, (source + 1) * units)
         wiped = any(
             delay == units for delay, of in zip(law.delay, law.source, strict=True) if of == source
         )
-        W_h[place, place] = _chain(units, wiped=wiped)
-        W_x[source * units, source] = 1.0
+        W_hh[place, place] = np.eye(units, k=-1)
+        if wiped:  # the last unit's item is subtracted from all, else it is dropped
+            W_hh[place, place.stop - 1] = -1.0
+        W_uh[source * units, source] = 1.0
     for output, (delay, source) in enumerate(zip(law.delay, law.source, strict=True)):
         first = source * units
         if delay == units:
-            W_y[first : first + units, output] = -1.0 / units
+            W_r[output, first : first + units] = -1.0 / units
         else:
-            W_y[first + delay, output] = law.sign[output]
-    return LinearRecurrence(W_h, W_x, W_y)
-
-
-def _chain(units: int, *, wiped: bool) -> Array:
-    """e_i -> e_{i+1}; the last unit's item is dropped, or subtracted from all when `wiped`."""
-    chain = np.eye(units, k=-1)
-    if wiped:
-        chain[:, -1] = -1.0
-    return chain
+            W_r[output, first + delay] = law.sign[output]
+    return LinearRecurrence(W_hh, W_uh, W_r)
 
 
 @hookimpl

@@ -1,22 +1,20 @@
 """Traveling-wave memory whose boundary condition is self-attention over the columns."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, StackedKernel, Task, Trace, hookimpl
+from emtkit import Fact, RecurrentModel, StackedKernel, Task, Trace, hookimpl
+from emtkit_std._parameters import HeadCount, InputMode
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.networks.attention_kernel import AttentionKernel, Substrate
+from emtkit_std._theory.networks.recurrence import as_buffer, to_array, uniform
 from emtkit_std._theory.waves.attention import BoundaryHeads, Heads, columns_read, constructed_heads
 from emtkit_std._theory.waves.wavefield import NativeColumns
-
-F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,8 @@ class TwmAttention(RecurrentModel):
     """H(t+1) = [h_2 .. h_s, f(H) + u], f(H) = sum_a W_V^a sum_i alpha_i^a h_i: Eq. 8 in a loop.
 
     alpha^a = softmax_i(kappa (W_K^a k_i) . (W_Q^a q)) over columns i = 1..s, with k_i = [h_i; p_i]
-    and q that of column s; kappa = 1/sqrt(rank) for `sqrt`. Positions: `none` makes f blind to
-    the order of columns 1..s-1, `onehot` sets p_i beside the content, `learned` adds a trained p_i
-    to it (keys and queries only). `rank` defaults to the width of the keys. `tanh` bounds the new
-    column. `exact_strength` builds the rule instead of training it: one head per column that it
-    reads, with this score on that column; the rest is softmax leak.
+    and q that of column s. Without positions f is blind to the order of columns 1..s-1. With
+    `exact_strength` the rule is built instead of trained: one head per column that it reads.
 
     The trace holds `attention` (B T heads s): by which weights each state writes the next column.
 
@@ -54,13 +49,35 @@ class TwmAttention(RecurrentModel):
         self,
         task: Task,
         *,
-        heads: Annotated[int, Field(ge=1)] = 1,
-        position: Literal["none", "onehot", "learned"] = "none",
-        scale: Literal["sqrt", "none"] = "sqrt",
-        boundary_activation: Literal["none", "tanh"] = "none",
-        input_mode: Literal["clamp", "add"] = "clamp",
-        rank: Annotated[int, Field(ge=1)] | None = None,
-        exact_strength: Annotated[float, Field(gt=0)] | None = None,
+        heads: HeadCount = 1,
+        position: Annotated[
+            Literal["none", "onehot", "learned"],
+            Field(
+                description="Whether keys and queries are blind to the order of the columns, hold "
+                "a fixed place p_i beside the content, or a trained one added to it."
+            ),
+        ] = "none",
+        scale: Annotated[
+            Literal["sqrt", "none"],
+            Field(description="Factor kappa of the scores: 1 / sqrt(rank), or 1."),
+        ] = "sqrt",
+        boundary_activation: Annotated[
+            Literal["none", "tanh"],
+            Field(description="Nonlinearity of the new column; tanh bounds it."),
+        ] = "none",
+        input_mode: InputMode = "clamp",
+        rank: Annotated[
+            int | None,
+            Field(ge=1, description="Rows of W_Q and W_K; null takes the width of the keys."),
+        ] = None,
+        exact_strength: Annotated[
+            float | None,
+            Field(
+                gt=0,
+                description="Score with which a constructed head attends to the one column that it "
+                "reads, the rest being softmax leak; null trains the heads.",
+            ),
+        ] = None,
     ) -> None:
         super().__init__()
         law = task.facts(HistoryLaw)
@@ -71,15 +88,15 @@ class TwmAttention(RecurrentModel):
         rank = width if rank is None else rank
         self.kappa = rank**-0.5 if scale == "sqrt" else 1.0
         if exact_strength is None:
-            self.W_Q = nn.Parameter(_uniform((heads, rank, width), width))
-            self.W_K = nn.Parameter(_uniform((heads, rank, width), width))
-            self.W_V = nn.Parameter(_uniform((heads, law.dimension, law.dimension), law.dimension))
+            self.W_Q = uniform(heads, rank, width, fan_in=width)
+            self.W_K = uniform(heads, rank, width, fan_in=width)
+            self.W_V = uniform(heads, law.dimension, law.dimension, fan_in=law.dimension)
         else:
-            rule = law.phi[-law.dimension :]
+            rule = law.operator
             built = constructed_heads(rule, law.history, exact_strength, heads, rank, self.kappa)
-            self.register_buffer("W_Q", torch.as_tensor(built.W_Q, dtype=torch.get_default_dtype()))
-            self.register_buffer("W_K", torch.as_tensor(built.W_K, dtype=torch.get_default_dtype()))
-            self.register_buffer("W_V", torch.as_tensor(built.W_V, dtype=torch.get_default_dtype()))
+            self.register_buffer("W_Q", as_buffer(built.W_Q))
+            self.register_buffer("W_K", as_buffer(built.W_K))
+            self.register_buffer("W_V", as_buffer(built.W_V))
         self.register_buffer("content", torch.eye(law.dimension, width))
         if position == "learned":
             self.places = nn.Parameter(torch.randn(law.history, width) * width**-0.5)
@@ -106,7 +123,7 @@ class TwmAttention(RecurrentModel):
         if parameters["position"] != "onehot":
             return f"exact_strength needs position: onehot, not {parameters['position']}"
         law = task.facts(HistoryLaw)
-        needed = len(columns_read(law.phi[-law.dimension :], law.history))
+        needed = len(columns_read(law.operator, law.history))
         if needed > parameters["heads"]:
             return (
                 f"this rule reads {needed} columns and every column takes one head, so "
@@ -156,15 +173,13 @@ class TwmAttention(RecurrentModel):
             Substrate(self.content, self.places, self.kappa, self.bounded, clamped)
         )
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """Its columns (the state itself), and its heads."""
         if kind is NativeColumns:
             return kind(self.history, self.dimension, torch.eye(self.hidden).double().numpy())
         if kind is BoundaryHeads:
-            W_Q, W_K, W_V = (
-                weight.detach().double().cpu().numpy() for weight in (self.W_Q, self.W_K, self.W_V)
-            )
-            return kind(Heads(W_Q, W_K, W_V), self.history, self.bounded)
+            heads = Heads(to_array(self.W_Q), to_array(self.W_K), to_array(self.W_V))
+            return kind(heads, self.history, self.bounded)
         return super().facts(kind)
 
     def _prepare(self) -> _Prepared:
@@ -192,15 +207,10 @@ class TwmAttention(RecurrentModel):
 
     def _attention(self, columns: Tensor, prepared: _Prepared) -> Tensor:
         """alpha (... heads s) of columns (... s d)."""
-        sought = columns[..., -1, :] @ prepared.query + prepared.offset
-        by_head = sought.unflatten(-1, (-1, self.dimension + self.history))
+        queries = columns[..., -1, :] @ prepared.query + prepared.offset
+        by_head = queries.unflatten(-1, (-1, self.dimension + self.history))
         by_content, by_place = by_head.split([self.dimension, self.history], -1)
         return torch.softmax(by_content @ columns.transpose(-1, -2) + by_place, -1)
-
-
-def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
-    bound = fan_in**-0.5
-    return torch.empty(shape).uniform_(-bound, bound)
 
 
 @hookimpl

@@ -1,19 +1,16 @@
 """Traveling-wave memory with a linear boundary condition."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import RecurrentModel, Task, hookimpl
+from emtkit import Fact, RecurrentModel, Task, hookimpl
+from emtkit_std._parameters import InputMode
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.waves.wavefield import NativeColumns
-
-F = TypeVar("F")
 
 WORST_CONDITION = 1e3
 
@@ -21,11 +18,9 @@ WORST_CONDITION = 1e3
 class TwmLinear(RecurrentModel):
     """H(t+1) = [h_2 .. h_s, F vec H + u]: s columns travel one place a step, F writes the last.
 
-    Column s is the newest and is the output. `clamp` sets the columns from the inputs, which is
-    right for every F; `add` adds inputs to what F writes, the literal recurrent picture, and is
-    polluted wherever F reads columns that are filled before the last input. `random` hides the
-    columns in h = Psi vec H, Psi (hidden, s d) Gaussian and fixed: W_hh = Psi Phi Psi^+. `exact`
-    takes F from the task's law and trains nothing. s and d are the task's.
+    Column s is the newest and is the output; s and d are the task's. Inputs that are added are
+    polluted wherever F reads columns that are filled before the last input. In a random basis the
+    state is h = Psi vec H, so W_hh = Psi Phi Psi^+.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eqs. 3 (as Eq. 24), 4 and 6.
     """
@@ -37,11 +32,24 @@ class TwmLinear(RecurrentModel):
         self,
         task: Task,
         *,
-        boundary_init: Literal["uniform", "zero", "gaussian"] = "uniform",
-        input_mode: Literal["clamp", "add"] = "clamp",
-        basis: Literal["native", "random"] = "native",
-        hidden: Annotated[int, Field(ge=1)] | None = None,
-        exact: bool = False,
+        boundary_init: Annotated[
+            Literal["uniform", "zero", "gaussian"],
+            Field(description="Initial F: U(-1, 1) / sqrt(s d), zero, or N(0, 1 / (s d))."),
+        ] = "uniform",
+        input_mode: InputMode = "clamp",
+        basis: Annotated[
+            Literal["native", "random"],
+            Field(
+                description="Whether the state is the columns, or they are hidden in it by a "
+                "fixed Gaussian Psi (H, s d)."
+            ),
+        ] = "native",
+        hidden: Annotated[
+            int | None, Field(ge=1, description="Number of units H; null takes s d.")
+        ] = None,
+        exact: Annotated[
+            bool, Field(description="Whether F is the task's rule, with nothing to train.")
+        ] = False,
     ) -> None:
         super().__init__()
         law = task.facts(HistoryLaw)
@@ -50,7 +58,7 @@ class TwmLinear(RecurrentModel):
         self.hidden = size if hidden is None else hidden
         start = _start(boundary_init, law.dimension, size)
         if exact:
-            rule = torch.as_tensor(law.phi[-law.dimension :], dtype=start.dtype)
+            rule = torch.as_tensor(law.operator, dtype=start.dtype)
             self.register_buffer("boundary", rule)
         else:
             self.boundary = nn.Parameter(start)
@@ -99,7 +107,7 @@ class TwmLinear(RecurrentModel):
             return super().encode(inputs)
         return self._state(inputs.reshape(inputs.shape[0], -1))
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """Its columns, through Psi."""
         if kind is NativeColumns:
             return kind(self.history, self.dimension, self.psi.double().cpu().numpy())

@@ -1,32 +1,38 @@
 """Repeat every input a fixed number of steps later; inputs may be sparse."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional
 
-from emtkit import Batch, Channels, Recipe, Stream, Task, hookimpl
-from emtkit.errors import EmtkitError, PluginError
-from emtkit.plugin.stream import sparse_uniform_rows
+from emtkit import (
+    MAX_STEPS,
+    Batch,
+    Channels,
+    EmtkitError,
+    Fact,
+    PluginError,
+    Recipe,
+    Stream,
+    Task,
+    hookimpl,
+    sparse_uniform_rows,
+)
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.superposition.linear_loss import AMPLITUDES, delay_law
-
-F = TypeVar("F")
 
 
 class KDelay(Task):
     """Repeat every input `delay` steps later.
 
-    x_t = B_t U_t per feature: B ~ Bernoulli(density), U uniform on [0, 1), 1, or uniform on [-1, 1)
-    (`amplitude`). Target y_t = x_{t-k}, and 0 for the first k steps. Inputs and targets (B T I).
+    x_t = B_t U_t per feature, B ~ Bernoulli(p). Target y_t = x_{t-k}, and 0 for the first k steps.
+    Inputs and targets (B T I).
 
-    Loss per step: sum_i importance^i e_i² / (p nu sum_i importance^i), times T / (T - k) when all
-    steps are scored, so that the zero predictor's mean is 1 in every setting. `scored`: `recall`
-    scores t > k, `all` every step (the paper's loss), `last` one stationary window.
+    Loss per step: sum_i importance^i e_i² / (p nu sum_i importance^i), nu = E U², times T / (T - k)
+    when all steps are scored, so that the zero predictor's mean is 1 in every setting.
 
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
     """
@@ -38,13 +44,44 @@ class KDelay(Task):
     def __init__(
         self,
         *,
-        delay: Annotated[int, Field(ge=0)] = 3,
-        features: Annotated[int, Field(ge=1)] = 1,
-        density: Annotated[float, Field(gt=0, le=1)] = 1.0,
-        amplitude: Literal["uniform", "constant", "signed"] = "uniform",
-        importance: Annotated[float, Field(gt=0)] = 1.0,
-        steps: Annotated[int, Field(ge=1)] | None = None,
-        scored: Literal["recall", "all", "last"] = "recall",
+        delay: Annotated[
+            int,
+            Field(
+                ge=0,
+                le=MAX_STEPS,
+                description="Number of steps k after which an input is repeated.",
+            ),
+        ] = 3,
+        features: Annotated[int, Field(ge=1, description="Number of input features I.")] = 1,
+        density: Annotated[
+            float, Field(gt=0, le=1, description="Chance p that a feature is active at a step.")
+        ] = 1.0,
+        amplitude: Annotated[
+            Literal["uniform", "constant", "signed"],
+            Field(
+                description="Size U of an active feature: uniform on [0, 1), constantly 1, or "
+                "uniform on [-1, 1)."
+            ),
+        ] = "uniform",
+        importance: Annotated[
+            float,
+            Field(gt=0, description="Weight of a feature in the loss relative to the one before."),
+        ] = 1.0,
+        steps: Annotated[
+            int | None,
+            Field(
+                ge=1,
+                le=MAX_STEPS,
+                description="Steps T of a sequence; null takes 3 k + 5.",
+            ),
+        ] = None,
+        scored: Annotated[
+            Literal["recall", "all", "last"],
+            Field(
+                description="Whether the steps after the first k are scored, all of them (the "
+                "paper's loss), or the last one alone (a stationary window)."
+            ),
+        ] = "recall",
     ) -> None:
         self.law = delay_law(delay, density, amplitude, features=features, importance=importance)
         self.delay, self.features, self.density = delay, features, density
@@ -113,10 +150,10 @@ class KDelay(Task):
             return None
         return Recipe.delayed(self._scored(), self.density, self.delay, self.features)
 
-    def facts(self, kind: type[F]) -> F:
+    def facts(self, kind: type[Fact]) -> Fact:
         """The delay law."""
         if kind is DelayLaw:
-            return cast(F, self.law)
+            return self.law
         raise PluginError(f"k_delay offers DelayLaw, not {kind.__name__}")
 
     def _mask(self, inputs: Tensor) -> Tensor:
@@ -138,10 +175,7 @@ def _amplify(drawn: Tensor, amplitude: str) -> Tensor:
 
 def _delayed(inputs: Tensor, delay: int) -> Tensor:
     """Inputs (... T I) moved `delay` steps later, with zeros before."""
-    targets = torch.empty_like(inputs)
-    targets[..., :delay, :] = 0.0
-    targets[..., delay:, :] = inputs[..., : inputs.shape[-2] - delay, :]
-    return targets
+    return functional.pad(inputs, (0, 0, delay, -delay))
 
 
 @hookimpl

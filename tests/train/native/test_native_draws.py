@@ -12,7 +12,6 @@ from emtkit.plugin.task import Recipe
 from emtkit.study.settings import Training
 from emtkit.train.native import NativeStep, Network, unavailable
 from emtkit.train.native.fused import FusedTraining, one_upper_word
-from emtkit.train.optimise import Moments
 
 pytest.importorskip("numba")
 if unavailable() is not None:
@@ -40,7 +39,7 @@ def training(step: NativeStep, streams: list[Stream], densities: list[float]) ->
         [Training(batch=step.batch)] * models,
         streams,
         still,
-        Moments(still.clone(), still.clone()),
+        {"first": still.clone(), "second": still.clone()},
     )
 
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from emtkit.study.settings import Training
 from emtkit.train.native import NativeStep, Network, unavailable
-from emtkit.train.native.adam import Adam
-from emtkit.train.optimise import Moments
+from emtkit.train.native.adam import CompiledAdam
 from tests.rounding import assert_rounded_rows, rounding
 
 pytest.importorskip("numba")
@@ -23,19 +22,19 @@ if unavailable() is not None:
 
 FEW = [
     Network(3, 2, 1, "tanh"),
-    Network(5, 1, 2, "relu", readout="relu", reads="input", bias=True, readout_bias=True),
+    Network(5, 1, 2, "relu", readout="relu", reads="preactivation", bias=True, readout_bias=True),
     Network(2, 3, 1, "linear", readout="relu", bias=True),
-    Network(11, 1, 1, "tanh", reads="input", readout_bias=True),
+    Network(11, 1, 1, "tanh", reads="preactivation", readout_bias=True),
 ]
 MANY = [
     Network(hidden, inputs, outputs, activation, readout, reads, bias, bias)
     for hidden, inputs, outputs in ((1, 1, 1), (7, 3, 5), (16, 4, 2), (23, 2, 3), (64, 8, 8))
     for activation, readout, reads, bias in (
-        ("tanh", "linear", "state", False),
-        ("tanh", "relu", "input", True),
-        ("relu", "linear", "state", True),
-        ("relu", "relu", "input", False),
-        ("linear", "linear", "state", True),
+        ("tanh", "linear", "activation", False),
+        ("tanh", "relu", "preactivation", True),
+        ("relu", "linear", "activation", True),
+        ("relu", "relu", "preactivation", False),
+        ("linear", "linear", "activation", True),
     )
 ]
 ACTIVATION = {"linear": lambda x: x, "relu": torch.relu, "tanh": torch.tanh}
@@ -71,7 +70,7 @@ def reference(network, sizes, named, inputs, targets, scales):
             pre = pre + named["b"]
         post = sigma(pre)
         if t >= steps - scored:
-            out = (pre if network.reads == "input" else post) @ named["W_r"].T
+            out = (pre if network.reads == "preactivation" else post) @ named["W_r"].T
             out = rho(out + named["b_r"] if network.readout_bias else out)
             n = t - steps + scored
             losses.append((scales[n] * ((out - targets[:, n]) ** 2).mean(0)).sum())
@@ -134,10 +133,10 @@ def test_gradients_of_every_cell_equal_float64_autograd(network, batch, times, s
 
 @dataclass(frozen=True)
 class Rows:
-    """Flat weights (M P) and their moments."""
+    """Flat weights (M P) and what the optimiser keeps of them."""
 
     weights: np.ndarray
-    moments: Moments
+    buffers: dict[str, torch.Tensor]
 
 
 def trained(network, rows, weights, data, trainings, steps=20) -> Rows:
@@ -145,14 +144,14 @@ def trained(network, rows, weights, data, trainings, steps=20) -> Rows:
     batch, length = data[0].shape[1:3]
     step = NativeStep(network, batch=batch, steps=length, scored=data[1].shape[2])
     chosen = [np.ascontiguousarray(array[rows]) for array in data]
-    adam, state = Adam([trainings[row] for row in rows]), torch.from_numpy(weights[rows])
-    moments = Moments(torch.zeros_like(state), torch.zeros_like(state))
+    adam, state = CompiledAdam([trainings[row] for row in rows]), torch.from_numpy(weights[rows])
+    buffers = {name: torch.zeros_like(state) for name in ("first", "second")}
     alive = torch.ones(len(rows), 1, dtype=torch.bool)
     for taken in range(steps):
         _, gradient = step.gradients(state.numpy(), *chosen)
         schedule = adam.schedule([taken] * len(rows))
-        adam.step(state, torch.from_numpy(gradient), moments, schedule, alive)
-    return Rows(state.numpy(), moments)
+        adam.step(state, torch.from_numpy(gradient), buffers, schedule, alive)
+    return Rows(state.numpy(), buffers)
 
 
 def differing(models: int, optimizer: str = "adam") -> list[Training]:
@@ -176,7 +175,7 @@ def test_a_row_has_the_same_bits_in_every_stack(network):
     for rows in ([0], [6], [3, 1], [5, 4, 2, 0, 6]):
         apart = trained(network, np.array(rows), weights, data, trainings)
         assert np.array_equal(apart.weights, together.weights[rows])
-        assert torch.equal(apart.moments.second, together.moments.second[rows])
+        assert torch.equal(apart.buffers["second"], together.buffers["second"][rows])
     again = trained(network, np.arange(7), weights, data, trainings)
     assert np.array_equal(again.weights, together.weights)
     assert not np.array_equal(together.weights, weights)
@@ -278,12 +277,12 @@ def test_rows_may_share_data_and_stand_still():
     )
     assert np.array_equal(losses, expected)
     assert np.array_equal(gradient, slopes)
-    adam, state = Adam([Training(lr=0.1)] * 3), torch.from_numpy(weights.copy())
-    moments = Moments(torch.zeros_like(state), torch.zeros_like(state))
+    adam, state = CompiledAdam([Training(lr=0.1)] * 3), torch.from_numpy(weights.copy())
+    buffers = {name: torch.zeros_like(state) for name in ("first", "second")}
     alive = torch.tensor([[True], [False], [True]])
-    adam.step(state, torch.from_numpy(gradient), moments, adam.schedule([0] * 3), alive)
+    adam.step(state, torch.from_numpy(gradient), buffers, adam.schedule([0] * 3), alive)
     assert np.array_equal((state.numpy() != weights).any(1), alive[:, 0].numpy())
-    assert torch.equal(moments.first.any(1), alive[:, 0])
+    assert torch.equal(buffers["first"].any(1), alive[:, 0])
 
 
 def test_named_weights_are_views_of_the_flat_row():
@@ -311,21 +310,20 @@ from emtkit import Stream
 from emtkit.plugin.task import Recipe
 from emtkit.study.settings import Training
 from emtkit.train.native import Network, NativeStep, machine
-from emtkit.train.native.adam import Adam
+from emtkit.train.native.adam import CompiledAdam
 from emtkit.train.native.fused import FusedTraining
-from emtkit.train.optimise import Moments
 chance = np.random.default_rng(0)
 network = Network(11, 2, 1, "tanh")
 state = torch.from_numpy(chance.normal(0.0, 0.3, (2, network.parameters)).astype(np.float32))
-moments = Moments(torch.zeros_like(state), torch.zeros_like(state))
+buffers = {name: torch.zeros_like(state) for name in ("first", "second")}
 inputs = chance.normal(size=(2, 70, 8, 2)).astype(np.float32)
 targets = chance.normal(size=(2, 70, 8, 1)).astype(np.float32)
 step = NativeStep(network, batch=70, steps=8)
 scales = np.ones((2, 8, 1), dtype=np.float32)
-adam, alive = Adam([Training(lr=1e-2, clip=1.0)] * 2), torch.ones(2, 1, dtype=torch.bool)
+adam, alive = CompiledAdam([Training(lr=1e-2, clip=1.0)] * 2), torch.ones(2, 1, dtype=torch.bool)
 for taken in range(20):
     _, gradient = step.gradients(state.numpy(), inputs, targets, scales)
-    adam.step(state, torch.from_numpy(gradient), moments, adam.schedule([taken] * 2), alive)
+    adam.step(state, torch.from_numpy(gradient), buffers, adam.schedule([taken] * 2), alive)
 network, settings = Network(3, 3, 3, "tanh"), Training(batch=70, lr=1e-2, clip=1.0)
 flat = torch.from_numpy(chance.normal(0.0, 0.3, (3, network.parameters)).astype(np.float32))
 whole = FusedTraining(
@@ -336,7 +334,7 @@ whole = FusedTraining(
     [settings] * 3,
     [Stream(seed, "train") for seed in (0, 0, 1)],
     flat,
-    Moments(torch.zeros_like(flat), torch.zeros_like(flat)),
+    {name: torch.zeros_like(flat) for name in ("first", "second")},
 )
 whole.run(20)
 rows = state.numpy().tobytes() + whole.state()[0].numpy().tobytes()

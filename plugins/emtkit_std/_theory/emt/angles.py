@@ -7,8 +7,6 @@ on the order of the eigenvalues and is biased upward).
 References: arXiv:2310.02430, section 4 and Table 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,27 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
-Array = NDArray[np.float64]
+from emtkit_std._theory.facts import Array
+
 Spectrum = NDArray[np.complex128]
 
 THRESHOLD = 0.9
 THEORY_THRESHOLD = 0.5
 ZERO_MODULUS = 1e-12
 """A modulus of rounding alone; a gap to it would be a number without meaning."""
-
-
-@dataclass(frozen=True)
-class AngleMatch:
-    """The optimal pairing of two sets of directions; `errors` are wrapped angles in radians."""
-
-    found: Spectrum
-    expected: Spectrum
-    errors: Array
-
-    @property
-    def mean(self) -> float:
-        """Mean angle error; NaN when there is nothing to pair."""
-        return float(self.errors.mean()) if self.errors.size else float("nan")
 
 
 @dataclass(frozen=True)
@@ -55,21 +40,14 @@ class AngleComparison:
     status: str
     gap: float
     top_error: float
-    match: AngleMatch | None
 
 
-def wrap(angle: ArrayLike) -> Array:
-    """Angles in [-pi, pi)."""
-    return np.asarray((np.asarray(angle) + np.pi) % (2 * np.pi) - np.pi, dtype=np.float64)
-
-
-def match_angles(found: Spectrum, expected: Spectrum) -> AngleMatch:
-    """Pair two equally long lists of eigenvalues so that the summed angle error is least."""
+def match_angles(found: Spectrum, expected: Spectrum) -> Array:
+    """Wrapped angle errors (N), in radians, of `found` paired so that their sum is least."""
     if len(found) != len(expected):
         raise ValueError(f"cannot pair {len(found)} eigenvalues with {len(expected)}")
     cost = np.abs(_wrap_once(np.angle(found)[:, None] - np.angle(expected)))
-    rows, columns = linear_sum_assignment(cost)
-    return AngleMatch(found[rows], expected[columns], cost[rows, columns])
+    return cost[linear_sum_assignment(cost)]
 
 
 def compare_spectra(
@@ -87,15 +65,14 @@ def compare_spectra(
     expected = _above(_by_modulus(theory), theory_threshold)
     found = _above(every, threshold)
     comparable = len(found) == len(expected) > 0
-    match = match_angles(found, expected) if comparable else None
+    error = float(match_angles(found, expected).mean()) if comparable else float("nan")
     return AngleComparison(
-        error=match.mean if match else float("nan"),
+        error=error,
         found=len(found),
         expected=len(expected),
         status="comparable" if comparable else "indeterminate",
         gap=_gap(every, len(expected)),
-        top_error=match.mean if match else _top_error(every, expected),
-        match=match,
+        top_error=error if comparable else _top_error(every, expected),
     )
 
 
@@ -121,7 +98,7 @@ def null_angle_error(
             f"got {normals.shape}"
         )
     spectra = np.linalg.eigvals(haar_orthogonal(normals))
-    return float(np.mean([match_angles(row, expected).mean for row in spectra]))
+    return float(np.mean([match_angles(row, expected).mean() for row in spectra]))
 
 
 def confusion(
@@ -131,15 +108,8 @@ def confusion(
     return {rule: compare_spectra(measured, theory, threshold) for rule, theory in theories.items()}
 
 
-def counts_by_direction(measured: ArrayLike, directions: int, threshold: float) -> NDArray[np.int_]:
-    """How many eigenvalues above `threshold` are nearest to each multiple of 2 pi / directions."""
-    angles = np.angle(_above(_by_modulus(measured), threshold))
-    bins = np.rint(angles / (2 * np.pi) * directions).astype(int) % directions
-    return np.bincount(bins, minlength=directions)
-
-
 def _wrap_once(difference: Array) -> Array:
-    """`wrap`, to the bit, of differences of two angles; a remainder would take twice the time."""
+    """Differences of two angles in [-pi, pi); a remainder would take double the time."""
     turn = 2 * np.pi
     turned = difference + np.pi
     turned += turn * (turned < 0)
@@ -166,4 +136,4 @@ def _gap(ordered: Spectrum, modes: int) -> float:
 def _top_error(ordered: Spectrum, expected: Spectrum) -> float:
     if not len(expected) or len(ordered) < len(expected):
         return float("nan")
-    return match_angles(ordered[: len(expected)], expected).mean
+    return float(match_angles(ordered[: len(expected)], expected).mean())

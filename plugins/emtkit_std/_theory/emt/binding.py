@@ -12,26 +12,12 @@ with the core rank (rank of Phi^N), not with the matrix rank, which no mask of t
 size can reach.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from emtkit_std._theory.emt.selection import Array, Mask, selection_of
 
 RANK_TOLERANCE = 1e-10
-
-
-@dataclass(frozen=True)
-class Soundness:
-    """Whether a rule can be posed on signs for ever; `reasons` finishes every 'no'."""
-
-    keeps_signs: bool
-    bounded: bool
-    core_complete: bool
-    reasons: tuple[str, ...]
 
 
 def fibonacci(history: int, dimension: int) -> Array:
@@ -105,8 +91,8 @@ def masked(phi: Array, mask: Mask) -> Array:
     return phi[np.ix_(mask, mask)]
 
 
-def soundness(f: ArrayLike, history: int) -> Soundness:
-    """Whether f (d, N) maps signs to signs, stays bounded, and has a complete core.
+def unsoundness(f: ArrayLike, history: int) -> tuple[str, ...]:
+    """Why f (d, N) does not map signs to signs, stay bounded, or have a complete core.
 
     Bounded means power-bounded: all core eigenvalues in the closed unit disk, those on the
     circle semisimple. |det| = 1 is not enough: Fibonacci has determinant -1 and grows.
@@ -116,10 +102,8 @@ def soundness(f: ArrayLike, history: int) -> Soundness:
     dimension = len(matrix)
     selection = selection_of(matrix, history)
     if selection is not None and selection.is_permutation:
-        return Soundness(True, True, True, ())
+        return ()
     inner = core(phi)
-    bounded = _is_power_bounded(inner)
-    complete = is_core_complete(phi, dimension, optimised_mask(phi))
     reasons = []
     if selection is None:
         row = _first_row_leaving_signs(matrix)
@@ -127,45 +111,15 @@ def soundness(f: ArrayLike, history: int) -> Soundness:
             f"it leaves {{-1, 1}}: output {row + 1} is not plus or minus one coordinate of the "
             "history"
         )
-    if not bounded:
+    if not _is_power_bounded(inner):
         radius = float(abs(np.linalg.eigvals(inner)).max(initial=0.0))
         reasons.append(f"it diverges: the spectral radius of Phi is {radius:.6g}")
-    if not complete:
+    if not is_core_complete(phi, dimension, optimised_mask(phi)):
         reasons.append(
             f"its core is incomplete: {len(inner)} non-zero eigenvalues do not carry all "
             f"{dimension} outputs (some dimension is never read, or twice)"
         )
-    return Soundness(selection is not None, bounded, complete, tuple(reasons))
-
-
-def continue_history(f: ArrayLike, start: Array, steps: int) -> Array:
-    """The next `steps` terms (..., steps, d) of x(t) = f(x(t-s), ..., x(t-1)) from (..., s, d)."""
-    matrix = np.asarray(f, dtype=np.float64)
-    history = start.shape[-2]
-    terms = [start[..., k, :] for k in range(history)]
-    for _ in range(steps):
-        window = np.concatenate(terms[-history:], axis=-1)
-        terms.append(window @ matrix.T)
-    return np.stack(terms[history:], axis=-2)
-
-
-def toeplitz_gap(f: ArrayLike, history: int, outputs: int) -> float:
-    """How far the rule is from what any linear network can do from a zero state.
-
-    The weight of input u(k) in output s + r of a time-invariant linear network depends on r - k
-    alone; the gap is the largest difference at equal r - k over the first `outputs` outputs.
-    Zero means that W_uh = Psi_s from h(0) = 0 is exact, as for repeat copy.
-    """
-    matrix = np.asarray(f, dtype=np.float64)
-    phi = phi_of(matrix, history)
-    dimension = len(matrix)
-    weights, power = [], np.eye(len(phi))
-    for _ in range(outputs):
-        power = phi @ power
-        rows = power[-dimension:]
-        weights.append(rows.reshape(dimension, history, dimension).transpose(1, 0, 2))
-    response = np.stack(weights)
-    return float(np.abs(response[1:, 1:] - response[:-1, :-1]).max())
+    return tuple(reasons)
 
 
 def _without(phi: Array, mask: Mask, coordinate: int) -> Array:

@@ -7,18 +7,14 @@ With a basis Psi (H, m) of the kept coordinates and Psi* = Psi^+,
 References: Episodic Memory Theory, arXiv:2310.02430, Eqs. 6-8.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from emtkit.errors import EmtkitError
-from emtkit.plugin.task import Task
-from emtkit_std._theory.facts import Activation, HistoryLaw, PulseCircuit
+from emtkit import EmtkitError, Task
+from emtkit_std._theory.facts import Activation, HistoryLaw
 
 Basis = Literal["orthonormal", "gaussian"]
 
@@ -91,15 +87,6 @@ def build(law: HistoryLaw, basis: Tensor) -> Circuit:
     loads = basis.new_zeros(len(basis), len(mask))
     loads[:, mask] = basis
     return Circuit(basis, dual, phi, loads, law.dimension)
-
-
-def pulses(
-    recurrent: Tensor, write: Tensor, readout: Tensor, activation: Literal["linear", "tanh"]
-) -> PulseCircuit:
-    """A bias-free Elman network with a linear readout (d, H) of its activations, as that fact."""
-    W_h, W_x, W_r = (each.detach().double().numpy() for each in (recurrent, write, readout))
-    silent = np.zeros(len(W_h)), np.zeros(len(W_r))
-    return PulseCircuit(W_h, W_x, W_r.T, *silent, activation, "linear", "activation")
 
 
 def draw_basis(kind: Basis, hidden: int, size: int) -> Tensor:

@@ -12,25 +12,12 @@ References: Episodic Memory Theory, arXiv:2310.02430, section 3 and Eqs. 12-21 (
 where Xi^+ is meant).
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Activation = Literal["tanh", "linear", "relu", "sign"]
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "tanh": np.tanh,
-    "linear": lambda values: values,
-    "relu": lambda values: np.maximum(values, 0.0),
-    "sign": np.sign,
-}
+from emtkit_std._theory.facts import ACTIVATIONS, Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +26,10 @@ class Gsemm:
 
     memories: Array
     phi: Array
-    activation: Activation
+    activation: str
 
     @classmethod
-    def from_elman(cls, weights: Array, memories: Array, activation: Activation) -> Gsemm:
+    def from_elman(cls, weights: Array, memories: Array, activation: str) -> "Gsemm":
         """Phi = Xi^+ W Xi: exact where the memories span the space in which W (H, H) acts."""
         return cls(memories, np.linalg.pinv(memories) @ weights @ memories, activation)
 
@@ -51,58 +38,10 @@ class Gsemm:
         """Xi^+ (m, H)."""
         return np.linalg.pinv(self.memories)
 
-    def to_elman(self) -> Array:
-        """The recurrent weights A = Xi Phi Xi^+ (H, H) of h(t+1) = s(A h(t))."""
-        return self.memories @ self.phi @ self.dual
-
     def step(self, states: Array) -> Array:
         """V(t+1) = Xi Phi Xi^+ s(V(t)), factor by factor; states (..., H)."""
         held = ACTIVATIONS[self.activation](states) @ self.dual.T
         return held @ self.phi.T @ self.memories.T
-
-
-@dataclass(frozen=True)
-class TimeConstants:
-    """T_h and T_d of the differential equations, in units of T_f = 1."""
-
-    hidden: float
-    delay: float
-
-
-def integrate(model: Gsemm, start: Array, end: float, steps: int, times: TimeConstants) -> Array:
-    """V_f(end) of the differential equations from V_f = `start` (H,), V_h and V_d slaved at 0.
-
-    Heun's method with `steps` equal steps, which must be shorter than the time constants.
-    """
-    s, interactions = ACTIVATIONS[model.activation], model.phi - np.eye(len(model.phi))
-
-    def slope(fast: Array, hidden: Array, delay: Array) -> tuple[Array, Array, Array]:
-        drive = model.dual @ s(fast) + interactions @ (model.dual @ delay)
-        return (
-            model.memories @ hidden - fast,
-            (drive - hidden) / times.hidden,
-            (s(fast) - delay) / times.delay,
-        )
-
-    state = (start, model.phi @ (model.dual @ s(start)), s(start))
-    dt = end / steps
-    for _ in range(steps):
-        first = slope(*state)
-        guess = tuple(x + dt * d for x, d in zip(state, first, strict=True))
-        second = slope(guess[0], guess[1], guess[2])
-        following = [x + dt * (a + b) / 2 for x, a, b in zip(state, first, second, strict=True)]
-        state = (following[0], following[1], following[2])
-    return state[0]
-
-
-def integrate_slaved(model: Gsemm, start: Array, end: float, steps: int) -> Array:
-    """V_f(end) with V_h and V_d slaved at every instant: dV/dt = A s(V) - V; Heun's method."""
-    state, dt = start, end / steps
-    for _ in range(steps):
-        first = model.step(state) - state
-        guess = state + dt * first
-        state = state + dt * (first + model.step(guess) - guess) / 2
-    return state
 
 
 def conjugacy_defect(model: Gsemm, weights: Array, start: Array, steps: int) -> float:

@@ -12,18 +12,13 @@ only where Psi_s is orthogonal to the other memories.
 References: arXiv:2310.02430, Eqs. 8-11 and Algorithm 1; arXiv:2402.10163, appendix A.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import schur, solve_sylvester
 
+from emtkit_std._theory.facts import Array, Mask
 from emtkit_std._theory.svd import decompose
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 RCOND = 1e-6
 """Relative cutoff of pseudo-inverses: a core smaller than the mask leaves cond 1e15 behind."""
@@ -112,17 +107,18 @@ def primal_memories(
     return _memories(basis, np.linalg.pinv(basis, rcond=RCOND), jacobian)
 
 
-def outside_basis(states: Array, memories: Memories, components: int, centre: bool = True) -> Array:
+ALGORITHMS = {"dual": dual_memories, "primal": primal_memories}
+
+
+def outside_basis(states: Array, memories: Memories, components: int) -> Array:
     """Psi-perp (H, q): the main directions of what the memories leave of `states` (..., H).
 
-    SVD of H (I - D^T Psi^T), centred if asked; orthonormal columns. There are at most as many
+    SVD of H (I - D^T Psi^T), centred; orthonormal columns. There are at most as many
     as the remainder has directions above rounding.
     """
     flat = states.reshape(-1, states.shape[-1])
     remainder = flat - flat @ memories.dual.T @ memories.basis.T
-    if centre:
-        remainder = remainder - remainder.mean(axis=0)
-    found = decompose(remainder)
+    found = decompose(remainder - remainder.mean(axis=0))
     rank = int((found.values > RCOND * max(1e-300, float(np.linalg.norm(flat)))).sum())
     return found.right[: min(components, rank)].T
 
@@ -131,11 +127,6 @@ def phi_error(memories: Memories, phi: Array, mask: Mask) -> float:
     """Relative Frobenius distance of the extracted Phi from the masked theoretical one."""
     exact = phi[np.ix_(mask, mask)]
     return float(np.linalg.norm(memories.phi - exact) / np.linalg.norm(exact))
-
-
-def basis_error(memories: Memories, basis: Array) -> float:
-    """Relative Frobenius distance of the extracted basis from a known one (H, m)."""
-    return float(np.linalg.norm(memories.basis - basis) / np.linalg.norm(basis))
 
 
 def project(states: Array, memories: Memories) -> Array:

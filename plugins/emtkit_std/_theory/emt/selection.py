@@ -7,8 +7,6 @@ References: Episodic Memory Theory, arXiv:2310.02430, Table 1 (the rules are pub
 triples there, the spectra are derived here).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -17,8 +15,7 @@ from math import lcm
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from emtkit_std._theory.facts import Array, Mask
 
 DIAGONAL_8 = 0x8040201008040201
 PUBLISHED: dict[str, tuple[int, int, tuple[int, int, int]]] = {
@@ -103,11 +100,6 @@ class ModeSelection:
         return np.concatenate([_roots_of_unity(cycle) for cycle in self.cycles])
 
     @property
-    def core_rank(self) -> int:
-        """Number of non-zero eigenvalues of Phi: the sum of all delays."""
-        return sum(cycle.length for cycle in self.cycles)
-
-    @property
     def mask(self) -> Mask:
         """The optimised mask (N,): dimension j stays from the variable in which it is read."""
         if not self.is_permutation:
@@ -155,21 +147,6 @@ def decode(table_id: Sequence[int], history: int, dimension: int) -> ModeSelecti
         raise ValueError(f"b = {table_id[1]} has more than {dimension} digits in base {dimension}")
     sign = tuple(-1 if c >> i & 1 else 1 for i in range(dimension))
     return ModeSelection(history, dimension, tuple(source), sign)
-
-
-def encode(selection: ModeSelection) -> tuple[int, int, int]:
-    """The published triple of a selection with distinct sources; the inverse of `decode`."""
-    if len(set(selection.source)) != selection.dimension:
-        raise ValueError(f"sources {selection.source} repeat; a triple needs distinct ones")
-    rest = sorted(selection.source)
-    b = 0
-    for position, wanted in enumerate(selection.source):
-        other = rest.index(wanted, position)
-        b += (other - position) * selection.dimension**position
-        rest[position], rest[other] = rest[other], rest[position]
-    a = sum(1 << coordinate for coordinate in selection.source)
-    c = sum(1 << i for i, sign in enumerate(selection.sign) if sign < 0)
-    return a, b, c
 
 
 def published(rule: str) -> ModeSelection:

@@ -18,8 +18,6 @@ softmax does not. Weight gradients are added up step by step, so that a step tha
 adds exact zeros.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +87,7 @@ class _Pass:
     written: Tensor
 
     @classmethod
-    def along(cls, line: Tensor, history: int, heads: int) -> _Pass:
+    def along(cls, line: Tensor, history: int, heads: int) -> "_Pass":
         """Room for the steps that `line` has columns for."""
         steps, d, lanes = len(line) - history, line.shape[1] - 1, line.shape[2:]
         sought, mixed = line.new_empty(2, steps, heads, d, *lanes)
@@ -142,15 +140,15 @@ class AttentionKernel(StackedKernel):
         """Write the columns after the first s, and keep what they were made of."""
         s, d, (models, batch) = self.history, self.dimension, run.line.shape[2:]
         newest, mixtures = _by_network(run.line), _by_network(run.mixed.flatten(1, 2))
-        asked = run.line.new_empty(models, heads.query.shape[1], batch)
+        queries = run.line.new_empty(models, heads.query.shape[1], batch)
         answer = run.line.new_empty(models, d, batch)
-        by_content, by_place = _by_head(asked, heads.count, d, s)
+        by_content, by_place = _by_head(queries, heads.count, d, s)
         (answered,) = _by_head(answer, 1, d)
         kept = (run.line[:, :d], run.sought, run.alpha, run.mixed, run.written)
         columns, sought, alphas, mixed, written = (values.numpy() for values in kept)
         for n, alpha in enumerate(alphas):
             window, added = columns[n : n + s], answered[0]
-            torch.bmm(heads.query, newest[n + s - 1], out=asked)
+            torch.bmm(heads.query, newest[n + s - 1], out=queries)
             np.copyto(sought[n], by_content)
             np.einsum("hdmb,sdmb->hsmb", sought[n], window, out=alpha)
             np.add(alpha, by_place, out=alpha)
@@ -167,10 +165,10 @@ class AttentionKernel(StackedKernel):
         found = _Heads(torch.zeros_like(heads.query), torch.zeros_like(heads.value))
         newest, mixtures = _by_network(run.line), _by_network(run.mixed.flatten(1, 2))
         into, slopes = _by_network(toward), toward.numpy()
-        asked = toward.new_empty(heads.query.shape[1], models, batch).transpose(0, 1)
+        queries = toward.new_empty(heads.query.shape[1], models, batch).transpose(0, 1)
         mixture = toward.new_empty(models, heads.count * d, batch)
         past = toward.new_empty(models, d, batch)
-        by_content, by_score = _by_head(asked, heads.count, d, s)
+        by_content, by_score = _by_head(queries, heads.count, d, s)
         (by_mixture,), (by_past,) = _by_head(mixture, heads.count, d), _by_head(past, 1, d)
         of_mixed = np.empty(by_mixture.shape, by_mixture.dtype)
         value, query = (w.transpose(1, 2).contiguous() for w in (heads.value, heads.query[..., :d]))
@@ -188,8 +186,8 @@ class AttentionKernel(StackedKernel):
             np.einsum("hsmb,sdmb->hdmb", by_score, window, out=by_content)
             of_window += np.einsum("hsmb,hdmb->sdmb", alphas[n], of_mixed)
             of_window += np.einsum("hsmb,hdmb->sdmb", by_score, sought[n])
-            found.query.baddbmm_(asked, newest[n + s - 1].transpose(1, 2))
-            torch.bmm(query, asked, out=past)
+            found.query.baddbmm_(queries, newest[n + s - 1].transpose(1, 2))
+            torch.bmm(query, queries, out=past)
             of_window[-1] += by_past[0]
         return found
 
@@ -200,7 +198,7 @@ class AttentionKernel(StackedKernel):
         used = min(len(slopes), columns - s + 1)
         by_place = slopes[-used:].unflatten(3, (s, d)).permute(3, 0, 4, 1, 2)
         reached = slopes.flatten(0, 2).numpy().any(0).reshape(s, d).any(1)
-        for place in reached.nonzero()[0]:  # the readout looks at the newest column alone
+        for place in reached.nonzero()[0]:  # the readout reads the newest column alone
             first = columns - s + 1 - used + place
             toward[first : first + used] += by_place[place]
         return toward
@@ -208,8 +206,8 @@ class AttentionKernel(StackedKernel):
     def _heads(self, weights: Mapping[str, Tensor]) -> _Heads:
         """A = kappa [C ; P] W_K' W_Q [C ; p_s]', head by head; places P (s w), content C (d w)."""
         parts = self._parts(weights)
-        asked = parts.offering @ parts.seeking.transpose(2, 3) * self.substrate.kappa
-        by_content, by_place = asked.split([self.dimension, self.history], 2)
+        queries = parts.offering @ parts.seeking.transpose(2, 3) * self.substrate.kappa
+        by_content, by_place = queries.split([self.dimension, self.history], 2)
         query = torch.cat([by_content.flatten(1, 2), by_place.flatten(1, 2)], 1)
         return _Heads(query, weights["W_V"].transpose(1, 2).flatten(2))
 
@@ -217,9 +215,9 @@ class AttentionKernel(StackedKernel):
         """dL/dweight from dL/dA and dL/dV."""
         parts, count, d = self._parts(weights), found.count, self.dimension
         by_kind = found.query.split([count * d, count * self.history], 1)
-        asked = torch.cat([kind.unflatten(1, (count, -1)) for kind in by_kind], 2)
-        asked = asked * self.substrate.kappa
-        offering, seeking = asked @ parts.seeking, asked.transpose(2, 3) @ parts.offering
+        queries = torch.cat([kind.unflatten(1, (count, -1)) for kind in by_kind], 2)
+        queries = queries * self.substrate.kappa
+        offering, seeking = queries @ parts.seeking, queries.transpose(2, 3) @ parts.offering
         gradients = {
             "W_Q": seeking.transpose(2, 3) @ parts.sought,
             "W_K": offering.transpose(2, 3) @ parts.offered,

@@ -5,8 +5,6 @@ p = tanh(a) has 1 - p^2. Weight gradients are added up step by step, so that a s
 scores adds exact zeros.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,7 +23,7 @@ class GruKernel(StackedKernel):
     def forward(self, weights: Mapping[str, Tensor], inputs: Tensor, steps: int) -> Unrolled:
         """States T M B H; r and z of every step (T M B 2H), m and n (T M B H)."""
         recur, write, rest = _turned(weights)
-        heard, (models, batch), size = len(inputs), inputs.shape[1:3], recur.shape[1]
+        driven, (models, batch), size = len(inputs), inputs.shape[1:3], recur.shape[1]
         recur, into = recur[..., : 2 * size].contiguous(), recur[..., 2 * size :].contiguous()
         bias = weights.get("b_n")
         inner_bias = rest.new_zeros(1, 1, size) if bias is None else bias.unsqueeze(1)
@@ -33,7 +31,7 @@ class GruKernel(StackedKernel):
         gates = inputs.new_empty(steps, models, batch, 2 * size)
         state = torch.zeros_like(states[0])
         for t in range(steps):
-            drive = torch.baddbmm(rest, inputs[t], write) if t < heard else rest
+            drive = torch.baddbmm(rest, inputs[t], write) if t < driven else rest
             torch.baddbmm(drive[..., : 2 * size], state, recur, out=gates[t])
             reset, keep = _sigmoid(gates[t]).split(size, 2)
             torch.baddbmm(inner_bias, state, into, out=inner[t])
@@ -85,14 +83,14 @@ class LstmKernel(StackedKernel):
     def forward(self, weights: Mapping[str, Tensor], inputs: Tensor, steps: int) -> Unrolled:
         """States T M B 2n, gates of every step (T M B 4n) and tanh(c) (T M B n)."""
         recur, write, rest = _turned(weights)
-        heard, (models, batch), size = len(inputs), inputs.shape[1:3], recur.shape[1]
+        driven, (models, batch), size = len(inputs), inputs.shape[1:3], recur.shape[1]
         states = inputs.new_empty(steps, models, batch, 2 * size)
         gates = inputs.new_empty(steps, models, batch, 4 * size)
         squashed = inputs.new_empty(steps, models, batch, size)
         hidden = carried = inputs.new_zeros(models, batch, size)
         for t in range(steps):
             torch.baddbmm(rest, hidden, recur, out=gates[t])
-            if t < heard:
+            if t < driven:
                 gates[t].baddbmm_(inputs[t], write)
             enter_keep, proposed, leave = gates[t].split([2 * size, size, size], 2)
             enter_keep.mul_(0.5)
@@ -154,7 +152,7 @@ def _turned(weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _driven(found: dict[str, Tensor], drive: Tensor, inputs: Tensor, t: int) -> None:
-    """Add to the gradients of W_uh and b what step `t` says, from dL/d(W_uh u + b)."""
+    """Add to the gradients of W_uh and b what step `t` adds, from dL/d(W_uh u + b)."""
     if "b" in found:
         found["b"].add_(drive.sum(1))
     if t < len(inputs):

@@ -1,19 +1,26 @@
 """What the recurrent architectures share: starts, tied readouts, and weights as a pulse circuit."""
 
-from __future__ import annotations
-
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from emtkit.errors import EmtkitError, NotApplicable
-from emtkit.plugin.task import Task
-from emtkit_std._theory.facts import Activation, Array, DelayLaw
+from emtkit import EmtkitError, RecurrentModel, Task
+from emtkit_std._theory.facts import Activation, Array, DelayLaw, PulseCircuit
 
 Init = Literal["spiral", "gaussian", "uniform"]
+
+
+class Constructed(RecurrentModel):
+    """A network that is built from the facts of its task."""
+
+    @classmethod
+    def trains(cls, parameters: Mapping[str, Any]) -> bool:
+        """Never."""
+        return False
 
 
 def recurrent_weights(init: Init, hidden: int) -> Tensor:
@@ -42,6 +49,12 @@ def outer_weights(init: Init, rows: int, columns: int, hidden: int) -> Tensor:
     return 0.5 * torch.randn(rows, columns)
 
 
+def uniform(*shape: int, fan_in: int) -> nn.Parameter:
+    """A trained tensor that begins as U(-1, 1) / sqrt(fan_in), like those of torch's own layers."""
+    bound = fan_in**-0.5
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+
+
 def own_items(task: Task) -> Tensor:
     """Which direction each output repeats: (L, O, I), its sign at (delay, output, source)."""
     law = task.facts(DelayLaw)
@@ -54,24 +67,13 @@ def own_items(task: Task) -> Tensor:
 
 
 def tied_readout(W_hh: Tensor, W_uh: Tensor, own: Tensor, activation: Activation) -> Tensor:
-    """W_r (O, H) made of the directions w_k = W_h sigma(w_{k-1}) that the outputs should repeat."""
+    """W_r (O, H) of the directions w_k = W_hh sigma(w_{k-1}) that the outputs should repeat."""
     direction = W_uh
     readout = own[0] @ direction.T
     for item in own[1:]:
         direction = W_hh @ activated(direction, activation)
         readout = readout + item @ direction.T
     return readout
-
-
-def tie_refusal(task: Task) -> str | None:
-    """Why a readout cannot be tied to the delayed direction on `task`, or None."""
-    if DelayLaw not in task.offers:
-        return f"a tied readout repeats a delayed direction, but task '{task.name}' has no DelayLaw"
-    try:
-        task.facts(DelayLaw)
-    except NotApplicable as error:
-        return f"a tied readout repeats a delayed direction: {error}"
-    return None
 
 
 def is_one_product_cheaper(input_steps: int, inputs: int, hidden: int) -> bool:
@@ -117,6 +119,24 @@ def slope(values: Tensor, activation: Activation) -> Tensor:
 def to_array(weights: Tensor) -> Array:
     """Weights in float64 for the maths modules."""
     return weights.detach().cpu().numpy().astype(np.float64)
+
+
+def pulse_circuit(
+    W_hh: Tensor,
+    W_uh: Tensor,
+    W_r: Tensor,
+    b: Tensor | None,
+    b_r: Tensor | None,
+    activation: Activation,
+    *,
+    readout: Literal["linear", "relu"] = "linear",
+    reads: Literal["preactivation", "activation"] = "preactivation",
+) -> PulseCircuit:
+    """The weights as that fact; a bias that is None is zero."""
+    bias = np.zeros(len(W_hh)) if b is None else to_array(b)
+    bias_r = np.zeros(len(W_r)) if b_r is None else to_array(b_r)
+    matrices = to_array(W_hh), to_array(W_uh), to_array(W_r)
+    return PulseCircuit(*matrices, bias, bias_r, activation, readout, reads)
 
 
 def as_buffer(weights: Array) -> Tensor:

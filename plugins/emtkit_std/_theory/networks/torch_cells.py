@@ -1,7 +1,5 @@
 """The weights of torch's own recurrent layers, read into one record."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +45,7 @@ def torch_cell(weights: Mapping[str, Tensor], gates: int) -> TorchCell | None:
     """The cell with that many gates, or None if there is none.
 
     Raises:
-        EmtkitError: it has several layers or directions, or its readout cannot be told.
+        EmtkitError: it has several layers or directions, or its readout cannot be identified.
     """
     found = [re.fullmatch(r"(.*)weight_hh_l0", name) for name in weights]
     starts = [match.group(1) for match in found if match]

@@ -1,25 +1,23 @@
 """How much of the past a linear recurrence holds: linear memory capacity and Fisher memory.
 
-With directions w_s = W_h^s W_x:
+With directions w_s = W_hh^s W_uh:
 
     capacity of age s   C_s = w_s' P^-1 w_s,  P = sum_s w_s w_s'   (white input, no noise)
-    Fisher memory       J_s = w_s' C^-1 w_s,  C = sum_j W_h^j W_h^j'   (unit noise at every step)
+    Fisher memory       J_s = w_s' C^-1 w_s,  C = sum_j W_hh^j W_hh^j'   (unit noise at every step)
 
 The capacities sum to the rank of the controllability matrix, H for a controllable network. Fisher
-memory of a unit input sums to 1 for normal W_h and to at most H in general.
+memory of a unit input sums to 1 for normal W_hh and to at most H in general.
 
 Sources: White, Lee and Sompolinsky (2004); Ganguli, Huh and Sompolinsky (2008); Ballarin,
 Grigoryeva and Ortega (arXiv 2305.01457) on why the capacity must not be computed by inverting P.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_discrete_lyapunov
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.superposition.projections import pulse_responses, spectral_radius
 from emtkit_std._theory.svd import decompose
@@ -33,13 +31,13 @@ class MemoryCurve:
     total: float
 
 
-def linear_capacity(W_h: Array, W_x: Array, lags: int) -> MemoryCurve:
+def linear_capacity(W_hh: Array, W_uh: Array, lags: int) -> MemoryCurve:
     """C_s over `lags` ages (P is summed over the same ages); the total is the rank reached.
 
     C_s are the leverages of the columns of K = [w_0 w_1 ...]: from its singular vectors, without
     forming P, whose condition number is the square of that of K.
     """
-    directions = pulse_responses(W_h, W_x, lags)
+    directions = pulse_responses(W_hh, W_uh, lags)
     ages, hidden, inputs = directions.shape
     columns = directions.transpose(1, 0, 2).reshape(hidden, ages * inputs)
     found = decompose(columns)
@@ -48,25 +46,25 @@ def linear_capacity(W_h: Array, W_x: Array, lags: int) -> MemoryCurve:
     return MemoryCurve(leverage, float(leverage.sum()))
 
 
-def fisher_memory(W_h: Array, W_x: Array, lags: int) -> MemoryCurve:
+def fisher_memory(W_hh: Array, W_uh: Array, lags: int) -> MemoryCurve:
     """J_s of inputs scaled to ||w_0|| = 1, with the noise and the total over all ages.
 
     The total over infinitely many ages is tr(C^-1 P), both from Lyapunov equations.
     """
-    radius = spectral_radius(W_h)
+    radius = spectral_radius(W_hh)
     if radius >= 1.0 - 1e-9:
         raise EmtkitError(
             f"fisher_memory: the spectral radius is {radius:.6g}, so the noise never settles; "
             "it must be below 1"
         )
-    lengths = np.linalg.norm(W_x, axis=0)
+    lengths = np.linalg.norm(W_uh, axis=0)
     if not lengths.all():
         raise EmtkitError(
             "fisher_memory: an input has no weights at all, so it cannot be scaled to 1"
         )
-    unit = W_x / lengths
-    noise = solve_discrete_lyapunov(W_h, np.eye(len(W_h)))
-    signal = solve_discrete_lyapunov(W_h, unit @ unit.T)
-    directions = pulse_responses(W_h, unit, lags)
+    unit = W_uh / lengths
+    noise = solve_discrete_lyapunov(W_hh, np.eye(len(W_hh)))
+    signal = solve_discrete_lyapunov(W_hh, unit @ unit.T)
+    directions = pulse_responses(W_hh, unit, lags)
     by_age = np.einsum("shi,shi->si", directions, np.linalg.solve(noise, directions))
     return MemoryCurve(by_age, float(np.trace(np.linalg.solve(noise, signal))))

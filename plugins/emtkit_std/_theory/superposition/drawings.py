@@ -1,18 +1,10 @@
 """Figures of lone pulses, drawn from stored findings."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from emtkit import Findings
+from emtkit_std._drawings import Axes, Figure
 from emtkit_std._theory.facts import Array
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from emtkit import Findings
 
 MOST_PANELS = 6
 
@@ -27,8 +19,7 @@ def draw_projections(findings: Findings, figure: Figure) -> None:
         colours = np.where(own["lag"] == own["delay"], "tab:red", "tab:gray")
         panel.bar(own["lag"], own["value"], color=list(colours))
         panel.axhline(0.0, color=panel.title.get_color(), linewidth=0.8)
-        panel.set_xlabel("age s")
-        panel.set_title(f"output {output}, regime {findings.scalars['regime']}")
+        panel.set(xlabel="age s", title=f"output {output}, regime {findings.scalars['regime']}")
     panels[0].set_ylabel("projection on the readout")
 
 
@@ -54,12 +45,12 @@ def draw_directions(findings: Findings, figure: Figure) -> None:
     panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     units = directions.shape[1] == 2
     names = ("unit 1", "unit 2") if units else ("leading direction", "second direction")
-    panel.set(xlabel=names[0], ylabel=names[1])
-    panel.set_title(f"ages 0 to {len(points) - 1}, regime {findings.scalars['regime']}")
+    title = f"ages 0 to {len(points) - 1}, regime {findings.scalars['regime']}"
+    panel.set(xlabel=names[0], ylabel=names[1], title=title)
 
 
 def _draw_ages(panel: Axes, points: Array, reach: float) -> None:
-    """A ray per age, paler the older; numbered where it is long enough to be told apart."""
+    """A ray per age, paler the older; numbered where it is long enough to be distinguished."""
     ink = panel.title.get_color()
     numbered: list[Array] = []
     for age, point in enumerate(points):

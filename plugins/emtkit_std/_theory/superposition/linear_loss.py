@@ -19,16 +19,13 @@ Source: Sharma, Proca, Prieto and Mediano (ICLR 2026) for the four terms; the co
 form are derived here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from emtkit.errors import EmtkitError
-from emtkit_std._theory.facts import Array, DelayLaw, Response
+from emtkit import EmtkitError
+from emtkit_std._theory.facts import Array, DelayLaw, Mask, Response
 from emtkit_std._theory.superposition.projections import own_gains
 
 MOST_BITS = 20
@@ -56,7 +53,7 @@ class LinearTerms:
         """The loss."""
         return self.task_benefit + self.mean_correction + self.projection + self.composition
 
-    def scaled(self, factor: float) -> LinearTerms:
+    def scaled(self, factor: float) -> "LinearTerms":
         """Every term times `factor`."""
         return LinearTerms(*(factor * getattr(self, field.name) for field in fields(self)))
 
@@ -83,39 +80,25 @@ def delay_law(
     )
 
 
-def linear_terms(projections: Array, law: DelayLaw, bias: Array | None = None) -> LinearTerms:
-    """The four terms of a stationary step, for projections (O, I, L) and output bias (O)."""
-    own_gains(projections, law)
-    return _terms(projections, law, _bias(bias, law))
-
-
-def compact_loss(projections: Array, law: DelayLaw, bias: Array | None = None) -> float:
-    """The same loss from the compact form V sum c² + (m sum c + b)², importance-weighted."""
-    errors, moments = _errors(projections, law), input_moments(law)
-    spread = np.einsum("i,ois->o", moments.variance, np.square(errors))
-    shift = np.einsum("i,ois->o", moments.mean, errors) + _bias(bias, law)
-    return float(np.asarray(law.importance) @ (spread + np.square(shift)))
-
-
 def finite_terms(
-    projections: Array, law: DelayLaw, scored: NDArray[np.bool_], bias: Array | None = None
+    projections: Array, law: DelayLaw, scored: Mask, bias: Array | None = None
 ) -> LinearTerms:
     """Mean of the four terms over the scored steps (T) of sequences that start from rest."""
     total = np.zeros(4)
     steps = scored_steps(projections, law, scored)
     for step in steps:
-        terms = _terms(projections[..., : step + 1], law, _bias(bias, law))
+        terms = step_terms(projections[..., : step + 1], law, bias)
         total += [getattr(terms, field.name) for field in fields(terms)]
     return LinearTerms(*(float(value) for value in total / len(steps)))
 
 
-def zero_predictor_loss(law: DelayLaw, scored: NDArray[np.bool_]) -> float:
+def zero_predictor_loss(law: DelayLaw, scored: Mask) -> float:
     """Loss of the output 0: the weighted energy p nu of the targets at the scored steps."""
     silent = np.zeros((len(law.delay), law.inputs, len(scored)))
     return finite_terms(silent, law, scored).total
 
 
-def enumerated_loss(response: Response, law: DelayLaw, scored: NDArray[np.bool_]) -> float:
+def enumerated_loss(response: Response, law: DelayLaw, scored: Mask) -> float:
     """Exact mean loss over the scored steps (T) for constant amplitudes: every activity pattern.
 
     `response` maps inputs (N, T, I) to outputs (N, T, O), for any network. At most 20 bits T I.
@@ -178,10 +161,6 @@ def input_moments(law: DelayLaw) -> InputMoments:
     return InputMoments(density, mean, energy, energy - mean**2)
 
 
-def _bias(bias: Array | None, law: DelayLaw) -> Array:
-    return np.zeros(len(law.delay)) if bias is None else np.broadcast_to(bias, len(law.delay))
-
-
 def perfect_projections(projections: Array, law: DelayLaw) -> Array:
     """The projections (O, I, L) of the perfect network, 0 where its item has not entered yet."""
     perfect = np.zeros_like(projections)
@@ -191,11 +170,9 @@ def perfect_projections(projections: Array, law: DelayLaw) -> Array:
     return perfect
 
 
-def _errors(projections: Array, law: DelayLaw) -> Array:
-    return projections - perfect_projections(projections, law)
-
-
-def _terms(projections: Array, law: DelayLaw, bias: Array) -> LinearTerms:
+def step_terms(projections: Array, law: DelayLaw, bias: Array | None = None) -> LinearTerms:
+    """The four terms of the last step that projections (O, I, L) reach, for output bias (O)."""
+    bias = np.zeros(len(law.delay)) if bias is None else bias
     moments, targets = input_moments(law), perfect_projections(projections, law)
     weight, own = np.asarray(law.importance), targets != 0.0
     means = moments.mean[:, None] * projections
@@ -210,7 +187,7 @@ def _terms(projections: Array, law: DelayLaw, bias: Array) -> LinearTerms:
     return LinearTerms(*(float(weight @ term) for term in (benefit, correction, spread, composed)))
 
 
-def scored_steps(projections: Array, law: DelayLaw, scored: NDArray[np.bool_]) -> list[int]:
+def scored_steps(projections: Array, law: DelayLaw, scored: Mask) -> list[int]:
     """The scored steps, after checking that projections (O, I, L) and sequences are long enough."""
     own_gains(projections, law)
     steps = [int(step) for step in np.flatnonzero(scored)]
@@ -223,9 +200,7 @@ def scored_steps(projections: Array, law: DelayLaw, scored: NDArray[np.bool_]) -
     return steps
 
 
-def _pattern_loss(
-    response: Response, law: DelayLaw, scored: NDArray[np.bool_], active: NDArray[np.bool_]
-) -> float:
+def _pattern_loss(response: Response, law: DelayLaw, scored: Mask, active: Mask) -> float:
     """Share of the expected loss that these patterns (N, T, I) carry, mean over scored steps."""
     moments = input_moments(law)
     value = moments.mean / moments.density

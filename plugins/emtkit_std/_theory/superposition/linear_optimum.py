@@ -11,23 +11,20 @@ and with an output bias the terms in m² vanish (b = m (1 - g'q)). The best q le
     L = V (1 - w_k'P^-1 w_k) + m² (1 - g'P^-1 w_k)² / (1 + (m²/V) g'P^-1 g),
 
 a function of the poles alone, found on a grid over the whole stable region that is refined around
-its best cells. The region
-holds real poles as well as complex ones (rho, theta): delta = rho², tau = 2 rho cos(theta).
+its best cells. The region holds real poles as well as complex ones (rho, theta): delta = rho²,
+tau = 2 rho cos(theta).
 
 Source: task and loss of Sharma, Proca, Prieto and Mediano (ICLR 2026); the optimum is derived here.
 Related: François, Orvieto and Bach (COLT 2025) on order-S filters for a shift.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from emtkit.errors import EmtkitError
+from emtkit import EmtkitError
 from emtkit_std._theory.facts import Array, DelayLaw
 from emtkit_std._theory.superposition.linear_loss import input_moments
-from emtkit_std._theory.superposition.projections import spectral_radius, travelled_angle
 
 _GRID = 121
 _STARTS = 4
@@ -40,20 +37,14 @@ _EDGE = 1.0 - 1e-4
 class LinearOptimum:
     """The best linear network and its loss.
 
-    `loss` is absolute, `relative_loss` divides by p nu (the zero predictor has 1), `variance_share`
-    by V. W_h (H, H), W_x (H, 1), W_y (H, 1), bias (1). `radius` and `angle` (k |arg|, degrees) are
-    those of W_h, the angle NaN where every eigenvalue is 0.
+    `loss` is absolute. W_hh (H, H), W_uh (H, 1), W_r (1, H), bias (1).
     """
 
-    W_h: Array
-    W_x: Array
-    W_y: Array
+    W_hh: Array
+    W_uh: Array
+    W_r: Array
     bias: Array
     loss: float
-    relative_loss: float
-    variance_share: float
-    radius: float
-    angle: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,7 @@ def linear_optimum(law: DelayLaw, hidden: int, *, bias: bool = False) -> LinearO
     """
     if hidden not in (1, 2):
         raise EmtkitError(
-            f"linear_optimum: {hidden} hidden units asked; the exact optimum is known for 1 and 2"
+            f"linear_optimum: {hidden} hidden units; the exact optimum is known for 1 and 2"
         )
     if len(law.delay) != 1 or law.inputs != 1:
         raise EmtkitError(
@@ -187,29 +178,24 @@ def _network(problem: _Problem, poles: _Poles, law: DelayLaw, biased_mean: float
     """Weights in the basis that turns by rho Rot(theta) where the poles are complex."""
     gain, tau, delta = problem.readout(poles), float(poles.tau[0]), float(poles.delta[0])
     if problem.hidden == 1:
-        W_h, W_x, W_y = np.array([[tau]]), np.ones((1, 1)), gain[:, None]
+        W_hh, W_uh, W_r = np.array([[tau]]), np.ones((1, 1)), gain[None]
     elif tau**2 < 4.0 * delta:
         radius = np.sqrt(delta)
         cosine = tau / (2.0 * radius)
         sine = np.sqrt(1.0 - cosine**2)
-        W_h = radius * np.array([[cosine, -sine], [sine, cosine]])
-        W_x = np.array([[1.0], [0.0]])
+        W_hh = radius * np.array([[cosine, -sine], [sine, cosine]])
+        W_uh = np.array([[1.0], [0.0]])
         # a_0 and a_1 fix the readout: a_0 = q_1, a_1 = q_1 tau + q_2.
         ahead = (gain[0] * tau + gain[1] - radius * cosine * gain[0]) / (radius * sine)
-        W_y = np.array([[gain[0]], [ahead]])
+        W_r = np.array([[gain[0], ahead]])
     else:
-        W_h = np.array([[tau, -delta], [1.0, 0.0]])
-        W_x, W_y = np.array([[1.0], [0.0]]), gain[:, None]
-    reached = float((W_y.T @ np.linalg.solve(np.eye(problem.hidden) - W_h, W_x))[0, 0])
-    loss = float(problem.losses(poles)[0])
+        W_hh = np.array([[tau, -delta], [1.0, 0.0]])
+        W_uh, W_r = np.array([[1.0], [0.0]]), gain[None]
+    reached = float((W_r @ np.linalg.solve(np.eye(problem.hidden) - W_hh, W_uh))[0, 0])
     return LinearOptimum(
-        W_h=W_h,
-        W_x=W_x,
-        W_y=W_y * law.sign[0],
+        W_hh=W_hh,
+        W_uh=W_uh,
+        W_r=W_r * law.sign[0],
         bias=np.array([law.sign[0] * biased_mean * (1.0 - reached)]),
-        loss=loss,
-        relative_loss=loss / float(input_moments(law).energy[0]),
-        variance_share=loss / problem.variance,
-        radius=spectral_radius(W_h),
-        angle=travelled_angle(W_h, law.delay[0]),
+        loss=float(problem.losses(poles)[0]),
     )

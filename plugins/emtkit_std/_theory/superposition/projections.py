@@ -1,25 +1,22 @@
 """What a lone pulse leaves behind: feature directions, output projections, order parameters.
 
 The direction of age s is w_s, the state s steps after a unit pulse; its output projection is
-a_s = W_yᵀ w_s. For a linear recurrence with an untied readout every invertible change of basis
+a_s = W_r w_s. For a linear recurrence with an untied readout every invertible change of basis
 gives the same network, so angles between raw directions are NOT identifiable there; a_s, the
-eigenvalues of W_h and the angle k |arg| are. Report those first.
+eigenvalues of W_hh and the angle k |arg| are. Report those first.
 
-Shapes: W_h (H, H), W_x (H, I), W_y (H, O), directions (L, H, I), projections (O, I, L); L = lags.
+Shapes: W_hh (H, H), W_uh (H, I), W_r (O, H), directions (L, H, I), projections (O, I, L); L = lags.
 
 Source: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from emtkit.errors import EmtkitError
-from emtkit_std._theory.facts import Activation, Array, DelayLaw
+from emtkit import EmtkitError
+from emtkit_std._theory.facts import ACTIVATIONS, Activation, Array, DelayLaw
 
 Regime = Literal["dense", "alternating", "sparse", "undefined"]
 
@@ -34,51 +31,37 @@ class OrderParameters:
 
     `hidden_share` H = sum relu(-a)² / sum a² off target (NaN where that is 0/0);
     `visible_interference` I+ = sum relu(a)² off target; `tail` = sum a² at ages beyond the delay;
-    each output is first scaled to own gain 1. `own_gain` (O) is a_k before
-    scaling, with the sign of the target taken out.
+    each output is first scaled to own gain 1.
     """
 
     hidden_share: float
     visible_interference: float
     tail: float
-    own_gain: tuple[float, ...]
     represented: int
     regime: Regime
     reason: str
 
 
-def pulse_responses(W_h: Array, W_x: Array, lags: int, activation: Activation = "linear") -> Array:
-    """Directions (L, H, I) of a lone unit pulse: w_0 = W_x, w_s = W_h sigma(w_{s-1}).
+def pulse_responses(
+    W_hh: Array, W_uh: Array, lags: int, activation: Activation = "linear"
+) -> Array:
+    """Directions (L, H, I) of a lone unit pulse: w_0 = W_uh, w_s = W_hh sigma(w_{s-1}).
 
-    Linear: w_s = W_h^s W_x. ReLU: exact for any amplitude >= 0, since relu is homogeneous.
+    Linear: w_s = W_hh^s W_uh. ReLU: exact for any amplitude >= 0, since relu is homogeneous.
     """
     if lags < 1:
         raise EmtkitError(
-            f"pulse_responses: {lags} lags asked; age 0 alone is one lag, give 1 or more"
+            f"pulse_responses: {lags} lags were requested; age 0 alone is one lag, give 1 or more"
         )
-    directions = [np.asarray(W_x, dtype=np.float64)]
+    directions = [np.asarray(W_uh, dtype=np.float64)]
     for _ in range(lags - 1):
-        directions.append(np.asarray(W_h @ activate(directions[-1], activation)))
+        directions.append(np.asarray(W_hh @ ACTIVATIONS[activation](directions[-1])))
     return np.stack(directions)
 
 
-def output_projections(
-    W_h: Array, W_x: Array, W_y: Array, lags: int, activation: Activation = "linear"
-) -> Array:
-    """Projections (O, I, L): a_s = W_yᵀ w_s for every output, input and age."""
-    return project(pulse_responses(W_h, W_x, lags, activation), W_y)
-
-
-def project(directions: Array, W_y: Array) -> Array:
-    """Projections (O, I, L) of the directions (L, H, I) on the readout W_y (H, O)."""
-    return np.einsum("ho,shi->ois", W_y, directions)
-
-
-def activate(values: Array, activation: Activation) -> Array:
-    """The named activation, element by element."""
-    if activation == "linear":
-        return values
-    return np.maximum(values, 0.0) if activation == "relu" else np.tanh(values)
+def project(directions: Array, W_r: Array) -> Array:
+    """Projections (O, I, L) of the directions (L, H, I) on the readout W_r (O, H)."""
+    return np.einsum("oh,shi->ois", W_r, directions)
 
 
 def order_parameters(projections: Array, law: DelayLaw) -> OrderParameters:
@@ -100,17 +83,16 @@ def order_parameters(projections: Array, law: DelayLaw) -> OrderParameters:
         scaled[law.source[output], law.delay[output]] = 0.0
         visible += float(np.square(np.maximum(scaled, 0.0)).sum())
         hidden += float(np.square(np.maximum(-scaled, 0.0)).sum())
-    own = tuple(float(gain) for gain in gains)
     if not held:
         reason = (
             f"no output holds its item: own gains {np.round(gains, 3)}, {least:.3g} is the least"
         )
         nan = float("nan")
-        return OrderParameters(nan, nan, nan, own, represented, "undefined", reason)
+        return OrderParameters(nan, nan, nan, represented, "undefined", reason)
     # Below rounding of a gain of 1 there is no interference to share out: 0/0.
     share = hidden / (hidden + visible) if hidden + visible > 1e-20 else float("nan")
     reason = "" if share == share else "no off-target projection at all, H is 0/0"
-    return OrderParameters(share, visible, tail, own, represented, regime(share), reason)
+    return OrderParameters(share, visible, tail, represented, regime(share), reason)
 
 
 def own_gains(projections: Array, law: DelayLaw) -> Array:
@@ -135,38 +117,38 @@ def regime(hidden_share: float) -> Regime:
     return "alternating" if hidden_share < SPARSE_FROM else "sparse"
 
 
-def travelled_angle(W_h: Array, delay: int, *, folded: bool = False) -> float:
+def travelled_angle(W_hh: Array, delay: int, *, folded: bool = False) -> float:
     """k |arg lambda| in degrees of the eigenvalue of largest modulus, unfolded beyond 180.
 
     `folded` takes the angle of one step to at most 90 degrees before multiplying: only in the
     linear zero-mean problem are theta and 180 - theta the same solution.
     """
-    step = largest_eigenvalue_angle(W_h)
+    step = largest_eigenvalue_angle(W_hh)
     return delay * (min(step, 180.0 - step) if folded else step)
 
 
-def largest_eigenvalue_angle(W_h: Array) -> float:
+def largest_eigenvalue_angle(W_hh: Array) -> float:
     """|arg| in degrees (0 to 180) of the eigenvalue of largest modulus; NaN when all are 0."""
-    eigenvalues = np.linalg.eigvals(W_h)
+    eigenvalues = np.linalg.eigvals(W_hh)
     largest = eigenvalues[np.argmax(np.abs(eigenvalues))]
     return float(np.degrees(np.abs(np.angle(largest)))) if np.abs(largest) > 0 else float("nan")
 
 
-def spectral_radius(W_h: Array) -> float:
+def spectral_radius(W_hh: Array) -> float:
     """Largest modulus of the eigenvalues (not ||w_0||, which some notes call by that name)."""
-    return float(np.abs(np.linalg.eigvals(W_h)).max())
+    return float(np.abs(np.linalg.eigvals(W_hh)).max())
 
 
 def successive_angles(directions: Array) -> Array:
-    """Angles in degrees (L-1, I) between w_s and w_{s+1}; NaN where either of them is zero."""
-    return angles_between(directions[:-1], directions[1:])
+    """Angles in degrees (L-1, I) between w_s and w_{s+1}; NaN where either of them is zero.
 
-
-def angles_between(first: Array, second: Array) -> Array:
-    """Angles in degrees between vectors along axis -2 (Kahan's form, accurate near 0 and 180)."""
-    lengths = np.linalg.norm(first, axis=-2), np.linalg.norm(second, axis=-2)
-    present: NDArray[np.bool_] = (lengths[0] > 0) & (lengths[1] > 0)
-    left = first / np.where(present, lengths[0], 1.0)[..., None, :]
-    right = second / np.where(present, lengths[1], 1.0)[..., None, :]
-    half = np.arctan2(np.linalg.norm(left - right, axis=-2), np.linalg.norm(left + right, axis=-2))
+    In Kahan's form, which is accurate near 0 and 180.
+    """
+    lengths = np.linalg.norm(directions, axis=-2)[..., None, :]
+    unit = directions / np.where(lengths > 0, lengths, 1.0)
+    first, second = unit[:-1], unit[1:]
+    half = np.arctan2(
+        np.linalg.norm(first - second, axis=-2), np.linalg.norm(first + second, axis=-2)
+    )
+    present = (lengths[:-1, ..., 0, :] > 0) & (lengths[1:, ..., 0, :] > 0)
     return np.where(present, 2.0 * np.degrees(half), np.nan)

@@ -1,21 +1,17 @@
 """A network seen by its lone pulses: directions, projections, and the loss that theory expects.
 
-Networks that offer a PulseCircuit are taken at their weights, in float64. Any other is asked: one
+Networks that offer a PulseCircuit are taken at their weights, in float64. Any other is probed: one
 unit pulse per input at the first step, then silence, less what it does in silence alone. A readout
 that hides its negative side shows only the positive projections that way.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from emtkit import SequenceModel
-from emtkit_std._theory.facts import Activation, Array, DelayLaw, PulseCircuit, Response
+from emtkit_std._theory.facts import ACTIVATIONS, Array, DelayLaw, Mask, PulseCircuit, Response
 from emtkit_std._theory.networks.recurrence import to_array
 from emtkit_std._theory.superposition.linear_loss import (
     MOST_BITS,
@@ -25,15 +21,13 @@ from emtkit_std._theory.superposition.linear_loss import (
     linear_response,
     zero_predictor_loss,
 )
-from emtkit_std._theory.superposition.projections import activate, project, pulse_responses
+from emtkit_std._theory.superposition.projections import project, pulse_responses
 from emtkit_std._theory.superposition.relu_loss import relu_second_order
 
 # Above this density the second-order series is no longer trusted (section 2.4 of the theory).
 SERIES_UP_TO = 0.05
 # Multiplications that an enumeration may cost: about ten seconds.
 _MOST_WORK = 4e9
-
-Scored = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -64,13 +58,13 @@ def circuit_of(model: SequenceModel) -> PulseCircuit | None:
 
 def circuit_pulses(circuit: PulseCircuit, lags: int) -> Pulses:
     """Directions w_s of the state before the activation; biases are left out."""
-    directions = pulse_responses(circuit.W_h, circuit.W_x, lags, circuit.activation)
-    read = activate(directions, circuit.activation) if circuit.reads == "activation" else directions
-    return Pulses(directions, project(read, circuit.W_y))
+    directions = pulse_responses(circuit.W_hh, circuit.W_uh, lags, circuit.activation)
+    shown = ACTIVATIONS[circuit.activation if circuit.reads == "activation" else "linear"]
+    return Pulses(directions, project(shown(directions), circuit.W_r))
 
 
 def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: int) -> Pulses:
-    """Directions and projections of a network that is asked, less its answer to silence."""
+    """Directions and projections of a network that is probed, less its answer to silence."""
     like = next(iter(model.state_dict().values()))
     drive = torch.zeros(inputs + 1, input_steps, inputs, dtype=like.dtype, device=like.device)
     drive[range(inputs), 0, range(inputs)] = 1.0
@@ -84,7 +78,7 @@ def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: i
 
 
 def expected_loss(
-    circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, scored: Scored
+    circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, scored: Mask
 ) -> Expected:
     """What theory expects: exact for linear networks and for constant amplitude, else a series."""
     if circuit is None:
@@ -92,14 +86,16 @@ def expected_loss(
             "closed forms need the weights as a PulseCircuit, which this architecture lacks"
         )
     zero = zero_predictor_loss(law, scored)
-    if _is_linear(circuit) and circuit.readout == "linear" and not circuit.b_h.any():
-        terms = finite_terms(pulses.projections, law, scored, circuit.b_y).scaled(1.0 / zero)
+    if _is_linear(circuit) and circuit.readout == "linear" and not circuit.b.any():
+        terms = finite_terms(pulses.projections, law, scored, circuit.b_r).scaled(1.0 / zero)
         return Expected(terms.total, "", terms, "")
     terms_reason = "the four terms are those of a linear recurrence with a linear readout"
     refusal = _enumeration_refusal(circuit, law, len(scored))
     if not refusal:
-        loss = enumerated_loss(_response(circuit, pulses), law, scored) / zero
-        return Expected(loss, "", None, terms_reason)
+        response = circuit_response(circuit)
+        if _is_linear(circuit) and not circuit.b.any():
+            response = linear_response(pulses.projections, circuit.readout, circuit.b_r)
+        return Expected(enumerated_loss(response, law, scored) / zero, "", None, terms_reason)
     refusal = f"{refusal}; {_series_refusal(circuit, law)}" if _series_refusal(circuit, law) else ""
     if refusal:
         return Expected(float("nan"), refusal, None, terms_reason)
@@ -122,7 +118,7 @@ def _enumeration_refusal(circuit: PulseCircuit, law: DelayLaw, steps: int) -> st
     bits = steps * law.inputs
     if bits > MOST_BITS:
         return f"enumeration takes up to {MOST_BITS} bits, {steps} x {law.inputs} are {bits}"
-    hidden = len(circuit.W_h)
+    hidden = len(circuit.W_hh)
     if not _is_linear(circuit) and 2.0**bits * steps * hidden * (hidden + law.inputs) > _MOST_WORK:
         return f"enumerating {bits} bits through {hidden} nonlinear units would take too long"
     return ""
@@ -140,26 +136,18 @@ def _series_refusal(circuit: PulseCircuit, law: DelayLaw) -> str:
     return ""
 
 
-def _response(circuit: PulseCircuit, pulses: Pulses) -> Response:
-    if _is_linear(circuit) and not circuit.b_h.any():
-        return linear_response(pulses.projections, circuit.readout, circuit.b_y)
-    return circuit_response(circuit)
-
-
 def circuit_response(circuit: PulseCircuit) -> Response:
     """The response (N, T, I) -> (N, T, O) of a circuit from rest, step by step."""
-    last: Activation = circuit.activation if circuit.reads == "activation" else "linear"
-    shown: Literal["linear", "relu"] = circuit.readout
+    sigma, shown = ACTIVATIONS[circuit.activation], ACTIVATIONS[circuit.readout]
+    last = sigma if circuit.reads == "activation" else ACTIVATIONS["linear"]
 
     def response(inputs: Array) -> Array:
-        state = np.zeros((len(inputs), len(circuit.W_h)))
-        outputs = np.empty((*inputs.shape[:2], circuit.W_y.shape[1]))
+        passed = np.zeros((len(inputs), len(circuit.W_hh)))
+        outputs = np.empty((*inputs.shape[:2], len(circuit.W_r)))
         for step in range(inputs.shape[1]):
-            passed = activate(state, circuit.activation)
-            if step == 0:
-                passed = np.zeros_like(state)
-            state = inputs[:, step] @ circuit.W_x.T + passed @ circuit.W_h.T + circuit.b_h
-            outputs[:, step] = activate(activate(state, last) @ circuit.W_y + circuit.b_y, shown)
+            state = inputs[:, step] @ circuit.W_uh.T + passed @ circuit.W_hh.T + circuit.b
+            outputs[:, step] = shown(last(state) @ circuit.W_r.T + circuit.b_r)
+            passed = sigma(state)
         return outputs
 
     return response

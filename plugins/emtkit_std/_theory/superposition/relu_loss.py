@@ -10,34 +10,17 @@ Losses are absolute, sums over outputs weighted by importance; no bias.
 Source: first order Sharma, Proca, Prieto and Mediano (ICLR 2026); second order is derived here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from emtkit.errors import EmtkitError
-from emtkit_std._theory.facts import Array, DelayLaw
+from emtkit import EmtkitError
+from emtkit_std._theory.facts import Array, DelayLaw, Mask
 from emtkit_std._theory.superposition.linear_loss import perfect_projections, scored_steps
 from emtkit_std._theory.superposition.projections import own_gains
 
 
-def relu_first_order(projections: Array, law: DelayLaw) -> float:
-    """First order in p of the loss of y = relu(sum a x): one active input at a time.
-
-    L ~ p nu [(relu(a_k) - 1)² + sum_{s≠k} relu(a_s)²]; negative projections are free.
-    """
-    own_gains(projections, law)
-    return sum(
-        weight * law.density[0] * float(_lone_losses(gains, own, law).sum())
-        for weight, gains, own in _outputs(projections, law)
-    )
-
-
-def relu_second_order(
-    projections: Array, law: DelayLaw, scored: NDArray[np.bool_] | None = None
-) -> float:
+def relu_second_order(projections: Array, law: DelayLaw, scored: Mask | None = None) -> float:
     """Second order in p of the loss of y = relu(sum a x), stationary or mean over scored steps.
 
     L = p sum_s l({s}) + p² sum_{s<s'} (l({s,s'}) - l({s}) - l({s'})) + O(p³),

@@ -13,14 +13,11 @@ Source: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eq. 8 (printed with the 
 with W_K W_Q for W_K^T W_Q, of which only the product is identifiable).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from emtkit_std._theory.facts import Array
 
 SAFE = 0.3
 """Measured: accuracy holds while leak * steps / s stays below .3 and is lost by 1.2."""
@@ -50,22 +47,14 @@ def constructed_heads(
     """Heads with one-hot positions that write the rule f (d, s d), up to softmax leak.
 
     Each column that f reads takes one head, which scores that position `strength` and the others
-    0 (`temperature` is kappa, divided out); W_V is f's block. Heads that are left over are zero.
-
-    Raises:
-        ValueError: f reads more columns than there are heads.
+    0 (`temperature` is kappa, divided out); W_V is f's block. Heads that are left over are zero;
+    there must be one for each column that f reads.
     """
     dimension = len(operator)
-    columns = columns_read(operator, history)
-    if len(columns) > heads:
-        raise ValueError(
-            f"this rule reads {len(columns)} columns, and every column takes one head; "
-            f"{heads} heads were given"
-        )
     width = dimension + history
     W_Q, W_K = np.zeros((heads, rank, width)), np.zeros((heads, rank, width))
     W_V = np.zeros((heads, dimension, dimension))
-    for head, column in enumerate(columns):
+    for head, column in enumerate(columns_read(operator, history)):
         W_Q[head, 0, width - 1] = strength / temperature
         W_K[head, 0, dimension + column] = 1.0
         W_V[head] = operator[:, column * dimension : (column + 1) * dimension]
@@ -78,26 +67,9 @@ def columns_read(operator: Array, history: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.flatnonzero(np.abs(blocks).max(axis=(1, 2))))
 
 
-def attention(heads: Heads, columns: Array, positions: Array | None, temperature: float) -> Array:
-    """alpha (B, heads, s) of columns (B s d); `positions` (s, p) are set beside the content."""
-    keys = columns
-    if positions is not None:
-        shared = np.broadcast_to(positions, (len(columns), *positions.shape))
-        keys = np.concatenate([columns, shared], axis=-1)
-    sought = np.einsum("arw,bw->bar", heads.W_Q, keys[:, -1])
-    offered = np.einsum("arw,biw->bari", heads.W_K, keys)
-    return softmax(temperature * np.einsum("bar,bari->bai", sought, offered))
-
-
 def boundary(heads: Heads, columns: Array, alpha: Array) -> Array:
     """The new column f(H) (B, d)."""
     return np.asarray(np.einsum("aij,bas,bsj->bi", heads.W_V, alpha, columns))
-
-
-def softmax(scores: Array) -> Array:
-    """Softmax over the last axis."""
-    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
 def effective_boundary(alpha: Array, W_V: Array) -> Array:
@@ -106,21 +78,13 @@ def effective_boundary(alpha: Array, W_V: Array) -> Array:
     return np.concatenate(list(blocks), axis=1)
 
 
-@dataclass(frozen=True)
-class FittedBoundary:
-    """Least-squares `operator` F (d, s d) of what was written, and its `r2` (about zero)."""
-
-    operator: Array
-    r2: float
-
-
-def fitted_boundary(columns: Array, written: Array) -> FittedBoundary:
-    """Least squares of new columns (B d) on columns (B s d)."""
+def linearity(columns: Array, written: Array) -> float:
+    """R^2 (about zero) of new columns (B d) under the best linear F of columns (B s d)."""
     flat = columns.reshape(len(columns), -1)
     solved, *_ = np.linalg.lstsq(flat, written, rcond=None)
     total = float((written**2).sum())
     missed = float(((written - flat @ solved) ** 2).sum())
-    return FittedBoundary(solved.T, 1.0 - missed / total if total > 0 else float("nan"))
+    return 1.0 - missed / total if total > 0 else float("nan")
 
 
 def kronecker_rank(operator: Array, history: int, tolerance: float = 1e-6) -> int:
@@ -136,14 +100,6 @@ def kronecker_rank(operator: Array, history: int, tolerance: float = 1e-6) -> in
 def entropy(alpha: Array) -> Array:
     """Entropy in nats over the last axis; log s when attention is even."""
     return np.asarray(-(alpha * np.log(np.maximum(alpha, 1e-300))).sum(axis=-1))
-
-
-def softmax_leak(strength: float, history: int) -> float:
-    """Weight that a head with score `strength` on one column leaves on the others: eps.
-
-    eps = (s - 1) / (e^strength + s - 1).
-    """
-    return (history - 1) / (float(np.exp(strength)) + history - 1)
 
 
 def measured_leak(alpha: Array) -> float:

@@ -3,16 +3,12 @@
 Shapes: states (B T H), windows of the true history (B T s d) oldest first, directions (L H I).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from emtkit_std._theory.facts import Array
 from emtkit_std._theory.svd import decompose
-
-Array = NDArray[np.float64]
 
 RIDGE = 1e-8
 
@@ -28,15 +24,21 @@ class Decoding:
 def decode_history(states: Array, windows: Array) -> Decoding:
     """One affine map from states to the whole history, fitted on the first half of the sequences.
 
-    The map is the same for all times, so a register that keeps its place is not read by it. Judged
+    The map is the same for all times, so it does not read a register that keeps its place. Measured
     on the other half; R^2 may be negative there. A ridge of 1e-8 of the states' variance keeps
     states that do not fill their space harmless.
     """
     half = len(states) // 2
     history, dimension = windows.shape[2:]
-    fitted = _fit(states[:half].reshape(-1, states.shape[-1]), _flat(windows[:half]))
-    seen, true = states[half:].reshape(-1, states.shape[-1]), _flat(windows[half:])
-    guess = (seen - fitted.states_mean) @ fitted.weights + fitted.values_mean
+    flat = windows.reshape(*windows.shape[:2], -1)
+    fitted, seen = (part.reshape(-1, states.shape[-1]) for part in (states[:half], states[half:]))
+    values, true = (part.reshape(-1, flat.shape[-1]) for part in (flat[:half], flat[half:]))
+    mean, values_mean = fitted.mean(0), values.mean(0)
+    centred = fitted - mean
+    gram = centred.T @ centred
+    ridge = RIDGE * max(float(np.trace(gram)) / len(gram), 1e-300)
+    weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), centred.T @ (values - values_mean))
+    guess = (seen - mean) @ weights + values_mean
     missed = ((true - guess) ** 2).reshape(-1, history, dimension).sum((0, 2))
     total = ((true - true.mean(0)) ** 2).reshape(-1, history, dimension).sum((0, 2))
     r2 = 1.0 - np.divide(missed, total, out=np.full(history, np.nan), where=total > 0)
@@ -59,26 +61,6 @@ def subspace_overlap(first: Array, second: Array) -> float:
 def overlaps(directions: Array) -> Array:
     """`subspace_overlap` of every pair of ages (L, L) of directions (L H I)."""
     return np.array([[subspace_overlap(a, b) for b in directions] for a in directions])
-
-
-@dataclass(frozen=True)
-class _Fit:
-    weights: Array
-    states_mean: Array
-    values_mean: Array
-
-
-def _fit(states: Array, values: Array) -> _Fit:
-    mean, values_mean = states.mean(0), values.mean(0)
-    centred = states - mean
-    gram = centred.T @ centred
-    ridge = RIDGE * max(float(np.trace(gram)) / len(gram), 1e-300)
-    weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), centred.T @ (values - values_mean))
-    return _Fit(weights, mean, values_mean)
-
-
-def _flat(windows: Array) -> Array:
-    return windows.reshape(windows.shape[0] * windows.shape[1], -1)
 
 
 def _orthonormal(matrix: Array) -> Array:

@@ -1,19 +1,10 @@
 """Figures of waves, gradients, attention and decoding, from stored findings alone."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from emtkit import Findings
+from emtkit_std._drawings import Figure, draw_shares, draw_signed
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-DIVERGING = "RdBu_r"
-SEQUENTIAL = "viridis"
 MOST_PANELS = 8
 MOST_ACROSS = 3
 MOST_STEPS = 32
@@ -26,7 +17,7 @@ def draw_wavefield(findings: Findings, figure: Figure) -> None:
     shown = min(field.shape[2], MOST_PANELS)
     panels = figure.subplots(1, shown, sharey=True, squeeze=False)[0]
     for dimension, axes in enumerate(panels):
-        _image(axes, field[:, :, dimension].T)
+        draw_signed(axes, field[:, :, dimension].T)
         axes.set(xlabel="step", title=f"dimension {dimension + 1}")
     columns = range(0, field.shape[1], max(1, field.shape[1] // 8))
     panels[0].set_yticks(columns, [str(column + 1) for column in columns])
@@ -43,7 +34,7 @@ def draw_frequency(findings: Findings, figure: Figure) -> None:
         origin="lower",
         aspect="auto",
         extent=(-0.5, 0.5, -0.5, 0.5),
-        cmap=SEQUENTIAL,
+        cmap="viridis",
         vmin=FAINTEST,
         vmax=0.0,
     )
@@ -55,10 +46,10 @@ def draw_frequency(findings: Findings, figure: Figure) -> None:
 def draw_basis_change(findings: Findings, figure: Figure) -> None:
     """One run as the units show it, and as its columns show it (TWM Fig. 3)."""
     before, after = figure.subplots(2, 1, sharex=True)
-    _image(before, findings.arrays["states"].T)
+    draw_signed(before, findings.arrays["states"].T)
     before.set(ylabel="unit", title="hidden state")
     field = findings.arrays["field"]
-    _image(after, field.transpose(0, 2, 1).reshape(len(field), -1).T)
+    draw_signed(after, field.transpose(0, 2, 1).reshape(len(field), -1).T)
     after.set(xlabel="step", ylabel="column, by dimension", title="in the basis of the columns")
     for dimension in range(1, field.shape[2]):
         after.axhline(dimension * field.shape[1] - 0.5, color="0.3", linewidth=0.6)
@@ -70,11 +61,9 @@ def draw_gradients(findings: Findings, figure: Figure) -> None:
     table = findings.tables["profile"]
     groups = list(table.groupby("step")) if "step" in table else [(None, table)]
     for shade, (step, part) in zip(np.linspace(0.8, 0.0, len(groups)), groups, strict=True):
-        label = None if step is None else f"step {step}"
-        axes.plot(
-            part["lag"], part["normalised"], "o-", color=(shade, shade, 1 - 0.5 * (1 - shade))
-        )
-        axes.lines[-1].set_label(label or "end of training")
+        label = "end of training" if step is None else f"step {step}"
+        colour = (shade, shade, 1 - 0.5 * (1 - shade))
+        axes.plot(part["lag"], part["normalised"], "o-", color=colour, label=label)
     axes.axhline(1.0, color="0.6", linewidth=0.8, linestyle="--")
     axes.set(xlabel="lag (steps back)", ylabel="gradient, relative to the first lag")
     if (table["normalised"] > 0).any():
@@ -108,12 +97,8 @@ def draw_attention(findings: Findings, figure: Figure) -> None:
     """Mean weight of every head by how many steps back its token lies."""
     axes = figure.subplots()
     table = findings.tables["profile"]
-    wide = table.pivot_table(index="head", columns="lag", values="weight")
-    image = axes.imshow(wide.to_numpy(), aspect="auto", cmap=SEQUENTIAL, vmin=0.0, vmax=1.0)
-    axes.grid(False)
-    axes.set(xlabel="lag (0: the newest)", ylabel="head")
-    axes.set_xticks(range(wide.shape[1]), [str(lag) for lag in wide.columns])
-    axes.set_yticks(range(wide.shape[0]), [str(head) for head in wide.index])
+    image = draw_shares(axes, table, "head", "lag", "weight")
+    axes.set(xlabel="lag (0: the newest)", ylabel="head", aspect="auto")
     figure.colorbar(image, ax=axes, label="mean attention")
 
 
@@ -123,7 +108,7 @@ def draw_boundary(findings: Findings, figure: Figure) -> None:
     titles = {"boundary": "effective boundary F", "law": "the task's rule"}
     panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, names, strict=True):
-        _image(axes, findings.arrays[name])
+        draw_signed(axes, findings.arrays[name])
         axes.set(ylabel="output", title=titles[name])
     panels[-1].set_xlabel("column and dimension (oldest first)")
 
@@ -154,21 +139,10 @@ def draw_overlap(findings: Findings, figure: Figure) -> None:
         axes.set_axis_off()
     for axes, step in zip(panels.flat, steps, strict=False):
         part = table if step is None else table[table["step"] == step]
-        wide = part.pivot_table(index="lag_a", columns="lag_b", values="overlap")
-        image = axes.imshow(wide.to_numpy(), cmap=SEQUENTIAL, vmin=0.0, vmax=1.0)
-        axes.grid(False)
+        image = draw_shares(axes, part, "lag_a", "lag_b", "overlap")
         axes.set(title="" if step is None else f"step {step}")
-        axes.set_xticks(range(wide.shape[1]), [str(lag) for lag in wide.columns])
-        axes.set_yticks(range(wide.shape[0]), [str(lag) for lag in wide.index])
     for axes in panels[-1]:
         axes.set_xlabel("lag")
     for axes in panels[:, 0]:
         axes.set_ylabel("lag")
     figure.colorbar(image, ax=list(panels.flat), label="overlap")
-
-
-def _image(axes: Axes, values: np.ndarray) -> None:
-    """A heatmap with zero in the middle of the colours and row 0 at the bottom."""
-    reach = float(np.nanmax(np.abs(values))) or 1.0
-    axes.imshow(values, origin="lower", aspect="auto", cmap=DIVERGING, vmin=-reach, vmax=reach)
-    axes.grid(False)

@@ -11,8 +11,6 @@ Shapes: field (B T s d). Source: Keller et al. 2023 (arXiv:2309.08045) for the w
 picture, here in physical frequencies; generalised phase as in Davis et al. 2020.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -22,7 +20,6 @@ from numpy.typing import NDArray
 
 from emtkit_std._theory.waves.wavefield import Array, Wavefield, living_steps, motion
 
-Centre = Literal["time", "global"]
 Flag = Literal["wave", "static", "dying", "undefined"]
 Shuffle = Literal["columns", "time"]
 
@@ -63,20 +60,6 @@ class FrequencySpeed:
     contrast: float
 
 
-@dataclass(frozen=True)
-class Null:
-    """A statistic beside its shuffles; `z` is NaN when the shuffles do not vary."""
-
-    value: float
-    mean: float
-    deviation: float
-
-    @property
-    def z(self) -> float:
-        """(value - mean) / deviation."""
-        return (self.value - self.mean) / self.deviation if self.deviation > 0 else float("nan")
-
-
 def lag_correlation(field: Wavefield, distance: int, lag: int) -> float:
     """C_D(tau): correlation over (b, t, j, i) of Z_i(t) with Z_{i-D}(t + tau)."""
     steps = field.values.shape[1]
@@ -114,9 +97,9 @@ def lag_speed(field: Wavefield) -> LagSpeed:
     return LagSpeed(speed, first.value, tuple(lags))
 
 
-def spectrum(field: Wavefield, centre: Centre = "time") -> FrequencyWavenumberSpectrum:
+def spectrum(field: Wavefield) -> FrequencyWavenumberSpectrum:
     """P = mean over b, j of |FFT2(Hann_t (Z - mean))|^2, padded with zeros to (2T, 4s)."""
-    windowed = _windowed(field, centre)
+    windowed = _windowed(field)
     steps, columns = 2 * windowed.shape[1], 4 * field.history
     amplitude = np.fft.fft2(windowed, s=(steps, columns), axes=(1, 2))
     power = (np.abs(amplitude) ** 2).mean(axis=(0, 3))
@@ -131,7 +114,10 @@ def frequency_speed(
     if not total > 0:
         return FrequencySpeed(float("nan"), float("nan"))
     width = 1.0 / len(spectrum.wavenumber) + 1e-12
-    scores = [_line_power(spectrum, float(v), width) / total for v in speeds]
+    time, space = spectrum.time_frequency[:, None], spectrum.wavenumber
+    off = (time - float(v) * space for v in speeds)
+    near = (np.abs(each - np.round(each)) <= width for each in off)
+    scores = [float(spectrum.power[line].mean()) / total for line in near]
     best = int(np.argmax(scores))
     return FrequencySpeed(float(speeds[best]), float(scores[best]))
 
@@ -148,12 +134,12 @@ def direction_index(spectrum: FrequencyWavenumberSpectrum) -> float:
     return float((along - against) / (along + against)) if along + against > 0 else float("nan")
 
 
-def coherence(field: Wavefield, centre: Centre = "time") -> float:
+def coherence(field: Wavefield) -> float:
     """Power-weighted mean of cos(dphi_i - 2 pi f) over 0 < f < 1/2: 1 for a wave of unit speed.
 
     dphi_i = arg(A_{i+1} A_i*), A_i = FFT_t of column i, weight |A_{i+1} A_i|; 0 without a wave.
     """
-    windowed = _windowed(field, centre)
+    windowed = _windowed(field)
     amplitude = np.fft.fft(windowed, axis=1)
     frequency = np.fft.fftfreq(windowed.shape[1])
     inner = (frequency > 0) & (frequency < 0.5)
@@ -177,19 +163,20 @@ def flag_of(field: Wavefield, speed: LagSpeed) -> Flag:
     return "wave" if np.isfinite(speed.speed) else "undefined"
 
 
-def shuffle_null(
+def shuffle_z(
     field: Wavefield,
     statistic: Callable[[Wavefield], float],
     shuffle: Shuffle,
     orders: NDArray[np.int64],
-) -> Null:
-    """The statistic on the field and on shuffled copies of it.
+) -> float:
+    """z-score of the statistic against shuffled copies of the field; NaN where they do not vary.
 
     `orders` (draws, d, s) permutes the columns of each dimension, which is a wavefield of its own;
     (draws, T) permutes time. At least 50 draws.
     """
     drawn = [statistic(_shuffled(field, shuffle, order)) for order in orders]
-    return Null(statistic(field), float(np.mean(drawn)), float(np.std(drawn, ddof=1)))
+    deviation = float(np.std(drawn, ddof=1))
+    return (statistic(field) - float(np.mean(drawn))) / deviation if deviation > 0 else float("nan")
 
 
 @dataclass(frozen=True)
@@ -208,26 +195,13 @@ def _best_lag(field: Wavefield, distance: int, near: int) -> _Lag:
     return best
 
 
-def _windowed(field: Wavefield, centre: Centre) -> Array:
+def _windowed(field: Wavefield) -> Array:
     steps = field.values.shape[1]
-    if centre == "time":
-        mean = field.values.mean(axis=1, keepdims=True)
-    else:
-        mean = np.full((1, 1, 1, 1), float(field.values[..., field.kept].mean()))
-    centred = np.where(field.kept, field.values - mean, 0.0)
+    centred = np.where(field.kept, field.values - field.values.mean(axis=1, keepdims=True), 0.0)
     if np.linalg.norm(centred) <= ROUNDING * np.linalg.norm(field.values):
         centred = np.zeros_like(centred)
-    return np.asarray(centred * _hann(steps)[None, :, None, None])
-
-
-def _hann(steps: int) -> Array:
-    return np.asarray(0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(steps) / steps))
-
-
-def _line_power(spectrum: FrequencyWavenumberSpectrum, speed: float, width: float) -> float:
-    off = spectrum.time_frequency[:, None] - speed * spectrum.wavenumber[None, :]
-    near = np.abs(off - np.round(off)) <= width
-    return float(spectrum.power[near].mean())
+    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(steps) / steps)
+    return np.asarray(centred * hann[None, :, None, None])
 
 
 def _shuffled(field: Wavefield, shuffle: Shuffle, order: NDArray[np.int64]) -> Wavefield:

@@ -15,17 +15,12 @@ variables in recurrent neural networks", ICML 2024, Eqs. 3, 6, 21-24. Their Eq. 
 shift the other way round; Eq. 24 and Fig. 2 fix it as above.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emtkit_std._theory.emt.memories import windows
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from emtkit_std._theory.facts import Array, Mask
 
 FADED = 1e-3
 """Steps whose amplitude is below this share of the first step's are left out: a dying network
@@ -47,11 +42,7 @@ class Wavefield:
         """Number of columns s."""
         return int(self.values.shape[2])
 
-    def first(self, sequences: int) -> Wavefield:
-        """The first `sequences` sequences."""
-        return Wavefield(self.values[:sequences], self.kept)
-
-    def until(self, steps: int) -> Wavefield:
+    def until(self, steps: int) -> "Wavefield":
         """The first `steps` steps."""
         return Wavefield(self.values[:, :steps], self.kept)
 
@@ -149,7 +140,8 @@ def fit_history(states: Array, history: Array) -> HistoryFit:
 
 def shift_residual(field: Wavefield) -> float:
     """rms(Z_{i-1}(t+1) - Z_i(t)) / rms(Z_i(t)) over i = 2..s; sqrt(2) for independent columns."""
-    later, earlier = _shifted(field)
+    pairs = field.kept[:-1] & field.kept[1:]
+    later, earlier = field.values[:, 1:, :-1][..., pairs], field.values[:, :-1, 1:][..., pairs]
     return _ratio(later - earlier, earlier)
 
 
@@ -187,7 +179,7 @@ def operator_residuals(
 
     shift = ||Phi^[:(s-1) d] - [0 I]||_F / sqrt((s-1) d), boundary = ||Phi^[last d] - F||_F /
     ||F||_F; rows and columns of coordinates that are not kept are left out of both. `dual`
-    (kept, H) stands for Psi^+ where the basis has a dual of its own.
+    (kept, H) replaces Psi^+ where the basis has a dual of its own.
     """
     size = basis.shape[1]
     dimension = size // history
@@ -227,11 +219,6 @@ def motion(field: Wavefield) -> float:
     """Share of the field that changes in time: rms(Z - time mean) / rms(Z); 0 when static."""
     moving = field.values - field.values.mean(axis=1, keepdims=True)
     return _ratio(moving[..., field.kept], field.values[..., field.kept])
-
-
-def _shifted(field: Wavefield) -> tuple[Array, Array]:
-    pairs = field.kept[:-1] & field.kept[1:]
-    return field.values[:, 1:, :-1][..., pairs], field.values[:, :-1, 1:][..., pairs]
 
 
 def _ratio(numerator: Array, denominator: Array) -> float:

@@ -1,0 +1,115 @@
+"""What `emtkit run` prints at its end, after a run or from the cache of an earlier one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emtkit.cli.engine import print_audit
+from emtkit.cli.terminal import echo
+from emtkit.cli.views import printed_tables
+
+if TYPE_CHECKING:
+    from emtkit.execute.audit import Audit
+    from emtkit.execute.summary import RunSummary
+    from emtkit.session import Session
+
+CLAIM_REFUSED = 5
+_TERMINAL = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+
+
+@dataclass(frozen=True)
+class RunOutput:
+    """The output of a run: its JSON document, its verdicts, and its tables as printed.
+
+    `terminal` describes the terminal for which the tables were formatted.
+    """
+
+    document: dict[str, Any]
+    verdicts: list[str]
+    tables: str
+    terminal: str
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing failed and nothing was lost."""
+        cells = self.document["cells"]
+        return not (cells["failed"] or cells["lost"] or cells["findings_failed"])
+
+    @property
+    def refused(self) -> bool:
+        """Whether a claim is not supported."""
+        return any(claim["verdict"] == "not supported" for claim in self.document["claims"])
+
+    @property
+    def complete(self) -> bool:
+        """Whether every cell of the plan has a status."""
+        cells = self.document["cells"]
+        ends = ("done", "failed", "lost", "not_applicable")
+        return bool(cells["expected"] == sum(cells[end] for end in ends))
+
+    @property
+    def progress(self) -> str:
+        """The line printed instead of progress bars when there is nothing to do."""
+        done = self.document["cells"]["done"]
+        return f"{done}/{done} cells ({done} stored), nothing has changed since the last run"
+
+    @property
+    def coverage(self) -> str:
+        """The number of cells of each status, in one line."""
+        cells = self.document["cells"]
+        return (
+            f"{cells['expected']} cells = {cells['done']} done + {cells['failed']} failed + "
+            f"{cells['lost']} lost + {cells['not_applicable']} not applicable"
+        )
+
+
+def run_output(session: Session, summary: RunSummary, page: Path) -> RunOutput:
+    """The output of a run that has just ended, with its report at `page`."""
+    from emtkit.report.tables.numbers import verdict_lines
+
+    verdicts = session.verdicts()
+    document = {
+        "study": session.name,
+        "cells": vars(summary),
+        "claims": [
+            {"id": v.claim.id, "where": v.where, "verdict": v.word, "value": v.value, "n": v.n}
+            for v in verdicts
+        ],
+        "audit": None,
+        "report": str(page),
+        "store": str(session.store),
+    }
+    tables = printed_tables(session)
+    return RunOutput(document, list(verdict_lines(verdicts)), tables, terminal_format())
+
+
+def print_output(
+    output: RunOutput, audited: Audit | None, quiet: bool, as_json: bool, check_claims: bool
+) -> int:
+    """Print what the options request; returns the exit code."""
+    if as_json:
+        document = {**output.document, "audit": None if audited is None else vars(audited)}
+        echo(json.dumps(document, indent=2))
+    elif not quiet:
+        sys.stdout.write(output.tables)
+        for line in (*output.verdicts, output.coverage, f"report: {output.document['report']}"):
+            echo(line)
+    if audited is not None and not as_json:
+        print_audit(audited)
+    if audited is not None and audited.differing:
+        return 1
+    if check_claims and output.refused:
+        return CLAIM_REFUSED
+    return 0 if output.clean else 1
+
+
+def terminal_format() -> str:
+    """What printed tables depend on: the width and the colours of the terminal, if it is one."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    return json.dumps([width, sys.stdout.encoding, *(os.environ.get(name) for name in _TERMINAL)])

@@ -1,0 +1,116 @@
+"""Plugin code run in a process of its own, with a time limit, before it is trusted with ours.
+
+A study that brings plugin files is planned there first: what ends or hangs that process is the
+plugin's failure, and no command dies of it. The shapes of networks are found there too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emtkit.errors import PluginError
+from emtkit.execute.engines.engine import JobResult
+from emtkit.execute.engines.local import LocalEngine
+from emtkit.execute.messages import PlanJob, ShapeJob, encode_job
+from emtkit.execute.queue import loose_files
+from emtkit.execute.worker import CALLING
+from emtkit.plugin.index import cache_folder, write_whole
+from emtkit.plugin.installation import installation
+from emtkit.plugin.registry import Registry
+from emtkit.study.cells import Cell
+from emtkit.train.grouping import Shape, pair_of
+
+PLAN_SECONDS = 120.0
+SHAPE_SECONDS = 60.0
+KEPT = 200
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Shapes by pair of task and architecture, and why those of other pairs are unknown."""
+
+    known: Mapping[str, Shape]
+    unknown: Mapping[str, str]
+
+
+def rehearse(
+    study: Path | Mapping[str, Any], plugins: Sequence[Path], seconds: float = PLAN_SECONDS
+) -> None:
+    """Plan a study in another process, once for these bytes of it and of its plugin files.
+
+    Raises:
+        PluginError: a plugin ends that process, or hangs.
+    """
+    path = cache_folder() / "rehearsed.json"
+    digest = _digest(study, plugins)
+    known = _kept(path)
+    if digest in known:
+        return
+    job = PlanJob(str(study) if isinstance(study, Path) else study, os.getcwd())
+    engine = LocalEngine(1, timeout=seconds)
+    try:
+        outcome = _outcome(engine, encode_job(job), frozenset())
+    finally:
+        engine.close()
+    if outcome.answer is None:
+        calls = [line for line in outcome.lost.splitlines() if line.startswith(CALLING)]
+        listed = ", ".join(map(str, plugins))
+        what = calls[-1].removeprefix(CALLING) if calls else f"one of the plugin files {listed}"
+        lines = [line for line in outcome.lost.splitlines() if not line.startswith(CALLING)]
+        raise PluginError(f"{what}: it ended or blocked its process: " + "\n".join(lines))
+    write_whole(path, [*known[-KEPT:], digest])
+
+
+def find_shapes(cells: Iterable[Cell], registry: Registry) -> Shapes:
+    """The shapes of all pairs of task and architecture among cells that train."""
+    pairs = {pair_of(cell): cell for cell in cells if cell.trains and cell.training.steps}
+    known: dict[str, Shape] = {}
+    unknown: dict[str, str] = {}
+    engine = LocalEngine(1, registry.loose, timeout=SHAPE_SECONDS)
+    try:
+        by_files = [(sorted(loose_files(registry, [c])), pair, c) for pair, c in pairs.items()]
+        for files, pair, cell in sorted(by_files, key=lambda one: one[0]):
+            loose = frozenset(files)
+            outcome = _outcome(engine, encode_job(ShapeJob((cell,)), loose), loose)
+            if outcome.answer is None:
+                unknown[pair] = outcome.lost
+            else:
+                known.update({shape.pair: shape for shape in outcome.answer.shapes})
+                unknown.update(outcome.answer.failures)
+    finally:
+        engine.close()
+    return Shapes({p: s for p, s in known.items() if p not in unknown}, unknown)
+
+
+def _outcome(engine: LocalEngine, data: bytes, loose: frozenset[str]) -> JobResult:
+    while not engine.takes(loose):
+        if engine.idle:
+            engine.renew()
+        engine.wait(1.0)
+    engine.submit(1, data, loose)
+    while not (found := engine.wait(1.0)):
+        pass
+    return found[0]
+
+
+def _digest(study: Path | Mapping[str, Any], plugins: Sequence[Path]) -> str:
+    total = hashlib.sha256(installation().digest.encode())
+    total.update(
+        study.read_bytes() if isinstance(study, Path) else json.dumps(study, default=str).encode()
+    )
+    for path in plugins:
+        total.update(str(path.resolve()).encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+def _kept(path: Path) -> list[str]:
+    try:
+        return [str(one) for one in json.loads(path.read_bytes())]
+    except (OSError, ValueError, TypeError):
+        return []

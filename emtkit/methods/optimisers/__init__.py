@@ -1,0 +1,1 @@
+"""Rules by which weights follow from gradients, a file each."""

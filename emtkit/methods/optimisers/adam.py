@@ -1,0 +1,60 @@
+"""Adam."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from emtkit.methods.optimisers.base import Betas, Optimiser, Update
+from emtkit.methods.settings import Positive, Since
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Adam(Optimiser):
+    """Adam; weight decay is coupled (L2).
+
+        m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2
+        change = rate m / (1 - b1^n) / (sqrt(v / (1 - b2^n)) + eps)   in step n = 1, 2, ...
+
+    Source: Kingma and Ba 2015, algorithm 1.
+    """
+
+    kind: Literal["adam"] = "adam"
+    """Name of the optimizer."""
+    betas: Annotated[Betas, Since.LATER] = (0.9, 0.999)
+    """Shares of the means of the gradient and of its square that a step keeps."""
+    eps: Annotated[Positive, Since.LATER] = 1e-8
+    """What is added to the root of the second moment."""
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        """m and v."""
+        return ("first", "second")
+
+    def factors(self, rate: float, iteration: int) -> tuple[float, ...]:
+        """See `adam_factors`."""
+        return adam_factors(self.betas, rate, iteration)
+
+    def change(self, update: Update) -> Tensor:
+        """See `Adam`."""
+        return adam_change(self.betas, self.eps, update)
+
+
+def adam_factors(betas: Betas, rate: float, iteration: int) -> tuple[float, ...]:
+    """The rate over the first moment's share, and the root of the second moment's."""
+    first, second = betas
+    size = rate / (1 - first ** (iteration + 1))
+    return size, math.sqrt(1 - second ** (iteration + 1))
+
+
+def adam_change(betas: Betas, eps: float, update: Update) -> Tensor:
+    """The change of `Adam`, whichever way the weights decay."""
+    gradients, (size, root) = update.gradients, update.factors
+    first, second = update.buffers["first"], update.buffers["second"]
+    first.lerp_(gradients, 1 - betas[0])
+    second.mul_(betas[1])
+    second.addcmul_(gradients, gradients, value=1 - betas[1])
+    spread = second.sqrt().div_(root).add_(eps)
+    return (first / spread).mul_(size)

@@ -1,0 +1,131 @@
+"""One pair of axes of a figure: what it shows, and what all charts have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from emtkit.report.data.results import Results, level_text
+from emtkit.report.inference.aggregate import Aggregate, aggregate
+from emtkit.study.quantity import Quantity
+from emtkit.study.views import Figure
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one pair of axes shows: the rows of its facet, its `y`, and the hues of the figure."""
+
+    results: Results
+    spec: Figure
+    rows: Sequence[int]
+    y: str
+    title: str
+    hues: tuple[Any, ...]
+
+    def points(self, rows: Sequence[int]) -> dict[Any, Aggregate]:
+        """What the figure shows of `y` at each level of x, over these rows."""
+        levels = self.results.groups(rows, [str(self.spec.x)])
+        quantity = self.quantity(self.y)
+        return {
+            level: aggregate(self.results, members, quantity, self.spec.over)
+            for (level,), members in levels.items()
+        }
+
+    def quantity(self, column: str) -> Quantity:
+        """The statistic that the figure shows of a column."""
+        spec = self.spec
+        return Quantity(value=column, stat=spec.stat, by=spec.by, direction=spec.direction)
+
+    def label(self, column: str) -> str:
+        """The axis label: the study's own (with units), else the column's name."""
+        return self.spec.labels.get(column, column)
+
+
+class Chart(ABC):
+    """Columns against the axis x, a series per hue."""
+
+    @abstractmethod
+    def draw(self, axes: Axes, panel: Panel) -> list[Aggregate]:
+        """Draw one panel, and return all that it had to show.
+
+        Series are labelled, for the legend that all panels share.
+        """
+
+
+def label_ticks(axes: Axes, which: str, levels: Sequence[float], log: bool) -> None:
+    """Plain numbers along an axis: the levels themselves where they are few."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if log:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    if len(levels) <= 12:
+        axis.set_ticks(list(levels), _roomy(levels, log, _need(axes, which, levels)))
+        axis.set_ticks([], minor=True)
+
+
+def _need(axes: Axes, which: str, levels: Sequence[float]) -> float:
+    """The part of an axis that a label of these needs, roughly: its letters, or its line."""
+    box, dpi = axes.get_window_extent(), axes.figure.dpi
+    if which == "y":
+        return float(0.16 * dpi / box.height)
+    letters = max(len(f"{level:g}") for level in levels) + 1
+    return float(0.085 * letters * dpi / box.width)
+
+
+def _roomy(levels: Sequence[float], log: bool, share: float) -> list[str]:
+    """The levels as text, empty where it would run into its neighbour; the ends come first.
+
+    `share` is the part of the axis that a label needs.
+    """
+    at = np.log(levels) if log else np.array(levels, float)
+    span = float(np.ptp(at)) or 1.0
+    order = sorted(range(len(at)), key=lambda i: (0 < i < len(at) - 1, -i))
+    kept: list[int] = []
+    for place in order:
+        if all(abs(at[place] - at[other]) > share * span for other in kept):
+            kept.append(place)
+    return [f"{level:g}" if place in kept else "" for place, level in enumerate(levels)]
+
+
+def series_of(panel: Panel) -> Iterable[tuple[str | None, list[int]]]:
+    """The name and the rows of each series, the order of hues being that of the whole figure."""
+    if panel.spec.hue is None:
+        return [(None, list(panel.rows))]
+    groups = panel.results.groups(panel.rows, [panel.spec.hue])
+    return [(level_text(hue), groups.get((hue,), [])) for hue in panel.hues]
+
+
+def positions(panel: Panel, numeric: bool = True) -> tuple[bool, dict[Any, float]]:
+    """Where each level of x lies: at its value where all are numbers, else in order."""
+    levels = [level for (level,) in panel.results.groups(panel.rows, [str(panel.spec.x)])]
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in levels)
+    if numeric and numbers:
+        return True, {level: float(level) for level in levels}
+    ordered = sorted(levels) if numbers else levels
+    return False, {level: float(place) for place, level in enumerate(ordered)}
+
+
+def finish(axes: Axes, panel: Panel, numeric: bool, places: dict[Any, float]) -> None:
+    """Scales, ticks, labels and title of a panel whose levels of x are at `places`."""
+    log = panel.spec.log
+    if not numeric:
+        axes.set_xticks(list(places.values()), [level_text(level) for level in places])
+        axes.grid(False, axis="x")
+        if max(map(len, map(level_text, places)), default=0) * len(places) > 45:
+            axes.tick_params(axis="x", labelrotation=30)
+    else:
+        axes.set_xscale("log" if log in ("x", "both") else "linear")
+        label_ticks(axes, "x", sorted(places.values()), log in ("x", "both"))
+    if log in ("y", "both"):
+        axes.set_yscale("log")
+    axes.autoscale_view()
+    plain = panel.spec.stat == "mean" or panel.quantity(panel.y).is_share
+    stat = "" if plain else f" ({panel.spec.stat})"
+    axes.set(xlabel=panel.label(str(panel.spec.x)), ylabel=panel.label(panel.y) + stat)
+    axes.set_title(panel.title, loc="left")

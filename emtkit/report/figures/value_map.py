@@ -1,0 +1,110 @@
+"""One value over two axes, and the colours that all panels of a figure share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize
+from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from emtkit.report.figures.palette import colour
+from emtkit.report.figures.panel import Panel
+from emtkit.report.inference.aggregate import Aggregate, aggregate
+
+_MAP = "viridis"
+
+
+@dataclass(frozen=True)
+class ValueMap:
+    """A panel's levels of x and y, and the aggregate of its value at each pair, by row of y."""
+
+    panel: Panel
+    xs: tuple[Any, ...]
+    ys: tuple[Any, ...]
+    found: tuple[tuple[Aggregate, ...], ...]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The colours that all panels of a figure share: a range of numbers, or phases by name."""
+
+    low: float
+    high: float
+    phases: tuple[str, ...]
+
+
+class Map(ABC):
+    """One value over the axes x and y, as colours."""
+
+    @abstractmethod
+    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> None:
+        """Draw one panel in the colours of `scale`."""
+
+
+def value_map_of(panel: Panel) -> ValueMap:
+    """The values of one panel."""
+    results, spec = panel.results, panel.spec
+    x, y = str(spec.x), panel.y
+    xs = [level for (level,) in results.groups(panel.rows, [x])]
+    ys = [level for (level,) in results.groups(panel.rows, [y])]
+    groups = results.groups(panel.rows, [x, y])
+    quantity = panel.quantity(str(spec.value))
+    found = [
+        tuple(aggregate(results, groups.get((a, b), []), quantity, spec.over) for a in xs)
+        for b in ys
+    ]
+    return ValueMap(panel, tuple(xs), tuple(ys), tuple(found))
+
+
+def scale_of(maps: Sequence[ValueMap]) -> Scale:
+    """One scale for all panels, so that equal colours are equal values."""
+    values = [one.value for panel in maps for row in panel.found for one in row]
+    numbers = [value for value in values if isinstance(value, float)]
+    phases = dict.fromkeys(value for value in values if isinstance(value, str))
+    return Scale(min(numbers, default=0.0), max(numbers, default=1.0), tuple(phases))
+
+
+def draw_scale(canvas: Canvas, axes: Sequence[Axes], scale: Scale, label: str) -> None:
+    """The key to the colours, once for all panels: a bar of numbers, or the phases by name."""
+    if scale.phases:
+        handles = [Patch(color=colour(i), label=phase) for i, phase in enumerate(scale.phases)]
+        canvas.legend(handles=handles, loc="outside right upper", title=label)
+    else:
+        norm = Normalize(scale.low, scale.high)
+        bar = canvas.colorbar(ScalarMappable(norm, _MAP), ax=list(axes), label=label)
+        bar.outline.set_visible(False)
+
+
+def colours_of(scale: Scale) -> dict[str, Any]:
+    """The colours as matplotlib takes them, `cmap` and `norm`."""
+    if not scale.phases:
+        return {"cmap": _MAP, "norm": Normalize(scale.low, scale.high)}
+    count = len(scale.phases)
+    colours = ListedColormap([colour(place) for place in range(count)])
+    return {"cmap": colours, "norm": BoundaryNorm(np.arange(count + 1) - 0.5, count)}
+
+
+def finish_map(axes: Axes, values: ValueMap) -> None:
+    """Labels and title of a panel."""
+    panel = values.panel
+    axes.set(xlabel=panel.label(str(panel.spec.x)), ylabel=panel.label(panel.y))
+    axes.set_title(panel.title, loc="left")
+
+
+def numbers_of(values: ValueMap, scale: Scale) -> NDArray[np.float64]:
+    """The values as numbers on the scale, by row of y; NaN where there is none."""
+
+    def number(one: Aggregate) -> float:
+        if isinstance(one.value, float) and not scale.phases:
+            return one.value
+        return float(scale.phases.index(one.value)) if isinstance(one.value, str) else np.nan
+
+    return np.array([[number(one) for one in row] for row in values.found])

@@ -1,0 +1,108 @@
+"""Tables as a LaTeX float (booktabs)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from unicodedata import lookup
+
+from emtkit.report.data.results import level_text
+from emtkit.report.tables.drawn import DrawnTable, TableCell, blanked, cell_text
+from emtkit.report.tables.format import Format
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "–": "--",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+    "∞": r"$\infty$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "[": "{[}",  # a bracket after a line break would be read as the break's option
+    "ϕ": r"$\phi$",
+    "²": "$^2$",
+    "°": r"$^\circ$",
+}
+_GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau"
+_GREEK += " upsilon phi chi psi omega Gamma Theta Lambda Xi Pi Sigma Phi Psi Omega"
+for _name in _GREEK.split():
+    _case = "CAPITAL" if _name[0].isupper() else "SMALL"
+    _letter = lookup(f"GREEK {_case} LETTER {_name.replace('ambda', 'amda').upper()}")
+    _LATEX[_letter] = rf"$\{_name}$"
+
+
+class Latex(Format):
+    """A booktabs table (`\\usepackage{booktabs}`); footnotes go below the rule."""
+
+    suffix = "tex"
+
+    def text(self, table: DrawnTable) -> str:
+        """The table as text."""
+
+        def written(cell: TableCell) -> str:
+            text = _latex(cell_text(cell, table))
+            text = rf"\textbf{{{text}}}" if cell.bold else text
+            return text + (rf"$^{{{','.join(map(str, cell.notes))}}}$" if cell.notes else "")
+
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(table.caption or table.name)}}}",
+            rf"\label{{tab:{re.sub('[^A-Za-z0-9-]', '-', table.name)}}}",
+            rf"\begin{{tabular}}{{{'l' * len(table.row_axes)}{'r' * len(table.headings)}}}",
+            r"\toprule",
+            *_latex_heads(table),
+            r"\midrule",
+        ]
+        for row, line in blanked(table):
+            lines.append(" & ".join([*map(_latex, row), *map(written, line)]) + r" \\")
+        notes = [rf"$^{{{place}}}$ {_latex(note)}" for place, note in enumerate(table.notes, 1)]
+        below = [*(_latex(remark) for remark in table.remarks), *notes]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        if below:
+            lines += [r"\par\smallskip", r"\begin{minipage}{0.95\linewidth}\footnotesize"]
+            lines += ["\\\\\n".join(below), r"\end{minipage}"]
+        return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _latex_heads(table: DrawnTable) -> Iterator[str]:
+    """A line per column axis with its levels spanning, and one for the values."""
+    empty = [""] * len(table.row_axes)
+    start = len(table.row_axes)
+    for depth, axis in enumerate(table.column_axes):
+        spans: list[tuple[Any, int]] = []
+        for heading in table.headings:
+            upper = heading.levels[: depth + 1]
+            if spans and spans[-1][0] == upper:
+                spans[-1] = (upper, spans[-1][1] + 1)
+            else:
+                spans.append((upper, 1))
+        cells = [
+            rf"\multicolumn{{{n}}}{{c}}{{{_latex(f'{axis} = {level_text(upper[-1])}')}}}"
+            for upper, n in spans
+        ]
+        yield " & ".join([*empty, *cells]) + r" \\"
+        edges, at = [], start + 1
+        for _, n in spans:
+            edges.append(rf"\cmidrule(lr){{{at}-{at + n - 1}}}")
+            at += n
+        yield " ".join(edges)
+    values = [heading.value for heading in table.headings]
+    yield " & ".join(map(_latex, [*table.row_axes, *values])) + r" \\"
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)

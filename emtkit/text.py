@@ -1,0 +1,35 @@
+"""Text from a store, a plugin or a user, made safe where it leaves: terminals and spreadsheets."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+# Control characters but tab and newline, lone surrogates, separators of lines and paragraphs,
+# and what changes the direction of text.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?|\.[0-9]+")
+
+
+def printable(text: object) -> str:
+    r"""The text with control characters as visible escapes (`\x1b`), tab and newline kept."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found.group())[1:-1], str(text))
+
+
+def csv_cell(value: Any) -> Any:
+    """A value for a CSV file: text that a spreadsheet would take for a formula begins with `'`.
+
+    That is text which begins with `=`, `+`, `-`, `@`, a tab or the end of a line. Numbers, truth
+    values and None are returned as they are.
+    """
+    if not isinstance(value, str):
+        return value
+    return f"'{printable(value)}" if _FORMULA.match(value) else printable(value)
+
+
+def read_number(text: str) -> float | None:
+    """The number that `text` spells in ASCII digits, without sign; None for anything else."""
+    return float(text) if _NUMBER.fullmatch(text.strip(" ")) else None

@@ -1,0 +1,1 @@
+"""What tiers are made of: passes through time by hand, criteria, programs recorded on CUDA."""

@@ -1,0 +1,63 @@
+"""Parameters that several plugins mean alike; each is described here once."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+# Architectures
+Hidden = Annotated[int, Field(ge=1, description="Number of units H.")]
+Activation = Field(description="Nonlinearity sigma of the units.")
+Readout = Annotated[Literal["linear", "relu"], Field(description="Nonlinearity of the outputs.")]
+UnitBias = Annotated[
+    bool, Field(description="Whether the units have biases; without, the origin is a fixed point.")
+]
+ReadoutBias = Annotated[bool, Field(description="Whether the outputs have a bias b_r.")]
+Tied = Annotated[
+    bool,
+    Field(
+        description="Whether W_r is set to the direction w_k that the outputs should repeat, "
+        "instead of trained."
+    ),
+]
+Init = Annotated[
+    Literal["spiral", "gaussian", "uniform"],
+    Field(
+        description="Initial weights: W_hh of decaying rotations in blocks of two (`spiral`) or "
+        "N(0, 1/H) (`gaussian`), the others N(0, 1/4); or all U(-1, 1) / sqrt(H) (`uniform`)."
+    ),
+]
+HeadCount = Annotated[int, Field(ge=1, description="Number of attention heads.")]
+InputMode = Annotated[
+    Literal["clamp", "add"],
+    Field(
+        description="Whether the columns are set to the inputs (`clamp`, right for every rule) or "
+        "the inputs are added to what the boundary writes (`add`, the literal recurrence)."
+    ),
+]
+Amplitude = Annotated[
+    float, Field(gt=0, description="Size eps of the state that holds one unit of input.")
+]
+
+# Analyses
+Sequences = Annotated[int, Field(ge=1, description="Number of fresh sequences that are measured.")]
+Steps = Annotated[
+    int,
+    Field(
+        description="Number of steps after the inputs that are measured, on tasks with horizons."
+    ),
+]
+Horizon = Annotated[int, Field(ge=1, description="Number of scored steps that are measured.")]
+Lags = Annotated[
+    int | None,
+    Field(
+        description="Number of lags from 0 on; null takes the history s of the task, or one more "
+        "than its longest delay."
+    ),
+]
+Threshold = Annotated[
+    float, Field(gt=0, description="Modulus above which an eigenvalue counts as a persistent mode.")
+]
+Method = Annotated[
+    Literal["dual", "primal"],
+    Field(description="Form of Algorithm 1: exact (`dual`), or as the papers print it (`primal`)."),
+]

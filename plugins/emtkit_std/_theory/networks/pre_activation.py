@@ -1,0 +1,119 @@
+"""The form of the superposition paper, which reads its state before the activation."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from emtkit import Fact, NotApplicable, RecurrentModel, Task
+from emtkit_std._theory.emt.circuit import refuse_real_values
+from emtkit_std._theory.facts import Activation, DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.networks.recurrence import (
+    Init,
+    activated,
+    outer_weights,
+    own_items,
+    pulse_circuit,
+    recurrent_weights,
+    slope,
+    tied_readout,
+)
+
+
+class PreActivationNetwork(RecurrentModel):
+    """h_t = W_hh sigma(h_{t-1}) + W_uh u_t, y_t = readout(W_r h_t + b_r).
+
+    A subclass sets `hidden`, `activation`, `readout` and the weights, of which b_r may be None.
+    """
+
+    activation: Activation
+    readout: Literal["linear", "relu"]
+    W_hh: Tensor
+    W_uh: Tensor
+    W_r: Tensor
+    b_r: Tensor | None
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """W_hh sigma(h) + W_uh u (B H)."""
+        return activated(state, self.activation) @ self.W_hh.T + inputs @ self.W_uh.T
+
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """W_hh diag(sigma') (B H H)."""
+        return self.W_hh * slope(state, self.activation).unsqueeze(1)
+
+    def read(self, state: Tensor) -> Tensor:
+        """The readout of states (... H) -> (... O)."""
+        drive = state @ self.readout_weights().T
+        if self.b_r is not None:
+            drive = drive + self.b_r
+        return activated(drive, self.readout)
+
+    def readout_weights(self) -> Tensor:
+        """W_r (O, H)."""
+        return self.W_r
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """The weights as a circuit; as a linear recurrence when it is one."""
+        weights = (self.W_hh, self.W_uh, self.readout_weights(), None, self.b_r)
+        circuit = pulse_circuit(*weights, self.activation, readout=self.readout)
+        if kind is PulseCircuit:
+            return circuit
+        if kind is not LinearRecurrence or kind not in self.offers:
+            return super().facts(kind)
+        if self.activation != "linear":
+            raise NotApplicable(
+                f"'{self.name}' with {self.activation} units is not a linear recurrence"
+            )
+        return LinearRecurrence(circuit.W_hh, circuit.W_uh, circuit.W_r)
+
+
+class TrainedPreActivation(PreActivationNetwork):
+    """The same form with weights to train.
+
+    Tied, W_r (O, H) holds the directions w_k = W_hh sigma(w_{k-1}), w_0 = W_uh, that each output
+    should repeat.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        hidden: int,
+        activation: Activation,
+        readout: Literal["linear", "relu"],
+        init: Init,
+        *,
+        tied: bool,
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        inputs, self.outputs = task.channels.inputs, task.channels.outputs
+        self.hidden, self.activation, self.readout, self.tied = hidden, activation, readout, tied
+        self.W_hh = nn.Parameter(recurrent_weights(init, hidden))
+        self.W_uh = nn.Parameter(outer_weights(init, hidden, inputs, hidden))
+        if tied:
+            self.register_buffer("own", own_items(task))
+        else:
+            self.W_r = nn.Parameter(outer_weights(init, self.outputs, hidden, hidden))
+        self.b_r = nn.Parameter(torch.zeros(self.outputs)) if bias else None
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """A tied readout needs a delay law; values that may grow are for linear networks."""
+        if parameters["tied"]:
+            if DelayLaw not in task.offers:
+                return (
+                    "a tied readout repeats a delayed direction, but task "
+                    f"'{task.name}' has no DelayLaw"
+                )
+            try:
+                task.facts(DelayLaw)
+            except NotApplicable as error:
+                return f"a tied readout repeats a delayed direction: {error}"
+        return refuse_real_values(task, parameters.get("activation", "linear"))
+
+    def readout_weights(self) -> Tensor:
+        """W_r (O, H), as trained or tied."""
+        if self.tied:
+            return tied_readout(self.W_hh, self.W_uh, self.get_buffer("own"), self.activation)
+        return self.W_r

@@ -6,7 +6,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: study test test-slow coverage lint format bench docs pictures clean
+.PHONY: study test test-portable test-slow coverage lint format bench docs pictures clean
 
 study: $(VENV)/ready
 	$(VENV)/bin/emtkit run studies/superposition.yaml
@@ -14,6 +14,10 @@ study: $(VENV)/ready
 
 test: $(VENV)/ready-dev
 	$(VENV)/bin/python -m pytest -n auto
+
+# The tests of numbers again with the kernels that other processors would take.
+test-portable: $(VENV)/ready-dev
+	$(VENV)/bin/python -m tests.portable
 
 test-slow: $(VENV)/ready-dev
 	$(VENV)/bin/python -m pytest -n auto --dist loadscope -m slow

@@ -11,6 +11,7 @@ from scipy.linalg import null_space
 
 from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.emt import selection as selections
+from tests.rounding import assert_rounded, rounding
 
 ROOT = Path(__file__).parents[2]
 S, D = 4, 3
@@ -65,7 +66,7 @@ def test_phi_learned_bears_no_transpose():
     psi = basis(40, S * D, 0, orthonormal=False)
     dual = np.linalg.pinv(psi)
     learned = dual @ (psi @ REPEAT @ dual) @ psi
-    np.testing.assert_allclose(learned, REPEAT, atol=1e-12)
+    assert_rounded(learned, REPEAT, 40, np.linalg.cond(psi) ** 2)
     assert np.abs(learned.T - REPEAT).max() > 0.9
 
 
@@ -117,7 +118,7 @@ def test_powers_of_the_transpose_are_right_for_repeat_copy_alone(rule, orthonorm
     found = np.concatenate([*powers, read], 1)[:, selection.mask]
     extracted = np.linalg.pinv(found) @ W @ found
     error = np.linalg.norm(extracted - phi) / np.linalg.norm(phi)
-    assert error < 1e-12 if right else error > 0.05
+    assert error <= rounding(3 * 48) if right else error > 0.05  # three powers
 
 
 def test_the_page_names_tests_that_there_are():

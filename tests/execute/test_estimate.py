@@ -10,6 +10,7 @@ from emtkit.execute.estimate import duration_text, seconds
 from emtkit.study.cells import Cell, PluginConfig
 from emtkit.study.settings import Training
 from emtkit.train.grouping import TIERS, Stack
+from tests.rounding import rounding
 
 
 def stack(rows: int = 2, steps: int = 100, tier: str = "vmap", parameters: int = 10_000) -> Stack:
@@ -25,7 +26,7 @@ def test_time_grows_with_iterations_length_and_rows(tier):
     one = seconds(stack(tier=tier))
     assert seconds(stack(tier=tier, steps=200)) == pytest.approx(2 * one)
     assert seconds(replace(stack(tier=tier), length=200)) == pytest.approx(2 * one)
-    assert one < seconds(stack(tier=tier, rows=4)) <= 2 * one * (1 + 1e-12)
+    assert one < seconds(stack(tier=tier, rows=4)) <= 2 * one * (1 + rounding(2))
 
 
 def test_a_program_that_serves_all_rows_is_called_once():

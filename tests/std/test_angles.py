@@ -4,6 +4,7 @@ import pytest
 from emtkit_std._theory.emt import angles as angles
 from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.emt import selection as selection_rules
+from tests.rounding import rounding
 
 RULES = ("T1", "T2", "T3", "T4")
 
@@ -32,7 +33,8 @@ def test_golden_11_unequal_counts_are_indeterminate_and_nan():
 
 def test_golden_11_angles_are_compared_across_the_cut():
     found, expected = np.exp(1j * (np.pi - 1e-3)), np.exp(1j * (-np.pi + 1e-3))
-    assert angles.compare_spectra([found], [expected]).error == pytest.approx(2e-3, abs=1e-14)
+    limit = rounding(2, np.pi)  # two angles of up to pi, and their difference
+    assert angles.compare_spectra([found], [expected]).error == pytest.approx(2e-3, abs=limit)
 
 
 def test_pairs_are_apart_by_their_wrapped_angle_to_the_bit():
@@ -66,7 +68,7 @@ def test_gap_and_top_error_describe_a_spectrum_whose_counts_differ():
     result = angles.compare_spectra(measured, theory)
     assert result.found == 3
     assert result.gap == pytest.approx(0.85 / 0.2)
-    assert result.top_error == pytest.approx(0.0, abs=1e-15)
+    assert result.top_error <= rounding(1, np.pi)
     assert np.isnan(angles.compare_spectra(theory, theory).gap)
     assert angles.compare_spectra(np.append(theory, 0), theory).gap == np.inf
 
@@ -90,7 +92,7 @@ def test_golden_10_null_at_the_small_size():
 def test_haar_matrices_are_orthogonal_of_both_determinants():
     normals = np.random.default_rng(0).standard_normal((20, 5, 5))
     drawn = angles.haar_orthogonal(normals)
-    assert np.abs(drawn @ drawn.transpose(0, 2, 1) - np.eye(5)).max() < 1e-14
+    assert np.abs(drawn @ drawn.transpose(0, 2, 1) - np.eye(5)).max() <= rounding(5 * 5)
     assert set(np.rint(np.linalg.det(drawn))) == {-1.0, 1.0}
 
 

@@ -15,6 +15,7 @@ from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.twm_attention import TwmAttention
 from emtkit_std.tasks.hds import HistoryDependentSystem
+from tests.rounding import rounding
 from tests.std.references import softmax_leak
 from tests.std.subjects import build, subject_of
 
@@ -34,7 +35,7 @@ def test_constructed_attention_writes_the_rule_up_to_its_leak():
     assert found.scalars["leak"] == pytest.approx(leak, rel=1e-5)
     assert found.scalars["safe_horizon"] == pytest.approx(safe_horizon(leak, 4), rel=1e-5)
     assert found.scalars["boundary_error"] == pytest.approx(leak * math.sqrt(4 / 3), rel=1e-4)
-    assert found.scalars["linearity"] == pytest.approx(1.0, abs=1e-9)
+    assert found.scalars["linearity"] == pytest.approx(1.0, abs=rounding(16))
     np.testing.assert_allclose(found.arrays["boundary"], found.arrays["law"], atol=2 * leak)
     weights = found.tables["profile"].pivot(index="head", columns="lag", values="weight")
     # head 0 serves the oldest column, which lies 3 columns behind the newest

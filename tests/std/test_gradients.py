@@ -9,6 +9,7 @@ from emtkit_std._theory.waves.gradients import (
     Array,
     decay,
 )
+from tests.rounding import rounding
 from tests.std.references import lag_profile, linear_lag_profile, projected_lag_profile
 
 
@@ -27,7 +28,8 @@ def test_check_12_scaled_orthogonal_recurrence_decays_at_minus_log_rho(rho):
     assert decay(exact).first_over_last == pytest.approx(rho**7)
 
     state, inputs = np.tile(recurrent, (1, 8, 1, 1)), np.tile(write, (1, 8, 1, 1))
-    np.testing.assert_allclose(lag_profile(state, inputs), exact, rtol=1e-12)
+    found = lag_profile(state, inputs)
+    np.testing.assert_allclose(found, exact, rtol=rounding(8 * 128))  # 8 products of 128
     projected = projected_lag_profile(state, inputs, rng.normal(size=(12, 128)))
     assert decay(projected).rate == pytest.approx(-np.log(rho), abs=0.05)
 
@@ -38,8 +40,9 @@ def test_exact_repeat_circuit_has_a_flat_profile():
     basis = np.linalg.qr(rng.normal(size=(128, s * d)))[0]
     phi = np.eye(s * d, k=d) + np.eye(s * d, k=d - s * d)
     profile = linear_lag_profile(basis @ phi @ basis.T, basis[:, -d:], s)
-    np.testing.assert_allclose(profile, 1.0, rtol=1e-12)
-    assert abs(decay(profile).rate) < 1e-12
+    limit = rounding(8 * 128)  # 8 products of 128
+    np.testing.assert_allclose(profile, 1.0, rtol=limit)
+    assert abs(decay(profile).rate) <= limit
 
 
 def test_profile_of_a_tanh_network_equals_finite_differences():

@@ -9,6 +9,7 @@ from emtkit.plugin.task import Batch
 from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.facts import DelayLaw, HistoryLaw
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
+from tests.rounding import rounding
 from tests.std.references import continue_history
 
 SMALL = {"history": 4, "dimension": 4}
@@ -34,9 +35,11 @@ def test_targets_continue_the_history_by_the_rule(task):
     assert batch.mask.tolist() == [0.0] * s + [1.0] * 20
     start = batch.inputs[:, :s].numpy()
     expected = continue_history(task.operator, start, 20)
-    assert np.array_equal(batch.targets[:, s:].numpy(), expected) or np.allclose(
-        batch.targets[:, s:].numpy(), expected, rtol=1e-14, atol=0
-    )
+    # Selections move values and are exact. Sums are off by the length of their chain times what
+    # the same rule makes of the moduli.
+    moduli = continue_history(np.abs(task.operator), np.abs(start), 20)
+    limit = rounding(20 * s) * moduli if task.rule == "fibonacci" else 0
+    assert (np.abs(batch.targets[:, s:].numpy() - expected) <= limit).all()
     assert not batch.inputs[:, s:].any()
     assert not batch.targets[:, :s].any()
 

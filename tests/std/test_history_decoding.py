@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 
 from emtkit.plugin.params import resolve
 from emtkit_std import architectures
-from emtkit_std._theory.waves.decoding import decode_history, overlaps, subspace_overlap
+from emtkit_std._theory.waves.decoding import RIDGE, decode_history, overlaps, subspace_overlap
 from emtkit_std.analyses.history_decoding import HistoryDecoding
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_linear import TwmLinear
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
+from tests.rounding import rounding
 from tests.std.subjects import Register, build, subject_of
 
 REPEAT = HistoryDependentSystem(rule="repeat", history=4, dimension=4)
@@ -31,10 +32,11 @@ def measure(model, task, **parameters):
 
 def test_a_wave_holds_every_lag_and_a_register_one_in_s():
     wave = measure(build(TwmLinear, REPEAT, exact=True), REPEAT)
-    assert wave.scalars["capacity"] == pytest.approx(4.0, abs=1e-4)
+    # States are copies, in any precision; the ridge leaves its square of the variance.
+    assert wave.scalars["capacity"] == pytest.approx(4.0, abs=4 * (RIDGE**2 + rounding(1)))
     assert wave.scalars["decodable"] == 4
     assert (wave.tables["decoding"]["accuracy"] == 1).all()
-    assert wave.scalars["overlap"] == pytest.approx(0.0, abs=1e-12)
+    assert wave.scalars["overlap"] <= rounding(16)
     register = measure(Register(REPEAT), REPEAT)
     assert register.scalars["mean_r2"] == pytest.approx(1 / 4, abs=0.03)
 
@@ -43,7 +45,7 @@ def test_a_shift_register_forgets_what_it_has_no_place_for():
     task = KDelay(delay=3, steps=24)
     found = measure(build(ShiftRegister, task, hidden=4), task, lags=6)
     r2 = found.tables["decoding"]["r2"].to_numpy()
-    np.testing.assert_allclose(r2[:4], 1.0, atol=1e-6)
+    np.testing.assert_allclose(r2[:4], 1.0, rtol=0, atol=RIDGE**2 + rounding(1))
     assert (np.abs(r2[4:]) < 0.05).all()
     assert found.scalars["decodable"] == 4
 

@@ -9,6 +9,7 @@ from emtkit.errors import EmtkitError
 from emtkit_std._theory.superposition.linear_loss import delay_law, input_moments
 from emtkit_std._theory.superposition.linear_optimum import LinearOptimum, linear_optimum
 from emtkit_std._theory.superposition.projections import spectral_radius, travelled_angle
+from tests.rounding import rounding
 from tests.std.references import linear_terms, output_projections
 
 
@@ -62,7 +63,9 @@ def test_the_stated_loss_is_that_of_the_weights_and_nearby_weights_are_worse(
 ):
     law = delay_law(3, 0.4, amplitude)
     best = linear_optimum(law, hidden, bias=bias)
-    assert loss_of(best, 3, 0.4, amplitude) == pytest.approx(best.loss, rel=1e-9)
+    # A sum over 400 lags of what adds up to the energy of the target.
+    limit = rounding(400, float(input_moments(law).energy[0]))
+    assert loss_of(best, 3, 0.4, amplitude) == pytest.approx(best.loss, rel=0, abs=limit)
     rng = np.random.default_rng(0)
     for _ in range(30):
         near = LinearOptimum(
@@ -72,7 +75,7 @@ def test_the_stated_loss_is_that_of_the_weights_and_nearby_weights_are_worse(
             best.bias + bias * rng.normal(size=1) * 1e-3,
             0.0,
         )
-        assert loss_of(near, 3, 0.4, amplitude) > best.loss - 1e-12
+        assert loss_of(near, 3, 0.4, amplitude) >= best.loss - limit
 
 
 def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
@@ -81,7 +84,8 @@ def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
         law = delay_law(delay, 0.5, "signed")
         found, variance = linear_optimum(law, 1), input_moments(law).variance[0]
         square = delay / (delay + 1)
-        assert found.loss / variance == pytest.approx(1 - square**delay * (1 - square), abs=1e-12)
+        expected = 1 - square**delay * (1 - square)
+        assert found.loss / variance == pytest.approx(expected, abs=rounding(8))
         assert spectral_radius(found.W_hh) ** 2 == pytest.approx(square, abs=1e-5)
 
 
@@ -89,7 +93,7 @@ def test_one_unit_zero_mean_has_the_closed_form_of_a_decay():
 @settings(max_examples=20, deadline=None)
 def test_a_linear_network_is_exact_up_to_delay_units_less_one(density, amplitude):
     for hidden, delay in ((1, 0), (2, 0), (2, 1)):
-        assert linear_optimum(delay_law(delay, density, amplitude), hidden).loss < 1e-12
+        assert linear_optimum(delay_law(delay, density, amplitude), hidden).loss <= rounding(8)
     assert linear_optimum(delay_law(2, density, amplitude), 2).loss / (density / 3) > 0.1
 
 
@@ -98,8 +102,8 @@ def test_a_linear_network_is_exact_up_to_delay_units_less_one(density, amplitude
 def test_more_freedom_is_never_worse(density, delay):
     law = delay_law(delay, density)
     bare, biased = linear_optimum(law, 2), linear_optimum(law, 2, bias=True)
-    assert biased.loss <= bare.loss + 1e-12
-    assert bare.loss <= linear_optimum(law, 1).loss + 1e-12
+    assert biased.loss <= bare.loss + rounding(8)
+    assert bare.loss <= linear_optimum(law, 1).loss + rounding(8)
 
 
 def test_no_random_two_unit_network_beats_it():
@@ -113,7 +117,7 @@ def test_no_random_two_unit_network_beats_it():
         gram = (1 - 0.25 * 0.7 * 3) * a @ a.T + 0.25 * 0.7 * 3 * np.outer(a.sum(1), a.sum(1))
         toward = (1 - 0.25 * 0.7 * 3) * a[:, 3] + 0.25 * 0.7 * 3 * a.sum(1)
         readout = np.linalg.solve(gram, toward)
-        assert linear_terms((readout @ a)[None, None], law).total > best - 1e-12
+        assert linear_terms((readout @ a)[None, None], law).total >= best - rounding(300)
 
 
 @pytest.mark.parametrize(

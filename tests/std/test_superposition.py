@@ -24,6 +24,7 @@ from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.relu_rnn import ReluRnn
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
+from tests.rounding import assert_rounded, rounding
 from tests.std.known_nets import look, net_a1, relu_chain, set_weights
 
 MEASURE = Superposition(samples=40_000)
@@ -131,7 +132,7 @@ def test_pulses_from_the_weights_equal_pulses_that_are_asked(cls, hidden):
     model = cls(task, hidden=hidden).double()
     told = circuit_pulses(model.facts(PulseCircuit), 6)
     asked = measured_pulses(model, 2, 6, 6)
-    np.testing.assert_allclose(asked.projections, told.projections, atol=1e-12)
+    assert_rounded(asked.projections, told.projections, 6 * (hidden + 2))  # 6 steps
 
 
 class Opaque(RecurrentModel):
@@ -176,14 +177,15 @@ def test_an_item_that_is_answered_again_is_no_interference():
     task = HistoryDependentSystem(rule="repeat", history=4, dimension=3, horizon=20)
     exact = EmtCircuit(task, start="input").double()
     found = look(Superposition(samples=64), task, exact)
-    assert found.scalars["relative_loss"] < 1e-12
-    assert found.scalars["visible_interference"] < 1e-12
-    assert found.scalars["tail"] < 1e-12
+    limit = rounding(20 * exact.hidden)  # 20 steps of an orthogonal circuit
+    assert found.scalars["relative_loss"] <= limit
+    assert found.scalars["visible_interference"] <= limit
+    assert found.scalars["tail"] <= limit
     assert found.scalars["represented"] == 3
     # the same pulses are there again 4, 8, ... steps later, and the table shows them
     rows = found.tables["projections"]
     own = rows[(rows["feature_in"] == 0) & (rows["feature_out"] == 0)]["value"].to_numpy()
-    np.testing.assert_allclose(own[[4, 8, 12]], 1.0, atol=1e-9)
+    np.testing.assert_allclose(own[[4, 8, 12]], 1.0, rtol=0, atol=limit)
     assert "input at every step" in found.reasons["expected_loss"]
     leaky = EmtCircuit(task, start="input").double()
     leaky.W_hh.add_(torch.full_like(leaky.W_hh, 0.02))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
 from emtkit.errors import NotApplicable
+from emtkit_std._theory.waves.wavefield import NativeColumns
 from emtkit_std.analyses.twm_waves import TwmWaves
 from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.elman import Elman
@@ -19,6 +21,7 @@ from emtkit_std.architectures.twm_linear import TwmLinear
 from emtkit_std.architectures.wave_rnn import WaveRnn
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
+from tests.rounding import rounding
 from tests.std.subjects import Register, build, subject_of
 
 REPEAT = HistoryDependentSystem(rule="repeat", history=4, dimension=4)
@@ -42,9 +45,11 @@ def test_the_exact_wave_is_found_in_every_basis(task, basis, hidden):
     where = "native" if hidden is None else "random"
     model = build(TwmLinear, task, exact=True, basis=where, hidden=hidden).double()
     found = scalars(model, task, basis=basis)
+    # Sums over the H states, in a basis and its dual; 50 steps on end.
+    condition = np.linalg.cond(model.facts(NativeColumns).basis) ** 2
     for name in RESIDUALS:
-        assert found[name] < 1e-8, name
-    assert found["history_r2"] == pytest.approx(1.0, abs=1e-10)
+        assert found[name] <= rounding(50 * model.hidden, condition), name
+    assert found["history_r2"] == pytest.approx(1.0, abs=rounding(1))
     assert found["speed"] == 1.0
     assert found["flag"] == "wave"
     assert found["coherence"] > 0.99
@@ -55,7 +60,7 @@ def test_the_exact_wave_is_found_in_every_basis(task, basis, hidden):
 def test_the_exact_circuit_shows_its_wave_to_algorithm_1():
     model = build(EmtCircuit, REPEAT).double()
     found = scalars(model, REPEAT, basis="emt")
-    assert all(found[name] < 1e-8 for name in RESIDUALS)
+    assert all(found[name] <= rounding(50 * model.hidden) for name in RESIDUALS)
     assert found["speed"] == 1.0
 
 
@@ -78,7 +83,7 @@ def test_an_untrained_network_is_dying():
 def test_leak_shows_as_residual_and_loss_of_amplitude():
     model = build(TwmAttention, REPEAT, position="onehot", exact_strength=5.0)
     found = scalars(model, REPEAT)
-    assert found["shift_residual"] < 1e-12
+    assert found["shift_residual"] <= rounding(16)
     # two uncorrelated shares of leak in every written bit: sqrt(leak^2 + leak^2 / 3) of its size
     leak = 3 / (math.exp(5) + 3)
     assert found["boundary_residual"] == pytest.approx(leak * math.sqrt(4 / 3), rel=0.3)
@@ -90,7 +95,7 @@ def test_a_ring_has_more_columns_than_the_task_and_no_rule():
     model = build(WaveRnn, REPEAT, sites=12, activation="linear")
     model.kernel_bias.zero_()
     found = TwmWaves(draws=10).measure(subject_of(model, REPEAT))
-    assert found.scalars["shift_residual"] < 1e-12
+    assert found.scalars["shift_residual"] <= rounding(12 * 4)
     assert found.scalars["speed"] == 1.0
     assert math.isnan(found.scalars["boundary_residual"])
     assert "no autonomous rule" in found.reasons["boundary_residual"]
@@ -102,8 +107,9 @@ def test_a_driven_delay_line_is_a_wave_without_a_boundary():
     found = TwmWaves(basis="regression", draws=10).measure(
         subject_of(build(ShiftRegister, task), task)
     )
-    assert found.scalars["history_r2"] == pytest.approx(1.0, abs=1e-6)
-    assert found.scalars["shift_residual"] < 1e-6
+    # Its states are copies, in any precision; the regression is in double precision.
+    assert found.scalars["history_r2"] == pytest.approx(1.0, abs=rounding(1))
+    assert found.scalars["shift_residual"] <= rounding(TwmWaves().sequences * task.steps)
     assert found.scalars["speed"] == 1.0
     assert math.isnan(found.scalars["boundary_residual"])
     with pytest.raises(NotApplicable, match="law of history"):

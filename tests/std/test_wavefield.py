@@ -30,6 +30,7 @@ from emtkit_std._theory.waves.wavefield import (
     shift_residual,
     sliding_history,
 )
+from tests.rounding import assert_rounded, rounding
 
 
 def repeat_operator(s: int, d: int) -> Array:
@@ -73,7 +74,7 @@ def test_check_5_a_perfect_wave_has_no_residuals_and_speed_one(f, rng):
     field = wave(f, 64, 4, 64, rng)
     assert shift_residual(field) == 0
     assert boundary_residual(field, f) == 0
-    assert gain_corrected_shift(field).residual < 1e-15
+    assert gain_corrected_shift(field).residual <= rounding(1)
     found = lag_speed(field)
     assert found.speed == 1.0
     assert found.lags == (1, 2, 3)
@@ -130,14 +131,15 @@ def test_check_6_a_hidden_wave_is_seen_in_its_basis(s, d, hidden, rng):
     true = wave(f, 16, s, 3 * s, rng)
     states = true.values.reshape(16, 3 * s, -1) @ basis.T
     seen = coordinates(states, basis, s)
-    assert shift_residual(seen.field) < 1e-10
-    assert boundary_residual(seen.field, f) < 1e-10
-    assert seen.unexplained < 1e-10
+    limit = rounding(hidden, np.linalg.cond(basis) ** 2)  # a basis and its dual, H products
+    assert shift_residual(seen.field) <= limit
+    assert boundary_residual(seen.field, f) <= limit
+    assert seen.unexplained <= limit
     phi = np.eye(s * d, k=d)
     phi[-d:] = f
     residuals = operator_residuals(basis @ phi @ np.linalg.pinv(basis), basis, s, f)
-    assert residuals.shift < 1e-10
-    assert residuals.boundary < 1e-10
+    assert residuals.shift <= limit
+    assert residuals.boundary <= limit
 
 
 def test_regression_finds_the_basis_of_a_hidden_wave(rng):
@@ -145,9 +147,11 @@ def test_regression_finds_the_basis_of_a_hidden_wave(rng):
     chi = wave(f, 128, 4, 12, rng).values
     basis = rng.normal(size=(40, 16))
     fit = fit_history(chi.reshape(128, 12, -1) @ basis.T + 0.7, chi)
-    np.testing.assert_allclose(fit.basis, basis, atol=1e-10)
-    np.testing.assert_allclose(fit.offset, 0.7, atol=1e-10)
-    assert fit.r2 == pytest.approx(1.0, abs=1e-12)
+    size, condition = 128 * 12, np.linalg.cond(chi.reshape(128 * 12, -1))
+    assert_rounded(fit.basis, basis, size, condition)
+    limit = rounding(size, condition * np.abs(basis).sum(axis=1).max())
+    np.testing.assert_allclose(fit.offset, 0.7, rtol=0, atol=limit)
+    assert fit.r2 == pytest.approx(1.0, abs=rounding(1))
 
 
 def test_coordinates_that_are_not_kept_are_left_out(rng):
@@ -164,7 +168,7 @@ def test_coordinates_that_are_not_kept_are_left_out(rng):
     basis = rng.normal(size=(20, 16))
     states = (values * kept).reshape(64, 32, -1) @ basis.T
     seen = coordinates(states, basis, 4, kept)
-    np.testing.assert_allclose(seen.field.values, field.values, atol=1e-10)
+    assert_rounded(seen.field.values, field.values, 20, np.linalg.cond(basis) ** 2)
 
 
 def test_check_9_a_register_is_static_and_no_wave(rng):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from emtkit import (
 )
 from emtkit.study.cells import Cell, PluginConfig, cell_key
 from emtkit.study.settings import Training
+from tests.rounding import assert_rounded_rows
 
 
 class Repeat(Task):
@@ -147,3 +149,13 @@ def cell(
     network = PluginConfig(architecture, 1, {"hidden": 6, "gain": 0.5})
     key = cell_key(chosen, network, setting, seed, True)
     return Cell(key, chosen, network, setting, seed, True)
+
+
+def assert_same_path(found, single, double) -> None:
+    """Rows were trained as a reference was in single and in double precision, but for rounding."""
+    steps = max(len(row.losses) for row in found)
+    for name in ("parameters", "losses"):
+        rows = [np.stack([getattr(row, name) for row in each]) for each in (found, single, double)]
+        assert_rounded_rows(*rows, size=2 * steps, dtype=found[0].parameters.dtype)
+    for fast, slow in zip(found, double, strict=True):
+        assert getattr(fast.progress, "horizon", None) == getattr(slow.progress, "horizon", None)

@@ -30,9 +30,11 @@ from emtkit.train.row_state import RowState
 from emtkit.train.tiers.base import STACK_ROWS, Span
 from emtkit.train.tiers.cuda import CudaTier, Tf32Tier
 from emtkit.train.tiers.dense import DenseTier
-from emtkit.train.tiers.vmap import VmapTier
 from emtkit.train.trainer import Trainer
-from tests.train.test_dense import Case, cases, posed, relative
+from tests.rounding import assert_rounded_rows
+from tests.std.kernels import autograd
+from tests.train.fakes import assert_same_path
+from tests.train.test_dense import Case, cases, posed
 
 GATED = {"kind": "loss_gated", "start": 2, "factor": 1.5, "threshold": 0.8}
 ASKS_FOR_A_NUMBER = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "unique")
@@ -197,10 +199,12 @@ def test_a_program_finds_what_autograd_finds(case, seed, dtype):
     stacked, flat, batch = posed(case, dtype, seed)
     program, _ = program_of(stacked, flat, batch, batch.mask)
     program.measure()
-    plain = VmapTier().gradients(stacked, flat, batch, batch.mask)
-    limit = 1e-10 if dtype == torch.float64 else 1e-5
-    assert relative(program.found.gradients, plain.gradients) < limit
-    torch.testing.assert_close(program.found.losses, plain.losses, rtol=limit, atol=1e-7)
+    single, double = (
+        autograd(stacked, flat, batch, batch.mask, d) for d in (torch.float32, torch.float64)
+    )
+    for name in ("gradients", "losses"):
+        values = (getattr(each, name) for each in (program.found, single, double))
+        assert_rounded_rows(*values, size=2 * batch.steps)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -401,21 +405,24 @@ def test_cuda_finds_what_the_processor_finds(case, seed):
         batch.mask.to(tier.device),
         Span.of(batch.mask),
     )
-    here = DenseTier().gradients(stacked, flat, batch, batch.mask)
-    assert relative(there.gradients.cpu(), here.gradients) < 1e-10
+    single, double = (
+        autograd(stacked, flat, batch, batch.mask, d) for d in (torch.float32, torch.float64)
+    )
+    found = there.gradients.cpu()
+    assert_rounded_rows(found, single.gradients, double.gradients, 2 * batch.steps)
 
 
 @needs_cuda
 @pytest.mark.parametrize("network", ["elman", "relu_rnn", "linear_rnn"])
 @pytest.mark.parametrize("curriculum", ["none", GATED])
 def test_cuda_trains_as_the_processor_does(network, curriculum):
-    cells, registry = cells_of(network, curriculum=curriculum, dtype="float64", steps=60)
-    there, here = (Trainer(registry, cells, tier) for tier in (CudaTier(), DenseTier()))
-    there.run()
-    here.run()
-    for fast, slow in zip(there.rows, here.rows, strict=True):
-        torch.testing.assert_close(fast.parameters, slow.parameters, rtol=1e-8, atol=1e-10)
-        assert fast.losses == pytest.approx(slow.losses, rel=1e-8)
+    rows = []
+    for tier, dtype in ((CudaTier, "float64"), (DenseTier, "float32"), (DenseTier, "float64")):
+        cells, registry = cells_of(network, curriculum=curriculum, dtype=dtype, steps=60)
+        trainer = Trainer(registry, cells, tier())
+        trainer.run()
+        rows.append(trainer.rows)
+    assert_same_path(*rows)
 
 
 @needs_cuda

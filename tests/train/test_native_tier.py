@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from emtkit import Batch, PluginError, Recipe, Registry, Stream
+from emtkit import PluginError, Recipe, Registry, Stream
 from emtkit.study.plan import plan_study
 from emtkit.train.grouping import group
 from emtkit.train.native.machine import features, unavailable
@@ -13,6 +13,9 @@ from emtkit.train.row_state import RowState
 from emtkit.train.tiers.native import LARGEST_HIDDEN, LARGEST_HIDDEN_HALF, NativeTier
 from emtkit.train.tiers.vmap import VmapTier
 from emtkit.train.trainer import Trainer
+from tests.rounding import assert_rounded_rows
+from tests.std.kernels import autograd
+from tests.train.fakes import assert_same_path
 
 needs_native = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 NETWORKS = [
@@ -41,18 +44,21 @@ def cells(registry, network, scored, **training):
     return [row.cell for row in plan_study(study, registry).rows]
 
 
+def trained(registry, chosen, tier):
+    trainer = Trainer(registry, chosen, tier)
+    trainer.run()
+    return trainer.rows
+
+
 @needs_native
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("scored", ["last", "recall", "all"])
 def test_it_trains_what_the_module_would(registry, network, scored):
-    chosen = cells(registry, network, scored)
+    chosen, double = (cells(registry, network, scored, dtype=d) for d in ("float32", "float64"))
     assert {stack.tier for stack in group(chosen, registry)} == {"native"}
-    native, plain = (Trainer(registry, chosen, tier) for tier in (NativeTier(), VmapTier()))
-    native.run()
-    plain.run()
-    for fast, slow in zip(native.rows, plain.rows, strict=True):
-        torch.testing.assert_close(fast.parameters, slow.parameters, rtol=1e-3, atol=2e-5)
-        assert fast.losses == pytest.approx(slow.losses, rel=2e-5)
+    native = trained(registry, chosen, NativeTier())
+    plain = [trained(registry, each, VmapTier()) for each in (chosen, double)]
+    assert_same_path(native, *plain)
 
 
 @needs_native
@@ -227,10 +233,10 @@ def test_it_says_why_it_cannot(registry, network, training, reason):
 GATED = {"kind": "loss_gated", "start": 2, "factor": 1.5, "threshold": 0.7}
 
 
-def gated(registry):
+def gated(registry, dtype="float32"):
     study = {
         "seeds": 4,
-        "training": {"steps": 12, "batch": 20, "lr": 2e-2, "curriculum": GATED},
+        "training": {"steps": 12, "batch": 20, "lr": 2e-2, "curriculum": GATED, "dtype": dtype},
         "tasks": [{"use": "hds", "rule": "repeat", "history": 3, "dimension": 2, "horizon": 9}],
         "architectures": [{"use": "elman", "hidden": 7}],
     }
@@ -241,13 +247,10 @@ def gated(registry):
 def test_a_loss_gated_curriculum_follows_the_same_path(registry):
     chosen = gated(registry)
     assert {stack.tier for stack in group(chosen, registry)} == {"native"}
-    native, plain = (Trainer(registry, chosen, tier) for tier in (NativeTier(), VmapTier()))
-    native.run()
-    plain.run()
-    for fast, slow in zip(native.rows, plain.rows, strict=True):
-        assert fast.progress.horizon == slow.progress.horizon
-        torch.testing.assert_close(fast.parameters, slow.parameters, rtol=1e-3, atol=2e-5)
-    assert len({row.progress.horizon for row in native.rows}) > 1
+    native = trained(registry, chosen, NativeTier())
+    plain = [trained(registry, each, VmapTier()) for each in (chosen, gated(registry, "float64"))]
+    assert_same_path(native, *plain)
+    assert len({row.progress.horizon for row in native}) > 1
 
 
 @needs_native
@@ -278,10 +281,8 @@ def test_gradients_of_the_largest_network_are_single_precision(registry):
     flat = torch.stack([row.parameters for row in stacks.rows])
     streams = [Stream(seed, "train") for seed in range(2)]
     batch = stacks.stacked.draw(33, streams, None)
-    doubled = Batch(
-        batch.inputs.double(), batch.targets.double(), batch.mask.double(), batch.input_steps
-    )
     fast = NativeTier().gradients(stacks.stacked, flat, batch, batch.mask)
-    exact = VmapTier().gradients(stacks.stacked, flat.double(), doubled, doubled.mask)
-    error = (fast.gradients - exact.gradients).norm(dim=1) / exact.gradients.norm(dim=1)
-    assert float(error.max()) < 5e-6
+    single, double = (
+        autograd(stacks.stacked, flat, batch, batch.mask, d) for d in (torch.float32, torch.float64)
+    )
+    assert_rounded_rows(fast.gradients, single.gradients, double.gradients, 2 * batch.steps)

@@ -78,7 +78,7 @@ def assert_rounded_rows(
 
 
 def from_fixed_point(jacobians: Any) -> float:
-    """How far what counts as a fixed point may lie from one: `STILL` |(J - I)^-1|, J (..., H, H)."""
+    """How far a fixed point that is found may lie from one: `STILL` |(J - I)^-1| (J ... H H)."""
     slopes = _array(jacobians)
     inverse = np.linalg.inv(slopes - np.eye(slopes.shape[-1]))
     return STILL * float(np.linalg.norm(inverse, 2, axis=(-2, -1)).max())

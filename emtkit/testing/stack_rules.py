@@ -53,7 +53,10 @@ def same_bits_at_every_place(bench: ModelBench) -> RuleOutcome:
     pair = bench.main
     cell = _cell(pair)
     training = cell.training.model_copy(update={"dtype": "float32"})
-    tier = tier_named(inspect_shape(replace(cell, training=training), bench.company.registry).tier)
+    name = LoopTier.name  # of constructed networks, which are not stacked to be trained
+    if pair.cls.trains(pair.parameters):
+        name = inspect_shape(replace(cell, training=training), bench.company.registry).tier
+    tier = tier_named(name)
     models = [pair.network(seed, torch.float32) for seed in range(7)]
     whole, flat = (
         stack(models, [pair.case.task] * 7, [""] * 7),

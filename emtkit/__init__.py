@@ -4,8 +4,6 @@ Shapes everywhere, in this order: B batch, T time, I and O input and output chan
 M models of a stack (leading). `import emtkit` loads nothing heavy; each name loads on first use.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

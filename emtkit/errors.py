@@ -1,7 +1,5 @@
 """Every error that a user may see: what was requested, what was found, where, what to do."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches

@@ -1,7 +1,5 @@
 """Studies from Python: `emtkit.run` and `emtkit.load` give what the command line shows."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where results go unless a command says otherwise."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 RESULTS = Path("results")

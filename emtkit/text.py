@@ -1,7 +1,5 @@
 """Text from a store, a plugin or a user, made safe where it leaves: terminals and spreadsheets."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

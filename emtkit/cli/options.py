@@ -1,7 +1,5 @@
 """Options that several commands share, and the types of their values, each stated once."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

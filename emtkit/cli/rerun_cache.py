@@ -6,8 +6,6 @@ the output. If any of it has changed, or could have changed without a trace, the
 ordinary path. So neither torch nor a plugin is loaded to find that there is nothing to do.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -57,7 +55,7 @@ class RerunCache:
     moment: int
 
     @classmethod
-    def at_start(cls, request: RunRequest) -> RerunCache:
+    def at_start(cls, request: RunRequest) -> "RerunCache":
         """The cache, with the inputs as they are now."""
         return cls(request, _digest(request.study), installation(), time.time_ns())
 

@@ -1,7 +1,5 @@
 """The commands that maintain stores: verify, merge, gc."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

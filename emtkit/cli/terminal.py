@@ -1,7 +1,5 @@
 """The only way from the command line to a terminal: no text passes with control characters."""
 
-from __future__ import annotations
-
 import click
 
 from emtkit.text import printable

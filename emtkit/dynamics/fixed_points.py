@@ -13,8 +13,6 @@ References: Sussillo & Barak (2013), doi:10.1162/NECO_a_00409; Golub & Sussillo 
 doi:10.21105/joss.01003, which minimise q by gradient descent instead.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

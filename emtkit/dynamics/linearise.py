@@ -5,8 +5,6 @@ gives that row of all Jacobians at once. Unlike vmap, this asks nothing of the o
 plugin's step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Training a sample of stored networks again, and comparing every byte."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import tempfile

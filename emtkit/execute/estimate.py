@@ -6,8 +6,6 @@ with T time steps (the longest that a curriculum reaches), B sequences and P par
 costs are nominal (`Tier.cost`), of one core of 2026; the sum is meant to tell minutes from days.
 """
 
-from __future__ import annotations
-
 from emtkit.train.grouping import TIERS, Stack
 
 

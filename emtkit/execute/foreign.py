@@ -1,7 +1,5 @@
 """Networks that were trained elsewhere, measured by emtkit's analyses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

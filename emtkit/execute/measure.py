@@ -1,7 +1,5 @@
 """One analysis of one network, at the end of its training or at each of its snapshots."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -3,8 +3,6 @@
 One frame for both: magic, length of the head, a JSON head, then the blobs in order; never pickle.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields

@@ -1,7 +1,5 @@
 """Who watches a run: nobody, plain lines, or a document at the end; pictures live in the CLI."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

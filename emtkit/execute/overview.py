@@ -1,7 +1,5 @@
 """What a plan comes to, in lines: cells by axis, what is stored, which stacks will train."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from emtkit.execute.estimate import duration_text, seconds

@@ -1,7 +1,5 @@
 """The state of a run, through the store: the run writes it, another terminal reads it."""
 
-from __future__ import annotations
-
 import os
 import socket
 import time

@@ -1,7 +1,5 @@
 """What made a result: versions, machine, commit."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 import sys

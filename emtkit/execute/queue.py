@@ -1,7 +1,5 @@
 """What waits for a worker: pairs whose shapes are unknown, stacks to train, networks to measure."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +25,7 @@ class ShapeItem:
 
     cells: tuple[Cell]
 
-    def halves(self) -> tuple[ShapeItem, ...]:
+    def halves(self) -> tuple["ShapeItem", ...]:
         """None: one pair at a time, so that none is blamed for another."""
         return ()
 
@@ -40,7 +38,7 @@ class TrainItem:
     tier: str
     work: float
 
-    def halves(self) -> tuple[TrainItem, ...]:
+    def halves(self) -> tuple["TrainItem", ...]:
         """Its two halves, or nothing where it is a cell alone."""
         middle = len(self.cells) // 2
         if not middle:
@@ -61,7 +59,7 @@ class MeasureItem:
         """The keys of all cells."""
         return tuple(key for keys in self.keys for key in keys)
 
-    def halves(self) -> tuple[MeasureItem, ...]:
+    def halves(self) -> tuple["MeasureItem", ...]:
         """Halved by cells, a cell alone by its findings; nothing where there is one finding."""
         middle = len(self.cells) // 2
         if middle:
@@ -72,7 +70,7 @@ class MeasureItem:
         parts = (keys[:middle], keys[middle:]) if middle else ()
         return tuple(MeasureItem(self.cells, (part,)) for part in parts)
 
-    def left(self, found: Collection[str]) -> MeasureItem:
+    def left(self, found: Collection[str]) -> "MeasureItem":
         """What of it was not found."""
         pairs = [
             (cell, tuple(key for key in keys if key not in found))

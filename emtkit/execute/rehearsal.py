@@ -4,8 +4,6 @@ A study that brings plugin files is planned there first: what ends or hangs that
 plugin's failure, and no command dies of it. The shapes of networks are found there too.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What a plan requires of the store: each network once, each finding once."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +20,7 @@ class Required:
     refused: frozenset[str]
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Required:
+    def of(cls, rows: Sequence[Row]) -> "Required":
         """What the plan `rows` requires; a cell that appears twice keeps the snapshots of both."""
         cells: dict[str, Cell] = {}
         evaluation_specs: dict[str, dict[str, EvaluationSpec]] = {}

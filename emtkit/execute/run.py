@@ -4,8 +4,6 @@ Stacks are cut into segments, the longest first, one in flight per worker. A los
 segment: the stack is halved and tried again until the cell that kills it stands alone.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Proof that a run left nothing out: every cell and every finding of a plan has an end."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

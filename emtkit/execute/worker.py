@@ -1,7 +1,5 @@
 """What a worker does with a job: the one place where networks are trained and measured."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

@@ -1,7 +1,5 @@
 """Methods of one kind as the files of one folder: a file there is all that adding one takes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module

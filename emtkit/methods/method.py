@@ -1,7 +1,5 @@
 """One of several ways to do a thing, picked in a study file by its name."""
 
-from __future__ import annotations
-
 from abc import ABC
 from collections.abc import Mapping
 from functools import cache

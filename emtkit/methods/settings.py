@@ -4,8 +4,6 @@ A field of training is *per row*, *shared by a stack* or *outside the key* (`Sco
 networks and of stacks derive from that alone, so that a new field is declared in one place.
 """
 
-from __future__ import annotations
-
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any

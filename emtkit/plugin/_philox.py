@@ -11,8 +11,6 @@ about ten times faster. `default_generator` chooses.
 References: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any, Protocol
 

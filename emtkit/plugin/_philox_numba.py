@@ -1,7 +1,5 @@
 """The compiled Philox4x32-10; importing this module imports numba."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 

@@ -1,7 +1,5 @@
 """What an architecture is: one network, written for one sequence batch; the core stacks many."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The installed plugins in words, without their classes: what `emtkit list` and `show` print."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -45,7 +43,7 @@ class Catalogue:
     broken: tuple[Broken, ...]
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Catalogue:
+    def from_plain(cls, plain: dict[str, Any]) -> "Catalogue":
         """The catalogue that `as_plain` wrote down."""
         return cls(
             tuple(PluginInfo(**one) for one in plain["plugins"]),

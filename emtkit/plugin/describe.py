@@ -1,7 +1,5 @@
 """Plugins in words, from their classes; `catalogue.py` holds the words."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import re

@@ -5,8 +5,6 @@ networks of the same process: settings of torch and numpy, the working folder, t
 signals, and the functions of torch, numpy, Python and emtkit themselves.
 """
 
-from __future__ import annotations
-
 import builtins
 import contextlib
 import math

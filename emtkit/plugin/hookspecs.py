@@ -1,7 +1,5 @@
 """The hooks a plugin module may implement; this is the whole gate."""
 
-from __future__ import annotations
-
 import pluggy
 
 from emtkit.plugin.analysis import Analysis

@@ -5,8 +5,6 @@ counts only while the installation is, file by file, the one that it was made fr
 to write to everything works, in the seconds that loading takes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -6,8 +6,6 @@ what each folder of `sys.path` has to import. What plugins import from elsewhere
 tree) is known only once they are loaded: `outside`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What an author may add to a recurrent network: its passes through time by hand, for M at once."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass

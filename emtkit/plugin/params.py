@@ -1,7 +1,5 @@
 """A signature is the schema: keyword-only constructor parameters are what a study may set."""
 
-from __future__ import annotations
-
 import inspect
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Which tasks, architectures and analyses there are, and who owns them."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 import sys
@@ -71,7 +69,7 @@ class Registry:
         cls,
         files: Iterable[Path | LooseFile] = (),
         announce: Callable[[str], None] | None = None,
-    ) -> Registry:
+    ) -> "Registry":
         """Every plugin of the installed distributions, and those in loose `files`.
 
         A path is read now, a `LooseFile` was read before. `announce` receives what is loaded next.
@@ -87,7 +85,7 @@ class Registry:
         return cls(loader.plugins, loader.broken, loader.loose)
 
     @classmethod
-    def of(cls, *classes: type[Task] | type[SequenceModel] | type[Analysis]) -> Registry:
+    def of(cls, *classes: type[Task] | type[SequenceModel] | type[Analysis]) -> "Registry":
         """A registry of just these classes, each checked as an installed one would be."""
         return cls([_plugin(entry, entry.__module__, None) for entry in classes])
 

@@ -5,8 +5,6 @@ imports from a folder of its author's. Workers therefore get their bytes from th
 planned the study; a worker that starts late trains with what the others train with.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import importlib.util

@@ -5,8 +5,6 @@ on the worker, nor on the place in a stack, nor on what was drawn before. Equal 
 random numbers, which the `*_rows` functions use: rows of equal key share one draw.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,7 +102,7 @@ class Stream:
         """Where the next draw begins: the two key words, the iteration, the block."""
         return (*self._words, self.iteration, self.position)
 
-    def fork(self, name: str) -> Stream:
+    def fork(self, name: str) -> "Stream":
         """An independent stream, at its start: purpose + '/' + name, the rest alike.
 
         It depends on the key alone, not on what this stream has drawn.

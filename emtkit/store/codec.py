@@ -1,7 +1,5 @@
 """Plain values as JSON and back, and the digests of what is stored."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """One writer for a store: locks that the system itself releases when their holder dies."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

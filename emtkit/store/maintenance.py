@@ -1,7 +1,5 @@
 """Maintenance of a store: check every bit, copy what is intact in a damaged one, merge two."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 import tempfile

@@ -1,7 +1,5 @@
 """The tables of a store, and how one is opened: checked before it is used."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager

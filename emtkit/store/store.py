@@ -4,8 +4,6 @@ Rows are the truth, tables and figures are views of them. One process writes, an
 A commit is one transaction, and every row and blob carries a digest that is checked on reading.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress

@@ -1,7 +1,5 @@
 """How results become rows: the statements of the one writer, each inside its transaction."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path

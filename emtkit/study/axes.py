@@ -1,7 +1,5 @@
 """The axes of a study: what varies from row to row, and under which columns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

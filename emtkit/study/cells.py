@@ -1,7 +1,5 @@
 """The records of a plan, and the content keys by which results are found again."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

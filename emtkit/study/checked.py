@@ -1,7 +1,5 @@
 """From pydantic's errors to problems with a place, a path and what is allowed."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping

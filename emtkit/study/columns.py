@@ -1,7 +1,5 @@
 """The parameter columns of the frame: the names by which tables, claims and rules speak."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ duplicate keys, keys that are not text, NaN. Numbers are those of YAML 1.2 (`1e-
 only `true` and `false`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Entries of a study: a plugin by name, its fixed parameters, and the axes it spans."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

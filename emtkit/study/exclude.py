@@ -1,7 +1,5 @@
 """Rules that leave combinations out of a grid."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Every mistake is noted with its place and reading continues, so that all are rep
 Plugins are not known here.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Formulas between dollar signs in a study's titles and labels, as figures draw them."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 from emtkit.text import printable

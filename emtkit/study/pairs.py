@@ -1,7 +1,5 @@
 """Which networks apply to which tasks, and which analyses to which networks, and why not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """From a study to the list of its networks and measurements; pure, nothing is trained."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -246,7 +244,7 @@ class _Measurements:
     @classmethod
     def of(
         cls, grid: Grid, parts: _Parts, at: Candidate, pair: Pair, pairs: Pairs
-    ) -> _Measurements:
+    ) -> "_Measurements":
         task, evaluation = pair.task, grid.evaluation
         analyses = tuple(_measurement(one, at, pair, pairs) for one in parts.analyses)
         if not task.horizons:

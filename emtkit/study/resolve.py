@@ -1,7 +1,5 @@
 """Entries and training as a study file says them, into settings with every parameter resolved."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product

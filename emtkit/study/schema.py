@@ -5,8 +5,6 @@ A study that begins with this line is completed and checked while it is written:
     # yaml-language-server: $schema=study.schema.json
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """A part of a plan, as chosen by `--only task.rule=T1,architecture.hidden=128 --seeds 0-2`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

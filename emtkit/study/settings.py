@@ -1,7 +1,5 @@
 """How one network is trained and evaluated, as a study file says it; all fields have defaults."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Whether the columns of tables, figures and claims exist, and no two networks are mixed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

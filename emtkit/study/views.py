@@ -1,7 +1,5 @@
 """What a study shows: tables, figures and claims, as its file says them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from string import Formatter
 from typing import Annotated, Any, Literal
@@ -63,7 +61,7 @@ class Table(View):
     """The row or column, by its axes, that the others are compared with, paired by seed."""
 
     @model_validator(mode="after")
-    def _values_or_cell(self) -> Table:
+    def _values_or_cell(self) -> "Table":
         if bool(self.values) == bool(self.cell):
             raise ValueError("give `values` or `cell`, one of them and not empty")
         if self.format is not None:
@@ -95,7 +93,7 @@ class CellChoice(View):
     where: Where = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _best_by_what(self) -> CellChoice:
+    def _best_by_what(self) -> "CellChoice":
         if (self.select == "best") != (self.by is not None):
             raise ValueError("`select: best` and `by` go together")
         return self
@@ -142,7 +140,7 @@ class Figure(View):
     """Networks that a drawing shows."""
 
     @model_validator(mode="after")
-    def _parts_of_its_kind(self) -> Figure:
+    def _parts_of_its_kind(self) -> "Figure":
         given = self.model_fields_set
         if self.use not in FIGURE_KINDS:
             if "." not in self.use:
@@ -211,7 +209,7 @@ class Expect(Quantity):
     """Level that p must stay below, corrected for the number of combinations."""
 
     @model_validator(mode="after")
-    def _one_expectation(self) -> Expect:
+    def _one_expectation(self) -> "Expect":
         self.check_complete()
         sides = {"below", "above", "equals"} & self.model_fields_set
         if len(sides) != 1 or self.bound is None:

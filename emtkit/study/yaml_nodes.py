@@ -1,7 +1,5 @@
 """From YAML text to plain values; what JSON cannot express is refused."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from math import isfinite

@@ -1,7 +1,5 @@
 """Rules for analyses."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """What a plugin is tried with: tasks small enough to be quick, networks, subjects."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Rules that every plugin keeps: parameters a study can write, a docstring that can be trusted."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import json

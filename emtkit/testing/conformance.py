@@ -1,7 +1,5 @@
 """The rules that every plugin keeps, held against one plugin; what `emtkit check` runs."""
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field

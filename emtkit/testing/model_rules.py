@@ -1,7 +1,5 @@
 """Rules for architectures."""
 
-from __future__ import annotations
-
 from random import Random
 
 import torch

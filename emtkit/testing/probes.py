@@ -1,7 +1,5 @@
 """Two small tasks and a small network, so that every plugin has company to be tried with."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import torch

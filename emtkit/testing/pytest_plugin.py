@@ -9,8 +9,6 @@
 Every rule becomes one test. Files are searched beside the test, then in the current folder.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The result of one rule of the conformance suite for one plugin."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """`emtkit new`: a plugin file that works, to be changed into one's own."""
 
-from __future__ import annotations
-
 import keyword
 import re
 from importlib.resources import files

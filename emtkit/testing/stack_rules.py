@@ -1,7 +1,5 @@
 """The rules that need more than a network: stacks of cells that train as alone, and Jacobians."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random

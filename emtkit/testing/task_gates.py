@@ -1,7 +1,5 @@
 """The first rules for tasks: the others depend on them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random

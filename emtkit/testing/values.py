@@ -1,7 +1,5 @@
 """Random valid parameters of a plugin, drawn from the schema of its signature."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """From a plan's choices to live objects: the task, and a model with its seeded initial weights."""
 
-from __future__ import annotations
-
 import hashlib
 
 import torch

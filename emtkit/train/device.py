@@ -1,7 +1,5 @@
 """Memory and devices: what fits on the CUDA device, and how freed memory is kept."""
 
-from __future__ import annotations
-
 import ctypes
 from functools import cache
 

@@ -1,7 +1,5 @@
 """How good a stack is: loss and metrics of many networks on one set of fresh sequences."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

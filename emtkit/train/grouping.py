@@ -1,7 +1,5 @@
 """Which cells train together, and in which tier; decided by shapes, never by counts or timings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache

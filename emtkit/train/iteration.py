@@ -10,8 +10,6 @@ the notes are read. So the same steps run at once on the processor and are recor
 (`passes.cuda_graph`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -44,7 +42,7 @@ class TrainState:
     noted: Tensor
 
     @classmethod
-    def of(cls, rows: Sequence[RowState], device: torch.device) -> TrainState:
+    def of(cls, rows: Sequence[RowState], device: torch.device) -> "TrainState":
         """Rows that all live, with nothing noted yet."""
         count = len(rows)
         return cls(
@@ -77,13 +75,13 @@ class TrainState:
         self.noted.zero_()
         return self.losses[:count].T.cpu().numpy(), self.lived[:count].T.cpu().numpy()
 
-    def copy(self) -> TrainState:
+    def copy(self) -> "TrainState":
         """The same in other memory."""
         buffers = {name: value.clone() for name, value in self.buffers.items()}
         small = (self.alive, self.losses, self.lived, self.noted)
         return TrainState(self.flat.clone(), buffers, *(value.clone() for value in small))
 
-    def restore(self, kept: TrainState) -> None:
+    def restore(self, kept: "TrainState") -> None:
         """Write what was `kept` into this memory."""
         for place, value in zip(self._tensors(), kept._tensors(), strict=True):
             place.copy_(value)

@@ -1,7 +1,5 @@
 """Updating a stack: rate, decay and clip differ by row, the rule (an `Optimiser`) does not."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -13,8 +13,6 @@ for 3 rows (`Packing.of`), and what differs in the sizes of its arrays is M. An 
 list here names counts as one that depends on M; tests search every named one for a difference.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +86,7 @@ class Packing:
     apart: str | None = None
 
     @staticmethod
-    def of(run: Callable[[int], object]) -> Packing:
+    def of(run: Callable[[int], object]) -> "Packing":
         """That of `run`, which computes as many equal rows as it is asked to."""
         two, three = (_recorded(run, rows) for rows in (2, 3))
         if [call.name for call in two] != [call.name for call in three]:

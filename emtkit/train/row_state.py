@@ -1,7 +1,5 @@
 """The state of one network in training, and its bytes; nothing else survives a segment."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -53,7 +51,7 @@ class RowState:
         return save(copies, {"row": json.dumps(small)})
 
     @staticmethod
-    def decode(data: bytes) -> RowState:
+    def decode(data: bytes) -> "RowState":
         """The row that `encode` wrote."""
         length = int.from_bytes(data[:8], "little")
         small = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["row"])

@@ -1,7 +1,5 @@
 """M networks of one architecture as one program: a template, flat parameters, stacked buffers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -89,7 +87,7 @@ class Stacked:
             return None
         return tuple(rows[row] for row in range(self.models))
 
-    def take(self, rows: Sequence[int]) -> Stacked:
+    def take(self, rows: Sequence[int]) -> "Stacked":
         """The stack of only these rows, in this order; a row may come twice."""
         index = torch.tensor(rows, device=self.device)
         return Stacked(
@@ -101,7 +99,7 @@ class Stacked:
             self.packings,
         )
 
-    def cast(self, dtype: torch.dtype) -> Stacked:
+    def cast(self, dtype: torch.dtype) -> "Stacked":
         """The same stack in another precision."""
         buffers = {
             name: value.to(dtype) if value.is_floating_point() else value
@@ -109,7 +107,7 @@ class Stacked:
         }
         return replace(self, buffers=buffers)
 
-    def to(self, device: torch.device) -> Stacked:
+    def to(self, device: torch.device) -> "Stacked":
         """The same stack on another device."""
         buffers = {name: value.to(device) for name, value in self.buffers.items()}
         return replace(self, buffers=buffers, device=device)

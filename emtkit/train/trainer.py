@@ -4,8 +4,6 @@ Every iteration, for each row by itself: draw a batch from (seed, "train", itera
 gradient (the tier's); clip; update; curriculum; snapshot; now and then a check.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

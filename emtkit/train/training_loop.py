@@ -5,8 +5,6 @@ Python would cost as much as the training of a small network, and a device would
 Only a curriculum looks after every iteration.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from contextlib import closing
 
 import pytest
 
@@ -171,7 +172,6 @@ def test_a_cell_without_an_end_is_an_error(tmp_path):
 
 
 def test_workers_that_cannot_start_end_the_run(tmp_path):
-    engine = LocalEngine(1, memory=1)
-    with pytest.raises(EmtkitError, match=r"ended as they started.*more than its limit"):
+    expected = pytest.raises(EmtkitError, match=r"ended as they started.*more than its limit")
+    with closing(LocalEngine(1, memory=1)) as engine, expected:
         go([row(cell(0))], tmp_path / "s.sqlite", engine)
-    engine.close()

@@ -85,12 +85,12 @@ def test_loop_and_vmap_agree_in_float64(curriculum):
     assert_same_path(train(double), train(single, LoopTier()), train(double, LoopTier()))
 
 
-def by_torch(one, dtype):
+def by_torch(one, optimizer, dtype):
     """Weights and losses of 12 iterations as a loop of torch's own makes them."""
     task, losses = Repeat(history=2, horizon=4), []
     model = Trainer(REGISTRY, [one], VmapTier()).models[0].to(dtype)
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    reference = kinds[one.training.optimizer](model.parameters(), lr=1e-2, weight_decay=0.05)
+    reference = kinds[optimizer](model.parameters(), lr=1e-2, weight_decay=0.05)
     for iteration in range(12):
         batch = task.sample(5, Stream(7, "train", iteration, dtype=dtype))
         loss = task.loss(model(batch.inputs[:, :2], 6).outputs, batch)[:, 2:].mean()
@@ -107,7 +107,7 @@ def test_training_equals_torch_s_own_optimiser(optimizer):
     setting = {"optimizer": optimizer, "weight_decay": 0.05, "clip": 0.3, "dtype": "float64"}
     one = cell(7, **setting)
     trained = train([one])[0]
-    single, double = (by_torch(one, dtype) for dtype in (torch.float32, torch.float64))
+    single, double = (by_torch(one, optimizer, dtype) for dtype in (torch.float32, torch.float64))
     assert_rounded_rows(trained.parameters[None], single[0], double[0], 2 * 12)
     assert_rounded_rows(trained.losses[None], single[1], double[1], 2 * 12)
 

@@ -1,7 +1,5 @@
 """A Dask cluster of this machine, or a client of one that runs, and how its scheduler is set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

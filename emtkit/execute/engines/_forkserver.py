@@ -4,8 +4,6 @@ So a worker that dies is replaced in a tenth of a second. Nothing heavy is loade
 line starts this process before it loads torch itself, and both load at the same time.
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

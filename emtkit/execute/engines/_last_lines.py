@@ -4,8 +4,6 @@ During a job both output streams go to a file of the machine's temporary folder,
 of the run; a job that ends passes it on. A worker that dies leaves it for another one to read.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import os

@@ -1,7 +1,5 @@
 """Jobs of a cluster whose worker died: its last lines are read before they are given up."""
 
-from __future__ import annotations
-
 import time
 import uuid
 from dataclasses import dataclass

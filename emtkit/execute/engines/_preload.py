@@ -5,8 +5,6 @@ that has ended meanwhile (a mistake in the study, Ctrl-C) must leave no process 
 is loaded may touch an accelerator: a process forked later could not use it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

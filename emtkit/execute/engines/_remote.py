@@ -1,7 +1,5 @@
 """What runs on a worker of a cluster: it says what it is, and does jobs; bytes in, bytes out."""
 
-from __future__ import annotations
-
 import hashlib
 import platform
 from collections.abc import Collection, Mapping

@@ -1,7 +1,5 @@
 """One worker process of this machine, seen from both sides."""
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import fcntl

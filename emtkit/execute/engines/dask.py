@@ -4,8 +4,6 @@ One segment is in flight per worker, and it is sent to that worker by name: Dask
 that it has queued for a worker that dies. Messages are bytes; what comes back is an answer.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence

@@ -1,7 +1,5 @@
 """The engine of this very process: for one-network studies, notebooks and tests."""
 
-from __future__ import annotations
-
 import torch
 
 from emtkit.execute.engines.engine import Engine, JobResult

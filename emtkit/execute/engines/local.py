@@ -6,8 +6,6 @@ A worker that dies, hangs or takes too much memory is replaced and its job is re
 others go on. Messages are bytes (JSON and safetensors) over a pipe.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Sequence
@@ -125,6 +123,8 @@ class LocalEngine(Engine):
         try:
             data = worker.pipe.recv_bytes()
             if data == READY:
+                if excess := self._excess(worker):  # it may do its job before the next look
+                    return self._lose(at, excess)
                 worker.ready, self._failed_starts = True, 0
                 return []
             answer = decode(data)

@@ -1,7 +1,5 @@
 """What a curriculum is: where it begins, what it watches, and how it moves on."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The papers' curriculum: longer while the loss is small."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator

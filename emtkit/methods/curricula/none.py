@@ -1,7 +1,5 @@
 """No curriculum."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 from emtkit.methods.curricula.base import Curriculum, CurriculumState, Watched

@@ -1,7 +1,5 @@
 """The published code's curriculum: stages that are passed."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field

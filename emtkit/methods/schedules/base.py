@@ -1,7 +1,5 @@
 """What a schedule is: the share of `lr` at every moment of training, and a warm-up before it."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Annotated
 

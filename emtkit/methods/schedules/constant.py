@@ -1,7 +1,5 @@
 """A rate that stays."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from emtkit.methods.schedules.base import Schedule

@@ -1,7 +1,5 @@
 """A rate that falls along half a cosine."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, Literal
 

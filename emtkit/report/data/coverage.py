@@ -1,7 +1,5 @@
 """What was measured of which networks, what does not apply and why, and what failed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """From the store to a tidy frame: a row per cell, a column per parameter and scalar."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ parameters `task.* architecture.* training.*` and the scalars `train.* test.* <l
 reasons have a row per number that is not there: `cell label scalar reason status`.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence

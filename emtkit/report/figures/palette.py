@@ -1,7 +1,5 @@
 """Colours, markers and dashes that distinguish series, by eye, in print and in grey."""
 
-from __future__ import annotations
-
 INK = "#1d2129"
 """Text and axes; a page replaces it by its own text colour."""
 

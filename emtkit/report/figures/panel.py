@@ -1,7 +1,5 @@
 """One pair of axes of a figure: what it shows, and what all charts have in common."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One value over two axes, and the colours that all panels of a figure share."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One quantity over some rows: the estimate, its interval, and an account of every cell."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -6,8 +6,6 @@ whose cells were not all run, or whose numbers are undefined, is not testable. T
 combinations are Holm-corrected together: the claim is the family.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +43,7 @@ class Verdict:
     total: int = 0
     cause: str = ""
     cells: tuple[str, ...] = ()
-    parts: tuple[Verdict, ...] = ()
+    parts: tuple["Verdict", ...] = ()
 
     @property
     def where(self) -> str:

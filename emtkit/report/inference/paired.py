@@ -1,7 +1,5 @@
 """The difference between two aggregates, their cells paired by seed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Claims that no result could support: their p cannot fall below alpha with so few seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from emtkit.errors import EmtkitError

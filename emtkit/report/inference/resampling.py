@@ -9,8 +9,6 @@ References:
     Holm 1979, A simple sequentially rejective multiple test procedure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

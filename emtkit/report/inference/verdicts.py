@@ -1,7 +1,5 @@
 """On which side of a claim a number, an interval or a text is."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from emtkit.plugin.statistic import Estimate

@@ -1,7 +1,5 @@
 """A study's results in open formats, for those who go on without emtkit."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec

@@ -4,8 +4,6 @@ The page loads nothing: style, script and figures are part of it, and a content 
 only that one script run. All text of studies and plugins is escaped.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

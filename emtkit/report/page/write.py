@@ -1,7 +1,5 @@
 """Writing a report: the page, its tables, its figures, and what they rest on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass

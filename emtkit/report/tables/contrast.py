@@ -1,7 +1,5 @@
 """Two sides of results against each other: architectures, studies or stores, paired by seed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

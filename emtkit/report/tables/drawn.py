@@ -1,7 +1,5 @@
 """A drawn table as a record, its texts that every format shares, and its element of a page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape

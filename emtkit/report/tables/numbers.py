@@ -1,7 +1,5 @@
 """How numbers and verdicts are written: as many digits as say something, the same everywhere."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 

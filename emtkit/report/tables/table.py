@@ -1,7 +1,5 @@
 """A table of a study: rows and columns of aggregates, compared where the study says so."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Architecture `template_name`: a leaky recurrent network."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import torch

@@ -1,7 +1,5 @@
 """Task `template_name`: remember the sign of the last pulse."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import torch

@@ -4,8 +4,6 @@ Numbers that differ by row and iteration are worked out in Python's own arithmet
 not depend on the machine's vector libraries.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

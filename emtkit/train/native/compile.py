@@ -3,8 +3,6 @@
 # The compiled functions are untyped by nature; `step` is their typed face.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from functools import cache

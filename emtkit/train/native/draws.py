@@ -5,8 +5,6 @@ in `Stream.sparse_uniform`. So eight sequences are eight blocks side by side, an
 they give are rows of the states, which need not be turned.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

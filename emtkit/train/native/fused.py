@@ -6,8 +6,6 @@ Every number is that of drawing, `NativeStep.gradients` and `CompiledAdam.step`
 one after the other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Data that are given: sequences turned into the lanes of a block."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

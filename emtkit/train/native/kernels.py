@@ -11,8 +11,6 @@ weights of a model are matrices whose rows meet contiguous states:
 with n = 1 where there is any bias, else 0. A vector row (one channel at one time) is q vectors.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from llvmlite import ir

@@ -1,7 +1,5 @@
 """What the native tier asks of a machine, and what it is compiled from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256

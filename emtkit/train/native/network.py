@@ -1,7 +1,5 @@
 """The networks of the native tier, and how their weights lie in one flat row."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Sums of outer products, which weight gradients are."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from emtkit.train.native.plan import KernelPlan

@@ -1,7 +1,5 @@
 """Philox4x32-10 as vector code, eight blocks side by side; see `emtkit.plugin._philox`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a kernel is compiled for, and what it is called with."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Numbers of the native tier that are not its weights."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 import numpy as np

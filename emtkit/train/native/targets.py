@@ -1,7 +1,5 @@
 """What outputs are held against: targets that are given, or inputs that are asked for again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ multiply-adds and no licence to reorder. A machine of 8 or 4 lanes splits each v
 the same bits. Addresses are integers in bytes; nothing is bounds-checked here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

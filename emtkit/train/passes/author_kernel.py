@@ -1,7 +1,5 @@
 """Gradients of networks whose author wrote the passes through time; autograd does the readout."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap

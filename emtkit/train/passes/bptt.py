@@ -15,8 +15,6 @@ in the cache, and neither y, e nor d is kept. What a row does not score adds exa
 rows of different horizon share a stack.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -66,7 +64,7 @@ class Matrices:
     backward: Tensor
 
     @classmethod
-    def of(cls, weights: Mapping[str, Tensor], ones: int) -> Matrices:
+    def of(cls, weights: Mapping[str, Tensor], ones: int) -> "Matrices":
         """From the weights by name: W_uh, W_hh, W_r, maybe b and b_r."""
         hear, recur, read = weights["W_uh"], weights["W_hh"], weights["W_r"]
         biases = [

@@ -1,7 +1,5 @@
 """How wrong the outputs of scored steps are, and which way they should move; sequences last."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 

@@ -5,8 +5,6 @@ and buffers grow; then once more, in which nothing is computed and every kernel 
 the addresses that it works on. These must outlive the graph, which is why it keeps them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -7,8 +7,6 @@
 I rows run through the recurrence in place of B sequences, and one product takes all inputs to y.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

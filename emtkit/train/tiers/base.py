@@ -1,7 +1,5 @@
 """What a training tier is: a way to compute the gradients of M networks."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +27,7 @@ class Span:
     end: int
 
     @classmethod
-    def of(cls, masks: Tensor) -> Span:
+    def of(cls, masks: Tensor) -> "Span":
         """Of masks M T; this looks at them, so that a device would be waited for."""
         scored = masks.any(0).nonzero().flatten().tolist()
         return cls(scored[0], scored[-1] + 1) if scored else cls(0, masks.shape[1])

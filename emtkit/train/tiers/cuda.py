@@ -1,7 +1,5 @@
 """The CUDA tiers: the dense passes on a device, whole iterations as graphs."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import torch

@@ -1,7 +1,5 @@
 """The dense tier: recurrences without autograd, by `passes` or by a kernel of their author."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The loop tier: any module, one network after the other; the answer that others are held to."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.func import functional_call

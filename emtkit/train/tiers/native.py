@@ -1,7 +1,5 @@
 """The native tier as a tier: simple recurrences with a squared loss, in fused vector code."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ beats vmapping the gradient and needs half the memory. The two meet at the outpu
 cut from the graph, so that nothing in the network's pass depends on how its loss was computed.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap

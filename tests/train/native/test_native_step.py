@@ -184,7 +184,7 @@ def test_a_row_has_the_same_bits_in_every_stack(network):
 def by_torch(network, sizes, row, data, training, dtype):
     """The flat weights (1 P) after 20 steps of torch's own optimiser."""
     named = tensors(network, row, dtype)
-    kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
+    kind = torch.optim.AdamW if training.optimizer.kind == "adamw" else torch.optim.Adam
     optimiser = kind(list(named.values()), lr=training.lr, weight_decay=training.weight_decay)
     for _ in range(20):
         optimiser.zero_grad()

@@ -1,7 +1,5 @@
 """Heatmaps."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.axes import Axes
 

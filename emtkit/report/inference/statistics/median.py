@@ -1,7 +1,5 @@
 """The median."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from emtkit.plugin.statistic import Estimate, Sample, Statistic

@@ -1,7 +1,5 @@
 """The commonest text."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from emtkit.plugin.statistic import Statistic

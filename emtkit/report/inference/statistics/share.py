@@ -1,7 +1,5 @@
 """The share of networks in which something holds."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from emtkit.plugin.statistic import Estimate, Sample, Statistic

@@ -1,7 +1,5 @@
 """The trimmed mean: the mean of the middle three fifths."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from emtkit.plugin.statistic import Estimate, Sample, Statistic

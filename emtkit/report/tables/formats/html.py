@@ -1,7 +1,5 @@
 """Tables as an element of a page."""
 
-from __future__ import annotations
-
 from emtkit.report.tables.drawn import DrawnTable, to_html
 from emtkit.report.tables.format import Format
 

@@ -1,7 +1,5 @@
 """Tables as a LaTeX float (booktabs)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

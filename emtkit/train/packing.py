@@ -33,24 +33,23 @@ def _names(text: str) -> frozenset[str]:
 
 EXACT = _names(
     "abs add addcdiv addcmul bitwise_and bitwise_not bitwise_or ceil clamp clamp_max clamp_min "
-    "cos div eq erf exp expm1 floor ge gt isfinite isinf isnan le leaky_relu lerp log log1p "
+    "cos div eq erf exp expm1 floor ge gt isinf isnan le leaky_relu lerp log log1p "
     "logical_and logical_not logical_or lt masked_fill maximum minimum mul ne neg reciprocal relu "
     "round rsqrt rsub sgn sign sin sqrt sub tanh tanh_backward threshold threshold_backward where"
 )
 """Element-wise operations that round alike in vectors and in the rest."""
 
 MOVES = _names(
-    "_reshape_copy _to_copy _unsafe_view arange argsort cat clone constant_pad_nd copy "
-    "diagonal_backward empty empty_like fill flip full full_like gather index index_put "
-    "index_select lift_fresh new_empty new_empty_strided new_full new_ones new_zeros ones "
-    "ones_like repeat roll scalar_tensor scatter scatter_add select_backward slice_backward stack "
-    "tril triu unfold_backward zero zeros zeros_like"
+    "_to_copy _unsafe_view cat clone constant_pad_nd copy diagonal_backward empty_like fill flip "
+    "full_like gather index index_put index_select lift_fresh new_empty new_full new_ones "
+    "new_zeros ones ones_like repeat roll scalar_tensor scatter scatter_add select_backward "
+    "slice_backward sort stack tril triu unfold_backward zero zeros zeros_like"
 )
 """What only copies or fills (adding at most element by element)."""
 
 OUTERMOST = _names(
     "_log_softmax _log_softmax_backward_data _softmax _softmax_backward_data all amax amin any "
-    "argmax argmin baddbmm bmm cumsum linalg_vector_norm logsumexp max mean min native_layer_norm "
+    "argmax argmin bmm cumsum linalg_vector_norm logsumexp max mean min native_layer_norm "
     "native_layer_norm_backward prod std sum var var_mean"
 )
 """What gives a row the same bits wherever M is the outermost dimension of the array."""
@@ -88,7 +87,7 @@ class Packing:
     @staticmethod
     def of(run: Callable[[int], object]) -> "Packing":
         """That of `run`, which computes as many equal rows as it is asked to."""
-        two, three = (_recorded(run, rows) for rows in (2, 3))
+        two, three = (recorded(run, rows) for rows in (2, 3))
         if [call.name for call in two] != [call.name for call in three]:
             return Packing(frozenset(), "an operation that runs row by row")
         tails: set[Tail] = set()
@@ -169,7 +168,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def _recorded(run: Callable[[int], object], rows: int) -> list[_Call]:
+def recorded(run: Callable[[int], object], rows: int) -> list[_Call]:
+    """The operations of `run` on so many rows, those of its derivatives among them."""
     recorder = _Recorder()
     with recorder:
         run(rows)

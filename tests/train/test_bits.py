@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, assume, given, note, seed, settings
 from hypothesis import strategies as st
 
 from emtkit import Registry
+from emtkit.methods.optimisers.base import Optimiser
 from emtkit.plugin import params
 from emtkit.study.cells import Cell, PluginConfig, cell_key, evaluation_spec
 from emtkit.study.settings import Evaluation, Training
@@ -53,7 +54,7 @@ SCHEDULES = [
     {"kind": "step", "at": 0.5, "factor": 0.1},
 ]
 CONDITIONS = [None, *({"metric": "loss", "below": b, "sequences": 5} for b in (0.3, 1.0))]
-OPTIMISERS = ["adam", "adamw", "sgd"]
+OPTIMISERS = sorted(Optimiser.known())
 DTYPES = ["float32", "float64"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,10 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import vmap
 
-from emtkit.train.packing import EXACT, OUTERMOST, Packing, Tail
+from emtkit.train.packing import EXACT, MOVES, OUTERMOST, TAILED, Packing, Tail, recorded
+
+Operation = Callable[[Tensor], Tensor]
+Numbers = tuple[Tensor, Tensor]
 
 # what each operation of a list is, on one row (B H); names in brackets come from its derivative
-OPERATIONS = {
+OPERATIONS: dict[str, Operation] = {
     "tanh": torch.tanh,
     "exp": torch.exp,
     "expm1": torch.expm1,
@@ -43,7 +48,39 @@ OPERATIONS = {
     "cumsum": lambda x: x.cumsum(0) + x.cumsum(1),
     "amax amin": lambda x: x.amax(0) - x.amin(0),
     "bmm": lambda x: x @ x.T @ x,
-    "baddbmm": lambda x: torch.baddbmm(x[None], x[None], (x.T @ x)[None])[0],
+    "minimum relu threshold": lambda x: (
+        torch.minimum(x, x.flip(0)).relu() + F.threshold(x, 0.1, -0.2) + torch.rsub(x, 2.0)
+    ),
+    "clamps": lambda x: x.clamp_min(-1) * x.clamp_max(0.3) * F.hardtanh(x),
+    "whole numbers": lambda x: x * (x.round() + x.floor() + x.ceil() + x.sign()),
+    "truths": lambda x: torch.where(
+        torch.logical_or((x > 0) | (x < -1), x != 0.5) & ~torch.logical_not(x.isfinite()),
+        x * 0.3,
+        x.masked_fill(x.isnan() | x.isinf(), 0.1),
+    ),
+    "all any": lambda x: torch.where((x > -2).all(0) | (x > 2).any() | (x > 1).any(1, True), x, 1),
+    "max min": lambda x: x.max(0).values + x.min(1, keepdim=True).values + x.max() - x.min(),
+    "argmax argmin": lambda x: (
+        x.gather(0, x.argmax(0, keepdim=True)) + x.gather(1, x.argmin(1, keepdim=True))
+    ),
+    "var_mean": lambda x: torch.var_mean(x, 0)[0] * torch.var_mean(x, 1, keepdim=True)[1],
+    "mse_loss": lambda x: F.mse_loss(x, x.flip(0), reduction="none"),
+    # copies
+    "clone cat stack": lambda x: torch.stack([x.clone(), x * 2]) + torch.cat([x, x])[: len(x)],
+    "copies in place": lambda x: (
+        x.clone().copy_(x * 2) * torch.full_like(x, 0.3)
+        + x.double().to(x.dtype) * x.clone().zero_()
+    ),
+    "new": lambda x: x * x.new_full(x.shape, 2.0) + x.new_empty(x.shape).copy_(x),
+    "roll repeat pad": lambda x: F.pad(x.roll(1, 0).repeat(2, 1), (1, 2)),
+    "tril triu": lambda x: x.tril() * 2 + x.triu(),
+    "diagonal unfold": lambda x: x.diagonal().sum() + x.unfold(0, 2, 1).sum(-1).mean(),
+    "index": lambda x: x[:, [1, 0]] + x.index_select(1, torch.tensor([0, 1])),
+    "argsort scatter": lambda x: (
+        torch.zeros_like(x).scatter(0, x.argsort(0), x * x)
+        + x.new_zeros(x.shape).scatter_add(0, x.argsort(0), x)
+    ),
+    "index_put": lambda x: x.index_put((torch.tensor([0, 1]),), x[:2] * 3),
     # not safe by themselves: they get rows to spare
     "sigmoid": torch.sigmoid,
     "silu": F.silu,
@@ -75,6 +112,14 @@ def stacks(draw: st.DrawFn) -> tuple[Tensor, list[int]]:
     return rows, draw(st.lists(st.integers(0, sizes[0] - 1), min_size=1, max_size=9))
 
 
+def differentiated(function: Operation, given: Tensor, packing: Packing | None = None) -> Numbers:
+    """The operation on rows M B H, and the derivative of a sum of its results."""
+    leaf = given.clone().requires_grad_()
+    found = vmap(function)(leaf) if packing is None else packing.map(function, leaf)
+    slope = torch.linspace(0.3, 1, found[0].numel(), dtype=given.dtype).view(found.shape[1:])
+    return found.detach(), torch.autograd.grad((found * slope).sum(), leaf)[0]
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(stacks())
@@ -83,20 +128,25 @@ def test_an_operation_keeps_the_bits_of_a_row(name: str, drawn: tuple[Tensor, li
     function = OPERATIONS[name]
 
     def sample(count: int) -> None:
-        computed(rows[:1].repeat_interleave(count, 0), None)
-
-    def computed(given: Tensor, packing: Packing | None) -> tuple[Tensor, Tensor]:
-        leaf = given.clone().requires_grad_()
-        found = vmap(function)(leaf) if packing is None else packing.map(function, leaf)
-        slope = torch.linspace(0.3, 1, found[0].numel(), dtype=rows.dtype).view(found.shape[1:])
-        return found.detach(), torch.autograd.grad((found * slope).sum(), leaf)[0]
+        differentiated(function, rows[:1].repeat_interleave(count, 0))
 
     packing = Packing.of(sample)
-    for together, apart in zip(
-        computed(rows, packing), computed(rows[order], packing), strict=True
-    ):
+    whole, picked = (differentiated(function, given, packing) for given in (rows, rows[order]))
+    for together, apart in zip(whole, picked, strict=True):
         same = (together[order] == apart) | (together[order].isnan() & apart.isnan())
         assert same.all(), f"{int((~same).sum())} numbers differ; {packing}"
+
+
+def test_every_listed_operation_is_searched() -> None:
+    def names(function: Operation, dtype: torch.dtype) -> set[str]:
+        def sample(rows: int) -> None:
+            differentiated(function, torch.ones(rows, 4, 5, dtype=dtype), Packing(frozenset()))
+
+        return {call.name for call in recorded(sample, 3)}
+
+    dtypes = (torch.float32, torch.float64)
+    seen = set().union(*(names(f, dtype) for f in OPERATIONS.values() for dtype in dtypes))
+    assert not (EXACT | MOVES | OUTERMOST | TAILED) - seen
 
 
 def test_the_search_finds_what_is_not_packed() -> None:

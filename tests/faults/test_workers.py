@@ -56,9 +56,11 @@ def go(rows, path, engine, monitor=None, **options):
         return run(rows, REGISTRY, store, engine, monitor or Quiet(), Options(**options))
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_workers_are_replaced_and_nothing_is_lost(engine, tmp_path, kills):
-    rows, whole, path = study(4, 100), tmp_path / "whole.sqlite", tmp_path / "s.sqlite"
+@pytest.mark.parametrize(
+    ("kills", "steps"), [(2, 15), pytest.param(20, 100, marks=pytest.mark.slow)]
+)
+def test_killed_workers_are_replaced_and_nothing_is_lost(engine, tmp_path, kills, steps):
+    rows, whole, path = study(4, steps), tmp_path / "whole.sqlite", tmp_path / "s.sqlite"
     finish(whole, rows)
     killer = Killer(engine, kills)
     found = go(rows, path, engine, killer, segment=0.05, retry=kills)

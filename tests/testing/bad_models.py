@@ -358,7 +358,7 @@ class _OwnRule(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, dims, x: Tensor):
-        place = torch.arange(info.batch_size).reshape(-1, *[1] * (x.dim() - 1))
+        place = (x.new_ones(info.batch_size).cumsum(0) - 1).reshape(-1, *[1] * (x.dim() - 1))
         return x * (1 + place * torch.finfo(x.dtype).eps), dims[0]
 
 

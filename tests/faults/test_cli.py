@@ -142,7 +142,12 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), ("terminal closed", 129)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param("terminal closed", 129, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_is_told_to_stop_can_go_on(inside, number, code):
     study = str(write(inside, steps=2_000_000, seeds=2))

@@ -140,6 +140,7 @@ def test_killed_workers_of_a_cluster_lose_nothing(cluster, tmp_path, kills):
     assert contents(path, rows) == contents(whole, rows)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_starts_again(cluster, tmp_path):
     rows, path, whole = study(4, 200), tmp_path / "s.sqlite", tmp_path / "whole.sqlite"
 

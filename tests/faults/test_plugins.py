@@ -138,7 +138,13 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+SEEN_OFTEN = {"threads", "folder", "fork"}  # by other tests of the guard
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param(d, marks=pytest.mark.slow if d in SEEN_OFTEN else ()) for d in DAMAGE],
+)
 def test_built_in_networks_keep_every_byte_beside_a_plugin_that(damage, innocent, tmp_path):
     places, said = DAMAGE[damage]
     plan = plan_study(write(tmp_path, **places))

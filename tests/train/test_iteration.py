@@ -252,7 +252,10 @@ def test_a_diverging_row_keeps_its_weights_and_leaves_the_others_alone(cls, opti
     assert not torch.equal(untouched.flat[1], flat[1])
 
 
-@pytest.mark.parametrize("network", ["elman", "relu_rnn", "linear_rnn"])
+@pytest.mark.parametrize(
+    "network",
+    ["elman", *(pytest.param(name, marks=pytest.mark.slow) for name in ("relu_rnn", "linear_rnn"))],
+)
 @pytest.mark.parametrize("curriculum", ["none", GATED])
 @pytest.mark.parametrize("optimizer", sorted(Optimiser.known()))
 def test_a_recorded_program_trains_to_the_same_bits(network, curriculum, optimizer, taped):

@@ -25,6 +25,11 @@ NETWORKS = [
     {"use": "relu_rnn", "hidden": 5, "activation": "tanh", "readout": "linear"},
     {"use": "elman", "hidden": 4, "bias": True},
 ]
+# each is compiled anew, which takes longer than its tests
+SOME = [
+    pytest.param(network, marks=() if at in (0, 3) else pytest.mark.slow)
+    for at, network in enumerate(NETWORKS)
+]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +56,7 @@ def trained(registry, chosen, tier):
 
 
 @needs_native
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", SOME)
 @pytest.mark.parametrize("scored", ["last", "recall", "all"])
 def test_it_trains_what_the_module_would(registry, network, scored):
     chosen, double = (cells(registry, network, scored, dtype=d) for d in ("float32", "float64"))
@@ -93,7 +98,7 @@ def differing(registry, network, tasks, **training):
 
 
 @needs_native
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", SOME)
 @pytest.mark.parametrize("scored", ["last", "all"])
 @pytest.mark.parametrize(
     "training",
@@ -115,7 +120,10 @@ def test_whole_iterations_are_bit_for_bit_their_parts(registry, network, scored,
 
 
 @needs_native
-@pytest.mark.parametrize("features", [1, 3, 4])
+@pytest.mark.parametrize(
+    "features",
+    [pytest.param(1, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize(("steps", "batch"), [(5, 16), (7, 70)])
 def test_whole_iterations_of_any_shape_are_their_parts(registry, features, steps, batch):
     tasks = {

@@ -76,7 +76,9 @@ def trained(cells, registry, tier):
     return [row.encode() for row in trainer.rows]
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize(
+    "base", ["plain", "busy", pytest.param("watching", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("tier", NETWORKS)
 def test_a_network_trains_alike_in_its_stack_and_alone(tier, base):
     """The stacks are those that are made of all variations at once."""

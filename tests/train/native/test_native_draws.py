@@ -72,7 +72,10 @@ near_carry = st.builds(
 )
 
 
-@pytest.mark.parametrize(("hidden", "inputs"), [(2, 1), (3, 3), (2, 4), (5, 6)])
+@pytest.mark.parametrize(
+    ("hidden", "inputs"),
+    [(2, 1), (3, 3), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((2, 4), (5, 6)))],
+)
 @settings(max_examples=25, deadline=None)
 @given(
     batch=batches,

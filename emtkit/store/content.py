@@ -95,19 +95,6 @@ def to_safetensors(arrays: Mapping[str, Array]) -> bytes:
     return save_tensors(tensors)
 
 
-def tensors_of(blob: bytes) -> dict[str, Array]:
-    """The arrays of any safetensors blob, weights for instance.
-
-    Raises:
-        StoreError: the bytes are not safetensors, or have a dtype that numpy lacks.
-    """
-    try:
-        tensors: dict[str, Array] = load_tensors(blob)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"a blob is not a safetensors file: {error}") from error
-    return tensors
-
-
 def _put(array: Array, place: str, owner: str, tensors: dict[str, Array]) -> str:
     """Add an array to the tensors; returns how to read it back."""
     # In C order: safetensors writes the memory of a strided array as if it had none.

@@ -12,32 +12,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from emtkit.errors import StoreError
+from emtkit.store import codec
 from emtkit.store import schema as _schema
-from emtkit.store.codec import (
-    encodable,
-    has_types,
-    name_of,
-    object_from_json,
-    scalars_from_json,
-    seal,
-    sha256,
-)
+from emtkit.store.codec import has_types, object_from_json, seal
 from emtkit.store.content import unpack
 from emtkit.store.lock import WriterLock
 from emtkit.store.records import (
     Attempt,
     Bundle,
+    CellResult,
     CellState,
     Content,
+    FindingResult,
     Progress,
     Status,
-    StoredCell,
-    StoredFinding,
 )
 from emtkit.store.write import END, Writer
 
-_CELL = "key, identity, status, scalars, reasons, tier, seconds, digest, error, parts"
-_FINDING = "key, cell, identity, status, scalars, reasons, seconds, digest, error, parts"
 _ROW = (str, str, str, str, str, str, float, str, str, str, str)
 """Types of the columns of a cell and of a finding, seals aside; seconds are the seventh of both."""
 
@@ -70,7 +61,12 @@ class Store:
             raise StoreError(
                 f"{path}: its folder cannot be made ({error.strerror}); give another --store"
             ) from error
-        _schema.check_writable(path)
+        # Also for a user who may write to a read-only file all the same (root).
+        if path.exists() and not path.stat().st_mode & 0o222:
+            raise StoreError(
+                f"{path}: the file is read-only; allow writing (chmod u+w) or give another file "
+                "with --store"
+            )
         lock = WriterLock(path)
         try:
             return cls(path, _schema.connect_writer(path), lock)
@@ -163,8 +159,8 @@ class Store:
         """Status of each of these cells that the store knows."""
         return {key: cell.status for key, cell in self.cells_of(keys).items()}
 
-    def cells_of(self, keys: Iterable[str]) -> dict[str, StoredCell]:
-        """Each of these cells that the store knows, by key, without weights.
+    def cells_of(self, keys: Iterable[str]) -> dict[str, CellResult]:
+        """Each of these cells that the store knows, by key, without its bytes.
 
         Raises:
             StoreError: a row is not as it was written.
@@ -177,48 +173,22 @@ class Store:
                 raise self._corrupt(f"a snapshot of cell {owner}")
             snapshots.setdefault(owner, []).append(step)
         found = {}
-        for row in self._select(f"SELECT {_CELL}, provenance, seal FROM cells WHERE key", keys):
-            provenance = self._checked_provenance("cell", row)
-            key, identity, status, scalars, reasons, tier, seconds, digest, error, _ = row[:-2]
-            found[key] = StoredCell(
-                key=key,
-                identity=object_from_json(identity),
-                status=status,
-                scalars=scalars_from_json(scalars),
-                reasons=_reasons(reasons),
-                tier=tier,
-                seconds=seconds,
-                digest=digest,
-                error=error,
-                provenance=provenance,
-                snapshots=tuple(sorted(snapshots.get(key, ()))),
-            )
+        for row in self._select("SELECT * FROM cells WHERE key", keys):
+            steps_of = dict.fromkeys(sorted(snapshots.get(row[0], ())))
+            record = self._record("cell", _schema.CELL, row)
+            found[row[0]] = CellResult(**record, snapshots=steps_of)
         return found
 
-    def findings_of(self, keys: Iterable[str]) -> dict[str, StoredFinding]:
+    def findings_of(self, keys: Iterable[str]) -> dict[str, FindingResult]:
         """Each of these findings that the store knows, by key, without tables and arrays.
 
         Raises:
             StoreError: a row is not as it was written.
         """
-        found = {}
-        query = f"SELECT {_FINDING}, provenance, seal FROM findings WHERE key"
-        for row in self._select(query, keys):
-            provenance = self._checked_provenance("finding", row)
-            key, cell, identity, status, scalars, reasons, seconds, digest, error, _ = row[:-2]
-            found[key] = StoredFinding(
-                key=key,
-                cell=cell,
-                identity=object_from_json(identity),
-                status=status,
-                scalars=scalars_from_json(scalars),
-                reasons=_reasons(reasons),
-                seconds=seconds,
-                digest=digest,
-                error=error,
-                provenance=provenance,
-            )
-        return found
+        return {
+            row[0]: FindingResult(**self._record("finding", _schema.FINDING, row))
+            for row in self._select("SELECT * FROM findings WHERE key", keys)
+        }
 
     def weights(self, cell: str, step: int | None = None) -> bytes | None:
         """The cell's weights, at the end or at a snapshot, as safetensors; None if not stored."""
@@ -243,7 +213,7 @@ class Store:
         if not rows:
             return None
         digest, data = rows[0]
-        if not isinstance(data, bytes) or sha256(data) != digest:
+        if not isinstance(data, bytes) or codec.sha256(data) != digest:
             raise self._corrupt(f"the {kind} of {owner}")
         return data
 
@@ -281,9 +251,8 @@ class Store:
         for row in self._all("SELECT * FROM progress ORDER BY updated"):
             with suppress(StoreError):
                 counts = object_from_json(row[-1], int)
-                if has_types(row, str, str, str, float, float, str) and has_types(
-                    tuple(counts.values()), *[int] * len(counts)
-                ):
+                kinds = (str, str, str, float, float, str, *[int] * len(counts))
+                if has_types((*row, *counts.values()), *kinds):
                     run, study, state, started, updated, _ = row
                     found.append(Progress(run, study, state, started, updated, counts))
         return tuple(found)
@@ -310,18 +279,25 @@ class Store:
                 return found
         raise self._corrupt(f"the state of cell {cell}")
 
-    def _checked_provenance(self, what: str, row: tuple[Any, ...]) -> dict[str, Any]:
-        """The row's provenance, after the row's seal is checked."""
-        *whole, stamp = row
-        if seal(whole) != stamp or not has_types(whole, *_ROW):
+    def _record(self, what: str, columns: Sequence[str], row: tuple[Any, ...]) -> dict[str, Any]:
+        """The fields that a row holds, after its seal is checked."""
+        *whole, _, source, stamp = row
+        if seal(row[:-1]) != stamp or not has_types(row[:-1], *_ROW):
             raise self._corrupt(f"{what} {row[0]}")
-        source = row[-2]
         if source not in self._provenance:
             found = self._all("SELECT text FROM provenance WHERE key = ?", (source,))
-            if not found or name_of(str(found[0][0]).encode()) != source:
+            if not found or codec.name_of(str(found[0][0]).encode()) != source:
                 raise self._corrupt(f"the provenance of {what} {row[0]}")
             self._provenance[source] = object_from_json(found[0][0])
-        return self._provenance[source]
+        held = dict(zip(columns, whole, strict=True))
+        reasons = object_from_json(held["reasons"], str)
+        return {
+            **held,
+            "identity": object_from_json(held["identity"]),
+            "scalars": codec.scalars_from_json(held["scalars"]),
+            "reasons": {name: codec.encodable(why) for name, why in reasons.items()},
+            "provenance": self._provenance[source],
+        }
 
     def _select(self, query: str, keys: Iterable[str]) -> list[Any]:
         """Rows of `query`, which ends in a column's name, for these values of that column."""
@@ -339,7 +315,3 @@ class Store:
 
     def _corrupt(self, what: str) -> StoreError:
         return StoreError(f"{self.path}: {_schema.damaged(f'{what} is not as it was written')}")
-
-
-def _reasons(text: str) -> dict[str, str]:
-    return {name: encodable(why) for name, why in object_from_json(text, str).items()}

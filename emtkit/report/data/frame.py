@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emtkit.report.data.results import Results
-from emtkit.store.records import StoredCell, StoredFinding
+from emtkit.store.records import CellResult, FindingResult
 from emtkit.store.store import Store
 from emtkit.study.cells import Row
 from emtkit.study.columns import cell_columns
@@ -39,7 +39,7 @@ def read_results(rows: Sequence[Row], store: Store) -> Results:
     return Results(_table(records), reasons.drop_duplicates(ignore_index=True))
 
 
-def status_of(row: Row, stored: StoredCell | None) -> str:
+def status_of(row: Row, stored: CellResult | None) -> str:
     """What became of the row's cell: not applicable by the plan, else as the store has it."""
     if row.cell.reason is not None:
         return "not_applicable"
@@ -55,8 +55,8 @@ def _findings_on(row: Row) -> Iterator[tuple[str, str, str | None]]:
 
 def _record(
     row: Row,
-    stored: StoredCell | None,
-    findings: Mapping[str, StoredFinding],
+    stored: CellResult | None,
+    findings: Mapping[str, FindingResult],
 ) -> dict[str, Any]:
     record = {
         "cell": row.cell.key,
@@ -76,7 +76,7 @@ def _record(
     return record
 
 
-def _cause(row: Row, stored: StoredCell | None) -> str:
+def _cause(row: Row, stored: CellResult | None) -> str:
     """One line on why the cell is not done; a traceback's last."""
     if row.cell.reason is not None:
         return row.cell.reason
@@ -86,7 +86,7 @@ def _cause(row: Row, stored: StoredCell | None) -> str:
 
 
 def _reasons(
-    row: Row, cells: Mapping[str, StoredCell], findings: Mapping[str, StoredFinding]
+    row: Row, cells: Mapping[str, CellResult], findings: Mapping[str, FindingResult]
 ) -> Iterator[Reason]:
     key = row.cell.key
     stored = cells.get(key)
@@ -110,7 +110,7 @@ def _reasons(
             yield from _undefined(key, label, findings[at])
 
 
-def _undefined(key: str, label: str, finding: StoredFinding) -> Iterator[Reason]:
+def _undefined(key: str, label: str, finding: FindingResult) -> Iterator[Reason]:
     for scalar, reason in finding.reasons.items():
         yield key, label, scalar, reason, "done"
     for scalar, value in finding.scalars.items():

@@ -19,7 +19,7 @@ from emtkit.report.page.page import (
 )
 from emtkit.report.tables.drawn import DrawnTable
 from emtkit.report.tables.format import FORMATS, Format
-from emtkit.store.records import StoredCell
+from emtkit.store.records import CellResult
 from emtkit.study.plan import Plan
 
 
@@ -36,7 +36,7 @@ class Views:
 def write_report(
     plan: Plan,
     views: Views,
-    stored: Mapping[str, StoredCell],
+    stored: Mapping[str, CellResult],
     folder: Path,
     source: str,
     store: Path,
@@ -119,7 +119,7 @@ def citations(plan: Plan) -> tuple[Citation, ...]:
     return tuple(found)
 
 
-def _remarks(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
+def _remarks(plan: Plan, stored: Mapping[str, CellResult]) -> list[str]:
     """What concerns the report as a whole: results of older sources, tiers that differ."""
     tiers = sorted({cell.tier for cell in stored.values()} - {"", "constructed"})
     found = []
@@ -133,7 +133,7 @@ def _remarks(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
     return found
 
 
-def _stale_cells(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
+def _stale_cells(plan: Plan, stored: Mapping[str, CellResult]) -> list[str]:
     """Keys of stored cells whose plugins' sources have changed since."""
     now: dict[tuple[str, str], str] = {}
     found = []
@@ -150,7 +150,7 @@ def _stale_cells(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
     return found
 
 
-def _provenance(stored: Mapping[str, StoredCell], store: Path) -> dict[str, str]:
+def _provenance(stored: Mapping[str, CellResult], store: Path) -> dict[str, str]:
     merged: dict[str, set[str]] = {}
     for cell in stored.values():
         for name, value in cell.provenance.items():

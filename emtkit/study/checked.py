@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from inspect import isabstract
 from typing import Any, TypeVar, get_args
 
@@ -45,11 +46,41 @@ class Problems:
         self._found[problem] = None
 
 
+@dataclass(frozen=True)
+class Given:
+    """A value of the document with its path; mistakes in it are noted there."""
+
+    value: Any
+    path: Trail
+    problems: Problems
+
+    def say(self, text: str, hint: str = "", at: Trail = (), *, key: bool = False) -> None:
+        """Add a mistake `at` a path inside: at its value or, for `key`, at its key."""
+        self.problems.say((*self.path, *at), text, hint, key=key)
+
+    def parts(self, what: str, hint: str, *, least: int = 0) -> list["Given"]:
+        """The members of a list that has at least so many; anything else is not `what`."""
+        if not isinstance(self.value, list) or len(self.value) < least:
+            self.say(f"{shown(self.value)} is not {what}", hint)
+            return []
+        return [
+            Given(part, (*self.path, position), self.problems)
+            for position, part in enumerate(self.value)
+        ]
+
+    def check_keys(self, allowed: Collection[str]) -> None:
+        """Note every key of a mapping that is not allowed."""
+        for key in self.value:
+            if key not in allowed:
+                self.say(f"unknown key '{key}'", did_you_mean(key, allowed), (key,), key=True)
+
+    def read_as(self, model: type[M]) -> M | None:
+        """The value as a `model`, or None and the mistakes."""
+        return checked(model, self.value, self.problems, lambda inner: (*self.path, *inner))
+
+
 def checked(
-    model: type[M],
-    raw: object,
-    problems: Problems,
-    trail: Callable[[Trail], Trail],
+    model: type[M], raw: object, problems: Problems, trail: Callable[[Trail], Trail]
 ) -> M | None:
     """`raw` as a `model`, or None and the mistakes, `trail` turning inner paths into outer ones."""
     if not isinstance(raw, dict):

@@ -64,13 +64,22 @@ def matches(actual: object, wanted: Wanted) -> bool:
     return _equal(actual, wanted)
 
 
+def frozen(value: Any) -> Any:
+    """The value with tuples in place of its lists."""
+    if isinstance(value, list | tuple):
+        return tuple(frozen(entry) for entry in value)
+    if isinstance(value, dict):
+        return {key: frozen(entry) for key, entry in value.items()}
+    return value
+
+
 class View(Settings):
     """Base of all views: strict and frozen, lists read as tuples."""
 
     @model_validator(mode="before")
     @classmethod
     def _lists_are_tuples(cls, given: Any) -> Any:
-        return _frozen(given)
+        return frozen(given)
 
 
 class ShareOf(View):
@@ -169,14 +178,6 @@ class Value(Quantity):
 
 
 ShortValue = Annotated[Value, BeforeValidator(_spelled_out)]
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(entry) for entry in value)
-    if isinstance(value, dict):
-        return {key: _frozen(entry) for key, entry in value.items()}
-    return value
 
 
 def _equal(actual: object, wanted: object) -> bool:

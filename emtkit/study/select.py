@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from emtkit.errors import EmtkitError, StudyError, did_you_mean
-from emtkit.study.axes import Condition, conditions
+from emtkit.study.axes import Condition, conditions, values_of
 from emtkit.study.cells import Row
 from emtkit.study.checked import shown
 from emtkit.study.columns import columns
@@ -84,18 +84,14 @@ def _read_seeds(text: str) -> set[int]:
 
 def _check_values(wanted: Mapping[str, tuple[Wanted, ...]], groups: tuple[Condition, ...]) -> None:
     for column, values in wanted.items():
-        known = {
-            condition.get(column): condition.columns[column]
-            for condition in groups
-            if column in condition.columns
-        }
+        known = values_of(column, groups)
         if not known:
             names = sorted({name for condition in groups for name in condition.columns})
             hint = did_you_mean(column, names)
             raise EmtkitError(f"--only {column}=...: there is no column '{column}'; {hint}")
         for value in values:
-            if not any(matches(one, value) for one in known.values()):
-                listed = ", ".join(shown(one) for one in known.values())
+            if not any(matches(one, value) for one in known):
+                listed = ", ".join(shown(one) for one in known)
                 raise EmtkitError(
                     f"--only {column}={shown(value)}: no network has this value; "
                     f"its values are {listed}"

@@ -12,7 +12,7 @@ from emtkit.report.data.results import Results
 from emtkit.store.records import CellResult, FindingResult
 from emtkit.store.store import Store
 from emtkit.study.cells import Row
-from emtkit.study.columns import cell_columns
+from emtkit.study.columns import columns
 
 Reason = tuple[str, str, str, str, str]
 _REASONS = ["cell", "label", "scalar", "reason", "status"]
@@ -63,10 +63,7 @@ def _record(
         "grid": row.grid,
         "status": status_of(row, stored),
         "reason": _cause(row, stored),
-        "seed": row.cell.seed,
-        "task": row.task,
-        "architecture": row.architecture,
-        **cell_columns(row.cell),
+        **columns(row),
     }
     if stored is not None and row.cell.reason is None:
         record |= {f"train.{name}": value for name, value in stored.scalars.items()}

@@ -19,10 +19,9 @@ from emtkit.cli.options import (
     Number,
     Share,
     jobs_option,
-    only_option,
-    seeds_option,
     store_option,
     study_argument,
+    study_options,
 )
 from emtkit.cli.output import print_output, run_output
 from emtkit.cli.store import gc, merge, verify
@@ -49,10 +48,7 @@ def cli() -> None:
 
 
 @cli.command()
-@study_argument
-@store_option
-@only_option
-@seeds_option
+@study_options
 @jobs_option
 @click.option("--tier", type=click.Choice(TIERS), help="Train in this tier.")
 @click.option("--engine", type=click.Choice(ENGINES), default="local", show_default=True)
@@ -122,9 +118,9 @@ def run(
 
         _forkserver.begin()
     from emtkit.execute.run import Options
-    from emtkit.session import open_session
+    from emtkit.session import load
 
-    session = open_session(study, store=store, only=only, seeds=seeds)
+    session = load(study, store=store, only=only, seeds=seeds)
     options = Options(
         retry=retry,
         retry_failed=retry_failed,
@@ -148,10 +144,7 @@ def run(
 
 
 @cli.command()
-@study_argument
-@store_option
-@only_option
-@seeds_option
+@study_options
 @jobs_option
 @click.option("--no-plugins", is_flag=True, help="Do not run the study's own plugin files.")
 def plan(
@@ -168,9 +161,9 @@ def plan(
 
         _forkserver.begin()
     from emtkit.execute.overview import overview
-    from emtkit.session import open_session
+    from emtkit.session import load
 
-    session = open_session(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
+    session = load(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
     failures: dict[str, str] = {}
     with session.read() as opened:
         for line in overview(session.plan, opened, jobs or allowed_cores(), failures):

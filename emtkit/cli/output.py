@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emtkit.cli.engine import print_audit
 from emtkit.cli.terminal import echo
 from emtkit.cli.views import printed_tables
 
@@ -101,7 +100,7 @@ def print_output(
         for line in (*output.verdicts, output.coverage, f"report: {output.document['report']}"):
             echo(line)
     if audited is not None and not as_json:
-        print_audit(audited)
+        _print_audit(audited)
     if audited is not None and audited.differing:
         return 1
     if check_claims and output.refused:
@@ -113,3 +112,13 @@ def terminal_format() -> str:
     """What printed tables depend on: the width and the colours of the terminal, if it is one."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     return json.dumps([width, sys.stdout.encoding, *(os.environ.get(name) for name in _TERMINAL)])
+
+
+def _print_audit(audit: Audit) -> None:
+    made = f"audit: {audit.cells} cells and {audit.findings} findings were computed again"
+    if not audit.differing:
+        echo(f"{made}; every byte is equal")
+        return
+    echo(f"{made}; {len(audit.differing)} differ (other machine, versions or code?):")
+    for key in audit.differing:
+        echo(f"  {key}")

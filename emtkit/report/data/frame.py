@@ -20,13 +20,15 @@ _EXACT = 2**53
 """Integers beyond are not exact in float64: they name things, and are shown as text."""
 
 
-def read_results(rows: Sequence[Row], store: Store) -> Results:
+def read_results(
+    rows: Sequence[Row], store: Store, conditions: Mapping[str, tuple[str, ...]] | None = None
+) -> Results:
     """The frame of these rows, and with it the reason of everything that has no value.
 
     `frame`: cell, grid, status (done, failed, lost, not_applicable, missing), reason, seed, task,
     architecture, parameters, `train.<scalar>`, `test.<metric>`, `<analysis>.<scalar>`.
     `reasons`: cell, label, scalar, reason, status; an empty scalar speaks of the whole finding,
-    the label `train` of the cell itself.
+    the label `train` of the cell itself. `conditions` are those of the plan.
 
     Raises:
         StoreError: the store is damaged where it was read.
@@ -36,7 +38,7 @@ def read_results(rows: Sequence[Row], store: Store) -> Results:
     records = [_record(row, cells.get(row.cell.key), findings) for row in rows]
     found = [reason for row in rows for reason in _reasons(row, cells, findings)]
     reasons = pd.DataFrame(found, columns=_REASONS, dtype=str)
-    return Results(_table(records), reasons.drop_duplicates(ignore_index=True))
+    return Results(_table(records), reasons.drop_duplicates(ignore_index=True), conditions)
 
 
 def status_of(row: Row, stored: CellResult | None) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, level_text
 from emtkit.study.views import Figure
 
 if TYPE_CHECKING:
-    from emtkit.plugin.analysis import Drawing, Findings
+    from emtkit.plugin.analysis import Findings
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,6 @@ def chosen_rows(results: Results, spec: Figure) -> list[tuple[int, str]]:
         for row in wanted:
             found.append((row, _example_title(results, row, spec.facet, levels)))
     return found
-
-
-def drawing_of(drawings: Mapping[str, Drawing], use: str) -> Drawing:
-    """The drawing that `<analysis label>.<drawing>` names.
-
-    Raises:
-        EmtkitError: the analysis has no such drawing.
-    """
-    name = use.partition(".")[2]
-    if name not in drawings:
-        raise EmtkitError(f"there is no drawing '{use}'; {did_you_mean(name, drawings)}")
-    return drawings[name]
 
 
 def short_name(axis: str) -> str:

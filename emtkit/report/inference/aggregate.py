@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emtkit.plugin.statistic import Estimate, Sample, Statistic, statistic_named
 from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
-from emtkit.report.inference.resampling import share_near_best, text_shares
+from emtkit.report.inference.resampling import bootstrap, share_near_best, text_shares
 from emtkit.study.quantity import Quantity, matches
 
 
@@ -219,7 +219,7 @@ def _evaluate(
     sample = Sample(np.array(values, float), ranking)
     if np.isnan(statistic(sample.values, sample.by)):
         return account
-    found = statistic.interval(sample)
+    found = bootstrap(statistic, sample)
     near = None if ranking is None else share_near_best(ranking, quantity.within)
     return replace(
         account, value=found.value, low=found.low, high=found.high, near_best=near, sample=sample

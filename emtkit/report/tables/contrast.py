@@ -129,14 +129,12 @@ def _compared(entry: TableEntry) -> tuple[TableCell, TableCell, TableCell]:
         return dash, dash, dash
     found, p = comparison.difference, comparison.p
     spread = found.estimate
-    account = Aggregate(
-        spread.value, spread.low, spread.high, n=spread.n, total=spread.n, cells=entry.found.cells
-    )
+    account = Aggregate(spread.value, spread, spread.n, spread.n, cells=entry.found.cells)
     text = number_text(spread.value)
     interval = interval_text(spread) if spread.n > 1 else ""
     difference = TableEntry(account, text, interval, bold=comparison.separated)
     tested = p is not None
-    chance = TableEntry(replace(account, value=p, low=None, high=None), _p(p))
+    chance = TableEntry(replace(account, value=p, estimate=None), _p(p))
     size = number_text(found.effect, ".2f") if tested else "–"
     effect = TableEntry(replace(account, value=found.effect if tested else None), size)
     return (

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emtkit.cli.options import (
-    OneOf,
-    SessionCommand,
-    only_option,
-    store_option,
-    study_argument,
-    study_options,
-)
+from emtkit.cli import options
 from emtkit.cli.terminal import echo
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import STATISTICS
@@ -29,10 +22,10 @@ if TYPE_CHECKING:
 _STUDIES = (".yaml", ".yml")
 
 
-@click.command(cls=SessionCommand)
-@study_options
+@click.command(cls=options.SessionCommand)
+@options.study_options
 @click.argument("name", required=False)
-@click.option("--format", "form", type=OneOf(FORMATS), default="terminal")
+@click.option("--format", "form", type=options.OneOf(FORMATS), default="terminal")
 def table(session: Session, name: str | None, form: str) -> int:
     """Print one table of a study, or all of them."""
     names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
@@ -45,11 +38,11 @@ def table(session: Session, name: str | None, form: str) -> int:
 @click.argument("what", metavar="STUDY_OR_STORE", type=click.Path(path_type=Path))
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@store_option
-@only_option
+@options.store_option
+@options.only_option
 @click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
-@click.option("--stat", type=OneOf(STATISTICS), default="mean")
-@click.option("--format", "form", type=OneOf(FORMATS), default="terminal")
+@click.option("--stat", type=options.OneOf(STATISTICS), default="mean")
+@click.option("--format", "form", type=options.OneOf(FORMATS), default="terminal")
 def compare(
     what: Path,
     first: str,
@@ -74,8 +67,8 @@ def compare(
     return 0
 
 
-@click.command(cls=SessionCommand)
-@study_options
+@click.command(cls=options.SessionCommand)
+@options.study_options
 @click.argument("name")
 @click.option("--out", type=click.Path(path_type=Path), help="A .svg, .png or .pdf file.")
 def figure(session: Session, name: str, out: Path | None) -> int:
@@ -92,16 +85,16 @@ def figure(session: Session, name: str, out: Path | None) -> int:
     return 0
 
 
-@click.command(cls=SessionCommand)
-@study_options
+@click.command(cls=options.SessionCommand)
+@options.study_options
 def report(session: Session) -> int:
     """Write the report of a study from what is stored."""
     echo(session.report())
     return 0
 
 
-@click.command(cls=SessionCommand)
-@study_options
+@click.command(cls=options.SessionCommand)
+@options.study_options
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder to write to.")
 def export(session: Session, out: Path) -> int:
     """Write a study's frame, tables, arrays and weights as plain files."""
@@ -114,8 +107,8 @@ def export(session: Session, out: Path) -> int:
 
 
 @click.command()
-@study_argument
-@store_option
+@options.study_argument
+@options.store_option
 def cite(study: Path, store: Path) -> int:
     """Print the references of every plugin that a study uses."""
     from emtkit.report.page.write import citations

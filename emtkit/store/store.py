@@ -12,21 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from emtkit.errors import StoreError
-from emtkit.store import codec
+from emtkit.store import codec, records
 from emtkit.store import schema as _schema
 from emtkit.store.codec import has_types, object_from_json, seal
 from emtkit.store.content import unpack
 from emtkit.store.lock import WriterLock
-from emtkit.store.records import (
-    Attempt,
-    Bundle,
-    CellResult,
-    CellState,
-    Content,
-    FindingResult,
-    Progress,
-    Status,
-)
 from emtkit.store.write import END, Writer
 
 _ROW = (str, str, str, str, str, str, float, str, str, str, str)
@@ -96,7 +86,7 @@ class Store:
     ) -> None:
         self.close()
 
-    def commit(self, bundle: Bundle, *, replace: bool = False) -> None:
+    def commit(self, bundle: records.Bundle, *, replace: bool = False) -> None:
         """Store these results in one transaction.
 
         A cell that is done keeps its bytes: equal ones may come again with more snapshots, and a
@@ -124,7 +114,7 @@ class Store:
             for cell in cells:
                 rows.drop_state(cell)
 
-    def set_progress(self, progress: Progress) -> None:
+    def set_progress(self, progress: records.Progress) -> None:
         """Store the progress of a run; at most once a second, since each call is a commit."""
         with self._transaction() as rows:
             rows.put_progress(progress)
@@ -155,11 +145,11 @@ class Store:
             found[owner] = found.get(owner, 0) + size
         return found
 
-    def status_of(self, keys: Iterable[str]) -> dict[str, Status]:
+    def status_of(self, keys: Iterable[str]) -> dict[str, records.Status]:
         """Status of each of these cells that the store knows."""
         return {key: cell.status for key, cell in self.cells_of(keys).items()}
 
-    def cells_of(self, keys: Iterable[str]) -> dict[str, CellResult]:
+    def cells_of(self, keys: Iterable[str]) -> dict[str, records.CellResult]:
         """Each of these cells that the store knows, by key, without its bytes.
 
         Raises:
@@ -176,17 +166,17 @@ class Store:
         for row in self._select("SELECT * FROM cells WHERE key", keys):
             steps_of = dict.fromkeys(sorted(snapshots.get(row[0], ())))
             record = self._record("cell", _schema.CELL, row)
-            found[row[0]] = CellResult(**record, snapshots=steps_of)
+            found[row[0]] = records.CellResult(**record, snapshots=steps_of)
         return found
 
-    def findings_of(self, keys: Iterable[str]) -> dict[str, FindingResult]:
+    def findings_of(self, keys: Iterable[str]) -> dict[str, records.FindingResult]:
         """Each of these findings that the store knows, by key, without tables and arrays.
 
         Raises:
             StoreError: a row is not as it was written.
         """
         return {
-            row[0]: FindingResult(**self._record("finding", _schema.FINDING, row))
+            row[0]: records.FindingResult(**self._record("finding", _schema.FINDING, row))
             for row in self._select("SELECT * FROM findings WHERE key", keys)
         }
 
@@ -201,10 +191,10 @@ class Store:
         blob = self.blob(cell, "history")
         return {} if blob is None else dict(unpack(blob).arrays)
 
-    def content(self, finding: str) -> Content:
+    def content(self, finding: str) -> records.Content:
         """Tables and arrays of a finding; both empty if it has none."""
         blob = self.blob(finding, "content")
-        return Content({}, {}) if blob is None else unpack(blob)
+        return records.Content({}, {}) if blob is None else unpack(blob)
 
     def blob(self, owner: str, kind: str, step: int = END) -> bytes | None:
         """A blob by owner and kind (weights, snapshot, history, state, content), checked."""
@@ -217,14 +207,14 @@ class Store:
             raise self._corrupt(f"the {kind} of {owner}")
         return data
 
-    def states_of(self, cells: Iterable[str]) -> dict[str, CellState]:
+    def states_of(self, cells: Iterable[str]) -> dict[str, records.CellState]:
         """The training states of these cells, of those that are being trained."""
         found = {}
         for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
             data = self.blob(cell, "state")
             if data is None:
                 raise self._corrupt(f"the state of cell {cell}")
-            found[cell] = CellState(cell, self._meta(cell, meta, stamp), data)
+            found[cell] = records.CellState(cell, self._meta(cell, meta, stamp), data)
         return found
 
     def state_metas(self, cells: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -234,15 +224,15 @@ class Store:
             cell: self._meta(cell, meta, stamp) for cell, meta, stamp in self._select(query, cells)
         }
 
-    def attempts_of(self, cells: Iterable[str]) -> dict[str, tuple[Attempt, ...]]:
+    def attempts_of(self, cells: Iterable[str]) -> dict[str, tuple[records.Attempt, ...]]:
         """The attempts at each of these cells, in order."""
-        found: dict[str, tuple[Attempt, ...]] = {}
+        found: dict[str, tuple[records.Attempt, ...]] = {}
         rows = self._select("SELECT * FROM attempts WHERE cell", cells)
         for row in sorted(row for row in rows if has_types(row, str, int, str, str, float)):
-            found[row[0]] = (*found.get(row[0], ()), Attempt(*row))
+            found[row[0]] = (*found.get(row[0], ()), records.Attempt(*row))
         return found
 
-    def progress(self) -> tuple[Progress, ...]:
+    def progress(self) -> tuple[records.Progress, ...]:
         """Every run of this store, the one that was updated last at the end.
 
         Progress has no seal, and no result depends on it: an entry that no run writes is left out.
@@ -254,7 +244,7 @@ class Store:
                 kinds = (str, str, str, float, float, str, *[int] * len(counts))
                 if has_types((*row, *counts.values()), *kinds):
                     run, study, state, started, updated, _ = row
-                    found.append(Progress(run, study, state, started, updated, counts))
+                    found.append(records.Progress(run, study, state, started, updated, counts))
         return tuple(found)
 
     @contextmanager

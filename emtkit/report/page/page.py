@@ -8,7 +8,6 @@ import base64
 import hashlib
 import json
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -23,9 +22,9 @@ from emtkit.report.data.results import Results, level_text
 from emtkit.report.inference.claims import Verdict, expectation_text
 from emtkit.report.tables.drawn import DrawnTable, Link, to_html
 from emtkit.report.tables.formats.markdown import Markdown, markdown_text
-from emtkit.report.tables.numbers import interval_text, number_text, numbers_text, p_text
+from emtkit.report.tables.numbers import VerdictTexts, numbers_text
+from emtkit.study.views import Claim
 
-_WORDS = ("supported", "not supported", "inconclusive", "not testable")
 _WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
 _COLOURS = {"supported": "#0b8a5f", "not supported": "#d03a3a", "inconclusive": "#b07a00"}
 _MARKS = {"supported": "✓", "not supported": "✗", "inconclusive": "?", "not testable": "–"}
@@ -79,24 +78,24 @@ class ReportContent:
 class Line:
     """One verdict as the page shows it."""
 
-    word: str
+    verdict: Verdict
     mark: str
     where: str
-    estimate: str
-    interval: str
-    p: str
-    count: str
-    cause: str
+    texts: VerdictTexts
     link: str
+
+    @property
+    def interval(self) -> str:
+        """The interval, said to be that of a difference where it is."""
+        compared = self.texts.interval and self.verdict.compared is not None
+        return f"difference {self.texts.interval}" if compared else self.texts.interval
 
 
 @dataclass(frozen=True)
 class ClaimBlock:
     """One claim with its verdicts; `words` counts those that are not part of another."""
 
-    name: str
-    text: str
-    source: str
+    claim: Claim
     expectation: str
     lines: tuple[Line, ...]
     combinations: int
@@ -161,9 +160,7 @@ def summary_html(
     name: str, question: str, results: Results, verdicts: Sequence[Verdict], store: str
 ) -> str:
     """Question, cells by status, and a line per verdict; readable on light and dark pages."""
-    statuses = dict(zip(results.column("cell"), results.column("status"), strict=True))
-    counts = Counter(str(status).replace("_", " ") for status in statuses.values())
-    cells = ", ".join(f"{count} {word}" for word, count in counts.items())
+    cells = ", ".join(f"{count} {word}" for word, count in _summary(results))
     lines = [
         f"<strong>{escape(question or name)}</strong>",
         f"<div>{escape(name)}: {escape(cells)}; store {escape(store)}</div>",
@@ -186,11 +183,6 @@ def summary_html(
             f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         )
     return "<div>" + "\n".join(lines) + "</div>"
-
-
-def verdict_counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    """How many verdicts fell each way, in the order of good to unknown."""
-    return {word: sum(one.word == word for one in verdicts) for word in _WORDS}
 
 
 def _environment(*, escape: bool) -> Environment:
@@ -220,42 +212,24 @@ def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
     for _, group in groupby(verdicts, key=lambda one: one.claim.id):
         members = list(group)
         claim = members[0].claim
-        counts = verdict_counts(members)
+        counts = {word: sum(one.word == word for one in members) for word in _MARKS}
         shown = [part for one in members for part in (one, *one.parts)]
-        blocks.append(
-            ClaimBlock(
-                claim.id,
-                claim.text,
-                claim.source,
-                expectation_text(claim.expect),
-                tuple(_line(one, link) for one in shown),
-                sum(not one.parts for one in shown),
-                next(word for word in _WORST_FIRST if counts[word]),
-                tuple((word, _MARKS[word], count) for word, count in counts.items() if count),
+        lines = tuple(
+            Line(
+                one,
+                _MARKS[one.word],
+                one.where or ("over all combinations" if one.parts else ""),
+                VerdictTexts.of(one),
+                link(one.cells),
             )
+            for one in shown
         )
+        combinations = sum(not one.parts for one in shown)
+        worst = next(word for word in _WORST_FIRST if counts[word])
+        words = tuple((word, _MARKS[word], count) for word, count in counts.items() if count)
+        expectation = expectation_text(claim.expect)
+        blocks.append(ClaimBlock(claim, expectation, lines, combinations, worst, words))
     return blocks
-
-
-def _line(verdict: Verdict, link: Link) -> Line:
-    def text(value: float | str | None) -> str:
-        return number_text(value) if isinstance(value, float) else (value or "")
-
-    estimate, compared = text(verdict.value), text(verdict.compared)
-    interval = ""
-    if verdict.estimate and verdict.estimate.n > 1:
-        interval = ("difference " if compared else "") + interval_text(verdict.estimate)
-    return Line(
-        verdict.word,
-        _MARKS[verdict.word],
-        verdict.where or ("over all combinations" if verdict.parts else ""),
-        f"{estimate} against {compared}" if estimate and compared else estimate,
-        interval,
-        p_text(verdict.p) if verdict.p is not None else "",
-        f"{verdict.n} of {verdict.total}" if verdict.total else "",
-        verdict.cause,
-        link(verdict.cells),
-    )
 
 
 def _linker(results: Results) -> Link:

@@ -40,6 +40,11 @@ class Panel:
         spec = self.spec
         return Quantity(value=column, stat=spec.stat, by=spec.by, direction=spec.direction)
 
+    def label_axes(self, axes: Axes, stat: str = "") -> None:
+        """Labels of both axes, with the statistic if it must be said, and the title."""
+        axes.set(xlabel=self.label(str(self.spec.x)), ylabel=self.label(self.y) + stat)
+        axes.set_title(self.title, loc="left")
+
     def label(self, column: str) -> str:
         """The axis label: the study's own (with units), else the column's name."""
         return self.spec.labels.get(column, column)
@@ -124,6 +129,4 @@ def finish(axes: Axes, panel: Panel, numeric: bool, places: dict[Any, float]) ->
         axes.set_yscale("log")
     axes.autoscale_view()
     plain = panel.spec.stat == "mean" or panel.quantity(panel.y).is_share
-    stat = "" if plain else f" ({panel.spec.stat})"
-    axes.set(xlabel=panel.label(str(panel.spec.x)), ylabel=panel.label(panel.y) + stat)
-    axes.set_title(panel.title, loc="left")
+    panel.label_axes(axes, "" if plain else f" ({panel.spec.stat})")

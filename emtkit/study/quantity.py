@@ -146,11 +146,6 @@ class Quantity(View):
             raise ValueError("needs `value` (a column) or `share: {of, equals}`")
         check_by(self.by, self.stat)
 
-    def columns(self) -> tuple[str, ...]:
-        """Every column that this quantity reads."""
-        named = (self.column, self.by)
-        return (*(name for name in named if name is not None), *self.where)
-
 
 class Value(Quantity):
     """A quantity shown in a table: how it is headed, written, and which end of it is better."""

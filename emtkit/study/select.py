@@ -13,6 +13,7 @@ from emtkit.study.columns import columns
 from emtkit.study.document import parse_document
 from emtkit.study.plan import Plan
 from emtkit.study.quantity import Wanted, matches
+from emtkit.text import spans
 
 
 def select(plan: Plan, only: str | None = None, seeds: str | None = None) -> Plan:
@@ -32,7 +33,7 @@ def select(plan: Plan, only: str | None = None, seeds: str | None = None) -> Pla
         if missing := sorted(chosen - there):
             raise EmtkitError(
                 f"--seeds {seeds}: no network has seed {missing[0]}; "
-                f"the seeds are {_spans(sorted(there))}"
+                f"the seeds are {', '.join(spans(there))}"
             )
     kept = tuple(
         row
@@ -106,13 +107,3 @@ def _keeps(wanted: Mapping[str, tuple[Wanted, ...]], row: Row) -> bool:
         column in found and any(matches(found[column], value) for value in values)
         for column, values in wanted.items()
     )
-
-
-def _spans(seeds: list[int]) -> str:
-    spans: list[list[int]] = []
-    for seed in seeds:
-        if spans and seed == spans[-1][1] + 1:
-            spans[-1][1] = seed
-        else:
-            spans.append([seed, seed])
-    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)

@@ -41,13 +41,6 @@ def read_results(
     return Results(_table(records), reasons.drop_duplicates(ignore_index=True), conditions)
 
 
-def status_of(row: Row, stored: CellResult | None) -> str:
-    """What became of the row's cell: not applicable by the plan, else as the store has it."""
-    if row.cell.reason is not None:
-        return "not_applicable"
-    return "missing" if stored is None else stored.status
-
-
 def _findings_on(row: Row) -> Iterator[tuple[str, str, str | None]]:
     """Label and key of every finding on the row's network, and why it does not apply, if so."""
     yield "test", row.evaluation_spec.key, None
@@ -55,15 +48,20 @@ def _findings_on(row: Row) -> Iterator[tuple[str, str, str | None]]:
         yield measure.label, measure.key, measure.reason
 
 
+def _status_of(row: Row, stored: CellResult | None) -> str:
+    """What became of the row's cell: not applicable by the plan, else as the store has it."""
+    if row.cell.reason is not None:
+        return "not_applicable"
+    return "missing" if stored is None else stored.status
+
+
 def _record(
-    row: Row,
-    stored: CellResult | None,
-    findings: Mapping[str, FindingResult],
+    row: Row, stored: CellResult | None, findings: Mapping[str, FindingResult]
 ) -> dict[str, Any]:
     record = {
         "cell": row.cell.key,
         "grid": row.grid,
-        "status": status_of(row, stored),
+        "status": _status_of(row, stored),
         "reason": _cause(row, stored),
         **columns(row),
     }
@@ -89,32 +87,27 @@ def _reasons(
 ) -> Iterator[Reason]:
     key = row.cell.key
     stored = cells.get(key)
-    status = status_of(row, stored)
-    if status != "done":
+    status = _status_of(row, stored)
+    if stored is None or status != "done":
         error = stored.error if stored is not None and row.cell.reason is None else ""
         text = row.cell.reason or error or "not trained yet; `emtkit run` trains it"
         yield key, "train", "", text, status
         return
-    if stored is not None:
-        for scalar, reason in stored.reasons.items():
-            yield key, "train", scalar, reason, "done"
+    for scalar, reason in stored.reasons.items():
+        yield key, "train", scalar, reason, "done"
     for label, at, refusal in _findings_on(row):
+        found = findings.get(at)
         if refusal is not None:
             yield key, label, "", refusal, "not_applicable"
-        elif at not in findings:
+        elif found is None:
             yield key, label, "", "not measured yet; `emtkit run` measures it", "missing"
-        elif findings[at].status != "done":
-            yield key, label, "", findings[at].error, findings[at].status
+        elif found.status != "done":
+            yield key, label, "", found.error, found.status
         else:
-            yield from _undefined(key, label, findings[at])
-
-
-def _undefined(key: str, label: str, finding: FindingResult) -> Iterator[Reason]:
-    for scalar, reason in finding.reasons.items():
-        yield key, label, scalar, reason, "done"
-    for scalar, value in finding.scalars.items():
-        if isinstance(value, float) and math.isnan(value) and scalar not in finding.reasons:
-            yield key, label, scalar, "undefined; the analysis does not say why", "done"
+            blank = (name for name, value in found.scalars.items() if value != value)
+            unsaid = dict.fromkeys(blank, "undefined; the analysis does not say why")
+            for scalar, reason in {**found.reasons, **unsaid, **found.reasons}.items():
+                yield key, label, scalar, reason, "done"
 
 
 def _table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

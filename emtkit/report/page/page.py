@@ -24,6 +24,7 @@ from emtkit.report.tables.drawn import DrawnTable, Link, to_html
 from emtkit.report.tables.formats.markdown import Markdown, markdown_text
 from emtkit.report.tables.numbers import VerdictTexts, numbers_text
 from emtkit.study.views import Claim
+from emtkit.text import spans
 
 _WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
 _COLOURS = {"supported": "#0b8a5f", "not supported": "#d03a3a", "inconclusive": "#b07a00"}
@@ -245,14 +246,7 @@ def _linker(results: Results) -> Link:
 
 def _rows_link(rows: Sequence[int]) -> str:
     """The address that shows these rows of the list of cells: `#cells=0-15,32`."""
-    parts: list[list[int]] = []
-    for row in sorted(rows):
-        if parts and row == parts[-1][1] + 1:
-            parts[-1][1] = row
-        else:
-            parts.append([row, row])
-    spans = [str(first) if first == last else f"{first}-{last}" for first, last in parts]
-    return f"#cells={','.join(spans)}" if spans else ""
+    return f"#cells={','.join(spans(rows))}" if rows else ""
 
 
 def _shown_axes(results: Results) -> list[str]:

@@ -231,12 +231,12 @@ def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
     for table in ("cells", "findings"):
         for row in connection.execute(f"SELECT * FROM {table}").fetchall():
             key, (parts, source, stamp) = row[0], row[-3:]
-            if seal(row[:-1]) != stamp or source not in sources:
-                yield Fault(table, str(key), "row")
-                continue
             try:
                 named = object_from_json(parts, str)
+                intact = seal(row[:-1]) == stamp and source in sources
             except StoreError:
+                intact = False
+            if not intact:
                 yield Fault(table, str(key), "row")
                 continue
             for kind, name in named.items():

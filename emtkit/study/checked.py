@@ -183,7 +183,13 @@ def _models(annotation: Any, path: Trail, raw: object) -> list[type[BaseModel]]:
     """The models allowed at `path` below `annotation`, those of another `kind` left out."""
     models = _inside(annotation)
     if isinstance(raw, dict):
-        models = [model for model in models if _fits(model, raw)] or models
+        kinds = {model: model.model_fields.get("kind") for model in models}
+        fitting = [
+            model
+            for model, kind in kinds.items()
+            if kind is None or "kind" not in raw or raw["kind"] in get_args(kind.annotation)
+        ]
+        models = fitting or models
     if not path:
         return models
     inner = raw[path[0]] if isinstance(raw, list | dict) else None  # type: ignore[index]
@@ -204,11 +210,6 @@ def _inside(annotation: Any) -> list[type[BaseModel]]:
             return list(annotation.known().values())
         return [annotation]
     return [model for part in get_args(annotation) for model in _inside(part)]
-
-
-def _fits(model: type[BaseModel], raw: Mapping[str, Any]) -> bool:
-    kind = model.model_fields.get("kind")
-    return kind is None or "kind" not in raw or raw["kind"] in get_args(kind.annotation)
 
 
 def _keys(models: list[type[BaseModel]]) -> list[str]:

@@ -213,7 +213,7 @@ def _views(model: type[V], given: Given, title: Literal["name", "id"]) -> Mappin
         return {}
     (key,) = given.path
     parts = given.parts("a list", f"write `{key}: [{{{title}: ...}}]`")
-    found = {part.path: view for part in parts if (view := part.read_as(model)) is not None}
+    found = {part.path: read for part in parts if (read := part.read_as(model)) is not None}
     titles = [shown(part.value.get(title)) for part in parts if isinstance(part.value, dict)]
     for path, view in found.items():
         name = view.id if isinstance(view, Claim) else view.name

@@ -6,7 +6,7 @@ from math import isfinite
 from numbers import Integral, Real
 
 from yaml.composer import Composer
-from yaml.error import MarkedYAMLError, YAMLError
+from yaml.error import Mark, MarkedYAMLError, YAMLError
 from yaml.events import CollectionStartEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.parser import Parser
@@ -232,13 +232,13 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         self._count += 1
         self._depth += 1
+        what = f"more than {MAX_NODES} values" if self._count > MAX_NODES else ""
         if self._depth > MAX_DEPTH + 1 and isinstance(event, CollectionStartEvent):
             # Stopped here, not in the builder: composing recurses, and Python's stack is short.
             what = f"nested more than {MAX_DEPTH} levels deep"
-            raise MarkedYAMLError(problem=what, problem_mark=event.start_mark)
-        if self._count > MAX_NODES:
-            what = f"more than {MAX_NODES} values"
-            raise MarkedYAMLError(problem=what, problem_mark=event.start_mark)
+        if what:
+            mark = event.start_mark if isinstance(event.start_mark, Mark) else None
+            raise MarkedYAMLError(problem=what, problem_mark=mark)
         node = Composer.compose_node(self, parent, index)
         self._depth -= 1
         return node

@@ -136,8 +136,8 @@ def combinations(results: Results, expect: Expect) -> list[Combination]:
         beside = partners.get(tuple(level for axis, level in named if axis in shared), [])
         still = {row for row in (*members, *beside) if _constructed(results, row)}
         deterministic = chosen or still == {*members, *beside}
-        fixed = len(beside) == 1 and beside[0] in still
-        found.append(Combination(named, members, beside, deterministic, fixed))
+        alone = len(beside) == 1 and beside[0] in still
+        found.append(Combination(named, members, beside, deterministic, alone))
     return found
 
 

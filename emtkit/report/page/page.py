@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from itertools import groupby
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -115,46 +116,31 @@ class CellLine:
 
 def build_page(content: ReportContent) -> str:
     """The report as one HTML page."""
-    script = _source("report.js")
-    axes = _shown_axes(content.results)
-    link = _linker(content.results)
-    return (
-        _environment(escape=True)
-        .get_template("report.html.j2")
-        .render(
-            content=content,
-            summary=_summary(content.results),
-            claims=_claims(content.verdicts, link),
-            tables=[(table, Markup(to_html(table, link))) for table in content.tables],
-            figures=[
-                (figure, Markup(figure.svg), link(figure.cells)) for figure in content.figures
-            ],
-            coverage=coverage(content.results),
-            failures=[(one, _rows_link(one.rows)) for one in failures(content.results)],
-            axes=axes,
-            cells=_cells(content.results, axes),
-            data=Markup(_data(content, axes)),
-            style=Markup(_source("report.css")),
-            script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            quoted=shlex.quote(content.study),
-        )
-    )
+    results, script = content.results, _source("report.js")
+    axes, link = _shown_axes(results), _linker(results)
+    own = {
+        "tables": [(table, Markup(to_html(table, link))) for table in content.tables],
+        "figures": [(one, Markup(one.svg), link(one.cells)) for one in content.figures],
+        "failures": [(one, _rows_link(one.rows)) for one in failures(results)],
+        "axes": axes,
+        "cells": _cells(results, axes),
+        "data": Markup(_data(content, axes)),
+        "style": Markup(_source("report.css")),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
+    page = _environment(escape=True).get_template("report.html.j2")
+    return page.render(_shared(content, link) | own)
 
 
 def build_markdown(content: ReportContent) -> str:
     """The report as Markdown, for a repository or a terminal."""
     environment = _environment(escape=False)
     environment.filters["md"] = lambda text: markdown_text(str(text))
-    return environment.get_template("report.md.j2").render(
-        content=content,
-        summary=_summary(content.results),
-        claims=_claims(content.verdicts, lambda cells: ""),
-        tables=[Markdown().text(table) for table in content.tables],
-        coverage=coverage(content.results),
-        failures=failures(content.results),
-        quoted=shlex.quote(content.study),
-    )
+    tables = [Markdown().text(table) for table in content.tables]
+    own = {"tables": tables, "failures": failures(content.results)}
+    page = environment.get_template("report.md.j2")
+    return page.render(_shared(content, lambda cells: "") | own)
 
 
 def summary_html(
@@ -184,6 +170,17 @@ def summary_html(
             f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         )
     return "<div>" + "\n".join(lines) + "</div>"
+
+
+def _shared(content: ReportContent, link: Link) -> dict[str, Any]:
+    """What both pages show."""
+    return {
+        "content": content,
+        "summary": _summary(content.results),
+        "claims": _claims(content.verdicts, link),
+        "coverage": coverage(content.results),
+        "quoted": shlex.quote(content.study),
+    }
 
 
 def _environment(*, escape: bool) -> Environment:

@@ -126,8 +126,8 @@ class Session:
 
         if name not in self._tables:
             specs = {spec.name: spec for spec in self.plan.study.tables.values()}
-            spec = _known(name, specs, "table", self.name)
-            self._tables[name] = draw_table(self.results, spec)
+            drawn = draw_table(self.results, _known(name, specs, "table", self.name))
+            self._tables[name] = drawn
         return self._tables[name]
 
     def figure(self, name: str) -> Drawn:
@@ -233,14 +233,12 @@ class Session:
             for at, title in chosen_rows(self.results, spec):
                 row = self.plan.rows[at]
                 measure = next((m for m in row.measures if m.label == label), None)
-                if measure is None or measure.reason is not None:
-                    continue
-                known = store.findings_of([measure.key]).get(measure.key)
-                if known is None or known.status != "done":
-                    continue
-                content = store.content(measure.key)
-                findings = Findings(known.scalars, content.tables, content.arrays, known.reasons)
-                found.append(Example(row.cell.key, title, findings))
+                key = measure.key if measure is not None and measure.reason is None else ""
+                known = store.findings_of([key]).get(key)
+                if known is not None and known.status == "done":
+                    held = store.content(key)
+                    findings = Findings(known.scalars, held.tables, held.arrays, known.reasons)
+                    found.append(Example(row.cell.key, title, findings))
         return found
 
 

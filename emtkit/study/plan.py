@@ -47,15 +47,11 @@ class Absence:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every row that a study asks for of the plugins in `registry`.
-
-    `total` counts the rows before any selection.
-    """
+    """Every row that a study asks for of the plugins in `registry`, or those selected."""
 
     study: Study
     registry: Registry
     rows: tuple[Row, ...]
-    total: int
 
     @cached_property
     def cells(self) -> Mapping[str, Cell]:
@@ -92,13 +88,10 @@ class Plan:
         """What does not apply, with the reason, and how many rows that concerns."""
         counted: Counter[tuple[str, str, str, str]] = Counter()
         for row in self.rows:
-            labels = (row.task, row.architecture)
-            if row.cell.reason is not None:
-                counted[("cell", *labels, row.cell.reason)] += 1
-                continue
-            for measure in row.measures:
-                if measure.reason is not None:
-                    counted[(measure.label, *labels, measure.reason)] += 1
+            cell, reasons = row.cell.reason, {m.label: m.reason for m in row.measures}
+            for what, reason in ({"cell": cell} if cell is not None else reasons).items():
+                if reason is not None:
+                    counted[what, row.task, row.architecture, reason] += 1
         return tuple(Absence(*what, count) for what, count in counted.items())
 
 
@@ -152,7 +145,7 @@ def make_plan(
         exclusion.report_unused(problems, known)
         if not rows:
             problems.say(("exclude",), "nothing is left to plan", "loosen the rules of `exclude`")
-    plan = Plan(study, registry, tuple(rows), len(rows))
+    plan = Plan(study, registry, tuple(rows))
     check_views(study, plan.rows, analyses, problems, complete=complete)
     return plan
 

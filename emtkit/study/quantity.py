@@ -57,11 +57,8 @@ def matches(actual: object, wanted: Wanted) -> bool:
 
     A list-valued parameter matches its whole list as well as any list of such lists.
     """
-    if isinstance(wanted, tuple) and not isinstance(actual, list | tuple):
-        return any(_equal(actual, one) for one in wanted)
-    if isinstance(wanted, tuple):
-        return _equal(actual, wanted) or any(_equal(actual, one) for one in wanted)
-    return _equal(actual, wanted)
+    several = wanted if isinstance(wanted, tuple) else ()
+    return _equal(actual, wanted) or any(_equal(actual, one) for one in several)
 
 
 def frozen(value: Any) -> Any:

@@ -17,7 +17,7 @@ from emtkit.text import spans
 
 
 def select(plan: Plan, only: str | None = None, seeds: str | None = None) -> Plan:
-    """The rows of `plan` that `only` and `seeds` keep; `total` goes on counting all.
+    """The rows of `plan` that `only` and `seeds` keep.
 
     `only` is `column=value,...`: all must hold, and a column named twice takes either value.
     `seeds` is `0-2`, `3`, or several of these with commas.

@@ -35,7 +35,12 @@ from emtkit.study.views import CHARTS, MAPS, Figure
 if TYPE_CHECKING:
     from emtkit.plugin.analysis import Drawing
 
-FileFormat = Literal["svg", "png", "pdf"]
+# What a file says of its making is left out, so that equal results give equal bytes.
+_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+}
 
 
 @dataclass(frozen=True)
@@ -126,16 +131,11 @@ def draw_examples(spec: Figure, drawing: Drawing, examples: Sequence[Example]) -
     return Drawn(spec.name, spec.title or spec.name, canvas, (), cells)
 
 
-def to_bytes(drawn: Drawn, kind: FileFormat) -> bytes:
-    """The figure as a file of this kind; equal results give equal bytes."""
-    metadata: dict[str, Any] = {
-        "svg": {"Date": None, "Creator": None},
-        "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
-        "png": {"Software": None},
-    }[kind]
+def to_bytes(drawn: Drawn, kind: str) -> bytes:
+    """The figure as a file: svg, png or pdf; equal results give equal bytes."""
     out = io.BytesIO()
     with style():
-        drawn.canvas.savefig(out, format=kind, metadata=metadata, dpi=200)
+        drawn.canvas.savefig(out, format=kind, metadata=_METADATA[kind], dpi=200)
     return out.getvalue()
 
 
@@ -145,18 +145,18 @@ def save(drawn: Drawn, path: Path) -> None:
     Raises:
         EmtkitError: another suffix.
     """
-    kinds: dict[str, FileFormat] = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
-    if path.suffix not in kinds:
-        raise EmtkitError(f"'{path.name}': a figure is written as {', '.join(kinds)}")
-    path.write_bytes(to_bytes(drawn, kinds[path.suffix]))
+    kind = path.suffix.removeprefix(".")
+    if kind not in _METADATA:
+        allowed = ", ".join(f".{one}" for one in _METADATA)
+        raise EmtkitError(f"'{path.name}': a figure is written as {allowed}")
+    path.write_bytes(to_bytes(drawn, kind))
 
 
 def inline_svg(drawn: Drawn) -> str:
     """The figure as an element of a page: ids of its own, and ink in the page's text colour."""
     with style(text_as_paths=False):
         out = io.StringIO()
-        metadata = {"Date": None, "Creator": None}
-        drawn.canvas.savefig(out, format="svg", metadata=metadata, transparent=True)
+        drawn.canvas.savefig(out, format="svg", metadata=_METADATA["svg"], transparent=True)
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,13 +143,10 @@ def _cell(value: object, owner: str) -> Any:
 
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
-    try:
+    with suppress(PluginError):
         return plain(owner, value)
-    except PluginError:
-        raise PluginError(
-            f"{owner} holds a {type(value).__name__}; a table holds numbers, truth values, text "
-            "and None"
-        ) from None
+    kind = type(value).__name__
+    raise PluginError(f"{owner} holds a {kind}; a table holds numbers, truth values, text and None")
 
 
 def _series(column: dict[str, Any], tensors: Mapping[str, Array]) -> pd.Series[Any]:

@@ -213,11 +213,12 @@ def _views(model: type[V], given: Given, title: Literal["name", "id"]) -> Mappin
         return {}
     (key,) = given.path
     parts = given.parts("a list", f"write `{key}: [{{{title}: ...}}]`")
-    found = {part.path: read for part in parts if (read := part.read_as(model)) is not None}
+    read = [(part.path, part.read_as(model)) for part in parts]
+    found: dict[Trail, V] = {trail: view for trail, view in read if view is not None}
     titles = [shown(part.value.get(title)) for part in parts if isinstance(part.value, dict)]
-    for path, view in found.items():
+    for trail, view in found.items():
         name = view.id if isinstance(view, Claim) else view.name
         if titles.count(shown(name)) > 1:
             text = f"'{name}' names more than one of the {key}"
-            given.problems.say((*path, title), text, "each needs a name of its own")
+            given.problems.say((*trail, title), text, "each needs a name of its own")
     return found

@@ -14,7 +14,7 @@ from emtkit.study.cells import PluginConfig, digest
 from emtkit.study.checked import Problems, checked, shown
 from emtkit.study.columns import training_columns
 from emtkit.study.entries import Axes, Entry
-from emtkit.study.settings import Check, Training
+from emtkit.study.settings import Training
 from emtkit.study.yaml_nodes import Trail
 
 
@@ -124,8 +124,7 @@ def _source(axes: Axes, point: Point, key: str) -> Trail:
 
 def _check_sense(training: Training, trail: Callable[[Trail], Trail], problems: Problems) -> None:
     """Checks that involve more than one field."""
-    checks: Mapping[str, Check | None] = {"stop": training.stop, "solved": training.solved}
-    for key, check in checks.items():
+    for key, check in (("stop", training.stop), ("solved", training.solved)):
         if check is not None and (check.below is None) == (check.above is None):
             hint = f"{key}: {{metric: accuracy, above: 0.99}}"
             problems.say(trail((key,)), f"`{key}` needs `below` or `above`, one of them", hint)

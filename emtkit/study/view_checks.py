@@ -17,6 +17,7 @@ from emtkit.study.yaml_nodes import Trail
 
 LABELS = ("grid", "task", "architecture", "seed")
 MEASURED = ("train", "test")
+FAMILIES = ("task", "architecture", "training")
 
 
 def check_views(
@@ -144,7 +145,7 @@ class _Checker:
                 here: Trail = (*path, key, position)
                 if column in {"status", "cell"} or self._is_parameter(column):
                     continue
-                if column.partition(".")[0] in {"task", "architecture", "training"}:
+                if column.partition(".")[0] in FAMILIES:
                     self._column(here, column)
                 else:
                     hint = did_you_mean(column, (*LABELS, *self._parameters))
@@ -165,16 +166,15 @@ class _Checker:
             return
         if dot and rest and prefix in {*MEASURED, *self._labels}:
             return
-        if prefix in {"task", "architecture", "training"}:
+        if prefix in FAMILIES:
             if self._complete:
                 near = [name for name in self._parameters if name.startswith(f"{prefix}.")]
                 self._say(path, f"no {prefix} has '{column}'", did_you_mean(column, near))
             return
-        begin = sorted({*MEASURED, *self._labels, "task", "architecture", "training"})
-        text = f"there is no column '{column}'"
-        known = ", ".join(f"{name}.*" for name in begin)
+        begin = sorted({*MEASURED, *self._labels, *FAMILIES})
+        known = ", ".join([*LABELS, *(f"{name}.*" for name in begin)])
         near_hint = did_you_mean(prefix, begin).partition("allowed:")[0]
-        self._say(path, text, f"{near_hint}allowed: {', '.join(LABELS)}, {known}")
+        self._say(path, f"there is no column '{column}'", f"{near_hint}allowed: {known}")
 
     def _where(self, path: Trail, where: Mapping[str, Any]) -> None:
         """Note unknown columns, and values that no network has."""

@@ -231,14 +231,9 @@ def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
 
 
 def _linker(results: Results) -> Link:
-    places: dict[str, int] = {}
-    for row, key in enumerate(results.column("cell")):
-        places.setdefault(str(key), row)
-
-    def link(cells: Sequence[str]) -> str:
-        return _rows_link([places[cell] for cell in cells if cell in places])
-
-    return link
+    keys = list(map(str, results.column("cell")))
+    first = {key: row for row, key in reversed(list(enumerate(keys)))}
+    return lambda cells: _rows_link([first[cell] for cell in cells if cell in first])
 
 
 def _rows_link(rows: Sequence[int]) -> str:
@@ -267,13 +262,7 @@ def _data(content: ReportContent, axes: Sequence[str]) -> str:
     columns = [str(name) for name in results.frame.columns]
     rows = list(zip(*(results.column(name) for name in columns), strict=True))
     reasons = {row: found for row in range(len(results)) if (found := results.undefined(row))}
-    only = [axis for axis in axes if axis != "seed"]
-    data = {
-        "study": shlex.quote(content.study),
-        "columns": columns,
-        "rows": rows,
-        "reasons": reasons,
-        "only": only,
-    }
+    known = {"study": shlex.quote(content.study), "columns": columns, "rows": rows}
+    data = {**known, "reasons": reasons, "only": [axis for axis in axes if axis != "seed"]}
     text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -213,12 +213,14 @@ def _views(model: type[V], given: Given, title: Literal["name", "id"]) -> Mappin
         return {}
     (key,) = given.path
     parts = given.parts("a list", f"write `{key}: [{{{title}: ...}}]`")
-    read = [(part.path, part.read_as(model)) for part in parts]
-    found: dict[Trail, V] = {trail: view for trail, view in read if view is not None}
     titles = [shown(part.value.get(title)) for part in parts if isinstance(part.value, dict)]
-    for trail, view in found.items():
-        name = view.id if isinstance(view, Claim) else view.name
-        if titles.count(shown(name)) > 1:
-            text = f"'{name}' names more than one of the {key}"
-            given.problems.say((*trail, title), text, "each needs a name of its own")
+    found: dict[Trail, V] = {}
+    for part in parts:
+        view = part.read_as(model)
+        if view is not None:
+            found[part.path] = view
+            name = part.value[title]
+            if titles.count(shown(name)) > 1:
+                text = f"'{name}' names more than one of the {key}"
+                part.say(text, "each needs a name of its own", (title,))
     return found

@@ -233,10 +233,11 @@ class Session:
             for at, title in chosen_rows(self.results, spec):
                 row = self.plan.rows[at]
                 measure = next((m for m in row.measures if m.label == label), None)
-                key = measure.key if measure is not None and measure.reason is None else ""
-                known = store.findings_of([key]).get(key)
+                if measure is None or measure.reason is not None:
+                    continue
+                known = store.findings_of([measure.key]).get(measure.key)
                 if known is not None and known.status == "done":
-                    held = store.content(key)
+                    held = store.content(measure.key)
                     findings = Findings(known.scalars, held.tables, held.arrays, known.reasons)
                     found.append(Example(row.cell.key, title, findings))
         return found

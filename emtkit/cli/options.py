@@ -58,8 +58,7 @@ class Number(click.ParamType[float]):
     ) -> float:
         """The number, or a sentence with the range that is allowed."""
         found = read_number(str(value))
-        low_enough = found is not None and found <= self._most
-        if found is None or not low_enough or found < self._least:
+        if found is None or not self._least <= found <= self._most:
             kind = "a whole number" if self._whole else "a number"
             span = f"from {self._least:g} to {self._most:,.0f}"
             self.fail(f"'{value}' is not {kind} {span}", param, context)

@@ -59,13 +59,15 @@ class Writer:
     def put_attempt(self, attempt: Attempt) -> None:
         """Write one attempt at a cell."""
         row = {**vars(attempt), "text": encodable(attempt.text)}
-        self._execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?)", (*row.values(),))
+        query = "INSERT OR REPLACE INTO attempts VALUES (:cell, :number, :outcome, :text, :seconds)"
+        self._execute(query, row)
 
     def put_progress(self, progress: Progress) -> None:
         """Write the progress of a run; it replaces the earlier one."""
-        own = {"study": encodable(progress.study), "counts": to_json(progress.counts)}
-        row = (*{**vars(progress), **own}.values(),)
-        self._execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?)", row)
+        texts = {"study": encodable(progress.study), "counts": to_json(progress.counts)}
+        names = ":run, :study, :state, :started, :updated, :counts"
+        query = f"INSERT OR REPLACE INTO progress VALUES ({names})"
+        self._execute(query, {**vars(progress), **texts})
 
     def _add_snapshots(self, cell: CellResult) -> None:
         """Snapshots of a cell that is done, after its bytes were found equal."""

@@ -58,7 +58,8 @@ class Axes:
     @property
     def size(self) -> int:
         """Number of settings that `expand` gives."""
-        return prod(map(len, [*self.grid.values(), *[*self.zip.values()][:1]]))
+        paired = list(self.zip.values())[:1]
+        return prod(map(len, [*self.grid.values(), *paired]))
 
 
 NO_AXES = Axes()
@@ -93,7 +94,9 @@ def read_entries(family: Family, given: Given) -> tuple[Entry, ...]:
     if given.value is None and (optional or not problems.document.has(given.path)):
         return ()
     found: list[Entry] = []
-    for part in given.parts(f"a list of {family}", f"write `{family}: [name]`", least=1 - optional):
+    for part in given.parts(
+        f"a list of {family}", f"write `{family}: [name]`", least=0 if optional else 1
+    ):
         entry = _entry(family, part)
         if entry is None:
             continue

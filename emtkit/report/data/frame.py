@@ -104,9 +104,10 @@ def _reasons(
         elif found.status != "done":
             yield key, label, "", found.error, found.status
         else:
-            blank = (name for name, value in found.scalars.items() if value != value)
-            unsaid = dict.fromkeys(blank, "undefined; the analysis does not say why")
-            for scalar, reason in {**found.reasons, **unsaid, **found.reasons}.items():
+            blank = [name for name, value in found.scalars.items() if value != value]
+            unsaid = [name for name in blank if name not in found.reasons]
+            said = dict.fromkeys(unsaid, "undefined; the analysis does not say why")
+            for scalar, reason in {**found.reasons, **said}.items():
                 yield key, label, scalar, reason, "done"
 
 

@@ -114,9 +114,11 @@ class Results:
         return sorted(listed, key=lambda one: [rank[x] for rank, x in zip(ranks, one, strict=True)])
 
     def varying(self, rows: Sequence[int]) -> list[str]:
-        """The axes on which `rows` differ, the seed included."""
-        names = [name for name in self.axes() if name in self.frame.columns]
-        return [name for name in names if len(self.groups(rows, [name])) > 1]
+        """The axes on which `rows` differ, the most informative first; the seed is included."""
+        parameters = [name for name in self.frame.columns if name.startswith(AXIS_FAMILIES)]
+        order = [*AXES[:2], *parameters, *AXES[2:]]
+        known = [name for name in order if name in self.frame.columns]
+        return [name for name in known if len(self.groups(rows, [name])) > 1]
 
     def distinguishing(self, rows: Sequence[int], aside: Sequence[str] = ()) -> list[str]:
         """The fewest axes that tell the networks of `rows` apart, those `aside` left out.
@@ -135,11 +137,6 @@ class Results:
             if len(self.groups(rows, [*found, name])) > len(self.groups(rows, found)):
                 found.append(name)
         return found
-
-    def axes(self) -> list[str]:
-        """Every column that says what a network is, the most informative first."""
-        parameters = [name for name in self.frame.columns if name.startswith(AXIS_FAMILIES)]
-        return [*AXES[:2], *parameters, *AXES[2:]]
 
     def has(self, row: int, name: str) -> bool:
         """Whether the number `name` of a row is there."""

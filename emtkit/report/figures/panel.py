@@ -68,17 +68,12 @@ def label_ticks(axes: Axes, which: str, levels: Sequence[float], log: bool) -> N
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     if len(levels) <= 12:
-        axis.set_ticks(list(levels), _roomy(levels, log, _need(axes, which, levels)))
+        # The part of the axis that a label needs, roughly: its line, or its letters.
+        box, dpi = axes.get_window_extent(), axes.figure.dpi
+        letters = max(len(f"{level:g}") for level in levels) + 1
+        share = 0.16 * dpi / box.height if which == "y" else 0.085 * letters * dpi / box.width
+        axis.set_ticks(list(levels), _roomy(levels, log, float(share)))
         axis.set_ticks([], minor=True)
-
-
-def _need(axes: Axes, which: str, levels: Sequence[float]) -> float:
-    """The part of an axis that a label of these needs, roughly: its letters, or its line."""
-    box, dpi = axes.get_window_extent(), axes.figure.dpi
-    if which == "y":
-        return float(0.16 * dpi / box.height)
-    letters = max(len(f"{level:g}") for level in levels) + 1
-    return float(0.085 * letters * dpi / box.width)
 
 
 def _roomy(levels: Sequence[float], log: bool, share: float) -> list[str]:

@@ -15,7 +15,6 @@ _HOMES = {
     "emtkit.errors": ["EmtkitError", "NotApplicable", "PluginError", "StoreError", "StudyError"],
     "emtkit.execute.foreign": ["analyze"],
     "emtkit.methods.settings": ["MAX_STEPS"],
-    "emtkit.notebook": ["load", "run"],
     "emtkit.plugin.analysis": [
         "Analysis",
         "Control",
@@ -35,6 +34,7 @@ _HOMES = {
     "emtkit.plugin.hookspecs": ["hookimpl"],
     "emtkit.plugin.kernel": ["StackedKernel", "Unrolled"],
     "emtkit.plugin.registry": ["Registry"],
+    "emtkit.session": ["load", "run"],
     "emtkit.plugin.stream": ["Stream", "StreamKey", "signs_rows", "sparse_uniform_rows"],
     "emtkit.plugin.task": ["Batch", "Channels", "Fact", "Recipe", "Task"],
 }

@@ -1,14 +1,19 @@
-"""A study with its plan and its store: what the command line and a notebook both work with."""
+"""A study with its plan and its store: what the command line and a notebook both work with.
+
+`emtkit.run` and `emtkit.load` give what the command line shows.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from emtkit.errors import EmtkitError, did_you_mean
+from emtkit.execute.engines.engine import TIMEOUT
 from emtkit.places import RESULTS, STORE
 from emtkit.plugin.guard import guarded
 from emtkit.plugin.registry import Registry
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
     from emtkit.store.records import Content
     from emtkit.store.store import Store
     from emtkit.study.views import Figure
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,11 +112,9 @@ class Session:
     def results(self) -> Results:
         """The frame and the reasons of everything that it lacks, as the views read them."""
         from emtkit.report.data.frame import read_results
-        from emtkit.report.data.results import Results
 
         with self.read() as store:
-            found = read_results(self.plan.rows, store)
-        return Results(found.frame, found.reasons, self.plan.conditions)
+            return read_results(self.plan.rows, store, self.plan.conditions)
 
     def frame(self) -> pd.DataFrame:
         """One row per cell, one column per parameter and scalar."""
@@ -121,22 +126,23 @@ class Session:
 
         if name not in self._tables:
             specs = {spec.name: spec for spec in self.plan.study.tables.values()}
-            spec = specs[_known(name, specs, "table", self.name)]
-            self._tables[name] = draw_table(self.results, spec)
+            drawn = draw_table(self.results, _known(name, specs, "table", self.name))
+            self._tables[name] = drawn
         return self._tables[name]
 
     def figure(self, name: str) -> Drawn:
         """The figure of that name, drawn from stored findings."""
-        from emtkit.report.figures.examples import drawing_of
         from emtkit.report.figures.figure import draw_examples, draw_figure
 
         specs = {spec.name: spec for spec in self.plan.study.figures.values()}
-        spec = specs[_known(name, specs, "figure", self.name)]
+        spec = _known(name, specs, "figure", self.name)
         if not spec.is_drawing:
             return draw_figure(self.results, spec)
-        label = spec.use.partition(".")[0]
-        analysis = self._analysis(label)
-        drawing = drawing_of(self.registry.analyses[analysis].drawings, spec.use)
+        label, _, drawn = spec.use.partition(".")
+        names = {m.label: m.analysis.name for row in self.plan.rows for m in row.measures}
+        analysis = _known(label, names, "analysis", self.name)
+        drawings = self.registry.analyses[analysis].drawings
+        drawing = _known(drawn, drawings, "drawing", f"'{label}'")
         drawing = guarded(drawing, f"{self.registry.described('analysis', analysis)}, {spec.use}")
         return draw_examples(spec, drawing, self._examples(spec, label))
 
@@ -160,14 +166,13 @@ class Session:
     def warnings(self) -> list[str]:
         """What cannot come out well however the networks turn out; known before any is trained."""
         from emtkit.report.data.frame import read_results
-        from emtkit.report.data.results import Results
         from emtkit.report.inference.power import unreachable
         from emtkit.store.store import Store
 
         with Store.empty() as store:
             planned = read_results(self.plan.rows, store)
         claims = tuple(self.plan.study.claims.values())
-        return list(unreachable(Results(planned.frame, planned.reasons), claims))
+        return list(unreachable(planned, claims))
 
     def model(self, cell: str) -> SequenceModel:
         """The trained network of a cell, ready to use; a cell may be named by its first letters."""
@@ -206,7 +211,7 @@ class Session:
         labels = {
             m.label: m for row in self.plan.rows if row.cell.key == cell for m in row.measures
         }
-        measure = labels[_known(label, labels, "analysis", f"cell {cell}")]
+        measure = _known(label, labels, "analysis", f"cell {cell}")
         with self.read() as store:
             return store.content(measure.key)
 
@@ -218,10 +223,6 @@ class Session:
                 "as the column `cell` of the frame has it"
             )
         return found[0]
-
-    def _analysis(self, label: str) -> str:
-        names = {m.label: m.analysis.name for row in self.plan.rows for m in row.measures}
-        return names[_known(label, names, "analysis", self.name)]
 
     def _examples(self, spec: Figure, label: str) -> list[Example]:
         from emtkit.plugin.analysis import Findings
@@ -235,15 +236,14 @@ class Session:
                 if measure is None or measure.reason is not None:
                     continue
                 known = store.findings_of([measure.key]).get(measure.key)
-                if known is None or known.status != "done":
-                    continue
-                content = store.content(measure.key)
-                findings = Findings(known.scalars, content.tables, content.arrays, known.reasons)
-                found.append(Example(row.cell.key, title, findings))
+                if known is not None and known.status == "done":
+                    held = store.content(measure.key)
+                    findings = Findings(known.scalars, held.tables, held.arrays, known.reasons)
+                    found.append(Example(row.cell.key, title, findings))
         return found
 
 
-def open_session(
+def load(
     source: Path | str | Mapping[str, Any],
     *,
     store: str | Path | None = None,
@@ -269,6 +269,45 @@ def open_session(
     return Session(plan, Path(store or STORE), shown)
 
 
+def run(
+    study: str | Path | Mapping[str, Any],
+    *,
+    store: str | Path | None = None,
+    only: str | None = None,
+    seeds: str | None = None,
+    jobs: int | None = None,
+    tier: str | None = None,
+    engine: str = "local",
+    scheduler: str | None = None,
+    retry: int = 1,
+    retry_failed: bool = False,
+    max_failures: int | None = None,
+    timeout: float = TIMEOUT,
+    memory: float | None = None,
+    quiet: bool = False,
+) -> Session:
+    """Train and measure what is missing, as `emtkit run` does with the options of these names.
+
+    `jobs` worker processes (default: one per core that this process may use), each given `timeout`
+    seconds for an answer and `memory` GiB (default: an equal share of the machine's).
+
+    Raises:
+        StudyError: every mistake of the study, together.
+        StoreError: another run writes to the store, or it is damaged.
+        EmtkitError: no such engine or tier, or more than `max_failures` cells failed.
+    """
+    from emtkit.execute.engines.open import Limits, opened_engine
+    from emtkit.execute.monitor import Lines, Quiet
+    from emtkit.execute.run import Options
+
+    session = load(study, store=store, only=only, seeds=seeds)
+    options = Options(retry=retry, retry_failed=retry_failed, max_failures=max_failures, tier=tier)
+    limits = Limits.of(jobs, timeout, memory)
+    with opened_engine(session.plan, limits, engine, scheduler) as workers:
+        session.run(workers, Quiet() if quiet else Lines(sys.stderr), options)
+    return session
+
+
 def _rehearse(source: Path | str | Mapping[str, Any]) -> None:
     """Run the study's own plugin files in another process first; studies without any wait less."""
     document = from_value(source) if isinstance(source, Mapping) else read_document(source)
@@ -284,7 +323,7 @@ def _rehearse(source: Path | str | Mapping[str, Any]) -> None:
         rehearse(study, plugins)
 
 
-def _known(name: str, names: Mapping[str, Any], what: str, where: str) -> str:
-    if name not in names:
-        raise EmtkitError(f"{where} has no {what} '{name}'; {did_you_mean(name, names)}")
-    return name
+def _known(name: str, named: Mapping[str, T], what: str, where: str) -> T:
+    if name not in named:
+        raise EmtkitError(f"{where} has no {what} '{name}'; {did_you_mean(name, named)}")
+    return named[name]

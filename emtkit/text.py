@@ -1,6 +1,7 @@
 """Text from a store, a plugin or a user, made safe where it leaves: terminals and spreadsheets."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 # Control characters but tab and newline, lone surrogates, separators of lines and paragraphs,
@@ -31,3 +32,14 @@ def csv_cell(value: Any) -> Any:
 def read_number(text: str) -> float | None:
     """The number that `text` spells in ASCII digits, without sign; None for anything else."""
     return float(text) if _NUMBER.fullmatch(text.strip(" ")) else None
+
+
+def spans(numbers: Iterable[int]) -> list[str]:
+    """Whole numbers as spans of neighbours: `0-15`, `32`."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return [f"{first}-{last}" if last > first else str(first) for first, last in found]

@@ -19,7 +19,7 @@ import emtkit
 from emtkit.cli.main import cli
 from emtkit.errors import EmtkitError, StudyError
 from emtkit.report.tables.formats.csv import Csv
-from emtkit.session import open_session
+from emtkit.session import load
 
 PAGE = Path(__file__).parents[1] / "docs" / "notebook.md"
 
@@ -63,7 +63,7 @@ def test_what_is_loaded_equals_what_was_run(notebook):
     names, _ = notebook
     again = emtkit.load(names["study"], store="units.sqlite")
     pd.testing.assert_frame_equal(again.frame(), names["frame"])
-    plain = open_session(names["study"], store=Path("units.sqlite"))
+    plain = load(names["study"], store=Path("units.sqlite"))
     assert Csv().text(plain.table("units")) == Csv().text(again.table("units"))
 
 

@@ -124,12 +124,12 @@ def analyze(
     from emtkit.execute.foreign import analyze as measure
     from emtkit.plugin.registry import Registry
 
-    listed = _yaml(analyses, "--analyses") if analyses.lstrip().startswith("[") else None
+    listed = _read(analyses, "--analyses", "[")
     found = measure(
         file,
-        task=_entry(task, "--task"),
-        analyses=[part.strip() for part in analyses.split(",")] if listed is None else listed,
-        as_=None if as_ is None else _entry(as_, "--as"),
+        task=_read(task, "--task", "{"),
+        analyses=[part.strip() for part in listed.split(",")] if listed is analyses else listed,
+        as_=None if as_ is None else _read(as_, "--as", "{"),
         map=None if names is None else _pairs(names),
         drop=drop,
         registry=Registry.installed(plugins),
@@ -169,14 +169,12 @@ def _lines(found: Analyzed) -> str:
     return "\n".join(lines)
 
 
-def _entry(text: str, option: str) -> Any:
-    return _yaml(text, option) if text.lstrip().startswith("{") else text
-
-
-def _yaml(text: str, option: str) -> Any:
+def _read(text: str, option: str, start: str) -> Any:
+    """The value of YAML that begins with `start`; other text as it is."""
     from emtkit.study.document import parse_document
 
-    return parse_document(text.encode(), option).value
+    is_yaml = text.lstrip().startswith(start)
+    return parse_document(text.encode(), option).value if is_yaml else text
 
 
 def _pairs(text: str) -> dict[str, str]:

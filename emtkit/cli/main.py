@@ -14,16 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, TextIO
 import click
 
 from emtkit import __version__
+from emtkit.cli import options
 from emtkit.cli.authors import AUTHORS_COMMANDS, plugin_names
-from emtkit.cli.options import (
-    Number,
-    Share,
-    jobs_option,
-    only_option,
-    seeds_option,
-    store_option,
-    study_argument,
-)
 from emtkit.cli.output import print_output, run_output
 from emtkit.cli.store import gc, merge, verify
 from emtkit.cli.terminal import echo
@@ -49,37 +41,36 @@ def cli() -> None:
 
 
 @cli.command()
-@study_argument
-@store_option
-@only_option
-@seeds_option
-@jobs_option
+@options.study_options
+@options.jobs_option
 @click.option("--tier", type=click.Choice(TIERS), help="Train in this tier.")
 @click.option("--engine", type=click.Choice(ENGINES), default="local", show_default=True)
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option(
     "--retry",
-    type=Number(0, 1000, whole=True),
+    type=options.Number(0, 1000, whole=True),
     default=1,
     show_default=True,
     help="More tries for a cell whose worker died.",
 )
 @click.option("--retry-failed", is_flag=True, help="Train failed cells again.")
-@click.option("--max-failures", type=Number(0, 10**9, whole=True), help="Stop after more failures.")
+@click.option(
+    "--max-failures", type=options.Number(0, 10**9, whole=True), help="Stop after more failures."
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option(
     "--timeout",
-    type=Number(0.001, 10**7, whole=False),
+    type=options.Number(0.001, 10**7, whole=False),
     default=TIMEOUT,
     show_default=True,
     help="Seconds until a worker without an answer counts as lost.",
 )
 @click.option(
     "--memory",
-    type=Number(0.001, 10**6, whole=False),
+    type=options.Number(0.001, 10**6, whole=False),
     help="GiB that a worker may take.  [default: an equal share]",
 )
-@click.option("--audit", type=Share(), help="Train this share again and compare, e.g. 5%.")
+@click.option("--audit", type=options.Share(), help="Train this share again and compare, e.g. 5%.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 @click.option("--events", type=click.Path(path_type=Path), help="Write a JSON line per change.")
@@ -122,22 +113,18 @@ def run(
 
         _forkserver.begin()
     from emtkit.execute.run import Options
-    from emtkit.session import open_session
+    from emtkit.session import load
 
-    session = open_session(study, store=store, only=only, seeds=seeds)
-    options = Options(
-        retry=retry,
-        retry_failed=retry_failed,
-        max_failures=0 if fail_fast else max_failures,
-        tier=tier,
-    )
+    session = load(study, store=store, only=only, seeds=seeds)
+    most = 0 if fail_fast else max_failures
+    asked = Options(retry=retry, retry_failed=retry_failed, max_failures=most, tier=tier)
     limits = Limits.of(jobs, timeout, memory)
     audited = None
     with (
         _monitor(silent, events) as monitor,
         opened_engine(session.plan, limits, engine, scheduler) as workers,
     ):
-        found = session.run(workers, monitor, options)
+        found = session.run(workers, monitor, asked)
         if audit is not None:
             audited = session.audit(workers, monitor, audit)
     fingerprint = cache.fingerprint()
@@ -148,11 +135,8 @@ def run(
 
 
 @cli.command()
-@study_argument
-@store_option
-@only_option
-@seeds_option
-@jobs_option
+@options.study_options
+@options.jobs_option
 @click.option("--no-plugins", is_flag=True, help="Do not run the study's own plugin files.")
 def plan(
     study: Path,
@@ -168,9 +152,9 @@ def plan(
 
         _forkserver.begin()
     from emtkit.execute.overview import overview
-    from emtkit.session import open_session
+    from emtkit.session import load
 
-    session = open_session(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
+    session = load(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
     failures: dict[str, str] = {}
     with session.read() as opened:
         for line in overview(session.plan, opened, jobs or allowed_cores(), failures):
@@ -183,8 +167,8 @@ def plan(
 
 
 @cli.command()
-@study_argument
-@store_option
+@options.study_argument
+@options.store_option
 def watch(study: Path, store: Path) -> int:
     """Show the progress of a run of a study, from another terminal, until it ends."""
     from emtkit.execute.progress import follow
@@ -253,7 +237,12 @@ def main() -> None:
         code = 0
     except OSError as error:
         _discard_output()
-        echo(_io_sentence(error), err=True)
+        where = "the output" if error.filename is None else f"'{error.filename}'"
+        echo(
+            f"{where} cannot be read or written ({error.strerror or error}); what is trained and "
+            "measured is stored: correct this and run the command again",
+            err=True,
+        )
         code = EmtkitError.exit_code
     _leave(code or 0, own)
 
@@ -289,14 +278,6 @@ def _discard_output() -> None:
     """What is still to be written to stdout would fail again when Python ends."""
     with suppress(OSError):  # a stdout that is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _io_sentence(error: OSError) -> str:
-    where = "the output" if error.filename is None else f"'{error.filename}'"
-    return (
-        f"{where} cannot be read or written ({error.strerror or error}); what is trained and "
-        "measured is stored: correct this and run the command again"
-    )
 
 
 def _terminated(number: int, frame: object) -> None:

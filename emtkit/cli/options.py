@@ -1,7 +1,9 @@
 """Options that several commands share, and the types of their values, each stated once."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -10,6 +12,8 @@ from emtkit.methods.folder import Methods
 from emtkit.places import STORE
 from emtkit.store.schema import resolved
 from emtkit.text import read_number
+
+F = TypeVar("F", bound=Callable[..., int])
 
 
 class OneOf(click.Choice[str]):
@@ -54,8 +58,7 @@ class Number(click.ParamType[float]):
     ) -> float:
         """The number, or a sentence with the range that is allowed."""
         found = read_number(str(value))
-        low_enough = found is not None and found <= self._most
-        if found is None or not low_enough or found < self._least:
+        if found is None or not self._least <= found <= self._most:
             kind = "a whole number" if self._whole else "a number"
             span = f"from {self._least:g} to {self._most:,.0f}"
             self.fail(f"'{value}' is not {kind} {span}", param, context)
@@ -99,3 +102,23 @@ only_option = click.option(
     "--only", help="A part of the study, e.g. task.delay=3,architecture.hidden=2."
 )
 seeds_option = click.option("--seeds", help="Some of its seeds, e.g. 0-2 or 0,4.")
+
+
+def study_options(command: F) -> F:
+    """The argument STUDY and the options that say where its results are and what part is meant."""
+    for option in (seeds_option, only_option, store_option, study_argument):
+        command = option(command)
+    return command
+
+
+class SessionCommand(click.Command):
+    """A command with `study_options` that is called with the open `session` in their place."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Open what the options say, then call the command."""
+        from emtkit.session import load
+
+        study, part = context.params.pop("study"), ("store", "only", "seeds")
+        chosen = {name: context.params.pop(name) for name in part}
+        context.params["session"] = load(study, **chosen)
+        return super().invoke(context)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emtkit.cli.engine import print_audit
 from emtkit.cli.terminal import echo
 from emtkit.cli.views import printed_tables
 
@@ -42,11 +41,6 @@ class RunOutput:
         return not (cells["failed"] or cells["lost"] or cells["findings_failed"])
 
     @property
-    def refused(self) -> bool:
-        """Whether a claim is not supported."""
-        return any(claim["verdict"] == "not supported" for claim in self.document["claims"])
-
-    @property
     def complete(self) -> bool:
         """Whether every cell of the plan has a status."""
         cells = self.document["cells"]
@@ -58,15 +52,6 @@ class RunOutput:
         """The line printed instead of progress bars when there is nothing to do."""
         done = self.document["cells"]["done"]
         return f"{done}/{done} cells ({done} stored), nothing has changed since the last run"
-
-    @property
-    def coverage(self) -> str:
-        """The number of cells of each status, in one line."""
-        cells = self.document["cells"]
-        return (
-            f"{cells['expected']} cells = {cells['done']} done + {cells['failed']} failed + "
-            f"{cells['lost']} lost + {cells['not_applicable']} not applicable"
-        )
 
 
 def run_output(session: Session, summary: RunSummary, page: Path) -> RunOutput:
@@ -98,13 +83,19 @@ def print_output(
         echo(json.dumps(document, indent=2))
     elif not quiet:
         sys.stdout.write(output.tables)
-        for line in (*output.verdicts, output.coverage, f"report: {output.document['report']}"):
+        cells = output.document["cells"]
+        account = (
+            f"{cells['expected']} cells = {cells['done']} done + {cells['failed']} failed + "
+            f"{cells['lost']} lost + {cells['not_applicable']} not applicable"
+        )
+        for line in (*output.verdicts, account, f"report: {output.document['report']}"):
             echo(line)
     if audited is not None and not as_json:
-        print_audit(audited)
+        _print_audit(audited)
     if audited is not None and audited.differing:
         return 1
-    if check_claims and output.refused:
+    verdicts = {claim["verdict"] for claim in output.document["claims"]}
+    if check_claims and "not supported" in verdicts:
         return CLAIM_REFUSED
     return 0 if output.clean else 1
 
@@ -113,3 +104,13 @@ def terminal_format() -> str:
     """What printed tables depend on: the width and the colours of the terminal, if it is one."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     return json.dumps([width, sys.stdout.encoding, *(os.environ.get(name) for name in _TERMINAL)])
+
+
+def _print_audit(audit: Audit) -> None:
+    made = f"audit: {audit.cells} cells and {audit.findings} findings were computed again"
+    if not audit.differing:
+        echo(f"{made}; every byte is equal")
+        return
+    echo(f"{made}; {len(audit.differing)} differ (other machine, versions or code?):")
+    for key in audit.differing:
+        echo(f"  {key}")

@@ -102,9 +102,8 @@ class RerunCache:
         changed meanwhile, nothing is written.
         """
         loose = outside() | {os.path.abspath(path): stamp(path) for path in plugins}
-        newest = max(
-            [self.installed.newest, *(max(known[1:]) for known in loose.values() if known)]
-        )
+        loaded = [max(known[1:]) for known in loose.values() if known]
+        newest = max([self.installed.newest, *loaded])
         changed = (
             fingerprint is None
             or fingerprint != self.fingerprint()
@@ -133,7 +132,6 @@ def _store_state(path: Path) -> list[Any] | None:
         return None
     try:
         with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
+            return [list(stamp(path) or ()), file.read(_HEADER_BYTES).hex()]
     except OSError:
         return None
-    return [list(stamp(path) or ()), header.hex()]

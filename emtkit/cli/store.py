@@ -19,7 +19,7 @@ def verify(store: Path, salvage: Path | None) -> int:
 
     if salvage is not None:
         saved = maintenance.salvage(store, salvage)
-        for fault in saved.lost:
+        for fault in saved.faults:
             echo(f"not saved: {fault}")
         echo(
             f"{salvage}: {saved.cells} cells and {saved.findings} findings saved; "

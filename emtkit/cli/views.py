@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emtkit.cli.options import OneOf, only_option, seeds_option, store_option, study_argument
+from emtkit.cli import options
 from emtkit.cli.terminal import echo
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import STATISTICS
@@ -22,25 +22,12 @@ if TYPE_CHECKING:
 _STUDIES = (".yaml", ".yml")
 
 
-@click.command()
-@study_argument
+@click.command(cls=options.SessionCommand)
+@options.study_options
 @click.argument("name", required=False)
-@store_option
-@only_option
-@seeds_option
-@click.option("--format", "form", type=OneOf(FORMATS), default="terminal")
-def table(
-    study: Path,
-    name: str | None,
-    store: Path,
-    only: str | None,
-    seeds: str | None,
-    form: str,
-) -> int:
+@click.option("--format", "form", type=options.OneOf(FORMATS), default="terminal")
+def table(session: Session, name: str | None, form: str) -> int:
     """Print one table of a study, or all of them."""
-    from emtkit.session import open_session
-
-    session = open_session(study, store=store, only=only, seeds=seeds)
     names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
     for one in names:
         _print_table(session.table(one), form)
@@ -51,11 +38,11 @@ def table(
 @click.argument("what", metavar="STUDY_OR_STORE", type=click.Path(path_type=Path))
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@store_option
-@only_option
+@options.store_option
+@options.only_option
 @click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
-@click.option("--stat", type=OneOf(STATISTICS), default="mean")
-@click.option("--format", "form", type=OneOf(FORMATS), default="terminal")
+@click.option("--stat", type=options.OneOf(STATISTICS), default="mean")
+@click.option("--format", "form", type=options.OneOf(FORMATS), default="terminal")
 def compare(
     what: Path,
     first: str,
@@ -80,26 +67,14 @@ def compare(
     return 0
 
 
-@click.command()
-@study_argument
+@click.command(cls=options.SessionCommand)
+@options.study_options
 @click.argument("name")
-@store_option
-@only_option
-@seeds_option
 @click.option("--out", type=click.Path(path_type=Path), help="A .svg, .png or .pdf file.")
-def figure(
-    study: Path,
-    name: str,
-    store: Path,
-    only: str | None,
-    seeds: str | None,
-    out: Path | None,
-) -> int:
+def figure(session: Session, name: str, out: Path | None) -> int:
     """Draw one figure of a study from what is stored."""
     from emtkit.report.figures.figure import save
-    from emtkit.session import open_session
 
-    session = open_session(study, store=store, only=only, seeds=seeds)
     drawn = session.figure(name)
     path = out or session.folder / "figures" / f"{name}.svg"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,31 +85,21 @@ def figure(
     return 0
 
 
-@click.command()
-@study_argument
-@store_option
-@only_option
-@seeds_option
-def report(study: Path, store: Path, only: str | None, seeds: str | None) -> int:
+@click.command(cls=options.SessionCommand)
+@options.study_options
+def report(session: Session) -> int:
     """Write the report of a study from what is stored."""
-    from emtkit.session import open_session
-
-    echo(open_session(study, store=store, only=only, seeds=seeds).report())
+    echo(session.report())
     return 0
 
 
-@click.command()
-@study_argument
-@store_option
-@only_option
-@seeds_option
+@click.command(cls=options.SessionCommand)
+@options.study_options
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder to write to.")
-def export(study: Path, store: Path, only: str | None, seeds: str | None, out: Path) -> int:
+def export(session: Session, out: Path) -> int:
     """Write a study's frame, tables, arrays and weights as plain files."""
     from emtkit.report.page.export import export as write
-    from emtkit.session import open_session
 
-    session = open_session(study, store=store, only=only, seeds=seeds)
     with session.read() as opened:
         files = write(session.plan.rows, opened, out)
     echo(f"{len(files)} files in {out}")
@@ -142,14 +107,14 @@ def export(study: Path, store: Path, only: str | None, seeds: str | None, out: P
 
 
 @click.command()
-@study_argument
-@store_option
+@options.study_argument
+@options.store_option
 def cite(study: Path, store: Path) -> int:
     """Print the references of every plugin that a study uses."""
     from emtkit.report.page.write import citations
-    from emtkit.session import open_session
+    from emtkit.session import load
 
-    for citation in citations(open_session(study, store=store).plan):
+    for citation in citations(load(study, store=store).plan):
         echo(f"{citation.plugin}: {citation.text}")
     return 0
 
@@ -189,16 +154,16 @@ def _sides(what: Path, first: str, second: str, store: Path, only: str | None) -
         EmtkitError: the arguments name none of these, or a store that does not exist.
     """
     from emtkit.report.tables.contrast import Sides, joined
-    from emtkit.session import open_session
+    from emtkit.session import load
 
     paths = (Path(first), Path(second))
     if what.suffix in _STUDIES and not all(path.is_file() for path in paths):
-        session = open_session(what, store=store, only=only)
+        session = load(what, store=store, only=only)
         return Sides(session.results, "architecture", first, second)
     if what.suffix in _STUDIES:
-        axis, sessions = "store", [open_session(what, store=path, only=only) for path in paths]
+        axis, sessions = "store", [load(what, store=path, only=only) for path in paths]
     elif what.is_file() and all(path.suffix in _STUDIES for path in paths):
-        axis, sessions = "study", [open_session(path, store=what, only=only) for path in paths]
+        axis, sessions = "study", [load(path, store=what, only=only) for path in paths]
     else:
         raise EmtkitError(
             f"{what} is neither a study (.yaml), with two architectures or two stores to compare, "

@@ -23,8 +23,6 @@ from emtkit.store.records import (
     Bundle,
     CellResult,
     FindingResult,
-    StoredCell,
-    StoredFinding,
     finding_identity,
     identity_of,
 )
@@ -105,7 +103,7 @@ class _Coordinator:
             for key, found in store.findings_of(required.findings).items()
             if self._is_final(found)
         }
-        self.stored: dict[str, StoredCell] = {}
+        self.stored: dict[str, CellResult] = {}
         self.ended = {"done": 0, "failed": 0, "lost": 0}
         self.bad: set[str] = set()
         self.tries: dict[str, int] = {}
@@ -127,7 +125,7 @@ class _Coordinator:
             self._give_up_if_hopeless()
         self._report(last=True)
 
-    def _is_final(self, known: StoredCell | StoredFinding) -> bool:
+    def _is_final(self, known: CellResult | FindingResult) -> bool:
         """Whether a stored result is final: what was lost is always tried again."""
         if known.status == "failed":
             return not self.options.retry_failed

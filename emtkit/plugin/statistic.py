@@ -44,7 +44,7 @@ class Estimate:
 
 
 class Statistic(ABC):
-    """A statistic with its interval and, where it has one, its paired test.
+    """A statistic and, where it has one, its paired test; its interval is by resampling.
 
     `reads` says of what it is made: numbers, truths (its value is then a share of the networks), or
     texts (it is then called with their codes). `ranks`: it reads one network, chosen by `by`.
@@ -56,14 +56,6 @@ class Statistic(ABC):
     @abstractmethod
     def __call__(self, values: Numbers, by: Numbers | None = None) -> Numbers:
         """The statistic over the last axis of `values` (and `by`, of equal shape)."""
-
-    def interval(self, sample: Sample) -> Estimate:
-        """The statistic of a sample with its 95 % interval.
-
-        Raises:
-            ValueError: the sample is empty, or NaN where it decides.
-        """
-        raise NotImplementedError(f"{type(self).__name__} is not a number, and has no interval")
 
     def p(self, differences: Numbers) -> float | None:
         """Two-sided p of n paired differences, if it does not matter which side is which."""

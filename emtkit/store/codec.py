@@ -29,40 +29,30 @@ def scalars_to_json(scalars: Mapping[str, Scalar]) -> str:
 
 def scalars_from_json(text: str) -> dict[str, Scalar]:
     """The scalars that `scalars_to_json` wrote."""
-    found = from_json(text)
+    found = object_from_json(text)
     try:
         return {name: value_of(value) for name, value in found.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"the store has something else where scalars belong: {text[:80]}"
-        ) from error
-
-
-def from_json(text: str) -> Any:
-    """The value of JSON text from a store, which may come from someone else.
-
-    Raises:
-        StoreError: it is not JSON.
-    """
-    try:
-        return json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise StoreError(
-            f"the store has something else where JSON belongs: {str(text)[:80]}"
         ) from error
 
 
 def object_from_json(text: str, *kinds: type) -> dict[str, Any]:
     """The JSON object that `text` is, each of its values of one of `kinds` (of any, without).
 
+    The text is from a store, which may come from someone else.
+
     Raises:
         StoreError: it is something else.
     """
-    found = from_json(text)
-    values = found.values() if isinstance(found, dict) else (found,)
-    if not isinstance(found, dict) or (kinds and any(type(value) not in kinds for value in values)):
-        raise StoreError(f"the store has something else where JSON belongs: {str(text)[:80]}")
-    return found
+    try:
+        found = json.loads(text)
+        if isinstance(found, dict) and (not kinds or all(type(v) in kinds for v in found.values())):
+            return found
+    except (TypeError, ValueError, RecursionError):
+        pass
+    raise StoreError(f"the store has something else where JSON belongs: {str(text)[:80]}")
 
 
 def has_types(row: Sequence[object], *kinds: type) -> bool:

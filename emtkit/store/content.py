@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,19 +96,6 @@ def to_safetensors(arrays: Mapping[str, Array]) -> bytes:
     return save_tensors(tensors)
 
 
-def tensors_of(blob: bytes) -> dict[str, Array]:
-    """The arrays of any safetensors blob, weights for instance.
-
-    Raises:
-        StoreError: the bytes are not safetensors, or have a dtype that numpy lacks.
-    """
-    try:
-        tensors: dict[str, Array] = load_tensors(blob)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"a blob is not a safetensors file: {error}") from error
-    return tensors
-
-
 def _put(array: Array, place: str, owner: str, tensors: dict[str, Array]) -> str:
     """Add an array to the tensors; returns how to read it back."""
     # In C order: safetensors writes the memory of a strided array as if it had none.
@@ -155,13 +143,10 @@ def _cell(value: object, owner: str) -> Any:
 
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
-    try:
+    with suppress(PluginError):
         return plain(owner, value)
-    except PluginError:
-        raise PluginError(
-            f"{owner} holds a {type(value).__name__}; a table holds numbers, truth values, text "
-            "and None"
-        ) from None
+    kind = type(value).__name__
+    raise PluginError(f"{owner} holds a {kind}; a table holds numbers, truth values, text and None")
 
 
 def _series(column: dict[str, Any], tensors: Mapping[str, Array]) -> pd.Series[Any]:

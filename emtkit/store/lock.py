@@ -6,6 +6,8 @@ import socket
 import stat
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from emtkit.errors import StoreError
@@ -51,15 +53,8 @@ class WriterLock:
 
         while True:
             descriptor = _open(self._path, store, "no lock file can be made beside it")
-            try:
+            with _locking(descriptor, store):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = _holder(descriptor)
-                os.close(descriptor)
-                raise _busy(store, holder) from None
-            except OSError as error:
-                os.close(descriptor)
-                raise _no_locks(store, error) from error
             if _is_still(descriptor, self._path):
                 return descriptor
             # The holder before us unlinked the file between our open and our lock: a third
@@ -75,14 +70,8 @@ def _lock_inode(store: Path) -> int:
     if sys.platform == "linux":
         # Of the open file, not of the process: SQLite's own locks and closings do not release it.
         request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
-        try:
+        with _locking(descriptor, store, "another process (its lock file was removed)"):
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
-        except (BlockingIOError, PermissionError):
-            os.close(descriptor)
-            raise _busy(store, "another process (its lock file was removed)") from None
-        except OSError as error:
-            os.close(descriptor)
-            raise _no_locks(store, error) from error
     return descriptor
 
 
@@ -107,18 +96,24 @@ def _open(path: Path, store: Path, problem: str) -> int:
     )
 
 
-def _busy(store: Path, holder: str) -> StoreError:
-    return StoreError(
-        f"{store}: {holder} is writing to it; wait until that run ends, or give another file with "
-        "--store (reading commands work meanwhile)"
-    )
-
-
-def _no_locks(store: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{store}: this file system has no locks ({error.strerror}); put the store on another one "
-        "with --store"
-    )
+@contextmanager
+def _locking(descriptor: int, store: Path, holder: str = "") -> Iterator[None]:
+    """Close the file where its lock cannot be taken, and say why."""
+    try:
+        yield
+    except (BlockingIOError, PermissionError):
+        holder = holder or _holder(descriptor)
+        os.close(descriptor)
+        raise StoreError(
+            f"{store}: {holder} is writing to it; wait until that run ends, or give another file "
+            "with --store (reading commands work meanwhile)"
+        ) from None
+    except OSError as error:
+        os.close(descriptor)
+        raise StoreError(
+            f"{store}: this file system has no locks ({error.strerror}); put the store on another "
+            "one with --store"
+        ) from error
 
 
 def _holder(descriptor: int) -> str:

@@ -3,18 +3,20 @@
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from emtkit.errors import StoreError
 from emtkit.store import schema as _schema
 from emtkit.store.codec import name_of, object_from_json, seal, sha256
-from emtkit.store.records import Bundle, CellResult, FindingResult, StoredCell, StoredFinding
+from emtkit.store.records import Bundle, CellResult, FindingResult
 from emtkit.store.store import Store
 from emtkit.store.write import END
+
+R = TypeVar("R", CellResult, FindingResult)
 
 _BATCH, _BATCH_BYTES = 500, 64 * 2**20
 _UNUSED = (
@@ -40,23 +42,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verification:
-    """How much a store holds, and every fault in it."""
-
-    cells: int
-    findings: int
-    faults: tuple[Fault, ...]
-
-
-@dataclass(frozen=True)
-class Salvage:
-    """How much was saved; `lost` are the faults of rows that could be read but not trusted.
+    """How much a store holds, and every fault in it; of a salvage, in that which it came from.
 
     Rows of which nothing could be read are in no list: the plan of a study names them as missing.
     """
 
     cells: int
     findings: int
-    lost: tuple[Fault, ...]
+    faults: tuple[Fault, ...]
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,7 @@ def verify(path: Path) -> Verification:
         return Verification(len(cells), len(findings), tuple(_faults(connection)))
 
 
-def salvage(path: Path, out: Path) -> Salvage:
+def salvage(path: Path, out: Path) -> Verification:
     """Copy every intact cell and finding of a damaged store to a new one; the old is not changed.
 
     A cell is intact when its row, weights and history are as they were written, a finding when its
@@ -109,7 +102,7 @@ def salvage(path: Path, out: Path) -> Salvage:
             target.execute("COMMIT")
     with Store.open(out) as store:
         cells, findings = store.keys()
-    return Salvage(len(cells), len(findings), lost)
+    return Verification(len(cells), len(findings), lost)
 
 
 def merge(first: Path, second: Path) -> Merge:
@@ -128,37 +121,58 @@ def merge(first: Path, second: Path) -> Merge:
         for keys in _batches(other, cell_keys):
             theirs, mine = other.cells_of(keys), store.cells_of(keys)
             unequal = differing(store, other, keys)
-            new, longer = [], []
-            for key in keys:
-                found, known = theirs[key], mine.get(key)
-                if known is None or (known.status != "done" and found.status == "done"):
-                    new.append(_cell_result(other, found))
-                elif known.status == found.status == "done":
-                    if key in unequal:
-                        conflicts.append(key)
-                    elif set(found.snapshots) - set(known.snapshots):
-                        longer.append(_cell_result(other, found))
-            store.commit(Bundle(cells=tuple(new)), replace=True)
-            store.commit(Bundle(cells=tuple(longer)))
-            cells += len(new)
+            news, both = _compared(theirs, mine)
+            conflicts += [key for key in both if key in unequal]
+            longer = [
+                key
+                for key in both
+                if key not in unequal and theirs[key].snapshots.keys() - mine[key].snapshots.keys()
+            ]
+            new = tuple(_with_bytes(other, theirs[key]) for key in news)
+            store.commit(Bundle(cells=new), replace=True)
+            store.commit(Bundle(cells=tuple(_with_bytes(other, theirs[key]) for key in longer)))
+            cells += len(news)
         refused = set(conflicts)
         for keys in _batches(other, finding_keys):
-            yours, ours = other.findings_of(keys), store.findings_of(keys)
+            yours = {
+                key: one for key, one in other.findings_of(keys).items() if one.cell not in refused
+            }
+            ours = store.findings_of(keys)
             unequal = differing(store, other, keys)
-            fresh = []
-            for key in keys:
-                one, two = yours[key], ours.get(key)
-                if one.cell in refused:
-                    continue
-                if two is None or (two.status != "done" and one.status == "done"):
-                    fresh.append(_finding_result(other, one))
-                elif two.status == one.status == "done" and (
-                    repr(two.scalars) != repr(one.scalars) or key in unequal
-                ):
-                    conflicts.append(key)
+            news, both = _compared(yours, ours)
+            conflicts += [
+                key
+                for key in both
+                if key in unequal or repr(ours[key].scalars) != repr(yours[key].scalars)
+            ]
+            fresh = (replace(yours[key], content=other.blob(key, "content")) for key in news)
             store.commit(Bundle(findings=tuple(fresh)))
-            findings += len(fresh)
+            findings += len(news)
     return Merge(cells, findings, tuple(conflicts))
+
+
+def _compared(theirs: Mapping[str, R], mine: Mapping[str, R]) -> tuple[list[str], list[str]]:
+    """Keys of what is done in their store alone, or not known in mine, and of what both did."""
+    news = [
+        key
+        for key, one in theirs.items()
+        if key not in mine or (mine[key].status != "done" and one.status == "done")
+    ]
+    both = [
+        key
+        for key, one in theirs.items()
+        if key in mine and mine[key].status == one.status == "done"
+    ]
+    return news, both
+
+
+def _with_bytes(store: Store, cell: CellResult) -> CellResult:
+    return replace(
+        cell,
+        weights=store.weights(cell.key),
+        history=store.blob(cell.key, "history"),
+        snapshots={step: store.weights(cell.key, step) for step in cell.snapshots},
+    )
 
 
 def _batches(store: Store, keys: Sequence[str]) -> Iterator[list[str]]:
@@ -217,12 +231,12 @@ def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
     for table in ("cells", "findings"):
         for row in connection.execute(f"SELECT * FROM {table}").fetchall():
             key, (parts, source, stamp) = row[0], row[-3:]
-            if seal(row[:-1]) != stamp or source not in sources:
-                yield Fault(table, str(key), "row")
-                continue
             try:
                 named = object_from_json(parts, str)
+                intact = seal(row[:-1]) == stamp and source in sources
             except StoreError:
+                intact = False
+            if not intact:
                 yield Fault(table, str(key), "row")
                 continue
             for kind, name in named.items():
@@ -305,32 +319,3 @@ def _plain(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA cell_size_check=ON")
     return connection
-
-
-def _cell_result(store: Store, cell: StoredCell) -> CellResult:
-    return CellResult(
-        **_shared(cell),
-        tier=cell.tier,
-        weights=store.weights(cell.key),
-        history=store.blob(cell.key, "history"),
-        snapshots={step: store.weights(cell.key, step) or b"" for step in cell.snapshots},
-    )
-
-
-def _finding_result(store: Store, found: StoredFinding) -> FindingResult:
-    content = store.blob(found.key, "content")
-    return FindingResult(**_shared(found), cell=found.cell, content=content)
-
-
-def _shared(record: StoredCell | StoredFinding) -> dict[str, Any]:
-    return {
-        "key": record.key,
-        "identity": record.identity,
-        "status": record.status,
-        "scalars": record.scalars,
-        "reasons": record.reasons,
-        "seconds": record.seconds,
-        "digest": record.digest,
-        "error": record.error,
-        "provenance": record.provenance,
-    }

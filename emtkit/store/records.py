@@ -19,7 +19,7 @@ STATUSES: tuple[Status, ...] = ("done", "failed", "lost", "not_applicable")
 
 @dataclass(frozen=True)
 class CellResult:
-    """How one cell ended.
+    """How one cell ended; as the store gives it back, its bytes are left there (None).
 
     `weights` and each of `snapshots` (by iteration) are safetensors of the model's state;
     `history` is `pack({}, {"loss": ...})`. `scalars` become `train.<name>` in the frame.
@@ -31,7 +31,7 @@ class CellResult:
     identity: Mapping[str, Any]
     status: Status
     weights: bytes | None = None
-    snapshots: Mapping[int, bytes] = field(default_factory=dict)
+    snapshots: Mapping[int, bytes | None] = field(default_factory=dict)
     history: bytes | None = None
     scalars: Mapping[str, Scalar] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -44,9 +44,10 @@ class CellResult:
 
 @dataclass(frozen=True)
 class FindingResult:
-    """The result of an analysis (or the evaluation) of a cell; `content` is `pack(tables, arrays)`.
+    """The result of an analysis (or the evaluation) of a cell.
 
-    `reasons` gives, by the scalar's name, why it is NaN.
+    `content` is `pack(tables, arrays)`, left in the store (None) when a finding is read. `reasons`
+    gives, by the scalar's name, why it is NaN.
     """
 
     key: str
@@ -105,39 +106,6 @@ class Progress:
     started: float
     updated: float
     counts: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class StoredCell:
-    """A cell as the store has it, without its weights; `snapshots` are the iterations it holds."""
-
-    key: str
-    identity: Mapping[str, Any]
-    status: Status
-    scalars: Mapping[str, Scalar]
-    reasons: Mapping[str, str]
-    tier: str
-    seconds: float
-    digest: str
-    error: str
-    provenance: Mapping[str, Any]
-    snapshots: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class StoredFinding:
-    """A finding as the store has it, without its tables and arrays."""
-
-    key: str
-    cell: str
-    identity: Mapping[str, Any]
-    status: Status
-    scalars: Mapping[str, Scalar]
-    reasons: Mapping[str, str]
-    seconds: float
-    digest: str
-    error: str
-    provenance: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ and blob carries a digest of its own, by which larger stores are checked as they
 
 _BUSY_SECONDS = 30.0
 
+CELL = ("key", "identity", "status", "scalars", "reasons", "tier", "seconds", "digest", "error")
+FINDING = ("key", "cell", "identity", "status", "scalars", "reasons", "seconds", "digest", "error")
+"""Columns that are fields of the record of a cell and of a finding; parts, provenance and seal
+follow them."""
+
 # `parts` of a cell and of a finding: kind and digest of the blobs that belong to it, snapshots
 # aside; `provenance`: digest of a text of which there are few; `seal`: digest of the whole row.
 _TABLES = (
@@ -101,19 +106,6 @@ def resolved(path: Path) -> Path:
     return found
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a read-only file, also for a user who may write to it all the same (root).
-
-    Raises:
-        StoreError: the file exists and is read-only.
-    """
-    if path.exists() and not path.stat().st_mode & 0o222:
-        raise StoreError(
-            f"{path}: the file is read-only; allow writing (chmod u+w) or give another file with "
-            "--store"
-        )
-
-
 def connect_writer(path: Path) -> sqlite3.Connection:
     """A connection that writes; a store that does not exist yet is created, a damaged one refused.
 
@@ -124,17 +116,12 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """
     with translated(path):
         _check_header(path)
-        connection = _connect(path, "rwc")
-        try:
-            _configure(connection)
+        with _opened(path, "rwc") as connection:
             connection.execute("PRAGMA journal_mode=DELETE")
             connection.execute("PRAGMA synchronous=FULL")
-            if _is_blank(connection):
+            if not _schema_of(connection) and _pragma(connection, "application_id") == 0:
                 create(connection)
             _check(path, connection)
-        except BaseException:
-            connection.close()
-            raise
     return connection
 
 
@@ -242,26 +229,25 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _reader(path: Path) -> sqlite3.Connection:
-    connection = _connect(path, "ro")
-    try:
-        _configure(connection)
+    with _opened(path, "ro") as connection:
         connection.execute("PRAGMA query_only=ON")
         _check(path, connection)
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
-def _configure(connection: sqlite3.Connection) -> None:
-    # A store may come from someone else: nothing in its schema runs, cell sizes are checked.
-    connection.execute("PRAGMA trusted_schema=OFF")
-    connection.execute("PRAGMA cell_size_check=ON")
-    connection.execute("PRAGMA temp_store=MEMORY")
-
-
-def _is_blank(connection: sqlite3.Connection) -> bool:
-    return not _schema_of(connection) and _pragma(connection, "application_id") == 0
+@contextmanager
+def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    """A connection, which is closed if what is done to it first fails."""
+    connection = _connect(path, mode)
+    try:
+        # A store may come from someone else: nothing in its schema runs, cell sizes are checked.
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA cell_size_check=ON")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:
@@ -296,8 +282,5 @@ def _schema_of(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str 
 
 @cache
 def _schema() -> frozenset[tuple[str, str, str | None]]:
-    connection = connect_empty()
-    try:
+    with closing(connect_empty()) as connection:
         return _schema_of(connection)
-    finally:
-        connection.close()

@@ -12,32 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from emtkit.errors import StoreError
+from emtkit.store import codec, records
 from emtkit.store import schema as _schema
-from emtkit.store.codec import (
-    encodable,
-    has_types,
-    name_of,
-    object_from_json,
-    scalars_from_json,
-    seal,
-    sha256,
-)
+from emtkit.store.codec import has_types, object_from_json, seal
 from emtkit.store.content import unpack
 from emtkit.store.lock import WriterLock
-from emtkit.store.records import (
-    Attempt,
-    Bundle,
-    CellState,
-    Content,
-    Progress,
-    Status,
-    StoredCell,
-    StoredFinding,
-)
 from emtkit.store.write import END, Writer
 
-_CELL = "key, identity, status, scalars, reasons, tier, seconds, digest, error, parts"
-_FINDING = "key, cell, identity, status, scalars, reasons, seconds, digest, error, parts"
 _ROW = (str, str, str, str, str, str, float, str, str, str, str)
 """Types of the columns of a cell and of a finding, seals aside; seconds are the seventh of both."""
 
@@ -70,7 +51,12 @@ class Store:
             raise StoreError(
                 f"{path}: its folder cannot be made ({error.strerror}); give another --store"
             ) from error
-        _schema.check_writable(path)
+        # Also for a user who may write to a read-only file all the same (root).
+        if path.exists() and not path.stat().st_mode & 0o222:
+            raise StoreError(
+                f"{path}: the file is read-only; allow writing (chmod u+w) or give another file "
+                "with --store"
+            )
         lock = WriterLock(path)
         try:
             return cls(path, _schema.connect_writer(path), lock)
@@ -100,7 +86,7 @@ class Store:
     ) -> None:
         self.close()
 
-    def commit(self, bundle: Bundle, *, replace: bool = False) -> None:
+    def commit(self, bundle: records.Bundle, *, replace: bool = False) -> None:
         """Store these results in one transaction.
 
         A cell that is done keeps its bytes: equal ones may come again with more snapshots, and a
@@ -128,7 +114,7 @@ class Store:
             for cell in cells:
                 rows.drop_state(cell)
 
-    def set_progress(self, progress: Progress) -> None:
+    def set_progress(self, progress: records.Progress) -> None:
         """Store the progress of a run; at most once a second, since each call is a commit."""
         with self._transaction() as rows:
             rows.put_progress(progress)
@@ -159,12 +145,12 @@ class Store:
             found[owner] = found.get(owner, 0) + size
         return found
 
-    def status_of(self, keys: Iterable[str]) -> dict[str, Status]:
+    def status_of(self, keys: Iterable[str]) -> dict[str, records.Status]:
         """Status of each of these cells that the store knows."""
         return {key: cell.status for key, cell in self.cells_of(keys).items()}
 
-    def cells_of(self, keys: Iterable[str]) -> dict[str, StoredCell]:
-        """Each of these cells that the store knows, by key, without weights.
+    def cells_of(self, keys: Iterable[str]) -> dict[str, records.CellResult]:
+        """Each of these cells that the store knows, by key, without its bytes.
 
         Raises:
             StoreError: a row is not as it was written.
@@ -177,48 +163,22 @@ class Store:
                 raise self._corrupt(f"a snapshot of cell {owner}")
             snapshots.setdefault(owner, []).append(step)
         found = {}
-        for row in self._select(f"SELECT {_CELL}, provenance, seal FROM cells WHERE key", keys):
-            provenance = self._checked_provenance("cell", row)
-            key, identity, status, scalars, reasons, tier, seconds, digest, error, _ = row[:-2]
-            found[key] = StoredCell(
-                key=key,
-                identity=object_from_json(identity),
-                status=status,
-                scalars=scalars_from_json(scalars),
-                reasons=_reasons(reasons),
-                tier=tier,
-                seconds=seconds,
-                digest=digest,
-                error=error,
-                provenance=provenance,
-                snapshots=tuple(sorted(snapshots.get(key, ()))),
-            )
+        for row in self._select("SELECT * FROM cells WHERE key", keys):
+            steps_of = dict.fromkeys(sorted(snapshots.get(row[0], ())))
+            record = self._record("cell", _schema.CELL, row)
+            found[row[0]] = records.CellResult(**record, snapshots=steps_of)
         return found
 
-    def findings_of(self, keys: Iterable[str]) -> dict[str, StoredFinding]:
+    def findings_of(self, keys: Iterable[str]) -> dict[str, records.FindingResult]:
         """Each of these findings that the store knows, by key, without tables and arrays.
 
         Raises:
             StoreError: a row is not as it was written.
         """
-        found = {}
-        query = f"SELECT {_FINDING}, provenance, seal FROM findings WHERE key"
-        for row in self._select(query, keys):
-            provenance = self._checked_provenance("finding", row)
-            key, cell, identity, status, scalars, reasons, seconds, digest, error, _ = row[:-2]
-            found[key] = StoredFinding(
-                key=key,
-                cell=cell,
-                identity=object_from_json(identity),
-                status=status,
-                scalars=scalars_from_json(scalars),
-                reasons=_reasons(reasons),
-                seconds=seconds,
-                digest=digest,
-                error=error,
-                provenance=provenance,
-            )
-        return found
+        return {
+            row[0]: records.FindingResult(**self._record("finding", _schema.FINDING, row))
+            for row in self._select("SELECT * FROM findings WHERE key", keys)
+        }
 
     def weights(self, cell: str, step: int | None = None) -> bytes | None:
         """The cell's weights, at the end or at a snapshot, as safetensors; None if not stored."""
@@ -231,10 +191,10 @@ class Store:
         blob = self.blob(cell, "history")
         return {} if blob is None else dict(unpack(blob).arrays)
 
-    def content(self, finding: str) -> Content:
+    def content(self, finding: str) -> records.Content:
         """Tables and arrays of a finding; both empty if it has none."""
         blob = self.blob(finding, "content")
-        return Content({}, {}) if blob is None else unpack(blob)
+        return records.Content({}, {}) if blob is None else unpack(blob)
 
     def blob(self, owner: str, kind: str, step: int = END) -> bytes | None:
         """A blob by owner and kind (weights, snapshot, history, state, content), checked."""
@@ -243,18 +203,18 @@ class Store:
         if not rows:
             return None
         digest, data = rows[0]
-        if not isinstance(data, bytes) or sha256(data) != digest:
+        if not isinstance(data, bytes) or codec.sha256(data) != digest:
             raise self._corrupt(f"the {kind} of {owner}")
         return data
 
-    def states_of(self, cells: Iterable[str]) -> dict[str, CellState]:
+    def states_of(self, cells: Iterable[str]) -> dict[str, records.CellState]:
         """The training states of these cells, of those that are being trained."""
         found = {}
         for cell, meta, stamp in self._select("SELECT * FROM states WHERE cell", cells):
             data = self.blob(cell, "state")
             if data is None:
                 raise self._corrupt(f"the state of cell {cell}")
-            found[cell] = CellState(cell, self._meta(cell, meta, stamp), data)
+            found[cell] = records.CellState(cell, self._meta(cell, meta, stamp), data)
         return found
 
     def state_metas(self, cells: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -264,15 +224,15 @@ class Store:
             cell: self._meta(cell, meta, stamp) for cell, meta, stamp in self._select(query, cells)
         }
 
-    def attempts_of(self, cells: Iterable[str]) -> dict[str, tuple[Attempt, ...]]:
+    def attempts_of(self, cells: Iterable[str]) -> dict[str, tuple[records.Attempt, ...]]:
         """The attempts at each of these cells, in order."""
-        found: dict[str, tuple[Attempt, ...]] = {}
+        found: dict[str, tuple[records.Attempt, ...]] = {}
         rows = self._select("SELECT * FROM attempts WHERE cell", cells)
         for row in sorted(row for row in rows if has_types(row, str, int, str, str, float)):
-            found[row[0]] = (*found.get(row[0], ()), Attempt(*row))
+            found[row[0]] = (*found.get(row[0], ()), records.Attempt(*row))
         return found
 
-    def progress(self) -> tuple[Progress, ...]:
+    def progress(self) -> tuple[records.Progress, ...]:
         """Every run of this store, the one that was updated last at the end.
 
         Progress has no seal, and no result depends on it: an entry that no run writes is left out.
@@ -281,11 +241,10 @@ class Store:
         for row in self._all("SELECT * FROM progress ORDER BY updated"):
             with suppress(StoreError):
                 counts = object_from_json(row[-1], int)
-                if has_types(row, str, str, str, float, float, str) and has_types(
-                    tuple(counts.values()), *[int] * len(counts)
-                ):
+                kinds = (str, str, str, float, float, str, *[int] * len(counts))
+                if has_types((*row, *counts.values()), *kinds):
                     run, study, state, started, updated, _ = row
-                    found.append(Progress(run, study, state, started, updated, counts))
+                    found.append(records.Progress(run, study, state, started, updated, counts))
         return tuple(found)
 
     @contextmanager
@@ -310,18 +269,25 @@ class Store:
                 return found
         raise self._corrupt(f"the state of cell {cell}")
 
-    def _checked_provenance(self, what: str, row: tuple[Any, ...]) -> dict[str, Any]:
-        """The row's provenance, after the row's seal is checked."""
-        *whole, stamp = row
-        if seal(whole) != stamp or not has_types(whole, *_ROW):
+    def _record(self, what: str, columns: Sequence[str], row: tuple[Any, ...]) -> dict[str, Any]:
+        """The fields that a row holds, after its seal is checked."""
+        *whole, _, source, stamp = row
+        if seal(row[:-1]) != stamp or not has_types(row[:-1], *_ROW):
             raise self._corrupt(f"{what} {row[0]}")
-        source = row[-2]
         if source not in self._provenance:
             found = self._all("SELECT text FROM provenance WHERE key = ?", (source,))
-            if not found or name_of(str(found[0][0]).encode()) != source:
+            if not found or codec.name_of(str(found[0][0]).encode()) != source:
                 raise self._corrupt(f"the provenance of {what} {row[0]}")
             self._provenance[source] = object_from_json(found[0][0])
-        return self._provenance[source]
+        held = dict(zip(columns, whole, strict=True))
+        reasons = object_from_json(held["reasons"], str)
+        return {
+            **held,
+            "identity": object_from_json(held["identity"]),
+            "scalars": codec.scalars_from_json(held["scalars"]),
+            "reasons": {name: codec.encodable(why) for name, why in reasons.items()},
+            "provenance": self._provenance[source],
+        }
 
     def _select(self, query: str, keys: Iterable[str]) -> list[Any]:
         """Rows of `query`, which ends in a column's name, for these values of that column."""
@@ -339,7 +305,3 @@ class Store:
 
     def _corrupt(self, what: str) -> StoreError:
         return StoreError(f"{self.path}: {_schema.damaged(f'{what} is not as it was written')}")
-
-
-def _reasons(text: str) -> dict[str, str]:
-    return {name: encodable(why) for name, why in object_from_json(text, str).items()}

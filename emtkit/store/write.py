@@ -1,11 +1,11 @@
 """How results become rows: the statements of the one writer, each inside its transaction."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from emtkit.errors import StoreError
+from emtkit.store import schema as _schema
 from emtkit.store.codec import encodable, name_of, scalars_to_json, seal, sha256, to_json
 from emtkit.store.records import Attempt, CellResult, CellState, FindingResult, Progress
 
@@ -35,37 +35,14 @@ class Writer:
         if cell.status != "lost":
             self.drop_state(cell.key)
         self._execute("DELETE FROM blobs WHERE owner = ? AND kind != 'state'", (cell.key,))
-        fields = (
-            cell.key,
-            to_json(cell.identity),
-            cell.status,
-            scalars_to_json(cell.scalars),
-            to_json(cell.reasons),
-            cell.tier,
-            float(cell.seconds),
-            cell.digest,
-            encodable(cell.error),
-        )
         blobs = {"weights": cell.weights, "history": cell.history}
-        self._put_row("cells", fields, blobs, cell.provenance)
-        for step, data in cell.snapshots.items():
-            self._put_blob(cell.key, "snapshot", step, data)
+        self._put_record("cells", _schema.CELL, cell, blobs)
+        self._put_snapshots(cell)
 
     def put_finding(self, finding: FindingResult) -> None:
         """Write a finding; it replaces an earlier one."""
-        fields = (
-            finding.key,
-            finding.cell,
-            to_json(finding.identity),
-            finding.status,
-            scalars_to_json(finding.scalars),
-            to_json(finding.reasons),
-            float(finding.seconds),
-            finding.digest,
-            encodable(finding.error),
-        )
         self._execute("DELETE FROM blobs WHERE owner = ?", (finding.key,))
-        self._put_row("findings", fields, {"content": finding.content}, finding.provenance)
+        self._put_record("findings", _schema.FINDING, finding, {"content": finding.content})
 
     def put_state(self, state: CellState) -> None:
         """Write the training state of a cell; it replaces an earlier one."""
@@ -81,26 +58,16 @@ class Writer:
 
     def put_attempt(self, attempt: Attempt) -> None:
         """Write one attempt at a cell."""
-        row = (
-            attempt.cell,
-            attempt.number,
-            attempt.outcome,
-            encodable(attempt.text),
-            attempt.seconds,
-        )
-        self._execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?)", row)
+        row = {**vars(attempt), "text": encodable(attempt.text)}
+        query = "INSERT OR REPLACE INTO attempts VALUES (:cell, :number, :outcome, :text, :seconds)"
+        self._execute(query, row)
 
     def put_progress(self, progress: Progress) -> None:
         """Write the progress of a run; it replaces the earlier one."""
-        row = (
-            progress.run,
-            encodable(progress.study),
-            progress.state,
-            progress.started,
-            progress.updated,
-            to_json(progress.counts),
-        )
-        self._execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, ?, ?)", row)
+        texts = {"study": encodable(progress.study), "counts": to_json(progress.counts)}
+        names = ":run, :study, :state, :started, :updated, :counts"
+        query = f"INSERT OR REPLACE INTO progress VALUES ({names})"
+        self._execute(query, {**vars(progress), **texts})
 
     def _add_snapshots(self, cell: CellResult) -> None:
         """Snapshots of a cell that is done, after its bytes were found equal."""
@@ -113,27 +80,39 @@ class Writer:
                 "stored, which were kept; was it another machine or other code? Train into another "
                 "file (--store) and compare with `emtkit merge`"
             )
-        for step, data in cell.snapshots.items():
-            self._put_blob(cell.key, "snapshot", step, data)
+        self._put_snapshots(cell)
 
-    def _put_row(
+    def _put_record(
         self,
         table: str,
-        fields: tuple[Any, ...],
+        columns: Sequence[str],
+        record: CellResult | FindingResult,
         blobs: Mapping[str, bytes | None],
-        provenance: Mapping[str, Any],
     ) -> None:
         """Write a row with its blobs, its provenance (of which there are few) and its seal."""
         held = {kind: data for kind, data in blobs.items() if data is not None}
         for kind, data in held.items():
-            self._put_blob(fields[0], kind, END, data)
-        parts = to_json({kind: name_of(data) for kind, data in held.items()})
-        text = to_json(provenance)
+            self._put_blob(record.key, kind, END, data)
+        text = to_json(record.provenance)
         source = name_of(text.encode())
         self._execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", (source, text))
-        whole = (*fields, parts, source)
+        values = {
+            **vars(record),
+            "identity": to_json(record.identity),
+            "scalars": scalars_to_json(record.scalars),
+            "reasons": to_json(record.reasons),
+            "seconds": float(record.seconds),
+            "error": encodable(record.error),
+        }
+        parts = to_json({kind: name_of(data) for kind, data in held.items()})
+        whole = (*(values[name] for name in columns), parts, source)
         marks = ", ".join("?" * (len(whole) + 1))
         self._execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (*whole, seal(whole)))
+
+    def _put_snapshots(self, cell: CellResult) -> None:
+        for step, data in cell.snapshots.items():
+            assert data is not None
+            self._put_blob(cell.key, "snapshot", step, data)
 
     def _put_blob(self, owner: str, kind: str, step: int, data: bytes) -> None:
         row = (owner, kind, step, sha256(data), data)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emtkit.study.cells import Row, digest
-from emtkit.study.columns import cell_columns
+from emtkit.study.columns import shared_columns
 from emtkit.study.entries import Axes
 from emtkit.study.file import Grid, Study
 
@@ -32,8 +32,14 @@ class Condition:
         """The value under `name`, or all values nested under it, as something that compares."""
         if name in self.columns:
             return (_comparable(self.columns[name]),)
-        inside = {k: v for k, v in self.columns.items() if k.startswith(f"{name}.")}
-        return tuple((key, _comparable(value)) for key, value in sorted(inside.items()))
+        inside = sorted(self.inside(name).items())
+        return tuple((key, _comparable(value)) for key, value in inside)
+
+    def inside(self, name: str) -> dict[str, Any]:
+        """The values nested under `name`, by what follows it."""
+        start = f"{name}."
+        found = self.columns.items()
+        return {key.removeprefix(start): value for key, value in found if key.startswith(start)}
 
 
 @dataclass(frozen=True)
@@ -57,25 +63,20 @@ class Declared:
 
 def conditions(rows: Iterable[Row]) -> tuple[Condition, ...]:
     """The rows without their seeds, in the order in which they come."""
-    seeds: dict[tuple[Any, ...], list[int]] = {}
-    first: dict[tuple[Any, ...], Row] = {}
+    found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        cell = row.cell
-        key = (row.grid, row.task, row.architecture, *map(id, (cell.task, cell.architecture)))
-        seeds.setdefault((*key, id(cell.training)), []).append(cell.seed)
-        first.setdefault((*key, id(cell.training)), row)
+        parts = map(id, (row.cell.task, row.cell.architecture, row.cell.training))
+        found.setdefault((row.grid, row.task, row.architecture, *parts), []).append(row)
     return tuple(
-        Condition(
-            {
-                "grid": row.grid,
-                "task": row.task,
-                "architecture": row.architecture,
-                **cell_columns(row.cell),
-            },
-            tuple(seeds[key]),
-        )
-        for key, row in first.items()
+        Condition(shared_columns(alike[0]), tuple(row.cell.seed for row in alike))
+        for alike in found.values()
     )
+
+
+def values_of(column: str, groups: Iterable[Condition]) -> list[Any]:
+    """Every value that a column has, once each."""
+    having = (condition for condition in groups if column in condition.columns)
+    return list({condition.get(column): condition.columns[column] for condition in having}.values())
 
 
 def declared(study: Study) -> tuple[Declared, ...]:
@@ -118,10 +119,7 @@ def _names(family: str, axes: Axes) -> list[tuple[str, ...]]:
 
 
 def _shown(condition: Condition, name: str) -> Any:
-    if name in condition.columns:
-        return condition.columns[name]
-    inside = {k: v for k, v in condition.columns.items() if k.startswith(f"{name}.")}
-    return {key.removeprefix(f"{name}."): value for key, value in inside.items()} or None
+    return condition.columns.get(name, condition.inside(name) or None)
 
 
 def _comparable(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from inspect import isabstract
 from typing import Any, TypeVar, get_args
 
@@ -45,11 +46,41 @@ class Problems:
         self._found[problem] = None
 
 
+@dataclass(frozen=True)
+class Given:
+    """A value of the document with its path; mistakes in it are noted there."""
+
+    value: Any
+    path: Trail
+    problems: Problems
+
+    def say(self, text: str, hint: str = "", at: Trail = (), *, key: bool = False) -> None:
+        """Add a mistake `at` a path inside: at its value or, for `key`, at its key."""
+        self.problems.say((*self.path, *at), text, hint, key=key)
+
+    def parts(self, what: str, hint: str, *, least: int = 0) -> list["Given"]:
+        """The members of a list that has at least so many; anything else is not `what`."""
+        if not isinstance(self.value, list) or len(self.value) < least:
+            self.say(f"{shown(self.value)} is not {what}", hint)
+            return []
+        return [
+            Given(part, (*self.path, position), self.problems)
+            for position, part in enumerate(self.value)
+        ]
+
+    def check_keys(self, allowed: Collection[str]) -> None:
+        """Note every key of a mapping that is not allowed."""
+        for key in self.value:
+            if key not in allowed:
+                self.say(f"unknown key '{key}'", did_you_mean(key, allowed), (key,), key=True)
+
+    def read_as(self, model: type[M]) -> M | None:
+        """The value as a `model`, or None and the mistakes."""
+        return checked(model, self.value, self.problems, lambda inner: (*self.path, *inner))
+
+
 def checked(
-    model: type[M],
-    raw: object,
-    problems: Problems,
-    trail: Callable[[Trail], Trail],
+    model: type[M], raw: object, problems: Problems, trail: Callable[[Trail], Trail]
 ) -> M | None:
     """`raw` as a `model`, or None and the mistakes, `trail` turning inner paths into outer ones."""
     if not isinstance(raw, dict):
@@ -152,7 +183,13 @@ def _models(annotation: Any, path: Trail, raw: object) -> list[type[BaseModel]]:
     """The models allowed at `path` below `annotation`, those of another `kind` left out."""
     models = _inside(annotation)
     if isinstance(raw, dict):
-        models = [model for model in models if _fits(model, raw)] or models
+        kinds = {model: model.model_fields.get("kind") for model in models}
+        fitting = [
+            model
+            for model, kind in kinds.items()
+            if kind is None or "kind" not in raw or raw["kind"] in get_args(kind.annotation)
+        ]
+        models = fitting or models
     if not path:
         return models
     inner = raw[path[0]] if isinstance(raw, list | dict) else None  # type: ignore[index]
@@ -173,11 +210,6 @@ def _inside(annotation: Any) -> list[type[BaseModel]]:
             return list(annotation.known().values())
         return [annotation]
     return [model for part in get_args(annotation) for model in _inside(part)]
-
-
-def _fits(model: type[BaseModel], raw: Mapping[str, Any]) -> bool:
-    kind = model.model_fields.get("kind")
-    return kind is None or "kind" not in raw or raw["kind"] in get_args(kind.annotation)
 
 
 def _keys(models: list[type[BaseModel]]) -> list[str]:

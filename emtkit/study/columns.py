@@ -4,38 +4,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from emtkit.methods.method import Method
-from emtkit.study.cells import Cell, PluginConfig, Row
+from emtkit.study.cells import Row
 from emtkit.study.settings import Training
 
 
 def columns(row: Row) -> dict[str, Any]:
-    """`grid, seed, task, architecture, cell` and every `task.*`, `architecture.*`, `training.*`.
+    """`seed`, `cell`, and what seeds do not change, under the names of their columns."""
+    return {"seed": row.cell.seed, **shared_columns(row), "cell": row.cell.key}
+
+
+def shared_columns(row: Row) -> dict[str, Any]:
+    """`grid, task, architecture` and every `task.*`, `architecture.*`, `training.*`.
 
     Nested training values have dotted names (`training.schedule.kind`). Of a constructed network's
     training only the dtype is its own, so only `training.dtype` is given.
     """
+    cell = row.cell
     return {
         "grid": row.grid,
-        "seed": row.cell.seed,
         "task": row.task,
         "architecture": row.architecture,
-        "cell": row.cell.key,
-        **cell_columns(row.cell),
-    }
-
-
-def cell_columns(cell: Cell) -> dict[str, Any]:
-    """Every parameter of one network under its column's name."""
-    return {
-        **choice_columns("task", cell.task),
-        **choice_columns("architecture", cell.architecture),
+        **{f"task.{name}": value for name, value in cell.task.parameters.items()},
+        **{f"architecture.{name}": value for name, value in cell.architecture.parameters.items()},
         **training_columns(cell.training, trains=cell.trains),
     }
-
-
-def choice_columns(family: str, config: PluginConfig) -> dict[str, Any]:
-    """The parameters of a task or an architecture, as `task.<parameter>`."""
-    return {f"{family}.{name}": value for name, value in config.parameters.items()}
 
 
 def training_columns(training: Training, *, trains: bool = True) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emtkit.errors import Place, Problem, StudyError
-from emtkit.study.yaml_nodes import Builder, Trail, compose, plain
+from emtkit.study.yaml_nodes import Builder, Trail, compose, mistake, plain
 
 MAX_BYTES = 1_000_000
 
@@ -50,21 +50,20 @@ def read_document(path: Path | str) -> Document:
         StudyError: it cannot be read, is too large, or is not strict YAML; all places are given.
     """
     name = str(path)
-    file = Path(path)
+    start, file = Place(name, 1, 1), Path(path)
     try:
         if not file.is_file():
             kind = "is not a file" if file.exists() else "does not exist"
-            raise _refusal(name, f"the study {kind}", "give the path of a YAML file")
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            raise _too_large(name, size)
-        # One byte more than allowed: the file may grow, or lie about its size.
+            raise mistake(start, f"the study {kind}", "give the path of a YAML file")
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
+        size = max(len(raw), file.stat().st_size)
     except (OSError, ValueError) as error:
-        raise _refusal(name, f"the study cannot be read: {error}", "give a readable file") from None
+        text = f"the study cannot be read: {error}"
+        raise mistake(start, text, "give a readable file") from None
     if len(raw) > MAX_BYTES:
-        raise _too_large(name, len(raw))
+        hint = f"a study has at most {MAX_BYTES:,}; is this another file?"
+        raise mistake(start, f"the study has {size:,} bytes", hint)
     return replace(parse_document(raw, name), path=file)
 
 
@@ -81,14 +80,15 @@ def parse_document(raw: bytes, name: str) -> Document:
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
         place = Place(name, line, column)
         hint = "a study is a YAML text file, saved as UTF-8"
-        raise StudyError([Problem(place, "", "the file is not UTF-8 text", hint)]) from None
+        raise mistake(place, "the file is not UTF-8 text", hint) from None
     root = compose(text, name)
     builder = Builder(name)
     value = None if root is None else builder.build(root, (), 0)
     if builder.problems:
         raise StudyError(builder.problems)
     if value is None:
-        raise _refusal(name, "the study is empty", "it needs `tasks:` and `architectures:`")
+        hint = "it needs `tasks:` and `architectures:`"
+        raise mistake(Place(name, 1, 1), "the study is empty", hint)
     return Document(name, value, None, builder.values, builder.keys)
 
 
@@ -105,12 +105,3 @@ def from_value(value: Mapping[str, object], name: str = "<study>") -> Document:
     if problems:
         raise StudyError(problems)
     return Document(name, found, None, {}, {})
-
-
-def _refusal(name: str, text: str, hint: str) -> StudyError:
-    return StudyError([Problem(Place(name, 1, 1), "", text, hint)])
-
-
-def _too_large(name: str, size: int) -> StudyError:
-    text = f"the study has {size:,} bytes"
-    return _refusal(name, text, f"a study has at most {MAX_BYTES:,}; is this another file?")

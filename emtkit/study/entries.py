@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Literal
 
-from emtkit.errors import did_you_mean
-from emtkit.study.checked import Problems, shown
+from emtkit.study.checked import Given, shown
+from emtkit.study.quantity import frozen
 from emtkit.study.yaml_nodes import Trail
 
 Family = Literal["tasks", "architectures", "analyses"]
@@ -57,10 +58,8 @@ class Axes:
     @property
     def size(self) -> int:
         """Number of settings that `expand` gives."""
-        total = 1
-        for values in self.grid.values():
-            total *= len(values)
-        return total * len(next(iter(self.zip.values()), (None,)))
+        paired = list(self.zip.values())[:1]
+        return prod(map(len, [*self.grid.values(), *paired]))
 
 
 NO_AXES = Axes()
@@ -89,52 +88,50 @@ class ExclusionRule:
     path: Trail
 
 
-def read_entries(family: Family, raw: object, path: Trail, problems: Problems) -> tuple[Entry, ...]:
+def read_entries(family: Family, given: Given) -> tuple[Entry, ...]:
     """The entries of one list; a string is short for `{use: ...}`."""
-    if raw is None and family == "analyses":
-        return ()
-    if not isinstance(raw, list) or (not raw and family != "analyses"):
-        if raw is not None or problems.document.has(path):
-            problems.say(
-                path, f"{shown(raw)} is not a list of {family}", f"write `{family}: [name]`"
-            )
+    problems, optional = given.problems, family == "analyses"
+    if given.value is None and (optional or not problems.document.has(given.path)):
         return ()
     found: list[Entry] = []
-    for position, item in enumerate(raw):
-        entry = _entry(family, item, (*path, position), problems)
+    for part in given.parts(
+        f"a list of {family}", f"write `{family}: [name]`", least=0 if optional else 1
+    ):
+        entry = _entry(family, part)
         if entry is None:
             continue
         twin = next((other for other in found if other.label == entry.label), None)
         if twin is not None:
             where = problems.document.place(twin.path)
             hint = f"it appears first at {where}; give one of them its own `label`"
-            problems.say(entry.path, f"the label '{entry.label}' appears twice", hint)
+            part.say(f"the label '{entry.label}' appears twice", hint)
         found.append(entry)
     return tuple(found)
 
 
-def axes(raw: object, path: Trail, problems: Problems, *, family: str = "training") -> Axes:
+def axes(given: Given, *, family: str = "training") -> Axes:
     """Fixed values, `grid` and `zip` of an entry or of `training`."""
+    raw = given.value
     if raw is None:
         return NO_AXES
     if not isinstance(raw, dict):
-        problems.say(path, f"{shown(raw)} is not a mapping", "write `key: value` pairs")
+        given.say(f"{shown(raw)} is not a mapping", "write `key: value` pairs")
         return NO_AXES
     fixed = {key: value for key, value in raw.items() if key not in RESERVED_KEYS}
-    paths: dict[str, Trail] = {key: (*path, key) for key in fixed}
+    paths: dict[str, Trail] = {key: (*given.path, key) for key in fixed}
     if family == "training":
         for key in ("use", "label", "at"):
             if key in raw:
-                problems.say((*path, key), f"`{key}` has no meaning here", "remove it", key=True)
-    grid = _axis_lists(raw, "grid", path, paths, problems)
+                given.say(f"`{key}` has no meaning here", "remove it", (key,), key=True)
+    grid = _axis_lists(given, "grid", paths)
     for key, values in grid.items():
-        _check_repeats(values, paths[key], problems)
-    paired = _axis_lists(raw, "zip", path, paths, problems)
+        _check_repeats(Given(values, paths[key], given.problems))
+    paired = _axis_lists(given, "zip", paths)
     lengths = {key: len(values) for key, values in paired.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
         hint = "`zip` pairs values position by position; use `grid` to cross them"
-        problems.say((*path, "zip"), f"`zip` has lists of unequal length: {counts}", hint)
+        given.say(f"`zip` has lists of unequal length: {counts}", hint, ("zip",))
         shortest = min(lengths.values())
         paired = {key: values[:shortest] for key, values in paired.items()}
     return Axes(fixed, grid, paired, paths)
@@ -155,140 +152,123 @@ def merged(default: Axes, own: Axes) -> Axes:
     )
 
 
-def read_rules(raw: object, path: Trail, problems: Problems) -> tuple[ExclusionRule, ...]:
+def read_rules(given: Given) -> tuple[ExclusionRule, ...]:
     """The rules of `exclude`."""
-    if raw is None:
+    if given.value is None:
         return ()
     hint = "exclude: [{tasks: {delay: 5}, architectures: {use: elman}}]"
-    if not isinstance(raw, list):
-        problems.say(path, f"{shown(raw)} is not a list of rules", hint)
-        return ()
     found: list[ExclusionRule] = []
-    for position, item in enumerate(raw):
-        here: Trail = (*path, position)
-        if not isinstance(item, dict) or not item:
-            problems.say(here, f"{shown(item)} is not a rule", hint)
+    for part in given.parts("a list of rules", hint):
+        if not isinstance(part.value, dict) or not part.value:
+            part.say(f"{shown(part.value)} is not a rule", hint)
             continue
+        part.check_keys(RULE_KEYS)
         conditions: list[tuple[str, str, Any]] = []
-        for family, wanted in item.items():
+        for family, wanted in part.value.items():
             if family not in RULE_KEYS:
-                text = f"unknown key '{family}'"
-                problems.say((*here, family), text, did_you_mean(family, RULE_KEYS), key=True)
-            elif family in {"grid", "seeds"}:
-                conditions.append((family, "", _frozen(wanted)))
+                continue
+            if family in {"grid", "seeds"}:
+                conditions.append((family, "", frozen(wanted)))
             elif isinstance(wanted, str) and family != "training":
                 conditions.append((family, "use", wanted))
             elif isinstance(wanted, dict) and wanted:
-                conditions.extend((family, key, _frozen(value)) for key, value in wanted.items())
+                conditions.extend((family, key, frozen(value)) for key, value in wanted.items())
             else:
-                text = f"{shown(wanted)} is not a condition on {family}"
-                problems.say((*here, family), text, hint)
+                part.say(f"{shown(wanted)} is not a condition on {family}", hint, (family,))
         if conditions:
-            found.append(ExclusionRule(tuple(conditions), here))
+            found.append(ExclusionRule(tuple(conditions), part.path))
     return tuple(found)
 
 
-def _entry(family: Family, raw: object, path: Trail, problems: Problems) -> Entry | None:
-    if isinstance(raw, str):
-        raw = {"use": raw}
+def _entry(family: Family, given: Given) -> Entry | None:
+    raw = {"use": given.value} if isinstance(given.value, str) else given.value
     if not isinstance(raw, dict):
         hint = "an entry is a name, or {use: name, parameter: value}"
-        problems.say(path, f"{shown(raw)} is not an entry of {family}", hint)
+        given.say(f"{shown(raw)} is not an entry of {family}", hint)
         return None
     use = raw.get("use")
     if not isinstance(use, str):
         text = "'use' is missing" if use is None else f"use: {shown(use)} is not a name"
-        problems.say((*path, "use"), text, "`use` names the plugin")
+        given.say(text, "`use` names the plugin", ("use",))
         return None
-    at = _at(family, raw, path, problems)
-    label = _label(family, raw, use, path, problems)
+    given = replace(given, value=raw)
+    at, label = _at(family, given), _label(family, given, use)
     if family == "analyses":
         for key in ("grid", "zip"):
             if key in raw:
                 hint = "write one entry for each setting, each with its own `label`"
-                problems.say((*path, key), f"an analysis has no `{key}`", hint, key=True)
-        raw = {key: value for key, value in raw.items() if key not in {"grid", "zip"}}
-    return Entry(use, label, axes(raw, path, problems, family=family), at, path)
+                given.say(f"an analysis has no `{key}`", hint, (key,), key=True)
+        kept = {key: value for key, value in raw.items() if key not in {"grid", "zip"}}
+        given = replace(given, value=kept)
+    return Entry(use, label, axes(given, family=family), at, given.path)
 
 
-def _at(
-    family: Family, raw: Mapping[str, Any], path: Trail, problems: Problems
-) -> Literal["end", "snapshots"]:
-    at = raw.get("at", "end")
-    if family != "analyses" and "at" in raw:
-        problems.say((*path, "at"), "`at` belongs to analyses", "remove it here", key=True)
+def _at(family: Family, given: Given) -> Literal["end", "snapshots"]:
+    at = given.value.get("at", "end")
+    if family != "analyses" and "at" in given.value:
+        given.say("`at` belongs to analyses", "remove it here", ("at",), key=True)
     elif at not in ("end", "snapshots"):
-        problems.say((*path, "at"), f"at: {shown(at)} is unknown", "allowed: end, snapshots")
+        given.say(f"at: {shown(at)} is unknown", "allowed: end, snapshots", ("at",))
     elif at == "snapshots":
         return "snapshots"
     return "end"
 
 
-def _label(
-    family: Family, raw: Mapping[str, Any], use: str, path: Trail, problems: Problems
-) -> str:
-    label = raw.get("label", use)
-    here = (*path, "label" if "label" in raw else "use")
+def _label(family: Family, given: Given, use: str) -> str:
+    label = given.value.get("label", use)
+    here = ("label" if "label" in given.value else "use",)
     if not isinstance(label, str) or not label.strip() or len(label) > 80:
-        problems.say(here, f"{shown(label)} is not a label", "a label is a short text")
+        given.say(f"{shown(label)} is not a label", "a label is a short text", here)
         return use
     if label in RESERVED_LABELS:
         hint = f"these words name columns: {', '.join(RESERVED_LABELS)}"
-        problems.say(here, f"the label '{label}' is reserved", hint)
+        given.say(f"the label '{label}' is reserved", hint, here)
     elif family == "analyses" and not re.fullmatch(r"\w[\w-]*", label):
         hint = "its label begins the names of its columns: letters, digits, `_` and `-`"
-        problems.say(here, f"{shown(label)} cannot label an analysis", hint)
+        given.say(f"{shown(label)} cannot label an analysis", hint, here)
     elif set(label) & set(",=\n"):
-        problems.say(here, f"{shown(label)} holds `,` or `=`", "`--only` splits at these")
+        given.say(f"{shown(label)} holds `,` or `=`", "`--only` splits at these", here)
     return label
 
 
 def _axis_lists(
-    raw: Mapping[str, Any],
-    kind: Literal["grid", "zip"],
-    path: Trail,
-    paths: dict[str, Trail],
-    problems: Problems,
+    given: Given, kind: Literal["grid", "zip"], paths: dict[str, Trail]
 ) -> dict[str, tuple[Any, ...]]:
     """The axes under `grid` or `zip`; their places are added to `paths`."""
-    if kind not in raw:
+    if kind not in given.value:
         return {}
-    given = raw[kind]
-    if not isinstance(given, dict) or not given:
+    lists = given.value[kind]
+    if not isinstance(lists, dict) or not lists:
         hint = f"write `{kind}: {{parameter: [value, value]}}`"
-        problems.say((*path, kind), f"{shown(given)} does not name an axis", hint)
+        given.say(f"{shown(lists)} does not name an axis", hint, (kind,))
         return {}
     found: dict[str, tuple[Any, ...]] = {}
-    for key, values in given.items():
-        here: Trail = (*path, kind, key)
+    for key, values in lists.items():
+        here: Trail = (kind, key)
         if key in RESERVED_KEYS:
-            problems.say(here, f"`{key}` is not a parameter", "only parameters span axes", key=True)
+            given.say(f"`{key}` is not a parameter", "only parameters span axes", here, key=True)
         elif not isinstance(values, list):
             hint = f"write a list, `{key}: [{shown(values)}]`, or fix it outside `{kind}`"
-            problems.say(here, f"{shown(values)} is not a list", hint)
+            given.say(f"{shown(values)} is not a list", hint, here)
         elif not values:
-            problems.say(here, f"the axis '{key}' is empty", "an axis has at least one value")
+            given.say(f"the axis '{key}' is empty", "an axis has at least one value", here)
         elif key in paths:
-            where = problems.document.place(paths[key], key=True)
+            where = given.problems.document.place(paths[key], key=True)
             hint = f"it appears first at {where}; keep one of them"
-            problems.say(here, f"the parameter '{key}' appears twice", hint, key=True)
+            given.say(f"the parameter '{key}' appears twice", hint, here, key=True)
         else:
             found[key] = tuple(values)
-            paths[key] = here
+            paths[key] = (*given.path, *here)
     return found
 
 
-def _check_repeats(values: tuple[Any, ...], path: Trail, problems: Problems) -> None:
+def _check_repeats(axis: Given) -> None:
     seen: set[str] = set()
-    for position, value in enumerate(values):
+    for position, value in enumerate(axis.value):
         # 1 and 1.0 are one value; true is another.
         small = type(value) is int and abs(value) < 2**53
         spelling = json.dumps(float(value) if small else value, sort_keys=True)
         if spelling in seen:
             text = f"the value {shown(value)} appears twice on this axis"
-            problems.say((*path, position), text, "keep one of them")
+            axis.say(text, "keep one of them", (position,))
         seen.add(spelling)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value

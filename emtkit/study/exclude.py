@@ -64,19 +64,14 @@ class Exclusion:
 
 def _holds(condition: tuple[str, str, Any], at: Candidate) -> bool:
     family, key, wanted = condition
-    if family == "grid":
-        return matches(at.grid, wanted)
     if family == "seeds":
         return True
+    if family == "grid":
+        return matches(at.grid, wanted)
     if family == "training":
-        return _has(at.regime.columns, f"training.{key}", wanted)
-    setting = at.task if family == "tasks" else at.architecture
-    if key == "use":
-        return matches(setting.config.name, wanted)
-    if key == "label":
-        return matches(setting.label, wanted)
-    return _has(setting.config.parameters, key, wanted)
-
-
-def _has(values: Mapping[str, Any], key: str, wanted: Any) -> bool:
+        values, key = at.regime.columns, f"training.{key}"
+    else:
+        setting = at.task if family == "tasks" else at.architecture
+        own = {"use": setting.config.name, "label": setting.label}
+        values = {**setting.config.parameters, **own}
     return key in values and matches(values[key], wanted)

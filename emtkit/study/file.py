@@ -4,26 +4,15 @@ Every mistake is noted with its place and reading continues, so that all are rep
 Plugins are not known here.
 """
 
-from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from emtkit.errors import did_you_mean
 from emtkit.methods.settings import Count, Settings
-from emtkit.study.checked import Problems, checked, shown
+from emtkit.study.checked import Given, Problems, shown
 from emtkit.study.document import Document
-from emtkit.study.entries import (
-    NO_AXES,
-    Axes,
-    Entry,
-    ExclusionRule,
-    axes,
-    merged,
-    read_entries,
-    read_rules,
-)
+from emtkit.study.entries import Axes, Entry, ExclusionRule, axes, merged, read_entries, read_rules
 from emtkit.study.settings import Evaluation
 from emtkit.study.views import Claim, Figure, Table
 from emtkit.study.yaml_nodes import Trail
@@ -106,57 +95,42 @@ def read_study(document: Document, problems: Problems) -> Study:
         whole = {}
     elif not whole:
         problems.say((), "the study is empty", "it needs `tasks:` and `architectures:`")
-    check_keys(whole, STUDY_KEYS, (), problems)
-    path = document.path
+    given = Given(whole, (), problems)
+    given.check_keys(STUDY_KEYS)
+    path, question = document.path, whole.get("question")
+    if question is not None and not isinstance(question, str):
+        given.say(f"{shown(question)} is not text", "put it into quotes", ("question",))
+        question = None
     return Study(
         path=path,
         name=document.name.strip("<>") if path is None else path.stem,
-        question=_text(whole, "question", problems),
-        plugins=_plugins(whole, path, problems),
-        grids=_grids(whole, problems) if whole else (),
-        tables=_views(Table, whole, "tables", "name", problems),
-        figures=_views(Figure, whole, "figures", "name", problems),
-        claims=_views(Claim, whole, "claims", "id", problems),
+        question=question or "",
+        plugins=_plugins(_part(given, "plugins"), Path() if path is None else path.parent),
+        grids=_grids(given) if whole else (),
+        tables=_views(Table, _part(given, "tables"), "name"),
+        figures=_views(Figure, _part(given, "figures"), "name"),
+        claims=_views(Claim, _part(given, "claims"), "id"),
         document=document,
     )
 
 
-def check_keys(
-    mapping: Mapping[str, Any], allowed: Collection[str], path: Trail, problems: Problems
-) -> None:
-    """Note every key of `mapping` that is not allowed."""
-    for key in mapping:
-        if key not in allowed:
-            text = f"unknown key '{key}'"
-            problems.say((*path, key), text, did_you_mean(key, allowed), key=True)
+def _part(given: Given, key: str) -> Given:
+    return Given(given.value.get(key), (*given.path, key), given.problems)
 
 
-def _text(whole: Mapping[str, Any], key: str, problems: Problems) -> str:
-    value = whole.get(key)
-    if value is None or isinstance(value, str):
-        return value or ""
-    problems.say((key,), f"{shown(value)} is not text", "put it into quotes")
-    return ""
-
-
-def _plugins(whole: Mapping[str, Any], path: Path | None, problems: Problems) -> tuple[Path, ...]:
-    folder = Path() if path is None else path.parent
-    listed = whole.get("plugins")
-    if listed is None:
-        return ()
+def _plugins(given: Given, folder: Path) -> tuple[Path, ...]:
     found: list[Path] = []
-    if not isinstance(listed, list):
-        problems.say(("plugins",), f"{shown(listed)} is not a list", "plugins: [./my_task.py]")
+    if given.value is None:
         return ()
-    for position, entry in enumerate(listed):
-        here: Trail = ("plugins", position)
+    for part in given.parts("a list", "plugins: [./my_task.py]"):
+        entry = part.value
         if not isinstance(entry, str) or not entry.endswith(".py"):
-            problems.say(here, f"{shown(entry)} is not a Python file", "plugins: [./my_task.py]")
+            part.say(f"{shown(entry)} is not a Python file", "plugins: [./my_task.py]")
         elif not _is_file(folder / entry):
             hint = "its path is relative to the study's folder"
-            problems.say(here, f"the plugin file {shown(entry)} does not exist", hint)
+            part.say(f"the plugin file {shown(entry)} does not exist", hint)
         elif folder / entry in found:
-            problems.say(here, f"the plugin file {shown(entry)} appears twice", "keep one of them")
+            part.say(f"the plugin file {shown(entry)} appears twice", "keep one of them")
         else:
             found.append(folder / entry)
     return tuple(found)
@@ -169,120 +143,84 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _grids(whole: Mapping[str, Any], problems: Problems) -> tuple[Grid, ...]:
-    training = axes(whole.get("training"), ("training",), problems)
-    if "grids" not in whole:
-        return (_grid(ONLY_GRID, whole, {}, training, (), problems),)
-    listed = whole["grids"]
-    if not isinstance(listed, list) or not listed:
-        hint = "grids: [{name: ..., tasks: ..., architectures: ...}], or no `grids` at all"
-        problems.say(("grids",), f"{shown(listed)} is not a list of grids", hint)
-        return ()
+def _grids(whole: Given) -> tuple[Grid, ...]:
+    training = axes(_part(whole, "training"))
+    if "grids" not in whole.value:
+        return (_grid(ONLY_GRID, whole, replace(whole, value={}), training),)
+    hint = "grids: [{name: ..., tasks: ..., architectures: ...}], or no `grids` at all"
     found: list[Grid] = []
-    for position, raw in enumerate(listed):
-        path: Trail = ("grids", position)
-        if not isinstance(raw, dict):
+    for part in _part(whole, "grids").parts("a list of grids", hint, least=1):
+        if not isinstance(part.value, dict):
             hint = f"a grid is a mapping with the keys name, {', '.join(GRID_KEYS)}"
-            problems.say(path, f"{shown(raw)} is not a grid", hint)
+            part.say(f"{shown(part.value)} is not a grid", hint)
             continue
-        check_keys(raw, ("name", *GRID_KEYS), path, problems)
-        name = raw.get("name")
+        part.check_keys(("name", *GRID_KEYS))
+        name = part.value.get("name")
         if not isinstance(name, str) or not name.strip() or set(name) & set(",=\n"):
             text = "a grid needs a `name`" if name is None else f"{shown(name)} is not a name"
-            problems.say((*path, "name"), text, "a name is text without `,` and `=`")
-            name = f"grid{position}"
+            part.say(text, "a name is text without `,` and `=`", ("name",))
+            name = f"grid{part.path[-1]}"
         elif name in {grid.name for grid in found}:
-            problems.say((*path, "name"), f"the grid '{name}' appears twice", "rename one of them")
-        found.append(_grid(name, whole, raw, training, path, problems))
+            part.say(f"the grid '{name}' appears twice", "rename one of them", ("name",))
+        found.append(_grid(name, whole, part, training))
     return tuple(found)
 
 
-def _grid(
-    name: str,
-    whole: Mapping[str, Any],
-    own: Mapping[str, Any],
-    default: Axes,
-    path: Trail,
-    problems: Problems,
-) -> Grid:
+def _grid(name: str, whole: Given, own: Given, default: Axes) -> Grid:
     """One grid: each key is its own, else the top level's; training merges key by key."""
 
-    def source(key: str) -> tuple[object, Trail]:
-        return (own[key], (*path, key)) if key in own else (whole.get(key), (key,))
+    def source(key: str) -> Given:
+        return _part(own if key in own.value else whole, key)
 
     for key in ("tasks", "architectures"):
-        if key not in own and key not in whole:
-            problems.say(path, f"'{key}' is missing", f"write for instance `{key}: [name]`")
-    training = default
-    if "training" in own:
-        training = merged(default, axes(own["training"], (*path, "training"), problems))
+        if key not in own.value and key not in whole.value:
+            own.say(f"'{key}' is missing", f"write for instance `{key}: [name]`")
+    evaluation = source("evaluation")
+    asked = None if evaluation.value is None else evaluation.read_as(Evaluation)
     return Grid(
         name=name,
-        tasks=read_entries("tasks", *source("tasks"), problems),
-        architectures=read_entries("architectures", *source("architectures"), problems),
-        analyses=read_entries("analyses", *source("analyses"), problems),
-        training=training,
-        evaluation=_evaluation(*source("evaluation"), problems),
-        seeds=_seeds(*source("seeds"), problems),
-        exclude=read_rules(*source("exclude"), problems),
-        path=path,
+        tasks=read_entries("tasks", source("tasks")),
+        architectures=read_entries("architectures", source("architectures")),
+        analyses=read_entries("analyses", source("analyses")),
+        training=merged(default, axes(_part(own, "training"))),
+        evaluation=asked or Evaluation(),
+        seeds=_seeds(source("seeds")),
+        exclude=read_rules(source("exclude")),
+        path=own.path,
     )
 
 
-def _evaluation(raw: object, path: Trail, problems: Problems) -> Evaluation:
-    if raw is None:
-        return Evaluation()
-    return checked(Evaluation, raw, problems, lambda inner: (*path, *inner)) or Evaluation()
-
-
-def _seeds(raw: object, path: Trail, problems: Problems) -> Seeds:
+def _seeds(given: Given) -> Seeds:
+    raw = given.value
     if raw is None:
         return Seeds()
     if isinstance(raw, dict):
-        seeds = checked(Seeds, raw, problems, lambda inner: (*path, *inner))
+        seeds = given.read_as(Seeds) or Seeds()
     elif isinstance(raw, int) and not isinstance(raw, bool) and raw >= 1:
         seeds = Seeds(count=raw)
     else:
         hint = "seeds: 16, or seeds: {first: 0, count: 16}"
-        problems.say(path, f"{shown(raw)} is not a number of seeds", hint)
+        given.say(f"{shown(raw)} is not a number of seeds", hint)
         return Seeds()
-    if seeds is not None and not 0 <= seeds.first <= 2**32 - 1 - seeds.count:
-        problems.say(path, f"the seeds from {seeds.first} on leave 0 ... 2^32 - 2", "choose others")
+    if not 0 <= seeds.first <= 2**32 - 1 - seeds.count:
+        given.say(f"the seeds from {seeds.first} on leave 0 ... 2^32 - 2", "choose others")
         return Seeds()
-    return seeds or Seeds()
+    return seeds
 
 
-def _views(
-    model: type[V],
-    whole: Mapping[str, Any],
-    key: Literal["tables", "figures", "claims"],
-    title: Literal["name", "id"],
-    problems: Problems,
-) -> Mapping[Trail, V]:
-    listed = whole.get(key)
-    if listed is None:
+def _views(model: type[V], given: Given, title: Literal["name", "id"]) -> Mapping[Trail, V]:
+    if given.value is None:
         return {}
-    if not isinstance(listed, list):
-        problems.say((key,), f"{shown(listed)} is not a list", f"write `{key}: [{{{title}: ...}}]`")
-        return {}
+    (key,) = given.path
+    parts = given.parts("a list", f"write `{key}: [{{{title}: ...}}]`")
+    titles = [shown(part.value.get(title)) for part in parts if isinstance(part.value, dict)]
     found: dict[Trail, V] = {}
-    for position, raw in enumerate(listed):
-        path: Trail = (key, position)
-
-        def trail(inner: Trail, path: Trail = path) -> Trail:
-            return (*path, *inner)
-
-        view = checked(model, raw, problems, trail)
+    for part in parts:
+        view = part.read_as(model)
         if view is not None:
-            found[path] = view
-    titles = [raw.get(title) for raw in listed if isinstance(raw, dict)]
-    twice = {name for name, count in Counter(map(shown, titles)).items() if count > 1}
-    for path, view in found.items():
-        name = view.id if isinstance(view, Claim) else view.name
-        if shown(name) in twice:
-            text = f"'{name}' names more than one of the {key}"
-            problems.say((*path, title), text, "each needs a name of its own")
+            found[part.path] = view
+            name = part.value[title]
+            if titles.count(shown(name)) > 1:
+                text = f"'{name}' names more than one of the {key}"
+                part.say(text, "each needs a name of its own", (title,))
     return found
-
-
-__all__ = ["NO_AXES", "Axes", "Entry", "ExclusionRule", "Grid", "Seeds", "Study", "read_study"]

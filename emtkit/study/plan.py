@@ -1,9 +1,9 @@
 """From a study to the list of its networks and measurements; pure, nothing is trained."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from emtkit.plugin.registry import Registry
 from emtkit.study.axes import Axis, axes_of
 from emtkit.study.cells import (
     Cell,
+    EvaluationSpec,
     Measure,
     Row,
     cell_key,
@@ -27,8 +28,7 @@ from emtkit.study.exclude import Candidate, Exclusion
 from emtkit.study.file import Grid, Study, read_study
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
-from emtkit.study.settings import Evaluation
-from emtkit.study.view_checks import Offer, check_views
+from emtkit.study.view_checks import check_views
 
 MAX_CELLS = 200_000
 _VIEWS = ("tables", "figures", "claims", "question")
@@ -47,15 +47,11 @@ class Absence:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every row that a study asks for of the plugins in `registry`.
-
-    `total` counts the rows before any selection.
-    """
+    """Every row that a study asks for of the plugins in `registry`, or those selected."""
 
     study: Study
     registry: Registry
     rows: tuple[Row, ...]
-    total: int
 
     @cached_property
     def cells(self) -> Mapping[str, Cell]:
@@ -92,13 +88,10 @@ class Plan:
         """What does not apply, with the reason, and how many rows that concerns."""
         counted: Counter[tuple[str, str, str, str]] = Counter()
         for row in self.rows:
-            labels = (row.task, row.architecture)
-            if row.cell.reason is not None:
-                counted[("cell", *labels, row.cell.reason)] += 1
-                continue
-            for measure in row.measures:
-                if measure.reason is not None:
-                    counted[(measure.label, *labels, measure.reason)] += 1
+            cell, reasons = row.cell.reason, {m.label: m.reason for m in row.measures}
+            for what, reason in ({"cell": cell} if cell is not None else reasons).items():
+                if reason is not None:
+                    counted[what, row.task, row.architecture, reason] += 1
         return tuple(Absence(*what, count) for what, count in counted.items())
 
 
@@ -139,11 +132,11 @@ def make_plan(
     """Every row of `study`; whatever is wrong goes to `problems`, and is left out."""
     pairs, exclusion = Pairs(problems, announce), Exclusion()
     rows: list[Row] = []
-    offers: list[Offer] = []
-    known: Mapping[str, frozenset[str]] = {}
+    analyses: list[Setting] = []
+    known: dict[str, set[str]] = {}
     for grid in study.grids:
         parts = _parts(grid, registry, problems)
-        offers.append(Offer(parts.analyses, _labels(grid)))
+        analyses.extend(parts.analyses)
         known = _known(parts, known)
         rows.extend(_rows(grid, parts, pairs, exclusion, problems))
     # A mistake in a view takes no row away; any other may, and then rows cannot be checked.
@@ -152,8 +145,8 @@ def make_plan(
         exclusion.report_unused(problems, known)
         if not rows:
             problems.say(("exclude",), "nothing is left to plan", "loosen the rules of `exclude`")
-    plan = Plan(study, registry, tuple(rows), len(rows))
-    check_views(study, plan.rows, offers, problems, complete=complete)
+    plan = Plan(study, registry, tuple(rows))
+    check_views(study, plan.rows, analyses, problems, complete=complete)
     return plan
 
 
@@ -188,16 +181,16 @@ def _parts(grid: Grid, registry: Registry, problems: Problems) -> _Parts:
     )
 
 
-def _known(parts: _Parts, before: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
-    """The parameters that a rule may name, by family."""
+def _known(parts: _Parts, before: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """The parameters that a rule may name, by family, with those of the grids `before`."""
+    families = {"tasks": parts.tasks, "architectures": parts.architectures}
     found = {
-        "tasks": {name for setting in parts.tasks for name in setting.config.parameters},
-        "architectures": {n for setting in parts.architectures for n in setting.config.parameters},
-        "training": {
-            name.removeprefix("training.") for regime in parts.regimes for name in regime.columns
-        },
+        family: {name for setting in settings for name in setting.config.parameters}
+        for family, settings in families.items()
     }
-    return {family: before.get(family, frozenset()) | names for family, names in found.items()}
+    names = {name for regime in parts.regimes for name in regime.columns}
+    found["training"] = {name.removeprefix("training.") for name in names}
+    return {family: before.get(family, set()) | names for family, names in found.items()}
 
 
 def _rows(
@@ -215,72 +208,53 @@ def _rows(
                     continue
                 _check_horizons(pair, regime, task, problems)
                 _check_snapshots(pair, regime, parts, problems)
-                shared = _Measurements.of(grid, parts, at, pair, pairs)
+                evaluated = _evaluated(grid, at, pair)
+                measures = [_measure(one, at, pair, pairs) for one in parts.analyses]
                 for seed in kept:
-                    row = _row(at, pair, shared, seed)
+                    row = _row(at, pair, seed, evaluated, measures)
                     # A constructed network is one and the same in every regime of training.
                     found.setdefault((row.task, row.architecture, row.cell.key), row)
     return list(found.values())
 
 
-@dataclass(frozen=True)
-class _Measurement:
-    """One analysis of the networks of one combination, whatever their seed."""
-
-    analysis: Setting
-    steps: tuple[int, ...]
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class _Measurements:
-    """What all seeds of one combination share: evaluation, horizons, and what is measured."""
-
-    evaluation: Evaluation
-    horizon: int | None
-    loss_horizon: int | None
-    analyses: tuple[_Measurement, ...]
-
-    @classmethod
-    def of(
-        cls, grid: Grid, parts: _Parts, at: Candidate, pair: Pair, pairs: Pairs
-    ) -> "_Measurements":
-        task, evaluation = pair.task, grid.evaluation
-        analyses = tuple(_measurement(one, at, pair, pairs) for one in parts.analyses)
-        if not task.horizons:
-            # Without horizons there is one length only: `horizon` and `at` mean nothing.
-            return cls(evaluation.model_copy(update={"at": ()}), None, None, analyses)
-        curriculum = at.regime.training.curriculum
-        longest = None if task.horizon is None else curriculum.longest(task.horizon)
-        return cls(evaluation, evaluation.horizon or task.evaluation_horizon, longest, analyses)
+def _evaluated(grid: Grid, at: Candidate, pair: Pair) -> Callable[[str], EvaluationSpec]:
+    """The evaluation that all seeds of one combination share, by the key of their cell."""
+    task, asked = pair.task, grid.evaluation
+    if not task.horizons:
+        # Without horizons there is one length only: `horizon` and `at` mean nothing.
+        asked = asked.model_copy(update={"at": ()})
+        return partial(evaluation_spec, evaluation=asked, horizon=None, loss_horizon=None)
+    horizon, longest = asked.horizon or task.evaluation_horizon, task.horizon
+    if longest is not None:
+        longest = at.regime.training.curriculum.longest(longest)
+    return partial(evaluation_spec, evaluation=asked, horizon=horizon, loss_horizon=longest)
 
 
-def _measurement(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> _Measurement:
-    over_training = analysis.entry.at == "snapshots"
+def _measure(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> Measure:
+    """One analysis of the networks of one combination, still without a key."""
+    when = analysis.entry.at
+    over_training = when == "snapshots"
     steps = at.regime.training.snapshots if over_training and pair.trains else ()
     reason = pair.reason or pairs.refusal(analysis, at.task, at.architecture)
     if reason is None and over_training and not pair.trains:
         reason = f"{at.architecture.config.name} is constructed; it has no training to measure"
-    return _Measurement(analysis, steps, reason)
+    return Measure("", analysis.label, analysis.config, when, steps, reason)
 
 
-def _row(at: Candidate, pair: Pair, shared: _Measurements, seed: int) -> Row:
+def _row(
+    at: Candidate,
+    pair: Pair,
+    seed: int,
+    evaluated: Callable[[str], EvaluationSpec],
+    measures: Sequence[Measure],
+) -> Row:
     task, architecture, training = at.task.config, at.architecture.config, at.regime.training
     key = cell_key(task, architecture, training, seed, pair.trains)
     cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason)
-    measures = tuple(
-        Measure(
-            finding_key(key, one.analysis.config, one.analysis.entry.at, one.steps),
-            one.analysis.label,
-            one.analysis.config,
-            one.analysis.entry.at,
-            one.steps,
-            one.reason,
-        )
-        for one in shared.analyses
+    found = tuple(
+        replace(one, key=finding_key(key, one.analysis, one.at, one.steps)) for one in measures
     )
-    spec = evaluation_spec(key, shared.evaluation, shared.horizon, shared.loss_horizon)
-    return Row(at.grid, at.task.label, at.architecture.label, cell, spec, measures)
+    return Row(at.grid, at.task.label, at.architecture.label, cell, evaluated(key), found)
 
 
 def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problems) -> None:
@@ -306,7 +280,3 @@ def _check_snapshots(pair: Pair, regime: Regime, parts: _Parts, problems: Proble
             text = f"'{analysis.label}' measures snapshots, and training takes none"
             hint = "write for instance `training: {snapshots: [100, 200]}`"
             problems.say((*analysis.entry.path, "at"), text, hint)
-
-
-def _labels(grid: Grid) -> Mapping[str, str]:
-    return {entry.label: entry.use for entry in grid.analyses}

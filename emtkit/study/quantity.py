@@ -57,11 +57,17 @@ def matches(actual: object, wanted: Wanted) -> bool:
 
     A list-valued parameter matches its whole list as well as any list of such lists.
     """
-    if isinstance(wanted, tuple) and not isinstance(actual, list | tuple):
-        return any(_equal(actual, one) for one in wanted)
-    if isinstance(wanted, tuple):
-        return _equal(actual, wanted) or any(_equal(actual, one) for one in wanted)
-    return _equal(actual, wanted)
+    several = wanted if isinstance(wanted, tuple) else ()
+    return _equal(actual, wanted) or any(_equal(actual, one) for one in several)
+
+
+def frozen(value: Any) -> Any:
+    """The value with tuples in place of its lists."""
+    if isinstance(value, list | tuple):
+        return tuple(frozen(entry) for entry in value)
+    if isinstance(value, dict):
+        return {key: frozen(entry) for key, entry in value.items()}
+    return value
 
 
 class View(Settings):
@@ -70,7 +76,7 @@ class View(Settings):
     @model_validator(mode="before")
     @classmethod
     def _lists_are_tuples(cls, given: Any) -> Any:
-        return _frozen(given)
+        return frozen(given)
 
 
 class ShareOf(View):
@@ -137,11 +143,6 @@ class Quantity(View):
             raise ValueError("needs `value` (a column) or `share: {of, equals}`")
         check_by(self.by, self.stat)
 
-    def columns(self) -> tuple[str, ...]:
-        """Every column that this quantity reads."""
-        named = (self.column, self.by)
-        return (*(name for name in named if name is not None), *self.where)
-
 
 class Value(Quantity):
     """A quantity shown in a table: how it is headed, written, and which end of it is better."""
@@ -169,14 +170,6 @@ class Value(Quantity):
 
 
 ShortValue = Annotated[Value, BeforeValidator(_spelled_out)]
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(entry) for entry in value)
-    if isinstance(value, dict):
-        return {key: _frozen(entry) for key, entry in value.items()}
-    return value
 
 
 def _equal(actual: object, wanted: object) -> bool:

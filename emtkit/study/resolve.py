@@ -9,13 +9,12 @@ from emtkit.errors import did_you_mean
 from emtkit.methods.settings import Scope
 from emtkit.plugin import params
 from emtkit.plugin.catalogue import Kind
-from emtkit.plugin.params import Mistake
 from emtkit.plugin.registry import Plugin, Registry
 from emtkit.study.cells import PluginConfig, digest
 from emtkit.study.checked import Problems, checked, shown
 from emtkit.study.columns import training_columns
 from emtkit.study.entries import Axes, Entry
-from emtkit.study.settings import Check, Training
+from emtkit.study.settings import Training
 from emtkit.study.yaml_nodes import Trail
 
 
@@ -58,12 +57,9 @@ def expand(axes: Axes) -> Iterator[Point]:
     for *crossed, paired in product(*spans, range(length) if axes.zip else (0,)):
         positions = dict(zip(axes.grid, crossed, strict=True))
         positions |= dict.fromkeys(axes.zip, paired)
-        values = dict(axes.fixed)
-        values |= {
-            key: axes.grid[key][position] for key, position in positions.items() if key in axes.grid
-        }
-        values |= {key: axes.zip[key][paired] for key in axes.zip}
-        yield Point(values, positions)
+        lists = {**axes.grid, **axes.zip}
+        values = {key: lists[key][position] for key, position in positions.items()}
+        yield Point({**axes.fixed, **values}, positions)
 
 
 def settings(
@@ -72,13 +68,23 @@ def settings(
     """Every setting of `entry`; unknown plugins and wrong parameters are noted and left out."""
     plugin = registry.get(kind, entry.use)
     if plugin is None:
-        problems.say((*entry.path, "use"), *_unknown(kind, entry.use, registry))
+        hint = did_you_mean(entry.use, registry.names(kind))
+        if registry.broken:
+            listed = "; ".join(f"{broken.module} ({broken.reason})" for broken in registry.broken)
+            hint += f"\n  could not be loaded: {listed}"
+        problems.say((*entry.path, "use"), f"unknown {kind} '{entry.use}'", hint)
         return ()
     found: list[Setting] = []
     for point in expand(entry.axes):
         resolved = params.resolve(plugin.cls, point.values)
         for mistake in resolved.mistakes:
-            _report(mistake, plugin, entry.axes, point, entry, problems)
+            name, own = str(mistake.path[0]) if mistake.path else "", False
+            source = entry.path
+            if name in params.schema(plugin.cls).model_fields and name in point.values:
+                source = (*_source(entry.axes, point, name), *mistake.path[1:])
+            elif name in point.values:
+                source, own = entry.axes.paths[name], True
+            problems.say(source, mistake.text, mistake.hint, key=own)
         if not resolved.mistakes:
             config = PluginConfig(plugin.name, plugin.version, resolved.values)
             spoken = ", ".join(f"{key}={shown(point.values[key])}" for key in point.positions)
@@ -116,31 +122,9 @@ def _source(axes: Axes, point: Point, key: str) -> Trail:
     return axes.paths[key] if position is None else (*axes.paths[key], position)
 
 
-def _unknown(kind: Kind, name: str, registry: Registry) -> tuple[str, str]:
-    hint = did_you_mean(name, registry.names(kind))
-    if registry.broken:
-        listed = "; ".join(f"{broken.module} ({broken.reason})" for broken in registry.broken)
-        hint += f"\n  could not be loaded: {listed}"
-    return f"unknown {kind} '{name}'", hint
-
-
-def _report(
-    mistake: Mistake, plugin: Plugin, axes: Axes, point: Point, entry: Entry, problems: Problems
-) -> None:
-    name = str(mistake.path[0]) if mistake.path else ""
-    if name not in point.values:
-        problems.say(entry.path, mistake.text, mistake.hint)
-    elif name in params.schema(plugin.cls).model_fields:
-        source = (*_source(axes, point, name), *mistake.path[1:])
-        problems.say(source, mistake.text, mistake.hint)
-    else:
-        problems.say(axes.paths[name], mistake.text, mistake.hint, key=True)
-
-
 def _check_sense(training: Training, trail: Callable[[Trail], Trail], problems: Problems) -> None:
     """Checks that involve more than one field."""
-    checks: Mapping[str, Check | None] = {"stop": training.stop, "solved": training.solved}
-    for key, check in checks.items():
+    for key, check in (("stop", training.stop), ("solved", training.solved)):
         if check is not None and (check.below is None) == (check.above is None):
             hint = f"{key}: {{metric: accuracy, above: 0.99}}"
             problems.say(trail((key,)), f"`{key}` needs `below` or `above`, one of them", hint)

@@ -76,8 +76,8 @@ def _entry(plugin: Plugin, shared: Schema) -> Schema:
         known["at"] = {"enum": ["end", "snapshots"], "default": "end"}
     else:
         known |= _axes(own)
-    known = _described({key: RESERVED_KEYS[key] for key in known}, known)
     docstring = inspect.cleandoc(plugin.cls.__doc__ or "")
+    known = _described({key: RESERVED_KEYS[key] for key in known}, known)
     return {**_mapping({**known, **own}), "required": ["use"], "description": docstring}
 
 

@@ -6,17 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 from emtkit.errors import EmtkitError, StudyError, did_you_mean
-from emtkit.study.axes import Condition, conditions
+from emtkit.study.axes import Condition, conditions, values_of
 from emtkit.study.cells import Row
 from emtkit.study.checked import shown
 from emtkit.study.columns import columns
 from emtkit.study.document import parse_document
 from emtkit.study.plan import Plan
 from emtkit.study.quantity import Wanted, matches
+from emtkit.text import spans
 
 
 def select(plan: Plan, only: str | None = None, seeds: str | None = None) -> Plan:
-    """The rows of `plan` that `only` and `seeds` keep; `total` goes on counting all.
+    """The rows of `plan` that `only` and `seeds` keep.
 
     `only` is `column=value,...`: all must hold, and a column named twice takes either value.
     `seeds` is `0-2`, `3`, or several of these with commas.
@@ -32,7 +33,7 @@ def select(plan: Plan, only: str | None = None, seeds: str | None = None) -> Pla
         if missing := sorted(chosen - there):
             raise EmtkitError(
                 f"--seeds {seeds}: no network has seed {missing[0]}; "
-                f"the seeds are {_spans(sorted(there))}"
+                f"the seeds are {', '.join(spans(there))}"
             )
     kept = tuple(
         row
@@ -84,18 +85,14 @@ def _read_seeds(text: str) -> set[int]:
 
 def _check_values(wanted: Mapping[str, tuple[Wanted, ...]], groups: tuple[Condition, ...]) -> None:
     for column, values in wanted.items():
-        known = {
-            condition.get(column): condition.columns[column]
-            for condition in groups
-            if column in condition.columns
-        }
+        known = values_of(column, groups)
         if not known:
             names = sorted({name for condition in groups for name in condition.columns})
             hint = did_you_mean(column, names)
             raise EmtkitError(f"--only {column}=...: there is no column '{column}'; {hint}")
         for value in values:
-            if not any(matches(one, value) for one in known.values()):
-                listed = ", ".join(shown(one) for one in known.values())
+            if not any(matches(one, value) for one in known):
+                listed = ", ".join(shown(one) for one in known)
                 raise EmtkitError(
                     f"--only {column}={shown(value)}: no network has this value; "
                     f"its values are {listed}"
@@ -110,13 +107,3 @@ def _keeps(wanted: Mapping[str, tuple[Wanted, ...]], row: Row) -> bool:
         column in found and any(matches(found[column], value) for value in values)
         for column, values in wanted.items()
     )
-
-
-def _spans(seeds: list[int]) -> str:
-    spans: list[list[int]] = []
-    for seed in seeds:
-        if spans and seed == spans[-1][1] + 1:
-            spans[-1][1] = seed
-        else:
-            spans.append([seed, seed])
-    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)

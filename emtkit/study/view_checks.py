@@ -1,12 +1,11 @@
 """Whether the columns of tables, figures and claims exist, and no two networks are mixed."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from emtkit.errors import did_you_mean
 from emtkit.plugin.analysis import Analysis
-from emtkit.study.axes import Condition, conditions, declared
+from emtkit.study.axes import Condition, conditions, declared, values_of
 from emtkit.study.cells import Row
 from emtkit.study.checked import Problems, shown
 from emtkit.study.file import Study
@@ -18,20 +17,13 @@ from emtkit.study.yaml_nodes import Trail
 
 LABELS = ("grid", "task", "architecture", "seed")
 MEASURED = ("train", "test")
-
-
-@dataclass(frozen=True)
-class Offer:
-    """The analyses of one grid: those resolved, and every label with the plugin it names."""
-
-    analyses: tuple[Setting, ...]
-    labels: Mapping[str, str]
+FAMILIES = ("task", "architecture", "training")
 
 
 def check_views(
     study: Study,
     rows: Sequence[Row],
-    offers: Iterable[Offer],
+    analyses: Iterable[Setting],
     problems: Problems,
     *,
     complete: bool,
@@ -41,9 +33,8 @@ def check_views(
     With `complete` False some entries are missing from `rows`, because they are wrong; what can
     then not be decided is left alone.
     """
-    offers = tuple(offers)
-    _check_labels(study, problems)
-    checker = _Checker(study, conditions(rows), offers, problems, complete)
+    checker = _Checker(study, rows, analyses, problems, complete)
+    checker.labels(study)
     for path, table in study.tables.items():
         checker.table(path, table)
     for path, figure in study.figures.items():
@@ -56,23 +47,31 @@ class _Checker:
     def __init__(
         self,
         study: Study,
-        groups: tuple[Condition, ...],
-        offers: tuple[Offer, ...],
+        rows: Sequence[Row],
+        analyses: Iterable[Setting],
         problems: Problems,
         complete: bool,
     ) -> None:
-        self._groups = groups
+        self._groups = conditions(rows)
         self._axes = declared(study)
-        self._problems = problems
+        self._say = problems.say
         self._complete = complete
-        self._parameters = {name for condition in groups for name in condition.columns}
-        self._labels = {label for offer in offers for label in offer.labels}
+        self._parameters = {name for condition in self._groups for name in condition.columns}
+        self._labels = {entry.label for grid in study.grids for entry in grid.analyses}
         self._drawings = {
             setting.label: tuple(setting.plugin.cls.drawings)
-            for offer in offers
-            for setting in offer.analyses
+            for setting in analyses
             if issubclass(setting.plugin.cls, Analysis)
         }
+
+    def labels(self, study: Study) -> None:
+        """One label of an analysis means one plugin in the whole study: it names columns."""
+        meaning: dict[str, str] = {}
+        for entry in (entry for grid in study.grids for entry in grid.analyses):
+            first = meaning.setdefault(entry.label, entry.use)
+            if first != entry.use:
+                text = f"the label '{entry.label}' means '{first}' in another grid"
+                self._say(entry.path, text, "give one of them its own `label`")
 
     def table(self, path: Trail, table: Table) -> None:
         self._axis_names(path, {"rows": table.rows, "columns": table.columns, "over": table.over})
@@ -83,13 +82,9 @@ class _Checker:
         used = (*table.rows, *table.columns, *table.over)
         for position, value in enumerate(table.shown):
             self._quantity((*path, part, position), value)
-            self._mixes(
-                path,
-                f"table '{table.name}'",
-                used,
-                {**table.where, **value.where},
-                "rows, columns, where or over",
-            )
+            where = {**table.where, **value.where}
+            remedy = "rows, columns, where or over"
+            self._mixes(path, f"table '{table.name}'", used, where, remedy)
 
     def figure(self, path: Trail, figure: Figure) -> None:
         self._formula((*path, "title"), figure.title or "")
@@ -107,9 +102,8 @@ class _Checker:
             key = "x" if column in x else "y" if column in figure.y else None
             self._column((*path, key or ("value" if column == figure.value else "by")), column)
         used = (*coordinates, *hue, *figure.facet, *figure.over)
-        self._mixes(
-            path, f"figure '{figure.name}'", used, figure.where, "x, hue, facet, where or over"
-        )
+        remedy = "x, hue, facet, where or over"
+        self._mixes(path, f"figure '{figure.name}'", used, figure.where, remedy)
 
     def claim(self, path: Trail, expect: Expect) -> None:
         self._quantity(path, expect)
@@ -121,17 +115,17 @@ class _Checker:
     def _formula(self, path: Trail, text: str) -> None:
         if mistake := math_mistake(text):
             hint = r"a formula is between two `$`, as LaTeX has it; a dollar sign is `\$`"
-            self._problems.say(path, f"{shown(text)} cannot be drawn: {mistake}", hint)
+            self._say(path, f"{shown(text)} cannot be drawn: {mistake}", hint)
 
     def _drawing(self, path: Trail, figure: Figure) -> None:
         label, _, drawing = figure.use.partition(".")
         here = (*path, "use")
         if label not in self._labels:
             hint = did_you_mean(label, (*FIGURE_KINDS, *self._labels))
-            self._problems.say(here, f"no analysis has the label '{label}'", hint)
+            self._say(here, f"no analysis has the label '{label}'", hint)
         elif label in self._drawings and drawing not in self._drawings[label]:
             hint = did_you_mean(drawing, self._drawings[label])
-            self._problems.say(here, f"'{label}' has no drawing '{drawing}'", hint)
+            self._say(here, f"'{label}' has no drawing '{drawing}'", hint)
         self._axis_names(path, {"facet": figure.facet})
         self._where((*path, "cells", "where"), figure.cells.where)
         if figure.cells.by is not None:
@@ -151,11 +145,11 @@ class _Checker:
                 here: Trail = (*path, key, position)
                 if column in {"status", "cell"} or self._is_parameter(column):
                     continue
-                if column.partition(".")[0] in {"task", "architecture", "training"}:
+                if column.partition(".")[0] in FAMILIES:
                     self._column(here, column)
                 else:
                     hint = did_you_mean(column, (*LABELS, *self._parameters))
-                    self._problems.say(here, f"'{column}' is not an axis", hint)
+                    self._say(here, f"'{column}' is not an axis", hint)
 
     def _is_parameter(self, column: str) -> bool:
         inside = f"{column}."
@@ -172,16 +166,15 @@ class _Checker:
             return
         if dot and rest and prefix in {*MEASURED, *self._labels}:
             return
-        if prefix in {"task", "architecture", "training"}:
+        if prefix in FAMILIES:
             if self._complete:
                 near = [name for name in self._parameters if name.startswith(f"{prefix}.")]
-                self._problems.say(path, f"no {prefix} has '{column}'", did_you_mean(column, near))
+                self._say(path, f"no {prefix} has '{column}'", did_you_mean(column, near))
             return
-        begin = sorted({*MEASURED, *self._labels, "task", "architecture", "training"})
-        text = f"there is no column '{column}'"
-        known = ", ".join(f"{name}.*" for name in begin)
+        begin = sorted({*MEASURED, *self._labels, *FAMILIES})
+        known = ", ".join([*LABELS, *(f"{name}.*" for name in begin)])
         near_hint = did_you_mean(prefix, begin).partition("allowed:")[0]
-        self._problems.say(path, text, f"{near_hint}allowed: {', '.join(LABELS)}, {known}")
+        self._say(path, f"there is no column '{column}'", f"{near_hint}allowed: {known}")
 
     def _where(self, path: Trail, where: Mapping[str, Any]) -> None:
         """Note unknown columns, and values that no network has."""
@@ -196,17 +189,12 @@ class _Checker:
                 if not any(matches(value, one) for value in values):
                     known = ", ".join(shown(value) for value in values[:20])
                     text = f"no network has {column} = {shown(one)}"
-                    self._problems.say((*path, column), text, f"its values are {known}")
+                    self._say((*path, column), text, f"its values are {known}")
 
     def _values(self, column: str) -> list[Any]:
         if column == "seed":
             return sorted({seed for condition in self._groups for seed in condition.seeds})
-        found = {
-            condition.get(column): condition.columns[column]
-            for condition in self._groups
-            if column in condition.columns
-        }
-        return list(found.values())
+        return values_of(column, self._groups)
 
     def _mixes(
         self, path: Trail, title: str, used: Sequence[str], where: Mapping[str, Any], remedy: str
@@ -216,14 +204,19 @@ class _Checker:
             return
         named = {*used, *where}
         left = [condition for condition in self._groups if self._passes(condition, where)]
+        mixed: list[tuple[str, ...]] = []
         if "seed" not in named and any(len(condition.seeds) > 1 for condition in left):
-            self._say_mixed(path, title, ("seed",), remedy)
+            mixed.append(("seed",))
         for axis in self._axes:
             if any(_is_named(name, named) for name in axis.names):
                 continue
             on_axis = (condition for condition in left if axis.covers(condition))
             if len({tuple(map(condition.get, axis.names)) for condition in on_axis}) > 1:
-                self._say_mixed(path, title, axis.names, remedy)
+                mixed.append(axis.names)
+        for names in mixed:
+            listed = " or ".join(f"'{name}'" for name in names)
+            text = f"{listed} varies, and the {title} does not say what to do with it"
+            self._say(path, text, f"put it into {remedy}")
 
     def _passes(self, condition: Condition, where: Mapping[str, Any]) -> bool:
         """Whether `where` keeps these rows, as far as parameters can tell."""
@@ -233,22 +226,6 @@ class _Checker:
             if column in self._parameters
         )
 
-    def _say_mixed(self, path: Trail, title: str, names: tuple[str, ...], remedy: str) -> None:
-        axis = " or ".join(f"'{name}'" for name in names)
-        text = f"{axis} varies, and the {title} does not say what to do with it"
-        self._problems.say(path, text, f"put it into {remedy}")
-
 
 def _is_named(axis: str, named: Iterable[str]) -> bool:
     return any(name == axis or name.startswith(f"{axis}.") for name in named)
-
-
-def _check_labels(study: Study, problems: Problems) -> None:
-    """One label of an analysis means one plugin in the whole study: it names columns."""
-    meaning: dict[str, str] = {}
-    for grid in study.grids:
-        for entry in grid.analyses:
-            first = meaning.setdefault(entry.label, entry.use)
-            if first != entry.use:
-                text = f"the label '{entry.label}' means '{first}' in another grid"
-                problems.say(entry.path, text, "give one of them its own `label`")

@@ -43,14 +43,14 @@ def compose(text: str, name: str) -> Node | None:
         before = text[: error.position]
         place = Place(name, before.count("\n") + 1, error.position - before.rfind("\n"))
         what = f"the character {error.character!r} is not allowed in YAML"
-        raise _stop(place, what, "a study is plain text; remove the character") from None
+        raise mistake(place, what, "a study is plain text; remove the character") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name, 1, 1)
         what = " ".join(part for part in (error.context, error.problem) if part)
-        raise _stop(place, f"this is not YAML: {what}", _yaml_hint(what)) from None
+        raise mistake(place, f"this is not YAML: {what}", _yaml_hint(what)) from None
     except (YAMLError, ValueError) as error:
-        raise _stop(Place(name, 1, 1), f"this is not YAML: {error}", _yaml_hint("")) from None
+        raise mistake(Place(name, 1, 1), f"this is not YAML: {error}", _yaml_hint("")) from None
 
 
 class Builder:
@@ -74,12 +74,8 @@ class Builder:
         # Aliases are expanded here: a bomb of them ends at one of these two limits.
         if len(self.values) > MAX_NODES:
             self._ended = True
-            self._say(
-                node,
-                path,
-                f"aliases expand the file to more than {MAX_NODES} values",
-                "aliases of aliases multiply; write the values out",
-            )
+            what = f"aliases expand the file to more than {MAX_NODES} values"
+            self._say(node, path, what, "aliases of aliases multiply; write the values out")
         elif depth > MAX_DEPTH:
             self._ended = True
             self._say(node, path, f"nested more than {MAX_DEPTH} levels deep", "a study is flatter")
@@ -115,10 +111,8 @@ class Builder:
             return None
         if node.tag in {_NULL, _BOOL, _INT, _FLOAT}:
             text = _short(str(node.value))
-            hint = f'keys are text; put it into quotes: "{text}"'
-            self._say(
-                node, path, f"the key '{text}' reads as {node.tag.removeprefix('plain ')}", hint
-            )
+            what = f"the key '{text}' reads as {node.tag.removeprefix('plain ')}"
+            self._say(node, path, what, f'keys are text; put it into quotes: "{text}"')
             return None
         key = self._scalar(node, path)
         return key if isinstance(key, str) else None
@@ -186,6 +180,11 @@ def plain(value: object, name: str, problems: list[Problem], path: Trail = ()) -
     return None
 
 
+def mistake(place: Place, text: str, hint: str) -> StudyError:
+    """The error of a file that cannot be read on."""
+    return StudyError([Problem(place, "", text, hint)])
+
+
 def spelled(path: Trail) -> str:
     """A path as a reader writes it: `tasks[0].grid.delay`."""
     text = ""
@@ -233,20 +232,16 @@ class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         self._count += 1
         self._depth += 1
+        what = f"more than {MAX_NODES} values" if self._count > MAX_NODES else ""
         if self._depth > MAX_DEPTH + 1 and isinstance(event, CollectionStartEvent):
             # Stopped here, not in the builder: composing recurses, and Python's stack is short.
             what = f"nested more than {MAX_DEPTH} levels deep"
-            raise _beyond(what, event.start_mark)
-        if self._count > MAX_NODES:
-            what = f"more than {MAX_NODES} values"
-            raise _beyond(what, event.start_mark)
+        if what:
+            mark = event.start_mark if isinstance(event.start_mark, Mark) else None
+            raise MarkedYAMLError(problem=what, problem_mark=mark)
         node = Composer.compose_node(self, parent, index)
         self._depth -= 1
         return node
-
-
-def _beyond(what: str, mark: object) -> MarkedYAMLError:
-    return MarkedYAMLError(problem=what, problem_mark=mark if isinstance(mark, Mark) else None)
 
 
 def _yaml_hint(what: str) -> str:
@@ -257,10 +252,6 @@ def _yaml_hint(what: str) -> str:
     if "another document" in what:
         return "a study is one document; remove the second `---`"
     return "check indentation, colons, brackets and quotes near this place"
-
-
-def _stop(place: Place, text: str, hint: str) -> StudyError:
-    return StudyError([Problem(place, "", text, hint)])
 
 
 def _is_finite(text: str) -> bool:

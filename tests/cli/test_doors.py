@@ -165,12 +165,12 @@ def test_an_audit_speaks_even_when_quiet(terminal):
 
 
 def test_no_escape_of_a_store_reaches_a_terminal(terminal):
-    from emtkit.session import open_session
+    from emtkit.session import load
 
     (terminal.folder / "study.yaml").write_text(STUDY.replace("steps: 0", "steps: 1"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(terminal.folder)
-        (key,) = open_session(Path("study.yaml")).plan.cells
+        (key,) = load(Path("study.yaml")).plan.cells
         with Store.open(Path("results/emtkit.sqlite"), writer=True) as store:
             hostile = CellResult(key, {}, "failed", error=ESCAPE, provenance={ESCAPE: [ESCAPE]})
             store.commit(Bundle(cells=(hostile,)))

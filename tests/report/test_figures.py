@@ -14,7 +14,7 @@ import pytest
 from emtkit.errors import EmtkitError
 from emtkit.plugin.analysis import Findings
 from emtkit.report.data.results import Results
-from emtkit.report.figures.examples import Example, chosen_rows, drawing_of
+from emtkit.report.figures.examples import Example, chosen_rows
 from emtkit.report.figures.figure import (
     draw_examples,
     draw_figure,
@@ -164,7 +164,7 @@ def test_an_analysis_draws_its_own_figure_a_panel_per_network(results, tmp_path)
         Example(results.column("cell")[row], title, Findings({"x": 2.0})) for row, title in rows
     ]
     assert examples[0].title == "elman on k_delay, seed 3"
-    drawn = draw_examples(spec, drawing_of({"bars": bars}, spec.use), examples)
+    drawn = draw_examples(spec, bars, examples)
     assert len(drawn.canvas.subfigs) == 2
     assert drawn.cells == tuple(one.cell for one in examples)
     for suffix in (".svg", ".png", ".pdf"):
@@ -173,8 +173,6 @@ def test_an_analysis_draws_its_own_figure_a_panel_per_network(results, tmp_path)
 
 
 def test_mistakes_name_what_is_allowed(results, tmp_path):
-    with pytest.raises(EmtkitError, match="did you mean 'bars'"):
-        drawing_of({"bars": bars}, "a.bar")
     with pytest.raises(EmtkitError, match=r"written as \.svg, \.png, \.pdf"):
         save(draw_figure(results, LINE), tmp_path / "f.jpg")
     with pytest.raises(EmtkitError, match="no cell of the results meets its `where`"):

@@ -36,7 +36,7 @@ def sample(*values: float, by: tuple[float, ...] | None = None) -> Sample:
 @given(samples, kinds, st.randoms(use_true_random=False))
 def test_interval_contains_the_estimate_and_lies_in_the_range(values, kind, random):
     ranks = np.array(random.sample(range(len(values)), len(values)), float)
-    found = kind.interval(Sample(values, ranks))
+    found = stats.bootstrap(kind, Sample(values, ranks))
     assert found.low <= found.value <= found.high
     slack = rounding(len(values), np.abs(values).max())
     assert values.min() - slack <= found.low
@@ -45,14 +45,14 @@ def test_interval_contains_the_estimate_and_lies_in_the_range(values, kind, rand
 
 
 def test_interval_is_the_same_whatever_was_asked_before():
-    first = MEAN.interval(sample(1, 2, 3, 5, 8))
-    MEDIAN.interval(sample(*range(300)))
-    assert MEAN.interval(sample(1, 2, 3, 5, 8)) == first
+    first = stats.bootstrap(MEAN, sample(1, 2, 3, 5, 8))
+    stats.bootstrap(MEDIAN, sample(*range(300)))
+    assert stats.bootstrap(MEAN, sample(1, 2, 3, 5, 8)) == first
 
 
 def test_interval_of_a_mean_covers_the_truth_about_as_often_as_it_says():
     draws = np.random.default_rng(3).normal(size=(400, 30))
-    found = [MEAN.interval(Sample(row)) for row in draws]
+    found = [stats.bootstrap(MEAN, Sample(row)) for row in draws]
     share = np.mean([one.low <= 0 <= one.high for one in found])
     expected = 0.935  # the percentile interval is a little short at n = 30
     assert abs(share - expected) < 3 * math.sqrt(expected * (1 - expected) / 400)
@@ -60,19 +60,19 @@ def test_interval_of_a_mean_covers_the_truth_about_as_often_as_it_says():
 
 def test_interval_of_a_mean_agrees_with_the_normal_law():
     values = np.random.default_rng(5).normal(size=4000)
-    found = MEAN.interval(Sample(values))
+    found = stats.bootstrap(MEAN, Sample(values))
     half = 1.96 * values.std() / math.sqrt(len(values))
     assert found.low == pytest.approx(found.value - half, abs=0.1 * half)
     assert found.high == pytest.approx(found.value + half, abs=0.1 * half)
 
 
 def test_one_value_has_an_interval_of_no_width():
-    assert all(kind.interval(sample(0.3)) == Estimate(0.3, 0.3, 0.3, 1) for kind in NUMERIC)
+    assert all(stats.bootstrap(kind, sample(0.3)) == Estimate(0.3, 0.3, 0.3, 1) for kind in NUMERIC)
 
 
 @pytest.mark.parametrize(("by", "value"), [((0.1, 0.2, 0.3), 7.0), ((-0.1, -0.2, -0.3), 9.0)])
 def test_best_is_the_value_of_the_network_with_the_least_by(by, value):
-    found = BEST.interval(sample(7, 8, 9, by=by))
+    found = stats.bootstrap(BEST, sample(7, 8, 9, by=by))
     assert found.value == value
     assert (found.low, found.high) == (7, 9)  # the worst of 3 is drawn alone 3.7 % of the time
 
@@ -86,9 +86,9 @@ def test_best_resamples_seeds_exactly():
 
 def test_empty_and_undefined_samples_are_refused():
     with pytest.raises(ValueError, match="no values"):
-        MEAN.interval(sample())
+        stats.bootstrap(MEAN, sample())
     with pytest.raises(ValueError, match="NaN"):
-        MEAN.interval(sample(1, math.nan))
+        stats.bootstrap(MEAN, sample(1, math.nan))
     with pytest.raises(ValueError, match="equal lengths; found 2 and 1"):
         difference(sample(1, 2), sample(1), MEAN)
 
@@ -208,7 +208,7 @@ def test_permutation_p_of_a_trimmed_mean_is_the_reference_implementations():
 def test_the_interval_of_a_trimmed_mean_agrees_with_its_standard_error():
     """Tukey and McLaughlin: winsorised deviation over (1 - 2 * 0.2) sqrt(n)."""
     values = np.random.default_rng(6).standard_t(2, size=4000)
-    found = TRIMMED.interval(Sample(values))
+    found = stats.bootstrap(TRIMMED, Sample(values))
     winsorised = np.clip(values, *np.quantile(values, [0.2, 0.8]))
     half = 1.96 * winsorised.std() / (0.6 * math.sqrt(len(values)))
     assert found.low == pytest.approx(found.value - half, abs=0.1 * half)
@@ -224,7 +224,7 @@ def test_every_statistic_of_the_folder_keeps_the_contract(name):
     assert both.shape == (2,)
     assert both[1] == one
     if kind.reads != "texts":
-        found = kind.interval(Sample(values[1], by[1]))
+        found = stats.bootstrap(kind, Sample(values[1], by[1]))
         assert found.low <= found.value == one <= found.high
     assert (kind.p(values[1]) is None) == (kind.least_p(6) is None)
 

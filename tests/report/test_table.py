@@ -34,7 +34,7 @@ def test_mean_over_seeds_with_its_account():
     assert (first.found.n, first.found.total) == (4, 4)
     assert first.found.cells == ("00000000", "00000001", "00000002", "00000003")
     assert first.text == "6.50"
-    assert first.found.low < 6.5 < first.found.high
+    assert first.found.estimate.low < 6.5 < first.found.estimate.high
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,8 @@ def test_failed_lost_missing_and_not_applicable_are_counted_and_never_averaged()
     drawn = draw_table(Results(data), table(values=["a.x"]))
     found = only(drawn).found
     assert found.value == 1.5
-    assert (found.n, found.total, found.failed, found.lost, found.missing) == (2, 5, 1, 1, 1)
+    assert (found.n, found.total) == (2, 5)
+    assert found.counts == {"failed": 1, "lost": 1, "missing": 1, "undefined": 0, "left_out": 0}
     assert drawn.notes == ("1 failed, 1 lost, 1 not run",)
 
 
@@ -116,7 +117,7 @@ def test_not_applicable_says_why():
     drawn = draw_table(Results(data, why), table(values=["a.x"]))
     assert drawn.body[1][0].text == "–"
     assert drawn.notes == ("not applicable: needs a state map",)
-    assert drawn.body[1][0].entries[0].found.not_applicable == 2
+    assert drawn.body[1][0].entries[0].found.counts["not_applicable"] == 2
 
 
 def test_a_pair_that_does_not_apply_gives_the_reason_of_the_plan():
@@ -244,7 +245,7 @@ def test_best_bears_what_is_undefined_elsewhere_and_says_so():
     assert only(drawn).text == "0"
     assert drawn.notes == ("1 undefined: 0/0",)
     assert (only(drawn).found.n, only(drawn).found.total) == (15, 16)
-    assert only(drawn).found.high < 5
+    assert only(drawn).found.estimate.high < 5
     # the second best is undefined: a third of resamples miss the best and find it
     shaky = bests([1.0, NAN, 3.0], [1, 2, 3])
     assert only(shaky).text == "1"

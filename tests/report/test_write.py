@@ -8,7 +8,7 @@ import pytest
 
 from emtkit.errors import EmtkitError
 from emtkit.report.page.write import remarked
-from emtkit.session import Session, open_session
+from emtkit.session import Session, load
 from tests.conftest import Smoke
 
 
@@ -17,7 +17,7 @@ def session(smoke: Smoke, tmp_path, monkeypatch) -> Session:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     shutil.copy(smoke.terminal.folder / "results" / "emtkit.sqlite", tmp_path / "results")
-    return open_session(smoke.study)
+    return load(smoke.study)
 
 
 def test_one_bad_view_leaves_the_others_and_the_report(session, monkeypatch):

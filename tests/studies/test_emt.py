@@ -12,7 +12,7 @@ import pytest
 from emtkit.execute.engines.local import LocalEngine
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options
-from emtkit.session import open_session
+from emtkit.session import load
 
 pytestmark = pytest.mark.slow
 DEMO = Path(__file__).parents[2] / "studies" / "emt_demo.yaml"
@@ -20,7 +20,7 @@ DEMO = Path(__file__).parents[2] / "studies" / "emt_demo.yaml"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    session = open_session(DEMO, store=tmp_path_factory.mktemp("store") / "emt.sqlite")
+    session = load(DEMO, store=tmp_path_factory.mktemp("store") / "emt.sqlite")
     engine = LocalEngine(2, session.registry.loose, None)
     try:
         found = session.run(engine, Quiet(), Options())

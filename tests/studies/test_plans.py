@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from emtkit.session import open_session
+from emtkit.session import load
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_it_plans(path, tmp_path):
-    session = open_session(path, store=tmp_path / "none.sqlite")
+    session = load(path, store=tmp_path / "none.sqlite")
     study = session.plan.study
     assert session.plan.rows
     assert study.question.strip()
@@ -24,11 +24,11 @@ def test_it_plans(path, tmp_path):
 
 def test_the_published_table_is_whole():
     (path,) = (path for path in STUDIES if path.stem == "emt_table1")
-    session = open_session(path, store=None)
+    session = load(path, store=None)
     rules = {row.cell.task.parameters["rule"] for row in session.plan.rows}
     assert rules == {"T1", "T2", "T3", "T4"}
     assert len(session.plan.rows) == 4 * 2 * 3 * 20
-    part = open_session(path, store=None, only="task.rule=T2,architecture.hidden=128", seeds="0-1")
+    part = load(path, store=None, only="task.rule=T2,architecture.hidden=128", seeds="0-1")
     assert len(part.plan.rows) == 3 * 2
 
 
@@ -36,6 +36,6 @@ def test_the_figures_share_the_networks_of_the_paper_scale_study():
     keys = {}
     for path in STUDIES:
         if path.stem in ("emt_figures", "emt_paper_scale"):
-            rows = open_session(path, store=None).plan.rows
+            rows = load(path, store=None).plan.rows
             keys[path.stem] = {row.cell.key for row in rows}
     assert keys["emt_paper_scale"] < keys["emt_figures"]

@@ -14,7 +14,7 @@ import pytest
 from emtkit.execute.engines.local import LocalEngine
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options
-from emtkit.session import Session, open_session
+from emtkit.session import Session, load
 
 pytestmark = pytest.mark.slow
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -22,7 +22,7 @@ STUDIES = Path(__file__).parents[2] / "studies"
 
 @contextmanager
 def ran(study: str, folder: Path, only: str | None = None) -> Iterator[Session]:
-    session = open_session(STUDIES / f"{study}.yaml", store=folder / "waves.sqlite", only=only)
+    session = load(STUDIES / f"{study}.yaml", store=folder / "waves.sqlite", only=only)
     engine = LocalEngine(2, session.registry.loose, None)
     try:
         found = session.run(engine, Quiet(), Options())

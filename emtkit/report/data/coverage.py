@@ -65,19 +65,13 @@ def coverage(results: Results) -> Coverage:
 def failures(results: Results) -> list[Failure]:
     """Every traceback once, the most frequent first."""
     found: dict[tuple[str, str], list[int]] = {}
-    labels = results.labels()
-    for row in range(len(results)):
-        status = str(results.column("status")[row])
-        if status in ("failed", "lost"):
-            text = results.label_cause(row, "train").reason
-            found.setdefault((f"training {status}", text), []).append(row)
-            continue
-        if status != "done":
-            continue
-        for label in labels:
+    labels = {"done": results.labels(), "failed": ["train"], "lost": ["train"]}
+    for row, status in enumerate(results.column("status")):
+        for label in labels.get(status, ()):
             cause = results.label_cause(row, label)
             if cause.status in ("failed", "lost"):
-                found.setdefault((f"{label} {cause.status}", cause.reason), []).append(row)
+                what = f"{'training' if label == 'train' else label} {cause.status}"
+                found.setdefault((what, cause.reason), []).append(row)
     listed = [Failure(what, text, tuple(rows)) for (what, text), rows in found.items()]
     return sorted(listed, key=lambda failure: -len(failure.rows))
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from emtkit.report.data.results import Results
-from emtkit.store.records import StoredCell, StoredFinding
+from emtkit.store.records import CellResult, FindingResult
 from emtkit.store.store import Store
 from emtkit.study.cells import Row
-from emtkit.study.columns import cell_columns
+from emtkit.study.columns import columns
 
 Reason = tuple[str, str, str, str, str]
 _REASONS = ["cell", "label", "scalar", "reason", "status"]
@@ -20,13 +20,15 @@ _EXACT = 2**53
 """Integers beyond are not exact in float64: they name things, and are shown as text."""
 
 
-def read_results(rows: Sequence[Row], store: Store) -> Results:
+def read_results(
+    rows: Sequence[Row], store: Store, conditions: Mapping[str, tuple[str, ...]] | None = None
+) -> Results:
     """The frame of these rows, and with it the reason of everything that has no value.
 
     `frame`: cell, grid, status (done, failed, lost, not_applicable, missing), reason, seed, task,
     architecture, parameters, `train.<scalar>`, `test.<metric>`, `<analysis>.<scalar>`.
     `reasons`: cell, label, scalar, reason, status; an empty scalar speaks of the whole finding,
-    the label `train` of the cell itself.
+    the label `train` of the cell itself. `conditions` are those of the plan.
 
     Raises:
         StoreError: the store is damaged where it was read.
@@ -36,14 +38,7 @@ def read_results(rows: Sequence[Row], store: Store) -> Results:
     records = [_record(row, cells.get(row.cell.key), findings) for row in rows]
     found = [reason for row in rows for reason in _reasons(row, cells, findings)]
     reasons = pd.DataFrame(found, columns=_REASONS, dtype=str)
-    return Results(_table(records), reasons.drop_duplicates(ignore_index=True))
-
-
-def status_of(row: Row, stored: StoredCell | None) -> str:
-    """What became of the row's cell: not applicable by the plan, else as the store has it."""
-    if row.cell.reason is not None:
-        return "not_applicable"
-    return "missing" if stored is None else stored.status
+    return Results(_table(records), reasons.drop_duplicates(ignore_index=True), conditions)
 
 
 def _findings_on(row: Row) -> Iterator[tuple[str, str, str | None]]:
@@ -53,20 +48,22 @@ def _findings_on(row: Row) -> Iterator[tuple[str, str, str | None]]:
         yield measure.label, measure.key, measure.reason
 
 
+def _status_of(row: Row, stored: CellResult | None) -> str:
+    """What became of the row's cell: not applicable by the plan, else as the store has it."""
+    if row.cell.reason is not None:
+        return "not_applicable"
+    return "missing" if stored is None else stored.status
+
+
 def _record(
-    row: Row,
-    stored: StoredCell | None,
-    findings: Mapping[str, StoredFinding],
+    row: Row, stored: CellResult | None, findings: Mapping[str, FindingResult]
 ) -> dict[str, Any]:
     record = {
         "cell": row.cell.key,
         "grid": row.grid,
-        "status": status_of(row, stored),
+        "status": _status_of(row, stored),
         "reason": _cause(row, stored),
-        "seed": row.cell.seed,
-        "task": row.task,
-        "architecture": row.architecture,
-        **cell_columns(row.cell),
+        **columns(row),
     }
     if stored is not None and row.cell.reason is None:
         record |= {f"train.{name}": value for name, value in stored.scalars.items()}
@@ -76,7 +73,7 @@ def _record(
     return record
 
 
-def _cause(row: Row, stored: StoredCell | None) -> str:
+def _cause(row: Row, stored: CellResult | None) -> str:
     """One line on why the cell is not done; a traceback's last."""
     if row.cell.reason is not None:
         return row.cell.reason
@@ -86,36 +83,32 @@ def _cause(row: Row, stored: StoredCell | None) -> str:
 
 
 def _reasons(
-    row: Row, cells: Mapping[str, StoredCell], findings: Mapping[str, StoredFinding]
+    row: Row, cells: Mapping[str, CellResult], findings: Mapping[str, FindingResult]
 ) -> Iterator[Reason]:
     key = row.cell.key
     stored = cells.get(key)
-    status = status_of(row, stored)
-    if status != "done":
+    status = _status_of(row, stored)
+    if stored is None or status != "done":
         error = stored.error if stored is not None and row.cell.reason is None else ""
         text = row.cell.reason or error or "not trained yet; `emtkit run` trains it"
         yield key, "train", "", text, status
         return
-    if stored is not None:
-        for scalar, reason in stored.reasons.items():
-            yield key, "train", scalar, reason, "done"
+    for scalar, reason in stored.reasons.items():
+        yield key, "train", scalar, reason, "done"
     for label, at, refusal in _findings_on(row):
+        found = findings.get(at)
         if refusal is not None:
             yield key, label, "", refusal, "not_applicable"
-        elif at not in findings:
+        elif found is None:
             yield key, label, "", "not measured yet; `emtkit run` measures it", "missing"
-        elif findings[at].status != "done":
-            yield key, label, "", findings[at].error, findings[at].status
+        elif found.status != "done":
+            yield key, label, "", found.error, found.status
         else:
-            yield from _undefined(key, label, findings[at])
-
-
-def _undefined(key: str, label: str, finding: StoredFinding) -> Iterator[Reason]:
-    for scalar, reason in finding.reasons.items():
-        yield key, label, scalar, reason, "done"
-    for scalar, value in finding.scalars.items():
-        if isinstance(value, float) and math.isnan(value) and scalar not in finding.reasons:
-            yield key, label, scalar, "undefined; the analysis does not say why", "done"
+            blank = [name for name, value in found.scalars.items() if value != value]
+            unsaid = [name for name in blank if name not in found.reasons]
+            said = dict.fromkeys(unsaid, "undefined; the analysis does not say why")
+            for scalar, reason in {**found.reasons, **said}.items():
+                yield key, label, scalar, reason, "done"
 
 
 def _table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

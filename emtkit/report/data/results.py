@@ -22,6 +22,7 @@ ValueStatus = Literal["done", "undefined", "failed", "lost", "not_applicable", "
 
 AXES = ("task", "architecture", "grid", "seed")
 AXIS_FAMILIES = ("task.", "architecture.", "training.")
+_REASONS = ("cell", "label", "scalar", "reason", "status")
 _OTHER_LABELS = ("cell", "status", "reason")
 _WORDS: Mapping[str, ValueStatus] = {
     "failed": "failed",
@@ -113,10 +114,11 @@ class Results:
         return sorted(listed, key=lambda one: [rank[x] for rank, x in zip(ranks, one, strict=True)])
 
     def varying(self, rows: Sequence[int]) -> list[str]:
-        """The axes on which `rows` differ, the seed included."""
-        names = [name for name in self.axes() if name in self.frame.columns]
-        columns = {name: self._level_column(name) for name in names}
-        return [name for name, column in columns.items() if len({column[row] for row in rows}) > 1]
+        """The axes on which `rows` differ, the most informative first; the seed is included."""
+        parameters = [name for name in self.frame.columns if name.startswith(AXIS_FAMILIES)]
+        order = [*AXES[:2], *parameters, *AXES[2:]]
+        known = [name for name in order if name in self.frame.columns]
+        return [name for name in known if len(self.groups(rows, [name])) > 1]
 
     def distinguishing(self, rows: Sequence[int], aside: Sequence[str] = ()) -> list[str]:
         """The fewest axes that tell the networks of `rows` apart, those `aside` left out.
@@ -128,16 +130,13 @@ class Results:
         for name in self.varying(rows):
             if name in aside:
                 continue
-            if name == "grid" and not self._merges(rows, [*found, *aside, "seed"]):
-                continue
+            if name == "grid":
+                groups = self.groups(rows, [*found, *aside, "seed"]).values()
+                if all(len(self.groups(members, ["cell"])) == 1 for members in groups):
+                    continue
             if len(self.groups(rows, [*found, name])) > len(self.groups(rows, found)):
                 found.append(name)
         return found
-
-    def axes(self) -> list[str]:
-        """Every column that says what a network is, the most informative first."""
-        parameters = [name for name in self.frame.columns if name.startswith(AXIS_FAMILIES)]
-        return [*AXES[:2], *parameters, *AXES[2:]]
 
     def has(self, row: int, name: str) -> bool:
         """Whether the number `name` of a row is there."""
@@ -148,15 +147,14 @@ class Results:
         status = str(self.column("status")[row])
         if status in _WORDS:
             return Cause(_WORDS[status], self._reason_of(row))
-        if self.column(name)[row] is not None:
+        if self.has(row, name):
             return Cause("done")
         label, _, scalar = name.partition(".")
         cell = str(self.column("cell")[row])
         for key in ((cell, label, scalar), (cell, label, "")):
             if key in self._causes:
                 return self._causes[key]
-        siblings = self._labels.get(label, [])
-        if any(self.column(other)[row] is not None for other in siblings):
+        if any(self.has(row, other) for other in self._labels.get(label, [])):
             return Cause("undefined", f"{name} has no value")
         return Cause("missing", f"{label} has not been measured")
 
@@ -174,19 +172,14 @@ class Results:
             found = self._causes.get((cell, "train", ""))
             return Cause(_WORDS[status], found.reason if found else self._reason_of(row))
         known = [name for name in self._labels.get(label, []) if "." in name]
-        explained = self._undefined.get(cell, {})
-        if any(self.column(name)[row] is not None or name in explained for name in known):
+        explained = self.undefined(row)
+        if any(self.has(row, name) or name in explained for name in known):
             return Cause("done")
         return self._causes.get((cell, label, ""), Cause("missing", "not measured"))
 
     def undefined(self, row: int) -> dict[str, str]:
         """The reason of every number that this cell's analyses could not define."""
-        cell = str(self.column("cell")[row])
-        return self._undefined.get(cell, {})
-
-    def _merges(self, rows: Sequence[int], axes: Sequence[str]) -> bool:
-        groups = self.groups(rows, axes).values()
-        return any(len(self.groups(members, ["cell"])) > 1 for members in groups)
+        return self._undefined.get(str(self.column("cell")[row]), {})
 
     def _level_column(self, name: str) -> list[Any]:
         if name not in self._levels:
@@ -194,17 +187,11 @@ class Results:
         return self._levels[name]
 
     def _reason_of(self, row: int) -> str:
-        reason = self.column("reason")[row] if "reason" in self.frame.columns else None
-        if reason:
-            return str(reason)
-        found = self._causes.get((str(self.column("cell")[row]), "", ""))
-        return found.reason if found else ""
+        return str(self.column("reason")[row] or "") if "reason" in self.frame.columns else ""
 
     def _check_absent(self, name: str) -> None:
         label = name.partition(".")[0]
-        siblings = [
-            str(other) for other in self.frame.columns if str(other).startswith(f"{label}.")
-        ]
+        siblings = [other for other in self._labels.get(label, []) if "." in other]
         explained = any(key[1] == label for key in self._causes)
         bare = "." not in name or f"{label}." in AXIS_FAMILIES
         if bare or (siblings and not explained):
@@ -265,9 +252,6 @@ def _causes(reasons: pd.DataFrame) -> dict[tuple[str, str, str], Cause]:
     """By cell, label and scalar; an empty scalar means every number of the label."""
     found: dict[tuple[str, str, str], Cause] = {}
     for record in reasons.to_dict("records"):
-        cell, label, scalar, reason, status = (
-            plain(record.get(name)) for name in ("cell", "label", "scalar", "reason", "status")
-        )
-        known = _WORDS.get(str(status), "undefined")
-        found[str(cell), str(label or ""), str(scalar or "")] = Cause(known, str(reason or ""))
+        cell, label, scalar, reason, status = (str(plain(record[name]) or "") for name in _REASONS)
+        found[cell, label, scalar] = Cause(_WORDS.get(status, "undefined"), reason)
     return found

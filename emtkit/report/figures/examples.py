@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, level_text
 from emtkit.study.views import Figure
 
 if TYPE_CHECKING:
-    from emtkit.plugin.analysis import Drawing, Findings
+    from emtkit.plugin.analysis import Findings
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,10 @@ def chosen_rows(results: Results, spec: Figure) -> list[tuple[int, str]]:
             ranked = sorted(known, key=lambda row: sign * column[row])
         wanted = ranked if choice.select == "all" else ranked[: choice.count]
         for row in wanted:
-            found.append((row, _example_title(results, row, spec.facet, levels)))
+            pair = f"{results.column('architecture')[row]} on {results.column('task')[row]}"
+            where = facet_text(spec.facet, levels) or pair
+            found.append((row, f"{where}, seed {level_text(results.column('seed')[row])}"))
     return found
-
-
-def drawing_of(drawings: Mapping[str, Drawing], use: str) -> Drawing:
-    """The drawing that `<analysis label>.<drawing>` names.
-
-    Raises:
-        EmtkitError: the analysis has no such drawing.
-    """
-    name = use.partition(".")[2]
-    if name not in drawings:
-        raise EmtkitError(f"there is no drawing '{use}'; {did_you_mean(name, drawings)}")
-    return drawings[name]
 
 
 def short_name(axis: str) -> str:
@@ -63,10 +52,7 @@ def short_name(axis: str) -> str:
     return axis.partition(".")[2] or axis
 
 
-def _example_title(results: Results, row: int, facet: Sequence[str], levels: Sequence[Any]) -> str:
-    if facet:
-        pairs = zip(facet, levels, strict=True)
-        text = ", ".join(f"{short_name(axis)} = {level_text(level)}" for axis, level in pairs)
-    else:
-        text = f"{results.column('architecture')[row]} on {results.column('task')[row]}"
-    return f"{text}, seed {level_text(results.column('seed')[row])}"
+def facet_text(facet: Sequence[str], levels: Sequence[Any]) -> str:
+    """What a panel shows: `delay = 3, rule = T1`."""
+    pairs = zip(facet, levels, strict=True)
+    return ", ".join(f"{short_name(axis)} = {level_text(level)}" for axis, level in pairs)

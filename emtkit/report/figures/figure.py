@@ -23,8 +23,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Text
 
 from emtkit.errors import EmtkitError
-from emtkit.report.data.results import Results, level_text
-from emtkit.report.figures.examples import Example, short_name
+from emtkit.report.data.results import Results
+from emtkit.report.figures.examples import Example, facet_text, short_name
 from emtkit.report.figures.palette import COLOURS, GRID, INK
 from emtkit.report.figures.panel import Chart, Panel
 from emtkit.report.figures.value_map import Map, draw_scale, scale_of, value_map_of
@@ -35,7 +35,12 @@ from emtkit.study.views import CHARTS, MAPS, Figure
 if TYPE_CHECKING:
     from emtkit.plugin.analysis import Drawing
 
-FileFormat = Literal["svg", "png", "pdf"]
+# What a file says of its making is left out, so that equal results give equal bytes.
+_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+}
 
 
 @dataclass(frozen=True)
@@ -65,26 +70,33 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
     if not rows:
         raise EmtkitError(f"figure '{spec.name}': no cell of the results meets its `where`")
     panels = _panels(results, spec, rows)
-    across = _across(spec, len(panels))
-    down = -(-len(panels) // across)
-    mapped = spec.use in MAPS.names
+    count, mapped = len(panels), spec.use in MAPS.names
+    ys = 1 if mapped else len(spec.y)
+    # Panels side by side that show different values have a scale each.
+    apart = 1 < ys == count
+    in_rows = ys > 1 and not apart and count // ys <= 4
+    across = count // ys if in_rows else 2 if count == 4 else min(count, 3)
+    down = -(-count // across)
+    width = (6.4 if across == 1 else 3.6 * across) + (1.2 if spec.hue else 0)
     with style():
-        canvas = Canvas(figsize=_size(spec, across, down), layout="constrained")
-        apart = mapped or _values_across(spec, len(panels))
-        share: Literal["row", "all", False] = False if apart else ("row" if spec.y[1:] else "all")
-        axes = canvas.subplots(down, across, squeeze=False, sharey=share)
-        used = list(axes.flat[: len(panels)])
-        for spare in axes.flat[len(panels) :]:
+        size = (width, (3.6 if across == 1 else 3.0) * down)
+        canvas = Canvas(figsize=size, layout="constrained")
+        share: Literal["row", "all", False] = "row" if spec.y[1:] else "all"
+        axes = canvas.subplots(
+            down, across, squeeze=False, sharey=False if mapped or apart else share
+        )
+        used = list(axes.flat[:count])
+        for spare in axes.flat[count:]:
             spare.set_axis_off()
-        if spec.title:
-            canvas.suptitle(spec.title, x=0.01, ha="left", fontweight="bold")
+        _title(canvas, spec.title)
         found = _draw_maps(canvas, used, panels) if mapped else _draw_charts(canvas, used, panels)
         for place, one in enumerate(used):
-            if _values_across(spec, len(panels)):
+            if apart:
                 one.set_title(one.get_ylabel(), loc="left")
+            if apart or place % across:
                 one.set_ylabel("")
-            else:
-                _outer_labels_only(one, place, across, len(panels))
+            if not apart and place + across < count:
+                one.set_xlabel("")
         _settle(canvas)
     counted = [one for one in found if one.total]
     causes = Counter(one.cause for one in counted if one.value is None)
@@ -113,25 +125,17 @@ def draw_examples(spec: Figure, drawing: Drawing, examples: Sequence[Example]) -
             for part, one in zip(parts.flat, examples, strict=False):
                 part.suptitle(one.title, fontsize="medium")
                 drawing(one.findings, part)
-        title = spec.title or (examples[0].title if len(examples) == 1 else "")
-        if title:
-            canvas.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        _title(canvas, spec.title or (examples[0].title if len(examples) == 1 else None))
         _settle(canvas)
-    return Drawn(
-        spec.name, spec.title or spec.name, canvas, (), tuple(one.cell for one in examples)
-    )
+    cells = tuple(one.cell for one in examples)
+    return Drawn(spec.name, spec.title or spec.name, canvas, (), cells)
 
 
-def to_bytes(drawn: Drawn, kind: FileFormat) -> bytes:
-    """The figure as a file of this kind; equal results give equal bytes."""
-    metadata: dict[str, Any] = {
-        "svg": {"Date": None, "Creator": None},
-        "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
-        "png": {"Software": None},
-    }[kind]
+def to_bytes(drawn: Drawn, kind: str) -> bytes:
+    """The figure as a file: svg, png or pdf; equal results give equal bytes."""
     out = io.BytesIO()
     with style():
-        drawn.canvas.savefig(out, format=kind, metadata=metadata, dpi=200)
+        drawn.canvas.savefig(out, format=kind, metadata=_METADATA[kind], dpi=200)
     return out.getvalue()
 
 
@@ -141,24 +145,27 @@ def save(drawn: Drawn, path: Path) -> None:
     Raises:
         EmtkitError: another suffix.
     """
-    kinds: dict[str, FileFormat] = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
-    if path.suffix not in kinds:
-        raise EmtkitError(f"'{path.name}': a figure is written as {', '.join(kinds)}")
-    path.write_bytes(to_bytes(drawn, kinds[path.suffix]))
+    kind = path.suffix.removeprefix(".")
+    if kind not in _METADATA:
+        allowed = ", ".join(f".{one}" for one in _METADATA)
+        raise EmtkitError(f"'{path.name}': a figure is written as {allowed}")
+    path.write_bytes(to_bytes(drawn, kind))
 
 
 def inline_svg(drawn: Drawn) -> str:
     """The figure as an element of a page: ids of its own, and ink in the page's text colour."""
     with style(text_as_paths=False):
         out = io.StringIO()
-        metadata = {"Date": None, "Creator": None}
-        drawn.canvas.savefig(out, format="svg", metadata=metadata, transparent=True)
+        drawn.canvas.savefig(out, format="svg", metadata=_METADATA["svg"], transparent=True)
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = text.replace(INK, "currentColor").replace(GRID, "var(--grid, #d8dadd)")
     text = text.replace("stroke: #ffffff", "stroke: var(--card, #ffffff)")
-    text = re.sub(r'\b(?:d|x|y)="[^"]*"', _shorter, text)
+    # Coordinates to a hundredth of a point.
+    text = re.sub(
+        r'\b(?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text
+    )
     text = re.sub(r'\bid="', f'id="{drawn.name}-', text)
     text = re.sub(r"url\(#", f"url(#{drawn.name}-", text)
     return re.sub(r'href="#', f'href="#{drawn.name}-', text)
@@ -199,35 +206,19 @@ def style(*, text_as_paths: bool = True) -> Iterator[None]:
 
 def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
     """A panel per `y` (down) and combination of facets (across)."""
-    facets = results.groups(rows, spec.facet)
     ys = spec.y if spec.use in CHARTS.names else spec.y[:1]
-    hues = list(results.groups(rows, [spec.hue])) if spec.hue else []
+    hues = tuple(level for (level,) in results.groups(rows, [spec.hue])) if spec.hue else ()
     panels = []
     for y in ys:
-        for levels, members in facets.items():
-            pairs = zip(spec.facet, levels, strict=True)
-            title = ", ".join(f"{short_name(axis)} = {level_text(level)}" for axis, level in pairs)
-            panels.append(
-                Panel(results, spec, members, y, title, tuple(level for (level,) in hues))
-            )
+        for levels, members in results.groups(rows, spec.facet).items():
+            title = facet_text(spec.facet, levels)
+            panels.append(Panel(results, spec, members, y, title, hues))
     return panels
 
 
-def _values_across(spec: Figure, count: int) -> bool:
-    """Whether panels side by side show different values, each on a scale of its own."""
-    return spec.use in CHARTS.names and 1 < len(spec.y) == count
-
-
-def _across(spec: Figure, count: int) -> int:
-    ys = len(spec.y) if spec.use in CHARTS.names else 1
-    if ys > 1 and not _values_across(spec, count) and count // ys <= 4:
-        return count // ys
-    return 2 if count == 4 else min(count, 3)
-
-
-def _size(spec: Figure, across: int, down: int) -> tuple[float, float]:
-    width = 6.4 if across == 1 else 3.6 * across
-    return width + (1.2 if spec.hue else 0), (3.6 if across == 1 else 3.0) * down
+def _title(canvas: Canvas, title: str | None) -> None:
+    if title:
+        canvas.suptitle(title, x=0.01, ha="left", fontweight="bold")
 
 
 def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Aggregate]:
@@ -251,24 +242,11 @@ def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) ->
     kind = MAPS.load(spec.use, Map)
     maps = [value_map_of(panel) for panel in panels]
     scale = scale_of(maps)
-    label = panels[0].label(str(spec.value))
-    draw_scale(canvas, axes, scale, label)
+    draw_scale(canvas, axes, scale, panels[0].label(str(spec.value)))
     _lay_out(canvas)
     for one, values in zip(axes, maps, strict=True):
         kind.draw(one, values, scale)
     return [one for values in maps for row in values.found for one in row]
-
-
-def _outer_labels_only(axes: Axes, place: int, across: int, count: int) -> None:
-    if place % across:
-        axes.set_ylabel("")
-    if place + across < count:
-        axes.set_xlabel("")
-
-
-def _shorter(attribute: re.Match[str]) -> str:
-    """Coordinates to a hundredth of a point."""
-    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])
 
 
 def _settle(canvas: Canvas) -> None:

@@ -40,6 +40,11 @@ class Panel:
         spec = self.spec
         return Quantity(value=column, stat=spec.stat, by=spec.by, direction=spec.direction)
 
+    def label_axes(self, axes: Axes, stat: str = "") -> None:
+        """Labels of both axes, with the statistic if it must be said, and the title."""
+        axes.set(xlabel=self.label(str(self.spec.x)), ylabel=self.label(self.y) + stat)
+        axes.set_title(self.title, loc="left")
+
     def label(self, column: str) -> str:
         """The axis label: the study's own (with units), else the column's name."""
         return self.spec.labels.get(column, column)
@@ -63,17 +68,12 @@ def label_ticks(axes: Axes, which: str, levels: Sequence[float], log: bool) -> N
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     if len(levels) <= 12:
-        axis.set_ticks(list(levels), _roomy(levels, log, _need(axes, which, levels)))
+        # The part of the axis that a label needs, roughly: its line, or its letters.
+        box, dpi = axes.get_window_extent(), axes.figure.dpi
+        letters = max(len(f"{level:g}") for level in levels) + 1
+        share = 0.16 * dpi / box.height if which == "y" else 0.085 * letters * dpi / box.width
+        axis.set_ticks(list(levels), _roomy(levels, log, float(share)))
         axis.set_ticks([], minor=True)
-
-
-def _need(axes: Axes, which: str, levels: Sequence[float]) -> float:
-    """The part of an axis that a label of these needs, roughly: its letters, or its line."""
-    box, dpi = axes.get_window_extent(), axes.figure.dpi
-    if which == "y":
-        return float(0.16 * dpi / box.height)
-    letters = max(len(f"{level:g}") for level in levels) + 1
-    return float(0.085 * letters * dpi / box.width)
 
 
 def _roomy(levels: Sequence[float], log: bool, share: float) -> list[str]:
@@ -124,6 +124,4 @@ def finish(axes: Axes, panel: Panel, numeric: bool, places: dict[Any, float]) ->
         axes.set_yscale("log")
     axes.autoscale_view()
     plain = panel.spec.stat == "mean" or panel.quantity(panel.y).is_share
-    stat = "" if plain else f" ({panel.spec.stat})"
-    axes.set(xlabel=panel.label(str(panel.spec.x)), ylabel=panel.label(panel.y) + stat)
-    axes.set_title(panel.title, loc="left")
+    panel.label_axes(axes, "" if plain else f" ({panel.spec.stat})")

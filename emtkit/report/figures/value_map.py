@@ -50,16 +50,15 @@ class Map(ABC):
 def value_map_of(panel: Panel) -> ValueMap:
     """The values of one panel."""
     results, spec = panel.results, panel.spec
-    x, y = str(spec.x), panel.y
-    xs = [level for (level,) in results.groups(panel.rows, [x])]
-    ys = [level for (level,) in results.groups(panel.rows, [y])]
-    groups = results.groups(panel.rows, [x, y])
+    axes = [str(spec.x), panel.y]
+    xs, ys = (tuple(x for (x,) in results.groups(panel.rows, [axis])) for axis in axes)
+    groups = results.groups(panel.rows, axes)
     quantity = panel.quantity(str(spec.value))
-    found = [
-        tuple(aggregate(results, groups.get((a, b), []), quantity, spec.over) for a in xs)
-        for b in ys
-    ]
-    return ValueMap(panel, tuple(xs), tuple(ys), tuple(found))
+    found = tuple(
+        tuple(aggregate(results, groups.get((x, y), []), quantity, spec.over) for x in xs)
+        for y in ys
+    )
+    return ValueMap(panel, xs, ys, found)
 
 
 def scale_of(maps: Sequence[ValueMap]) -> Scale:
@@ -76,8 +75,7 @@ def draw_scale(canvas: Canvas, axes: Sequence[Axes], scale: Scale, label: str) -
         handles = [Patch(color=colour(i), label=phase) for i, phase in enumerate(scale.phases)]
         canvas.legend(handles=handles, loc="outside right upper", title=label)
     else:
-        norm = Normalize(scale.low, scale.high)
-        bar = canvas.colorbar(ScalarMappable(norm, _MAP), ax=list(axes), label=label)
+        bar = canvas.colorbar(ScalarMappable(**colours_of(scale)), ax=list(axes), label=label)
         bar.outline.set_visible(False)
 
 
@@ -88,13 +86,6 @@ def colours_of(scale: Scale) -> dict[str, Any]:
     count = len(scale.phases)
     colours = ListedColormap([colour(place) for place in range(count)])
     return {"cmap": colours, "norm": BoundaryNorm(np.arange(count + 1) - 0.5, count)}
-
-
-def finish_map(axes: Axes, values: ValueMap) -> None:
-    """Labels and title of a panel."""
-    panel = values.panel
-    axes.set(xlabel=panel.label(str(panel.spec.x)), ylabel=panel.label(panel.y))
-    axes.set_title(panel.title, loc="left")
 
 
 def numbers_of(values: ValueMap, scale: Scale) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emtkit.plugin.statistic import Estimate, Sample, Statistic, statistic_named
 from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
-from emtkit.report.inference.resampling import share_near_best, text_shares
+from emtkit.report.inference.resampling import bootstrap, share_near_best, text_shares
 from emtkit.study.quantity import Quantity, matches
 
 
@@ -19,24 +19,19 @@ class Aggregate:
     """A quantity over `total` cells, of which `n` gave a value.
 
     `value` is None where there is no number to show, and `cause` says why; `why` says it of those
-    members of a best of many whose value is undefined. `near_best` is the
-    share of networks near the best one (`stat: best`) or the share of the mode. `left_out` counts
-    cells that a condition on a scalar removed. `cells` are the keys behind the number; `sample`
-    and `pairs` (the values of `over`, one per member of the sample) serve comparisons, and so do
-    the `shares` of resamples in which each text comes out.
+    members of a best of many whose value is undefined. `estimate` is the number with its interval,
+    None for a dash or a text. `counts` are of the cells that gave no value, by what became of them;
+    `left_out` are those that a condition on a scalar removed. `near_best` is the share of networks
+    near the best one (`stat: best`) or the share of the mode. `cells` are the keys behind the
+    number; `sample` and `pairs` (the values of `over`, one per member of the sample) serve
+    comparisons, and so do the `shares` of resamples in which each text comes out.
     """
 
     value: float | str | None
-    low: float | None = None
-    high: float | None = None
+    estimate: Estimate | None = None
     n: int = 0
     total: int = 0
-    failed: int = 0
-    lost: int = 0
-    not_applicable: int = 0
-    missing: int = 0
-    undefined: int = 0
-    left_out: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
     near_best: float | None = None
     cause: str = ""
     why: str = ""
@@ -44,14 +39,6 @@ class Aggregate:
     sample: Sample | None = field(default=None, repr=False, compare=False)
     shares: Mapping[str, float] = field(default_factory=dict)
     pairs: tuple[Hashable, ...] = field(default=(), repr=False, compare=False)
-
-    @property
-    def estimate(self) -> Estimate | None:
-        """The number with its interval, None for a dash or a text."""
-        if self.low is None or self.high is None or not isinstance(self.value, float):
-            return None
-        members = self.n if self.sample is None else len(self.sample)
-        return Estimate(self.value, self.low, self.high, members)
 
 
 def aggregate(
@@ -66,24 +53,22 @@ def aggregate(
     """
     axis = {name: wanted for name, wanted in quantity.where.items() if is_axis(name)}
     found = {name: wanted for name, wanted in quantity.where.items() if name not in axis}
-    population = _once(results, results.keep(rows, axis))
+    # The first row of every cell key: two grids may hold the same network.
+    keys = results.column("cell")
+    population = sorted({keys[row]: row for row in reversed(results.keep(rows, axis))}.values())
     if not population:
-        return Aggregate(None, cause=_nothing(axis))
+        return Aggregate(None, cause=f"no cell has {where_text(axis)}" if axis else "no cell")
     column = quantity.column
     assert column is not None
     account = _account(results, population, quantity, found)
-    kept, counts = account.kept, Counter(cause.status for cause in account.causes.values())
+    kept, counts = account.kept, Counter[str](cause.status for cause in account.causes.values())
+    counts.update(undefined=len(account.blank), left_out=account.left_out)
     counted = Aggregate(
         None,
         n=len(kept) - len(account.blank),
         total=len(population),
-        failed=counts["failed"],
-        lost=counts["lost"],
-        not_applicable=counts["not_applicable"],
-        missing=counts["missing"],
-        undefined=counts["undefined"] + len(account.blank),
-        left_out=account.left_out,
-        cells=tuple(str(results.column("cell")[row]) for row in population),
+        counts=counts,
+        cells=tuple(str(keys[row]) for row in population),
     )
     cause = _why_not(results, account, len(population), found, over)
     if cause:
@@ -104,27 +89,14 @@ def statistic_of(quantity: Quantity) -> Statistic:
 
 def missing_text(found: Aggregate) -> str:
     """What became of the cells that gave no value: `2 failed, 1 not applicable`."""
-    counts = {
-        "failed": found.failed,
-        "lost": found.lost,
-        "not applicable": found.not_applicable,
-        "not run": found.missing,
-        "left out": found.left_out,
-        "undefined": found.undefined,
-    }
-    listed = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    statuses = ("failed", "lost", "not_applicable", "missing", "left_out", "undefined")
+    counts = {status: found.counts[status] for status in statuses}
+    listed = ", ".join(f"{n} {_word(status)}" for status, n in counts.items() if n)
     return f"{listed}: {found.why}" if found.why else listed
 
 
 def _by(quantity: Quantity) -> list[str]:
     return [quantity.by or quantity.column or ""] if statistic_of(quantity).ranks else []
-
-
-def _once(results: Results, rows: Sequence[int]) -> list[int]:
-    """The first row of every cell key: two grids may hold the same network."""
-    keys = results.column("cell")
-    first = {keys[row]: row for row in reversed(rows)}
-    return sorted(first.values())
 
 
 @dataclass(frozen=True)
@@ -182,8 +154,7 @@ def _why_not(
         status, count = words.most_common(1)[0]
         reasons = [c.reason for c in causes.values() if c.status == status and c.reason]
         why = f": {_commonest(reasons)}" if reasons else ""
-        word = {"missing": "not run"}.get(status, status.replace("_", " "))
-        return (word if count == total else f"{word} in {count}") + why
+        return (_word(status) if count == total else f"{_word(status)} in {count}") + why
     if not kept:
         return f"none of {total} has {where_text(conditions)}"
     merged = [rows for rows in results.groups(kept, over).values() if len(rows) > 1]
@@ -219,11 +190,9 @@ def _evaluate(
     sample = Sample(np.array(values, float), ranking)
     if np.isnan(statistic(sample.values, sample.by)):
         return account
-    found = statistic.interval(sample)
+    found = bootstrap(statistic, sample)
     near = None if ranking is None else share_near_best(ranking, quantity.within)
-    return replace(
-        account, value=found.value, low=found.low, high=found.high, near_best=near, sample=sample
-    )
+    return replace(account, value=found.value, estimate=found, near_best=near, sample=sample)
 
 
 def _evaluate_text(
@@ -253,5 +222,5 @@ def _commonest(reasons: Sequence[str]) -> str:
     return reason + (f" (and {len(others)} more)" if others else "")
 
 
-def _nothing(where: Mapping[str, Any]) -> str:
-    return f"no cell has {where_text(where)}" if where else "no cell"
+def _word(status: str) -> str:
+    return "not run" if status == "missing" else status.replace("_", " ")

@@ -7,16 +7,16 @@ combinations are Holm-corrected together: the claim is the family.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import Estimate
-from emtkit.report.data.results import Results, is_axis, level_text, where_text
+from emtkit.report.data.results import Results, hashable, is_axis, level_text, where_text
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
-from emtkit.report.inference.verdicts import agrees, counts_text, side_of
+from emtkit.report.inference.resampling import CONFIDENCE
 from emtkit.study.quantity import Quantity
 from emtkit.study.views import Claim, EachShare, Expect
 
@@ -53,22 +53,27 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Combination:
-    """One combination that a claim speaks of: its levels, its rows, and those compared with."""
+    """One combination that a claim speaks of: its levels, its rows, and those compared with.
+
+    `deterministic`: seeds say nothing, since there is one by choice, or nothing to train in any
+    network. `fixed`: it is compared with a single network that has nothing to train.
+    """
 
     levels: tuple[tuple[str, Any], ...]
     rows: list[int]
     against: list[int]
+    deterministic: bool
+    fixed: bool
 
 
 @dataclass(frozen=True)
 class _Case:
-    """One combination: the aggregate, that which it is compared with, and their difference."""
+    """A combination: the aggregate, that which it is compared with, and their difference."""
 
-    levels: tuple[tuple[str, Any], ...]
+    one: Combination
     found: Aggregate
-    other: Aggregate | None
-    comparison: PairedDifference | None
-    deterministic: bool
+    other: Aggregate | None = None
+    comparison: PairedDifference | None = None
 
 
 def verdicts_of(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
@@ -79,13 +84,13 @@ def verdicts_of(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
 def verdicts_of_claim(results: Results, claim: Claim) -> list[Verdict]:
     """The verdicts on one claim: one per combination (`each`), else one over all of them."""
     try:
-        cases = list(_cases(results, claim.expect))
+        cases = _cases(results, claim.expect)
     except EmtkitError as error:
         return [Verdict(claim, "not testable", cause=str(error))]
     if not cases:
         cause = f"no cell of the results has {where_text(claim.expect.where)}"
         return [Verdict(claim, "not testable", cause=cause)]
-    parts = [_decide(claim, case) for case in _corrected(cases)]
+    parts = [_decide(claim, case) for case in cases]
     scope = claim.expect.scope
     if scope == "each":
         return parts
@@ -124,38 +129,33 @@ def combinations(results: Results, expect: Expect) -> list[Combination]:
     fixed = set(expect.bound.where) if isinstance(expect.bound, Quantity) else set()
     shared = [axis for axis in axes if axis not in fixed]
     partners = results.groups(against, shared)
+    chosen = "seed" in expect.where or "seed" not in expect.over
     found = []
     for levels, members in results.groups(rows, axes).items():
         named = tuple(zip(axes, levels, strict=True))
-        key = tuple(level for axis, level in named if axis in shared)
-        found.append(Combination(named, members, partners.get(key, [])))
+        beside = partners.get(tuple(level for axis, level in named if axis in shared), [])
+        still = {row for row in (*members, *beside) if _constructed(results, row)}
+        deterministic = chosen or still == {*members, *beside}
+        alone = len(beside) == 1 and beside[0] in still
+        found.append(Combination(named, members, beside, deterministic, alone))
     return found
 
 
-def is_deterministic(results: Results, expect: Expect, one: Combination) -> bool:
-    """Whether seeds say nothing: there is one by choice, or nothing to train in any network."""
-    if "seed" in expect.where or "seed" not in expect.over:
-        return True
-    return all(_constructed(results, row) for row in (*one.rows, *one.against))
-
-
-def is_fixed(results: Results, one: Combination) -> bool:
-    """Whether a combination is compared with a single network that has nothing to train."""
-    return len(one.against) == 1 and _constructed(results, one.against[0])
-
-
-def _cases(results: Results, expect: Expect) -> Iterator[_Case]:
-    other = expect.other
+def _cases(results: Results, expect: Expect) -> list[_Case]:
+    """Every combination with its numbers; p is corrected over all of them."""
+    found = []
     for one in combinations(results, expect):
-        found = aggregate(results, one.rows, expect, expect.over)
-        deterministic = is_deterministic(results, expect, one)
+        mine, other = aggregate(results, one.rows, expect, expect.over), expect.other
         if other is None:
-            yield _Case(one.levels, found, None, None, deterministic)
+            found.append(_Case(one, mine))
             continue
         second = aggregate(results, one.against, other, expect.over)
         statistics = statistic_of(expect), statistic_of(other)
-        apart = paired_difference(found, second, *statistics, fixed=is_fixed(results, one))
-        yield _Case(one.levels, found, second, apart, deterministic)
+        apart = paired_difference(mine, second, *statistics, fixed=one.fixed)
+        found.append(_Case(one, mine, second, apart))
+    fixed = corrected([case.comparison for case in found if case.comparison is not None])
+    pairs = zip(found, fixed, strict=True) if fixed else ()
+    return [replace(case, comparison=comparison) for case, comparison in pairs] or found
 
 
 def _axis_part(quantity: Quantity) -> dict[str, Any]:
@@ -168,20 +168,12 @@ def _constructed(results: Results, row: int) -> bool:
     return trained and results.column("training.steps")[row] is None
 
 
-def _corrected(cases: Sequence[_Case]) -> list[_Case]:
-    known = [case.comparison for case in cases if case.comparison is not None]
-    fixed = iter(corrected(known))
-    return [
-        case if case.comparison is None else replace(case, comparison=next(fixed)) for case in cases
-    ]
-
-
 def _decide(claim: Claim, case: _Case) -> Verdict:
     found, other = case.found, case.other
     base = Verdict(
         claim,
         "not testable",
-        case.levels,
+        case.one.levels,
         value=found.value,
         compared=other.value if other is not None else None,
         n=found.n,
@@ -201,15 +193,15 @@ def _decide(claim: Claim, case: _Case) -> Verdict:
         assert found.estimate is not None
         estimate, p = found.estimate, None
     base = replace(base, estimate=estimate, n=estimate.n, cause=missing_text(found))
-    if estimate.n == 1 and not case.deterministic:
+    if estimate.n == 1 and not case.one.deterministic:
         return replace(base, word="inconclusive", cause="a single seed gives no interval")
-    certain = case.deterministic and estimate.low == estimate.high
+    certain = case.one.deterministic and estimate.low == estimate.high
     return _decide_number(base, estimate, None if certain else p)
 
 
 def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdict:
     expect = base.claim.expect
-    side = side_of(estimate, expect)
+    side = _side_of(estimate, expect)
     if side is None:
         return replace(base, word="inconclusive", p=p, cause="the interval reaches to both sides")
     if not side:
@@ -226,25 +218,43 @@ def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdic
     )
 
 
+def _side_of(estimate: Estimate, expect: Expect) -> bool | None:
+    """True: the interval lies wholly on the claimed side; False: wholly on the other; None: both.
+
+    For a comparison the interval is that of the difference, and the bound is 0.
+    """
+    bound = expect.bound
+    limit = 0.0 if isinstance(bound, Quantity) or bound is None else float(bound)
+    low, high = estimate.low - limit, estimate.high - limit
+    if expect.equals is not None:
+        slack = expect.tolerance + 1e-12 * max(abs(limit), abs(estimate.value))
+        inside, outside = max(abs(low), abs(high)) <= slack, low > slack or high < -slack
+    elif expect.below is not None:
+        inside, outside = high < expect.tolerance, low >= expect.tolerance
+    else:
+        inside, outside = low > -expect.tolerance, high <= -expect.tolerance
+    return True if inside else (False if outside else None)
+
+
 def _decide_text(base: Verdict, case: _Case) -> Verdict:
-    """Texts and modes: the share of resampled seeds that agree with what is claimed."""
+    """Texts and modes: what is claimed comes out in 95 % of resampled seeds, or in few."""
     expect = base.claim.expect
     if expect.equals is None:
         return replace(base, cause=f"{expect.column} is text, and compares only with `equals`")
     target = case.other.value if case.other is not None else None
     if not isinstance(expect.bound, Quantity):
         target = expect.bound
-    agreeing = agrees(case.found, target)
-    if case.found.n == 1 and not case.deterministic:
+    share = case.found.shares.get(level_text(hashable(target)), 0.0)
+    if case.found.n == 1 and not case.one.deterministic:
         return replace(base, word="inconclusive", cause="a single seed gives no interval")
-    words: dict[bool | None, Word] = {True: "supported", False: "not supported"}
-    cause = "" if agreeing is not None else "resampled seeds disagree"
-    return replace(base, word=words.get(agreeing, "inconclusive"), cause=cause)
+    if 1 - CONFIDENCE < share < CONFIDENCE:
+        return replace(base, word="inconclusive", cause="resampled seeds disagree")
+    return replace(base, word="supported" if share >= CONFIDENCE else "not supported", cause="")
 
 
 def _untestable(found: Aggregate) -> str:
     """Why a number decides nothing: cells that were not run, or a dash."""
-    unknown = found.missing + found.lost
+    unknown = found.counts["missing"] + found.counts["lost"]
     if found.total and unknown and not found.cause.startswith("undefined"):
         return f"{unknown} of {found.total} cells were not run to the end"
     return found.cause
@@ -260,7 +270,7 @@ def _summary(claim: Claim, parts: Sequence[Verdict], share: float) -> Verdict:
     base = Verdict(
         claim,
         "inconclusive",
-        cause=counts_text(words, len(applying)),
+        cause=_counts_text(words, len(applying)),
         n=min((part.n for part in applying), default=0),
         total=max((part.total for part in applying), default=0),
         cells=tuple(dict.fromkeys(cell for part in parts for cell in part.cells)),
@@ -279,3 +289,12 @@ def _summary(claim: Claim, parts: Sequence[Verdict], share: float) -> Verdict:
     if words["not testable"]:
         return replace(base, word="not testable")
     return base
+
+
+def _counts_text(words: Mapping[str, int], total: int) -> str:
+    """How the combinations of a claim fell: `11 of 12 supported, 1 inconclusive`."""
+    order = ("supported", "not supported", "inconclusive", "not testable")
+    counted = [(word, words.get(word, 0)) for word in order if words.get(word, 0)]
+    first, *rest = [f"{count} {word}" for word, count in counted] or ["none supported"]
+    head, _, tail = first.partition(" ")
+    return ", ".join([f"{head} of {total} {tail}", *rest])

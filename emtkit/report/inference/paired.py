@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from emtkit.plugin.statistic import Sample, Statistic
+from emtkit.plugin.statistic import Statistic
 from emtkit.report.inference.aggregate import Aggregate
 from emtkit.report.inference.resampling import Difference, difference, holm
 
@@ -43,7 +43,10 @@ def paired_difference(
     """
     if a.sample is None or b.sample is None:
         return PairedDifference(None, cause=a.cause or b.cause or "text has no difference")
-    first, second = (a.sample, b.sample.take([0] * len(a.sample))) if fixed else paired(a, b)
+    common = {pair: place for place, pair in enumerate(b.pairs)}
+    members = [place for place, pair in enumerate(a.pairs) if fixed or pair in common]
+    first = a.sample.take(members)
+    second = b.sample.take([0 if fixed else common[a.pairs[place]] for place in members])
     if not len(first):
         return PairedDifference(None, cause="no seeds in common")
     for sample, statistic in ((first, of_a), (second, of_b)):
@@ -51,16 +54,6 @@ def paired_difference(
             return PairedDifference(None, cause="undefined in the best of the common seeds")
     found = difference(first, second, of_a, of_b)
     return PairedDifference(found, found.p)
-
-
-def paired(a: Aggregate, b: Aggregate) -> tuple[Sample, Sample]:
-    """The members of two samples that share the values of `over`, in one order."""
-    assert a.sample is not None
-    assert b.sample is not None
-    places = {pair: place for place, pair in enumerate(b.pairs)}
-    common = [(place, places[pair]) for place, pair in enumerate(a.pairs) if pair in places]
-    first, second = [one for one, _ in common], [two for _, two in common]
-    return a.sample.take(first), b.sample.take(second)
 
 
 def corrected(family: list[PairedDifference]) -> list[PairedDifference]:

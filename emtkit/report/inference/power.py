@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
 from emtkit.report.inference.aggregate import statistic_of
-from emtkit.report.inference.claims import combinations, is_deterministic, is_fixed
+from emtkit.report.inference.claims import combinations
 from emtkit.report.inference.resampling import EXACT_UP_TO, holm
 from emtkit.study.views import Claim, EachShare, Expect
 
@@ -17,25 +17,28 @@ def unreachable(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
     Holm multiplies the least of m combinations by m.
     """
     for claim in claims:
-        if not _is_tested(claim.expect):
-            continue
+        expect, other = claim.expect, claim.expect.other
+        least_p = statistic_of(expect).least_p
+        if other is None or expect.equals is not None or other.statistic != expect.statistic:
+            continue  # a p decides between the same statistic twice, and not that both are equal
         try:
-            pairs = [n for n in _pairs(results, claim.expect) if n]
+            pairs = [n for n in _pairs(results, expect) if n]
         except EmtkitError:  # a column that no cell has: the claim is not testable, which it says
             continue
-        least_p = statistic_of(claim.expect).least_p
         reached = [p for p in holm([least_p(n) for n in pairs]) if p is not None]
-        hopeless = sum(p >= claim.expect.alpha for p in reached)
-        if hopeless > _spare(claim.expect, len(pairs)):
-            yield _sentence(claim, pairs, max(reached))
-
-
-def _is_tested(expect: Expect) -> bool:
-    """Whether a p decides: the same statistic twice, and not that both are equal."""
-    other = expect.other
-    if other is None or expect.equals is not None or other.statistic != expect.statistic:
-        return False
-    return statistic_of(expect).least_p(1) is not None
+        hopeless = sum(p >= expect.alpha for p in reached)
+        share = expect.scope.share if isinstance(expect.scope, EachShare) else 1.0
+        count = len(pairs)
+        if hopeless <= int((1 - share) * count + 1e-9):  # so many may stay open without harm
+            continue
+        tried = range(1, EXACT_UP_TO + 1)
+        enough = next((n for n in tried if count * (least_p(n) or 1) < expect.alpha), None)
+        family = f" (over {count} combinations, Holm-corrected)" if count > 1 else ""
+        remedy = f"give it {enough} seeds" if enough else "ask for fewer combinations"
+        yield (
+            f"claim '{claim.id}' cannot be supported: with {min(pairs)} paired seeds its p cannot "
+            f"fall below {max(reached):.2g}{family}, and alpha is {expect.alpha:g}; {remedy}"
+        )
 
 
 def _pairs(results: Results, expect: Expect) -> list[int]:
@@ -45,26 +48,8 @@ def _pairs(results: Results, expect: Expect) -> list[int]:
     """
     found = []
     for one in combinations(results, expect):
-        if not is_deterministic(results, expect, one):
+        if not one.deterministic:
             own = results.groups(one.rows, expect.over).keys()
             others = results.groups(one.against, expect.over).keys()
-            found.append(len(own if is_fixed(results, one) else own & others))
+            found.append(len(own if one.fixed else own & others))
     return found
-
-
-def _spare(expect: Expect, count: int) -> int:
-    """How many combinations may stay open without harm."""
-    share = expect.scope.share if isinstance(expect.scope, EachShare) else 1.0
-    return int((1 - share) * count + 1e-9)
-
-
-def _sentence(claim: Claim, pairs: Sequence[int], reached: float) -> str:
-    alpha, count = claim.expect.alpha, len(pairs)
-    least_p = statistic_of(claim.expect).least_p
-    enough = next((n for n in range(1, EXACT_UP_TO + 1) if count * (least_p(n) or 1) < alpha), None)
-    family = f" (over {count} combinations, Holm-corrected)" if count > 1 else ""
-    remedy = f"give it {enough} seeds" if enough else "ask for fewer combinations"
-    return (
-        f"claim '{claim.id}' cannot be supported: with {min(pairs)} paired seeds its p cannot fall "
-        f"below {reached:.2g}{family}, and alpha is {alpha:g}; {remedy}"
-    )

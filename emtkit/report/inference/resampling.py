@@ -9,7 +9,7 @@ References:
     Holm 1979, A simple sequentially rejective multiple test procedure.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from emtkit.plugin.statistic import Estimate, Sample, Statistic
 
 Numbers = NDArray[np.float64]
-Shares = dict[str, float]
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -129,7 +128,7 @@ def share_near_best(by: Numbers, within: float) -> float:
     return float(np.mean(np.abs(by - best) <= within * abs(best)))
 
 
-def text_shares(names: Sequence[str], codes: Sample, statistic: Statistic) -> Shares:
+def text_shares(names: Sequence[str], codes: Sample, statistic: Statistic) -> dict[str, float]:
     """The share of resamples in which the statistic of `codes` gives each of `names`."""
     found = resampled(statistic, codes)
     return {name: float(np.mean(found == code)) for code, name in enumerate(names)}
@@ -139,7 +138,9 @@ def resampled(statistic: Statistic, sample: Sample) -> Numbers:
     """The statistic of resampled members; equal n means equal draws, which keeps pairs together."""
     if len(sample) == 1:
         return statistic(sample.values[None], None if sample.by is None else sample.by[None])
-    drawn = [sample.take(chosen) for chosen in _draws(len(sample))]
+    n = len(sample)
+    blocks = _small_draws(n) if n <= 128 else _draw_blocks(n)
+    drawn = [sample.take(chosen) for chosen in blocks]
     return np.concatenate([statistic(part.values, part.by) for part in drawn])
 
 
@@ -161,17 +162,14 @@ def _interval(value: float, draws: Numbers, n: int) -> Estimate:
     return Estimate(value, min(low, value), max(high, value), n)
 
 
-def _draws(n: int) -> Iterable[NDArray[np.int64]]:
-    """Resampled members of n, in blocks; those of usual numbers of seeds are kept."""
-    return _small_draws(n) if n <= 128 else _draw_blocks(n)
-
-
 @lru_cache(maxsize=32)
 def _small_draws(n: int) -> tuple[NDArray[np.int64], ...]:
+    """The draws of usual numbers of seeds, which are kept."""
     return tuple(_draw_blocks(n))
 
 
 def _draw_blocks(n: int) -> Iterator[NDArray[np.int64]]:
+    """Resampled members of n, in blocks."""
     generator = np.random.Generator(np.random.Philox(key=_BOOTSTRAP_KEY + n))
     for rows in _blocks(RESAMPLES, n):
         yield generator.integers(n, size=(rows, n))

@@ -8,12 +8,12 @@ import base64
 import hashlib
 import json
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from itertools import groupby
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -23,9 +23,10 @@ from emtkit.report.data.results import Results, level_text
 from emtkit.report.inference.claims import Verdict, expectation_text
 from emtkit.report.tables.drawn import DrawnTable, Link, to_html
 from emtkit.report.tables.formats.markdown import Markdown, markdown_text
-from emtkit.report.tables.numbers import interval_text, number_text, numbers_text, p_text
+from emtkit.report.tables.numbers import VerdictTexts, numbers_text
+from emtkit.study.views import Claim
+from emtkit.text import spans
 
-_WORDS = ("supported", "not supported", "inconclusive", "not testable")
 _WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
 _COLOURS = {"supported": "#0b8a5f", "not supported": "#d03a3a", "inconclusive": "#b07a00"}
 _MARKS = {"supported": "✓", "not supported": "✗", "inconclusive": "?", "not testable": "–"}
@@ -79,24 +80,24 @@ class ReportContent:
 class Line:
     """One verdict as the page shows it."""
 
-    word: str
+    verdict: Verdict
     mark: str
     where: str
-    estimate: str
-    interval: str
-    p: str
-    count: str
-    cause: str
+    texts: VerdictTexts
     link: str
+
+    @property
+    def interval(self) -> str:
+        """The interval, said to be that of a difference where it is."""
+        compared = self.texts.interval and self.verdict.compared is not None
+        return f"difference {self.texts.interval}" if compared else self.texts.interval
 
 
 @dataclass(frozen=True)
 class ClaimBlock:
     """One claim with its verdicts; `words` counts those that are not part of another."""
 
-    name: str
-    text: str
-    source: str
+    claim: Claim
     expectation: str
     lines: tuple[Line, ...]
     combinations: int
@@ -115,55 +116,38 @@ class CellLine:
 
 def build_page(content: ReportContent) -> str:
     """The report as one HTML page."""
-    script = _source("report.js")
-    axes = _shown_axes(content.results)
-    link = _linker(content.results)
-    return (
-        _environment(escape=True)
-        .get_template("report.html.j2")
-        .render(
-            content=content,
-            summary=_summary(content.results),
-            claims=_claims(content.verdicts, link),
-            tables=[(table, Markup(to_html(table, link))) for table in content.tables],
-            figures=[
-                (figure, Markup(figure.svg), link(figure.cells)) for figure in content.figures
-            ],
-            coverage=coverage(content.results),
-            failures=[(one, _rows_link(one.rows)) for one in failures(content.results)],
-            axes=axes,
-            cells=_cells(content.results, axes),
-            data=Markup(_data(content, axes)),
-            style=Markup(_source("report.css")),
-            script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            quoted=shlex.quote(content.study),
-        )
-    )
+    results, script = content.results, _source("report.js")
+    axes, link = _shown_axes(results), _linker(results)
+    own = {
+        "tables": [(table, Markup(to_html(table, link))) for table in content.tables],
+        "figures": [(one, Markup(one.svg), link(one.cells)) for one in content.figures],
+        "failures": [(one, _rows_link(one.rows)) for one in failures(results)],
+        "axes": axes,
+        "cells": _cells(results, axes),
+        "data": Markup(_data(content, axes)),
+        "style": Markup(_source("report.css")),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
+    page = _environment(escape=True).get_template("report.html.j2")
+    return page.render(_shared(content, link) | own)
 
 
 def build_markdown(content: ReportContent) -> str:
     """The report as Markdown, for a repository or a terminal."""
     environment = _environment(escape=False)
     environment.filters["md"] = lambda text: markdown_text(str(text))
-    return environment.get_template("report.md.j2").render(
-        content=content,
-        summary=_summary(content.results),
-        claims=_claims(content.verdicts, lambda cells: ""),
-        tables=[Markdown().text(table) for table in content.tables],
-        coverage=coverage(content.results),
-        failures=failures(content.results),
-        quoted=shlex.quote(content.study),
-    )
+    tables = [Markdown().text(table) for table in content.tables]
+    own = {"tables": tables, "failures": failures(content.results)}
+    page = environment.get_template("report.md.j2")
+    return page.render(_shared(content, lambda cells: "") | own)
 
 
 def summary_html(
     name: str, question: str, results: Results, verdicts: Sequence[Verdict], store: str
 ) -> str:
     """Question, cells by status, and a line per verdict; readable on light and dark pages."""
-    statuses = dict(zip(results.column("cell"), results.column("status"), strict=True))
-    counts = Counter(str(status).replace("_", " ") for status in statuses.values())
-    cells = ", ".join(f"{count} {word}" for word, count in counts.items())
+    cells = ", ".join(f"{count} {word}" for word, count in _summary(results))
     lines = [
         f"<strong>{escape(question or name)}</strong>",
         f"<div>{escape(name)}: {escape(cells)}; store {escape(store)}</div>",
@@ -188,9 +172,15 @@ def summary_html(
     return "<div>" + "\n".join(lines) + "</div>"
 
 
-def verdict_counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    """How many verdicts fell each way, in the order of good to unknown."""
-    return {word: sum(one.word == word for one in verdicts) for word in _WORDS}
+def _shared(content: ReportContent, link: Link) -> dict[str, Any]:
+    """What both pages show."""
+    return {
+        "content": content,
+        "summary": _summary(content.results),
+        "claims": _claims(content.verdicts, link),
+        "coverage": coverage(content.results),
+        "quoted": shlex.quote(content.study),
+    }
 
 
 def _environment(*, escape: bool) -> Environment:
@@ -220,65 +210,35 @@ def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
     for _, group in groupby(verdicts, key=lambda one: one.claim.id):
         members = list(group)
         claim = members[0].claim
-        counts = verdict_counts(members)
+        counts = {word: sum(one.word == word for one in members) for word in _MARKS}
         shown = [part for one in members for part in (one, *one.parts)]
-        blocks.append(
-            ClaimBlock(
-                claim.id,
-                claim.text,
-                claim.source,
-                expectation_text(claim.expect),
-                tuple(_line(one, link) for one in shown),
-                sum(not one.parts for one in shown),
-                next(word for word in _WORST_FIRST if counts[word]),
-                tuple((word, _MARKS[word], count) for word, count in counts.items() if count),
+        lines = tuple(
+            Line(
+                one,
+                _MARKS[one.word],
+                one.where or ("over all combinations" if one.parts else ""),
+                VerdictTexts.of(one),
+                link(one.cells),
             )
+            for one in shown
         )
+        combinations = sum(not one.parts for one in shown)
+        worst = next(word for word in _WORST_FIRST if counts[word])
+        words = tuple((word, _MARKS[word], count) for word, count in counts.items() if count)
+        expectation = expectation_text(claim.expect)
+        blocks.append(ClaimBlock(claim, expectation, lines, combinations, worst, words))
     return blocks
 
 
-def _line(verdict: Verdict, link: Link) -> Line:
-    def text(value: float | str | None) -> str:
-        return number_text(value) if isinstance(value, float) else (value or "")
-
-    estimate, compared = text(verdict.value), text(verdict.compared)
-    interval = ""
-    if verdict.estimate and verdict.estimate.n > 1:
-        interval = ("difference " if compared else "") + interval_text(verdict.estimate)
-    return Line(
-        verdict.word,
-        _MARKS[verdict.word],
-        verdict.where or ("over all combinations" if verdict.parts else ""),
-        f"{estimate} against {compared}" if estimate and compared else estimate,
-        interval,
-        p_text(verdict.p) if verdict.p is not None else "",
-        f"{verdict.n} of {verdict.total}" if verdict.total else "",
-        verdict.cause,
-        link(verdict.cells),
-    )
-
-
 def _linker(results: Results) -> Link:
-    places: dict[str, int] = {}
-    for row, key in enumerate(results.column("cell")):
-        places.setdefault(str(key), row)
-
-    def link(cells: Sequence[str]) -> str:
-        return _rows_link([places[cell] for cell in cells if cell in places])
-
-    return link
+    keys = list(map(str, results.column("cell")))
+    first = {key: row for row, key in reversed(list(enumerate(keys)))}
+    return lambda cells: _rows_link([first[cell] for cell in cells if cell in first])
 
 
 def _rows_link(rows: Sequence[int]) -> str:
     """The address that shows these rows of the list of cells: `#cells=0-15,32`."""
-    parts: list[list[int]] = []
-    for row in sorted(rows):
-        if parts and row == parts[-1][1] + 1:
-            parts[-1][1] = row
-        else:
-            parts.append([row, row])
-    spans = [str(first) if first == last else f"{first}-{last}" for first, last in parts]
-    return f"#cells={','.join(spans)}" if spans else ""
+    return f"#cells={','.join(spans(rows))}" if rows else ""
 
 
 def _shown_axes(results: Results) -> list[str]:
@@ -302,13 +262,7 @@ def _data(content: ReportContent, axes: Sequence[str]) -> str:
     columns = [str(name) for name in results.frame.columns]
     rows = list(zip(*(results.column(name) for name in columns), strict=True))
     reasons = {row: found for row in range(len(results)) if (found := results.undefined(row))}
-    only = [axis for axis in axes if axis != "seed"]
-    data = {
-        "study": shlex.quote(content.study),
-        "columns": columns,
-        "rows": rows,
-        "reasons": reasons,
-        "only": only,
-    }
+    known = {"study": shlex.quote(content.study), "columns": columns, "rows": rows}
+    data = {**known, "reasons": reasons, "only": [axis for axis in axes if axis != "seed"]}
     text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

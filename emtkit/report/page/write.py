@@ -19,7 +19,7 @@ from emtkit.report.page.page import (
 )
 from emtkit.report.tables.drawn import DrawnTable
 from emtkit.report.tables.format import FORMATS, Format
-from emtkit.store.records import StoredCell
+from emtkit.store.records import CellResult
 from emtkit.study.plan import Plan
 
 
@@ -36,7 +36,7 @@ class Views:
 def write_report(
     plan: Plan,
     views: Views,
-    stored: Mapping[str, StoredCell],
+    stored: Mapping[str, CellResult],
     folder: Path,
     source: str,
     store: Path,
@@ -62,21 +62,12 @@ def write_report(
     for spec in plan.study.figures.values():
         with remarked(f"figure '{spec.name}'", remarks):
             drawn = views.figure(spec.name)
-            svg, path = inline_svg(drawn), folder / "figures" / f"{spec.name}.svg"
-            path.parent.mkdir(exist_ok=True)
-            save(drawn, path)
-            files.append(path)
-            figures.append(
-                PageFigure(
-                    name=spec.name,
-                    title=drawn.title,
-                    caption=spec.caption or "",
-                    svg=svg,
-                    notes=drawn.notes,
-                    cells=drawn.cells,
-                    file=f"figures/{spec.name}.svg",
-                )
-            )
+            place, svg = f"figures/{spec.name}.svg", inline_svg(drawn)
+            (folder / "figures").mkdir(exist_ok=True)
+            save(drawn, folder / place)
+            files.append(folder / place)
+            texts = (spec.name, drawn.title, spec.caption or "", svg)
+            figures.append(PageFigure(*texts, drawn.notes, drawn.cells, place))
     content = ReportContent(
         study=source,
         question=plan.study.question,
@@ -119,46 +110,34 @@ def citations(plan: Plan) -> tuple[Citation, ...]:
     return tuple(found)
 
 
-def _remarks(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
+def _remarks(plan: Plan, stored: Mapping[str, CellResult]) -> list[str]:
     """What concerns the report as a whole: results of older sources, tiers that differ."""
     tiers = sorted({cell.tier for cell in stored.values()} - {"", "constructed"})
     found = []
     if len(tiers) > 1:
         found.append(f"the networks were trained in different tiers: {', '.join(tiers)}")
-    if stale := _stale_cells(plan, stored):
+    plugins = plan.registry
+    pairs = {key: (cell.task.name, cell.architecture.name) for key, cell in plan.cells.items()}
+    now = {}
+    for task, architecture in set(pairs.values()):
+        both = plugins.get("task", task), plugins.get("architecture", architecture)
+        now[task, architecture] = "+".join(one.digest for one in both if one is not None)
+    if stale := sum(stored[key].digest not in ("", now[pairs[key]]) for key in stored):
         found.append(
-            f"{len(stale)} cells are stale: the sources of their plugins have changed since, while "
+            f"{stale} cells are stale: the sources of their plugins have changed since, while "
             "their versions have not; raise `version` where the numbers changed"
         )
     return found
 
 
-def _stale_cells(plan: Plan, stored: Mapping[str, StoredCell]) -> list[str]:
-    """Keys of stored cells whose plugins' sources have changed since."""
-    now: dict[tuple[str, str], str] = {}
-    found = []
-    for key, cell in plan.cells.items():
-        pair = (cell.task.name, cell.architecture.name)
-        if pair not in now:
-            plugins = (
-                plan.registry.get("task", pair[0]),
-                plan.registry.get("architecture", pair[1]),
-            )
-            now[pair] = "+".join(plugin.digest for plugin in plugins if plugin is not None)
-        if key in stored and stored[key].digest not in ("", now[pair]):
-            found.append(key)
-    return found
-
-
-def _provenance(stored: Mapping[str, StoredCell], store: Path) -> dict[str, str]:
+def _provenance(stored: Mapping[str, CellResult], store: Path) -> dict[str, str]:
     merged: dict[str, set[str]] = {}
     for cell in stored.values():
         for name, value in cell.provenance.items():
             merged.setdefault(name, set()).add(str(value))
     seconds = sum(cell.seconds for cell in stored.values())
-    facts = {name: ", ".join(sorted(values - {""})) for name, values in merged.items()}
     return {
-        **{name: value for name, value in facts.items() if value},
+        **{name: ", ".join(sorted(v - {""})) for name, v in merged.items() if v - {""}},
         "seconds of training": f"{seconds:.0f}",
         "store": str(store),
     }

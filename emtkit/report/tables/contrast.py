@@ -1,6 +1,6 @@
 """Two sides of results against each other: architectures, studies or stores, paired by seed."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -23,6 +23,16 @@ class Sides:
     axis: str
     first: str
     second: str
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Both, in their order."""
+        return self.first, self.second
+
+    def rows(self, results: Results) -> tuple[list[int], list[int]]:
+        """The rows of either side, in these results or in a part of them."""
+        whole, axis = range(len(results)), self.axis
+        return results.keep(whole, {axis: self.first}), results.keep(whole, {axis: self.second})
 
 
 def joined(axis: str, first: tuple[str, Results], second: tuple[str, Results]) -> Sides:
@@ -50,17 +60,15 @@ def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> D
     results, axis = sides.results, sides.axis
     if sides.first == sides.second:
         raise EmtkitError(f"both sides are {sides.first}; name two that differ")
-    whole = range(len(results))
     names = list(dict.fromkeys(str(name) for name in results.column(axis)))
-    rows = {name: results.keep(whole, {axis: name}) for name in (sides.first, sides.second)}
-    for name, found in rows.items():
+    first, second = rows = sides.rows(results)
+    for name, found in zip(sides.names, rows, strict=True):
         if not found:
             raise EmtkitError(f"there is no {axis} '{name}'; {did_you_mean(name, names)}")
-    first, second = rows.values()
-    own = ("architecture.",) if axis == "architecture" else ()
-    within = [_distinguishing(results, one, axis) for one in (first, second)]
-    shared = list(dict.fromkeys(["task", *within[0], *within[1]]))
-    both = results.groups(first, shared).keys() & results.groups(second, shared).keys()
+    varying = [name for one in rows for name in results.distinguishing(one, aside=["seed", axis])]
+    shared = list(dict.fromkeys(["task", *varying]))
+    groups = [results.groups(one, shared).keys() for one in rows]
+    both = groups[0] & groups[1]
     if not both:
         raise EmtkitError(
             f"no combination of {', '.join(shared)} has networks of both {sides.first} and "
@@ -69,32 +77,37 @@ def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> D
     kept = [row for row in (*first, *second) if results.levels(row, shared) in both]
     chosen = results.frame.iloc[sorted(kept)].reset_index(drop=True)
     part = Results(chosen, results.reasons, results.conditions)
-    columns = list(values) or _metrics(part, sides)
+    whole = range(len(part))
+    shown = [name for name in shared if name == "task" or len(part.groups(whole, [name])) > 1]
+    columns = list(values) or _metrics(part, axis)
     spec = Table.model_validate(
         {
             "name": "compare",
             "caption": f"{sides.first} against {sides.second}",
-            "rows": [name for name in shared if _varies(part, name)],
+            "rows": shown,
             "values": [{"value": column, "stat": stat} for column in columns],
             "baseline": {axis: sides.second},
             "columns": axis,
         }
     )
     drawn = _side_by_side(draw_table(part, spec), spec, sides)
-    remarks = [*drawn.remarks, *_only_one_side(results, rows, shared, len(both))]
-    remarks += _confounds(part, sides, (*shared, axis), own)
-    if common := _common(part, sides):
+    remarks = [
+        f"{alone} combinations have networks of {name} only, and are left out"
+        for name, own in zip(sides.names, groups, strict=True)
+        if (alone := len(own) - len(both))
+    ]
+    if differing := _confounds(part, sides, {*shared, axis}):
+        remarks.append(f"the sides also differ in {', '.join(differing)}")
+    # Two studies may share networks; in two stores they are the same by intent.
+    if axis == "study" and (common := len(set.intersection(*_keys(part, sides)))):
         remarks.append(f"{common} networks are the same on both sides (equal keys)")
-    return replace(drawn, remarks=tuple(remarks))
+    return replace(drawn, remarks=(*drawn.remarks, *remarks))
 
 
-def _common(results: Results, sides: Sides) -> int:
-    """How many networks two studies share; in two stores they are the same by intent."""
-    if sides.axis != "study":
-        return 0
-    keys = {str(key).rpartition(":")[::2] for key in results.column("cell")}
-    first, second = ({key for side, key in keys if side == s} for s in (sides.first, sides.second))
-    return len(first & second)
+def _keys(results: Results, sides: Sides) -> list[set[str]]:
+    """The keys of the networks of both sides, as each side had them."""
+    keys = [str(key).rpartition(":")[2] for key in results.column("cell")]
+    return [{keys[row] for row in rows} for rows in sides.rows(results)]
 
 
 def _side_by_side(drawn: DrawnTable, spec: Table, sides: Sides) -> DrawnTable:
@@ -104,20 +117,18 @@ def _side_by_side(drawn: DrawnTable, spec: Table, sides: Sides) -> DrawnTable:
     for levels, line in zip(drawn.rows, drawn.body, strict=True):
         cells = {head: cell for head, cell in zip(drawn.headings, line, strict=True)}
         for label in labels:
-            one, two = (cells[Heading((s,), label)] for s in (sides.first, sides.second))
+            one, two = (cells[Heading((side,), label)] for side in sides.names)
+            entry = one.entries[0]
             rows.append((*levels, label))
-            body.append((_bare(one), two, *_compared(one.entries[0])))
-    names = (sides.first, sides.second, f"{sides.first} − {sides.second}", "p", "d")
+            # The comparison has columns of its own.
+            bare = replace(one, entries=(replace(entry, comparison=None),))
+            body.append((bare, two, *_compared(entry)))
+    names = (*sides.names, f"{sides.first} − {sides.second}", "p", "d")
     headings = tuple(Heading((), name) for name in names)
     axes = (*drawn.row_axes, "value")
     return replace(
         drawn, row_axes=axes, column_axes=(), rows=tuple(rows), headings=headings, body=tuple(body)
     )
-
-
-def _bare(cell: TableCell) -> TableCell:
-    """The cell without its comparison, which has columns of its own."""
-    return replace(cell, entries=tuple(replace(one, comparison=None) for one in cell.entries))
 
 
 def _compared(entry: TableEntry) -> tuple[TableCell, TableCell, TableCell]:
@@ -129,14 +140,13 @@ def _compared(entry: TableEntry) -> tuple[TableCell, TableCell, TableCell]:
         return dash, dash, dash
     found, p = comparison.difference, comparison.p
     spread = found.estimate
-    account = Aggregate(
-        spread.value, spread.low, spread.high, n=spread.n, total=spread.n, cells=entry.found.cells
-    )
+    account = Aggregate(spread.value, spread, spread.n, spread.n, cells=entry.found.cells)
     text = number_text(spread.value)
     interval = interval_text(spread) if spread.n > 1 else ""
     difference = TableEntry(account, text, interval, bold=comparison.separated)
     tested = p is not None
-    chance = TableEntry(replace(account, value=p, low=None, high=None), _p(p))
+    written = p_text(p).removeprefix("p = ").removeprefix("p ")
+    chance = TableEntry(replace(account, value=p, estimate=None), written)
     size = number_text(found.effect, ".2f") if tested else "–"
     effect = TableEntry(replace(account, value=found.effect if tested else None), size)
     return (
@@ -146,23 +156,11 @@ def _compared(entry: TableEntry) -> tuple[TableCell, TableCell, TableCell]:
     )
 
 
-def _p(p: float | None) -> str:
-    return "–" if p is None else p_text(p).removeprefix("p = ").removeprefix("p ")
-
-
 def _named(frame: pd.DataFrame, side: str) -> pd.DataFrame:
     return frame.assign(cell=[f"{side}:{key}" for key in frame["cell"]])
 
 
-def _distinguishing(results: Results, rows: Sequence[int], axis: str) -> list[str]:
-    return [name for name in results.distinguishing(rows, aside=["seed"]) if name != axis]
-
-
-def _varies(results: Results, axis: str) -> bool:
-    return len(results.groups(range(len(results)), [axis])) > 1 or axis == "task"
-
-
-def _metrics(results: Results, sides: Sides) -> list[str]:
+def _metrics(results: Results, axis: str) -> list[str]:
     """Every `test.*` number that occurs on both sides, the loss first; not the flag `finite`."""
     found = []
     for name in map(str, results.frame.columns):
@@ -170,38 +168,25 @@ def _metrics(results: Results, sides: Sides) -> list[str]:
             continue
         values = results.column(name)
         numbers = [row for row in range(len(results)) if isinstance(values[row], int | float)]
-        if len(results.groups(numbers, [sides.axis])) == 2:
+        if len(results.groups(numbers, [axis])) == 2:
             found.append(name)
     if not found:
         raise EmtkitError("nothing was evaluated on both sides; run the studies, or give --value")
     return sorted(found, key=lambda name: name != "test.loss")
 
 
-def _only_one_side(
-    results: Results, rows: dict[str, list[int]], shared: Sequence[str], both: int
-) -> list[str]:
-    remarks = []
-    for name, members in rows.items():
-        if alone := len(results.groups(members, shared)) - both:
-            remarks.append(f"{alone} combinations have networks of {name} only, and are left out")
-    return remarks
-
-
-def _confounds(
-    results: Results, sides: Sides, shown: Sequence[str], own: tuple[str, ...]
-) -> list[str]:
+def _confounds(results: Results, sides: Sides, shown: Container[str]) -> list[str]:
     """Parameters that differ between the sides beside what is compared."""
+    own = "architecture." if sides.axis == "architecture" else None
     differing = []
-    whole = range(len(results))
-    first = results.keep(whole, {sides.axis: sides.first})
-    second = results.keep(whole, {sides.axis: sides.second})
     for name in map(str, results.frame.columns):
-        compared = name in shown or (own and name.startswith(own))
+        compared = name in shown or (own is not None and name.startswith(own))
         if compared or not (name == "architecture" or name.startswith(AXIS_FAMILIES)):
             continue
-        left = [one for (one,) in results.groups(first, [name])]
-        right = [one for (one,) in results.groups(second, [name])]
+        left, right = (
+            [one for (one,) in results.groups(rows, [name])] for rows in sides.rows(results)
+        )
         if set(left) != set(right):
             texts = ["/".join(map(level_text, levels)) for levels in (left, right)]
             differing.append(f"{name} ({texts[0]} against {texts[1]})")
-    return [f"the sides also differ in {', '.join(differing)}"] if differing else []
+    return differing

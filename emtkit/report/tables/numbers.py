@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from emtkit.plugin.statistic import Estimate
 from emtkit.report.inference.claims import Verdict
@@ -58,19 +59,35 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield "  ".join(part for part in parts if part)
 
 
+@dataclass(frozen=True)
+class VerdictTexts:
+    """What was found, as texts: estimate and what it is compared with, interval, p, n of all."""
+
+    estimate: str
+    interval: str
+    p: str
+    count: str
+
+    @classmethod
+    def of(cls, one: Verdict) -> "VerdictTexts":
+        """Those of a verdict; empty where there is none."""
+
+        def text(value: float | str | None) -> str:
+            return number_text(value) if isinstance(value, float) else (value or "")
+
+        estimate = text(one.value)
+        if one.compared is not None:
+            estimate = f"{estimate} against {text(one.compared)}".lstrip()
+        return cls(
+            estimate,
+            interval_text(one.estimate) if one.estimate and one.estimate.n > 1 else "",
+            "" if one.p is None else p_text(one.p),
+            f"{one.n} of {one.total}" if one.total else "",
+        )
+
+
 def numbers_text(one: Verdict) -> str:
     """What was found: estimate, what it is compared with, interval, p and n."""
-
-    def text(value: float | str | None) -> str:
-        return number_text(value) if isinstance(value, float) else (value or "")
-
-    parts = [text(one.value)]
-    if one.compared is not None:
-        parts.append(f"against {text(one.compared)}")
-    if one.estimate is not None and one.estimate.n > 1:
-        parts.append(interval_text(one.estimate))
-    if one.p is not None:
-        parts.append(p_text(one.p))
-    if one.total:
-        parts.append(f"n {one.n} of {one.total}")
-    return " ".join(part for part in parts if part)
+    found = VerdictTexts.of(one)
+    count = found.count and f"n {found.count}"
+    return " ".join(filter(None, (found.estimate, found.interval, found.p, count)))

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from emtkit.report.data.results import level_text
 from emtkit.report.figures.palette import INK
-from emtkit.report.figures.value_map import Map, Scale, ValueMap, colours_of, finish_map, numbers_of
+from emtkit.report.figures.value_map import Map, Scale, ValueMap, colours_of, numbers_of
 from emtkit.report.inference.aggregate import Aggregate
 from emtkit.report.tables.numbers import number_text
 from emtkit.study.math_text import drawable
@@ -40,7 +40,7 @@ class Heatmap(Map):
         axes.tick_params(length=0)
         axes.tick_params(axis="y", labelrotation=0)
         axes.tick_params(axis="x", labelrotation=0 if len(values.xs) <= 8 else 45)
-        finish_map(axes, values)
+        values.panel.label_axes(axes)
 
 
 def _short(one: Aggregate) -> str:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from emtkit.report.figures.maps.heatmap import Heatmap
 from emtkit.report.figures.panel import label_ticks
-from emtkit.report.figures.value_map import Map, Scale, ValueMap, colours_of, finish_map, numbers_of
+from emtkit.report.figures.value_map import Map, Scale, ValueMap, colours_of, numbers_of
 
 
 class PhaseDiagram(Map):
@@ -29,7 +29,7 @@ class PhaseDiagram(Map):
         label_ticks(axes, "x", xs.tolist(), log_x)
         label_ticks(axes, "y", ys.tolist(), log_y)
         axes.grid(False)
-        finish_map(axes, values)
+        values.panel.label_axes(axes)
 
 
 def _edges(centres: NDArray[np.float64], log: bool) -> NDArray[np.float64]:

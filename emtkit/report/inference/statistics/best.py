@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from emtkit.plugin.statistic import Estimate, Sample, Statistic
-from emtkit.report.inference.resampling import Numbers, bootstrap
+from emtkit.plugin.statistic import Statistic
+from emtkit.report.inference.resampling import Numbers
 
 
 class Best(Statistic):
     """The value of the network whose `by` is least.
 
-    Interval: bootstrap percentile. No test: to swap the members of a pair says little about an
+    No test: to swap the members of a pair says little about an
     extreme.
     """
 
@@ -19,7 +19,3 @@ class Best(Statistic):
         """The value where `by` is least, over the last axis; the first of equals."""
         chosen = np.argmin(values if by is None else by, axis=-1)
         return np.take_along_axis(values, chosen[..., None], axis=-1)[..., 0]
-
-    def interval(self, sample: Sample) -> Estimate:
-        """Bootstrap percentile."""
-        return bootstrap(self, sample)

@@ -2,23 +2,19 @@
 
 import numpy as np
 
-from emtkit.plugin.statistic import Estimate, Sample, Statistic
-from emtkit.report.inference.resampling import Numbers, bootstrap, least_flip_p, sign_flip_p
+from emtkit.plugin.statistic import Statistic
+from emtkit.report.inference.resampling import Numbers, least_flip_p, sign_flip_p
 
 
 class Mean(Statistic):
     """x_1 + ... + x_n over n.
 
-    Interval: bootstrap percentile. Test: exact sign flips of the sum of the differences.
+    Test: exact sign flips of the sum of the differences.
     """
 
     def __call__(self, values: Numbers, by: Numbers | None = None) -> Numbers:
         """The mean over the last axis."""
         return np.asarray(values.mean(axis=-1))
-
-    def interval(self, sample: Sample) -> Estimate:
-        """Bootstrap percentile."""
-        return bootstrap(self, sample)
 
     def p(self, differences: Numbers) -> float:
         """By sign flips of the sum, which ranks them as the mean does."""

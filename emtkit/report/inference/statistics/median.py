@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from emtkit.plugin.statistic import Estimate, Sample, Statistic
-from emtkit.report.inference.resampling import Numbers, bootstrap, least_flip_p, sign_flip_p
+from emtkit.plugin.statistic import Statistic
+from emtkit.report.inference.resampling import Numbers, least_flip_p, sign_flip_p
 
 
 class Median(Statistic):
     """The middle value, or the mean of the two in the middle.
 
-    Interval: bootstrap percentile. Test: Wilcoxon's signed ranks, as robust as the median is.
+    Test: Wilcoxon's signed ranks, as robust as the median is.
 
     References:
         Wilcoxon 1945, Individual comparisons by ranking methods.
@@ -18,10 +18,6 @@ class Median(Statistic):
     def __call__(self, values: Numbers, by: Numbers | None = None) -> Numbers:
         """The median over the last axis."""
         return np.asarray(np.median(values, axis=-1))
-
-    def interval(self, sample: Sample) -> Estimate:
-        """Bootstrap percentile."""
-        return bootstrap(self, sample)
 
     def p(self, differences: Numbers) -> float:
         """By sign flips of the sum of signed ranks."""

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from emtkit.plugin.statistic import Estimate, Sample, Statistic
-from emtkit.report.inference.resampling import Numbers, bootstrap, least_flip_p, sign_flip_p
+from emtkit.plugin.statistic import Statistic
+from emtkit.report.inference.resampling import Numbers, least_flip_p, sign_flip_p
 
 
 class Trimmed(Statistic):
     """The mean without the floor(n / 5) least and the floor(n / 5) greatest values.
 
-    Interval: bootstrap percentile. Test: exact sign flips of the trimmed mean of the differences.
+    Test: exact sign flips of the trimmed mean of the differences.
 
     References:
         Tukey & McLaughlin 1963, Less vulnerable confidence and significance procedures.
@@ -21,10 +21,6 @@ class Trimmed(Statistic):
         n = values.shape[-1]
         cut = n // 5
         return np.asarray(np.sort(values, axis=-1)[..., cut : n - cut].mean(axis=-1))
-
-    def interval(self, sample: Sample) -> Estimate:
-        """Bootstrap percentile."""
-        return bootstrap(self, sample)
 
     def p(self, differences: Numbers) -> float:
         """By sign flips."""

@@ -9,9 +9,9 @@ from emtkit.report.tables.drawn import DrawnTable, TableEntry
 from emtkit.report.tables.format import Format
 from emtkit.text import csv_cell
 
+_COUNTS = ("failed", "lost", "not_applicable", "missing", "undefined", "left_out")
 _CSV_COLUMNS = [
-    *("value", "estimate", "low", "high"),
-    *("n", "total", "failed", "lost", "not_applicable", "missing", "undefined", "left_out"),
+    *("value", "estimate", "low", "high", "n", "total", *_COUNTS),
     *("near_best", "bold", "difference", "difference_low", "difference_high", "p", "effect"),
     *("cause", "cells"),
 ]
@@ -46,9 +46,9 @@ def _csv_numbers(entry: TableEntry) -> list[Any]:
     apart = comparison.difference if comparison is not None else None
     differs: list[Any] = ["", "", "", "", ""]
     if comparison is not None and apart is not None:
-        bounds = [apart.estimate.value, apart.estimate.low, apart.estimate.high]
-        differs = [*bounds, comparison.p, apart.effect]
-    counts = [found.n, found.total, found.failed, found.lost, found.not_applicable]
-    counts += [found.missing, found.undefined, found.left_out]
-    shown: list[Any] = [found.value, found.low, found.high, *counts, found.near_best, entry.bold]
+        ends = [apart.estimate.value, apart.estimate.low, apart.estimate.high]
+        differs = [*ends, comparison.p, apart.effect]
+    bounds = [found.estimate.low, found.estimate.high] if found.estimate else [None, None]
+    counts = [found.n, found.total, *(found.counts[status] for status in _COUNTS)]
+    shown: list[Any] = [found.value, *bounds, *counts, found.near_best, entry.bold]
     return [*shown, *differs, found.cause, " ".join(found.cells)]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from itertools import groupby
 from unicodedata import lookup
 
 from emtkit.report.data.results import level_text
@@ -78,21 +78,15 @@ class Latex(Format):
 
 def _latex_heads(table: DrawnTable) -> Iterator[str]:
     """A line per column axis with its levels spanning, and one for the values."""
-    empty = [""] * len(table.row_axes)
     start = len(table.row_axes)
     for depth, axis in enumerate(table.column_axes):
-        spans: list[tuple[Any, int]] = []
-        for heading in table.headings:
-            upper = heading.levels[: depth + 1]
-            if spans and spans[-1][0] == upper:
-                spans[-1] = (upper, spans[-1][1] + 1)
-            else:
-                spans.append((upper, 1))
+        uppers = groupby(heading.levels[: depth + 1] for heading in table.headings)
+        spans = [(upper, len(list(group))) for upper, group in uppers]
         cells = [
             rf"\multicolumn{{{n}}}{{c}}{{{_latex(f'{axis} = {level_text(upper[-1])}')}}}"
             for upper, n in spans
         ]
-        yield " & ".join([*empty, *cells]) + r" \\"
+        yield " & ".join([*[""] * start, *cells]) + r" \\"
         edges, at = [], start + 1
         for _, n in spans:
             edges.append(rf"\cmidrule(lr){{{at}-{at + n - 1}}}")

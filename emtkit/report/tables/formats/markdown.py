@@ -4,13 +4,7 @@ import re
 from collections.abc import Sequence
 
 from emtkit.report.data.results import level_text
-from emtkit.report.tables.drawn import (
-    DrawnTable,
-    TableCell,
-    cell_text,
-    column_heads,
-    difference_lines,
-)
+from emtkit.report.tables import drawn
 from emtkit.report.tables.format import Format
 
 
@@ -19,24 +13,23 @@ class Markdown(Format):
 
     suffix = "md"
 
-    def text(self, table: DrawnTable) -> str:
+    def text(self, table: drawn.DrawnTable) -> str:
         """The table as text."""
 
-        def written(cell: TableCell) -> str:
-            text = markdown_text(cell_text(cell, table))
+        def written(cell: drawn.TableCell) -> str:
+            text = markdown_text(drawn.cell_text(cell, table))
             text = f"**{text}**" if cell.bold else text
             return text + "".join(f"[^{note}]" for note in _labels(table, cell.notes))
 
-        heads = [markdown_text(head) for head in (*table.row_axes, *column_heads(table))]
+        heads = [markdown_text(head) for head in (*table.row_axes, *drawn.column_heads(table))]
         lines = [
             _pipe(heads),
             _pipe(["---"] * len(table.row_axes) + ["---:"] * len(table.headings)),
         ]
         for row, line in zip(table.rows, table.body, strict=True):
             lines.append(_pipe([*(markdown_text(level_text(x)) for x in row), *map(written, line)]))
-        below = [
-            f"*{markdown_text(remark)}*" for remark in (*table.remarks, *difference_lines(table))
-        ]
+        remarks = (*table.remarks, *drawn.difference_lines(table))
+        below = [f"*{markdown_text(remark)}*" for remark in remarks]
         numbers = range(1, len(table.notes) + 1)
         notes = [
             f"[^{label}]: {markdown_text(note)}"
@@ -52,7 +45,7 @@ def markdown_text(text: str) -> str:
     return re.sub(r"\s+", " ", plain)
 
 
-def _labels(table: DrawnTable, notes: Sequence[int]) -> list[str]:
+def _labels(table: drawn.DrawnTable, notes: Sequence[int]) -> list[str]:
     return [f"{table.name}-{note}" for note in notes]
 
 

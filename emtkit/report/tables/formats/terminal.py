@@ -7,13 +7,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from emtkit.report.tables.drawn import (
-    DrawnTable,
-    blanked,
-    cell_text,
-    column_heads,
-    difference_lines,
-)
+from emtkit.report.tables import drawn
 from emtkit.report.tables.format import Format
 from emtkit.text import printable
 
@@ -21,7 +15,7 @@ from emtkit.text import printable
 class Terminal(Format):
     """A table with lines, cut to the width of the terminal that standard output is."""
 
-    def text(self, table: DrawnTable) -> str:
+    def text(self, table: drawn.DrawnTable) -> str:
         """The table as text."""
         # A pipe has no width of its own; a table cut at 80 columns would lose numbers.
         console = Console(width=None if sys.stdout.isatty() else 200)
@@ -30,25 +24,25 @@ class Terminal(Format):
         return captured.get()
 
 
-def rich_table(table: DrawnTable) -> RichTable:
+def rich_table(table: drawn.DrawnTable) -> RichTable:
     """A rich table to print."""
 
     def shown(text: str, style: str = "") -> Text:
         return Text(printable(text), style=style)
 
-    drawn = RichTable(title=shown(table.caption or table.name), title_justify="left")
+    found = RichTable(title=shown(table.caption or table.name), title_justify="left")
     for axis in table.row_axes:
-        drawn.add_column(shown(axis), no_wrap=True)
-    for head in column_heads(table):
-        drawn.add_column(shown(head), justify="right")
-    for row, line in blanked(table):
-        texts = [cell_text(cell, table) + _superscript(cell.notes) for cell in line]
+        found.add_column(shown(axis), no_wrap=True)
+    for head in drawn.column_heads(table):
+        found.add_column(shown(head), justify="right")
+    for row, line in drawn.blanked(table):
+        texts = [drawn.cell_text(cell, table) + _superscript(cell.notes) for cell in line]
         styles = ["bold" if cell.bold else "" for cell in line]
-        drawn.add_row(*map(shown, row), *map(shown, texts, styles))
+        found.add_row(*map(shown, row), *map(shown, texts, styles))
     notes = [f"{_superscript((place,))} {note}" for place, note in enumerate(table.notes, 1)]
-    drawn.caption = shown("\n".join([*table.remarks, *difference_lines(table), *notes]))
-    drawn.caption_justify = "left"
-    return drawn
+    found.caption = shown("\n".join([*table.remarks, *drawn.difference_lines(table), *notes]))
+    found.caption_justify = "left"
+    return found
 
 
 def _superscript(notes: Sequence[int]) -> str:

@@ -25,7 +25,6 @@ from emtkit import (
 from emtkit_std._theory.emt import binding
 from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.emt.continuation import by_operator, by_selection, unrolled
-from emtkit_std._theory.emt.rules import Rule, operator_of
 from emtkit_std._theory.facts import DelayLaw, HistoryLaw
 
 
@@ -61,7 +60,7 @@ class HistoryDependentSystem(Task):
         self,
         *,
         rule: Annotated[
-            Rule,
+            binding.Rule,
             Field(
                 description="The rule f: `T1` to `T4` (published, 8 x 8 alone), `waves_t3` and "
                 "`waves_t4` (published, 4 x 4 alone), `repeat` and `diagonal` (T1 and T2 at any "
@@ -103,7 +102,8 @@ class HistoryDependentSystem(Task):
         # A rule of real values may grow; twice its training horizon can overflow single precision.
         self.evaluation_horizon = horizon if self.real else 200
         try:
-            self.operator = operator_of(rule, history, dimension, table_id, operator, rule_seed)
+            given = table_id, operator, rule_seed
+            self.operator = binding.operator_of(rule, history, dimension, *given)
         except ValueError as error:
             raise EmtkitError(f"hds cannot use rule '{rule}': {error}") from error
         self.selection = selections.selection_of(self.operator, history)

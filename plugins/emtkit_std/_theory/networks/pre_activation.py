@@ -9,16 +9,8 @@ from torch import Tensor, nn
 from emtkit import Fact, NotApplicable, RecurrentModel, Task
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import Activation, DelayLaw, LinearRecurrence, PulseCircuit
-from emtkit_std._theory.networks.recurrence import (
-    Init,
-    activated,
-    outer_weights,
-    own_items,
-    pulse_circuit,
-    recurrent_weights,
-    slope,
-    tied_readout,
-)
+from emtkit_std._theory.networks import recurrence
+from emtkit_std._theory.networks.recurrence import activated
 
 
 class PreActivationNetwork(RecurrentModel):
@@ -40,7 +32,7 @@ class PreActivationNetwork(RecurrentModel):
 
     def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
         """W_hh diag(sigma') (B H H)."""
-        return self.W_hh * slope(state, self.activation).unsqueeze(1)
+        return self.W_hh * recurrence.slope(state, self.activation).unsqueeze(1)
 
     def read(self, state: Tensor) -> Tensor:
         """The readout of states (... H) -> (... O)."""
@@ -56,7 +48,7 @@ class PreActivationNetwork(RecurrentModel):
     def facts(self, kind: type[Fact]) -> Fact:
         """The weights as a circuit; as a linear recurrence when it is one."""
         weights = (self.W_hh, self.W_uh, self.readout_weights(), None, self.b_r)
-        circuit = pulse_circuit(*weights, self.activation, readout=self.readout)
+        circuit = recurrence.pulse_circuit(*weights, self.activation, readout=self.readout)
         if kind is PulseCircuit:
             return circuit
         if kind is not LinearRecurrence or kind not in self.offers:
@@ -81,7 +73,7 @@ class TrainedPreActivation(PreActivationNetwork):
         hidden: int,
         activation: Activation,
         readout: Literal["linear", "relu"],
-        init: Init,
+        init: recurrence.Init,
         *,
         tied: bool,
         bias: bool,
@@ -89,12 +81,12 @@ class TrainedPreActivation(PreActivationNetwork):
         super().__init__()
         inputs, self.outputs = task.channels.inputs, task.channels.outputs
         self.hidden, self.activation, self.readout, self.tied = hidden, activation, readout, tied
-        self.W_hh = nn.Parameter(recurrent_weights(init, hidden))
-        self.W_uh = nn.Parameter(outer_weights(init, hidden, inputs, hidden))
+        self.W_hh = nn.Parameter(recurrence.recurrent_weights(init, hidden))
+        self.W_uh = nn.Parameter(recurrence.outer_weights(init, hidden, inputs, hidden))
         if tied:
-            self.register_buffer("own", own_items(task))
+            self.register_buffer("own", recurrence.own_items(task))
         else:
-            self.W_r = nn.Parameter(outer_weights(init, self.outputs, hidden, hidden))
+            self.W_r = nn.Parameter(recurrence.outer_weights(init, self.outputs, hidden, hidden))
         self.b_r = nn.Parameter(torch.zeros(self.outputs)) if bias else None
 
     @classmethod
@@ -115,5 +107,7 @@ class TrainedPreActivation(PreActivationNetwork):
     def readout_weights(self) -> Tensor:
         """W_r (O, H), as trained or tied."""
         if self.tied:
-            return tied_readout(self.W_hh, self.W_uh, self.get_buffer("own"), self.activation)
+            return recurrence.tied_readout(
+                self.W_hh, self.W_uh, self.get_buffer("own"), self.activation
+            )
         return self.W_r

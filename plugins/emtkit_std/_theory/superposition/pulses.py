@@ -13,14 +13,8 @@ import torch
 from emtkit import SequenceModel
 from emtkit_std._theory.facts import ACTIVATIONS, Array, DelayLaw, Mask, PulseCircuit, Response
 from emtkit_std._theory.networks.recurrence import to_array
-from emtkit_std._theory.superposition.linear_loss import (
-    MOST_BITS,
-    LinearTerms,
-    enumerated_loss,
-    finite_terms,
-    linear_response,
-    zero_predictor_loss,
-)
+from emtkit_std._theory.superposition import linear_loss
+from emtkit_std._theory.superposition.linear_loss import MOST_BITS, LinearTerms
 from emtkit_std._theory.superposition.projections import project, pulse_responses
 from emtkit_std._theory.superposition.relu_loss import relu_second_order
 
@@ -85,17 +79,21 @@ def expected_loss(
         return unexpected(
             "closed forms need the weights as a PulseCircuit, which this architecture lacks"
         )
-    zero = zero_predictor_loss(law, scored)
+    zero = linear_loss.zero_predictor_loss(law, scored)
     if _is_linear(circuit) and circuit.readout == "linear" and not circuit.b.any():
-        terms = finite_terms(pulses.projections, law, scored, circuit.b_r).scaled(1.0 / zero)
+        terms = linear_loss.finite_terms(pulses.projections, law, scored, circuit.b_r).scaled(
+            1.0 / zero
+        )
         return Expected(terms.total, "", terms, "")
     terms_reason = "the four terms are those of a linear recurrence with a linear readout"
     refusal = _enumeration_refusal(circuit, law, len(scored))
     if not refusal:
         response = circuit_response(circuit)
         if _is_linear(circuit) and not circuit.b.any():
-            response = linear_response(pulses.projections, circuit.readout, circuit.b_r)
-        return Expected(enumerated_loss(response, law, scored) / zero, "", None, terms_reason)
+            response = linear_loss.linear_response(pulses.projections, circuit.readout, circuit.b_r)
+        return Expected(
+            linear_loss.enumerated_loss(response, law, scored) / zero, "", None, terms_reason
+        )
     refusal = f"{refusal}; {_series_refusal(circuit, law)}" if _series_refusal(circuit, law) else ""
     if refusal:
         return Expected(float("nan"), refusal, None, terms_reason)

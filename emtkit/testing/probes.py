@@ -43,10 +43,7 @@ class ProbeRecall(Task):
     horizons = True
 
     def __init__(
-        self,
-        *,
-        horizon: Annotated[int, Field(ge=1)] = 4,
-        gain: Annotated[float, Field(gt=0)] = 1.0,
+        self, *, horizon: Annotated[int, Field(ge=1)] = 4, gain: Annotated[float, Field(gt=0)] = 1.0
     ) -> None:
         self.horizon: int = horizon
         self.gain = gain

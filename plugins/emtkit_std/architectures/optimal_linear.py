@@ -38,10 +38,8 @@ class OptimalLinear(Constructed, PreActivationNetwork):
         super().__init__()
         best = linear_optimum(task.facts(DelayLaw), hidden, bias=bias)
         self.hidden = hidden
-        self.register_buffer("W_hh", as_buffer(best.W_hh))
-        self.register_buffer("W_uh", as_buffer(best.W_uh))
-        self.register_buffer("W_r", as_buffer(best.W_r))
-        self.register_buffer("b_r", as_buffer(best.bias))
+        weights = {"W_hh": best.W_hh, "W_uh": best.W_uh, "W_r": best.W_r, "b_r": best.bias}
+        self.hold({name: as_buffer(value) for name, value in weights.items()})
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:

@@ -69,11 +69,7 @@ class KDelay(Task):
         ] = 1.0,
         steps: Annotated[
             int | None,
-            Field(
-                ge=1,
-                le=MAX_STEPS,
-                description="Steps T of a sequence; null takes 3 k + 5.",
-            ),
+            Field(ge=1, le=MAX_STEPS, description="Steps T of a sequence; null takes 3 k + 5."),
         ] = None,
         scored: Annotated[
             Literal["recall", "all", "last"],

@@ -10,7 +10,7 @@ from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw
-from emtkit_std._theory.networks.elman import ElmanNetwork
+from emtkit_std._theory.networks.forms import ElmanNetwork
 from emtkit_std._theory.networks.recurrence import Constructed
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from emtkit import SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Hidden
 from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
-from emtkit_std._theory.networks.pre_activation import PreActivationNetwork
+from emtkit_std._theory.networks.forms import PreActivationNetwork
 from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
 
 

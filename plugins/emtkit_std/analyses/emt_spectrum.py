@@ -19,6 +19,8 @@ from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.linearise import Point, linearise
 from emtkit_std._theory.observe import autonomous_law
 
+OF_THE_POINT = ("angle_error", "modes_found", "status", "gap", "top_angle_error", "best_rule")
+
 
 def draw_spectrum(findings: Findings, figure: Figure) -> None:
     """Eigenvalues over the unit circle with theory's behind them, and counts per direction."""
@@ -66,11 +68,7 @@ class EmtSpectrum(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"spectrum": draw_spectrum}
-    conditions = {
-        "point_kind": (
-            *("angle_error", "modes_found", "status", "gap", "top_angle_error", "best_rule"),
-        )
-    }
+    conditions = {"point_kind": OF_THE_POINT}
     controls = (
         Control(REPEAT_COPY, EXACT_CIRCUIT, "angle_error", most=1e-9),
         Control(REPEAT_COPY, UNTRAINED, "status", equals="indeterminate"),

@@ -175,7 +175,8 @@ def _angles(circuit: PulseCircuit | None, seen: Pulses, law: DelayLaw, values: _
         angle = projections.travelled_angle(circuit.W_hh, delay)
         folded = projections.travelled_angle(circuit.W_hh, delay, folded=True)
     values.add("travelled_angle", angle, reason)
-    if not np.isnan(folded) and not _is_mirror_symmetric(circuit, law):
+    linear = circuit is not None and circuit.activation == circuit.readout == "linear"
+    if not np.isnan(folded) and (not linear or any(law.mean)):
         folded, reason = nan, "only a linear readout of zero-mean inputs has the mirror symmetry"
     values.add("travelled_angle_folded", folded, reason)
     between = projections.successive_angles(seen.directions[: delay + 1])
@@ -183,14 +184,6 @@ def _angles(circuit: PulseCircuit | None, seen: Pulses, law: DelayLaw, values: _
     mean = float(known.mean()) if known.size else nan
     values.add("feature_angle_mean", mean, "no two successive directions up to the delay")
     values.add("input_norm", float(np.linalg.norm(seen.directions[0])))
-
-
-def _is_mirror_symmetric(circuit: PulseCircuit | None, law: DelayLaw) -> bool:
-    return (
-        circuit is not None
-        and circuit.activation == circuit.readout == "linear"
-        and not any(law.mean)
-    )
 
 
 def _tables(seen: Pulses, law: DelayLaw) -> dict[str, pd.DataFrame]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import numpy as np
 import torch
@@ -134,17 +134,15 @@ class HistoryDependentSystem(Task):
         tasks: Sequence[Task], batch: int, streams: Sequence[Stream], horizon: int | None = None
     ) -> Batch:
         """The batches of M tasks by one selection for each rule, where all continue signs."""
-        rows = [task for task in tasks if isinstance(task, HistoryDependentSystem)]
-        simple = all(not row.real and row.selection is not None for row in rows)
-        if not simple or len(rows) < len(tasks):
+        rows = cast("Sequence[HistoryDependentSystem]", tasks)
+        if any(row.real or row.selection is None for row in rows):
             return Task.sample_rows(tasks, batch, streams, horizon)
         first = rows[0]
         start = signs_rows(streams, (batch, first.history, first.dimension))
         scored = first.horizon if horizon is None else horizon
         alike: dict[selections.ModeSelection, list[int]] = {}
         for place, row in enumerate(rows):
-            if row.selection is not None:
-                alike.setdefault(row.selection, []).append(place)
+            alike.setdefault(cast("selections.ModeSelection", row.selection), []).append(place)
         if len(alike) == 1:
             return _batch(start, by_selection(start, *alike, scored))
         parts = [by_selection(start[places], rule, scored) for rule, places in alike.items()]

@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 
 from emtkit.errors import EmtkitError, NotApplicable
-from emtkit.plugin import params
 from emtkit.plugin.analysis import Control, Findings
 from emtkit.store.content import pack, unpack
 from emtkit.testing import values
@@ -193,8 +192,7 @@ def _findings(bench: AnalysisBench) -> Iterator[tuple[Pairing, Findings]]:
 def _scalars(bench: AnalysisBench, pair: Pairing, given: Mapping[str, Any]) -> set[str]:
     """The names of the scalars found with parameters `given`; none where they are refused."""
     try:
-        analysis = bench.cls(**params.build_arguments(bench.cls, resolved(bench.cls, given)))
-        return set(analysis.measure(bench.subject(pair)).scalars)
+        return set(bench.analysis(given).measure(bench.subject(pair)).scalars)
     except (ValueError, EmtkitError, NotApplicable):
         return set()
 

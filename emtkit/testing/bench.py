@@ -179,9 +179,10 @@ class AnalysisBench:
         )
         return tuple([*built[:2], *trained][:4])
 
-    def analysis(self) -> Analysis:
-        """The analysis with its default parameters, samples and the like reduced."""
-        return self.cls(**params.build_arguments(self.cls, small_parameters(self.cls)))
+    def analysis(self, given: Mapping[str, Any] | None = None) -> Analysis:
+        """The analysis with parameters `given`, or its defaults, samples and the like reduced."""
+        parameters = small_parameters(self.cls) if given is None else resolved(self.cls, given)
+        return self.cls(**params.build_arguments(self.cls, parameters))
 
     def subject(self, pair: Pairing) -> Subject:
         """The untrained network of `pair`, with a fresh stream."""

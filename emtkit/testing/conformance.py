@@ -78,7 +78,7 @@ def check(plugin: Plugin, registry: Registry) -> list[RuleResult]:
     return list(Examination(plugin, registry).results())
 
 
-def find(name: str | Path, registry: Registry | None = None) -> list[Examination]:
+def find(name: str | Path) -> list[Examination]:
     """The plugins that a file (a path ending in .py) or a name refers to.
 
     Raises:
@@ -90,8 +90,8 @@ def find(name: str | Path, registry: Registry | None = None) -> list[Examination
             raise PluginError(
                 f"'{name}' does not exist; give the path of a plugin's file, or a plugin's name"
             )
-        return _of_file(path, registry or Registry.installed([path]))
-    known = registry or Registry.installed()
+        return _of_file(path, Registry.installed([path]))
+    known = Registry.installed()
     kinds: tuple[Kind, ...] = ("task", "architecture", "analysis")
     found = [plugin for kind in kinds if (plugin := known.get(kind, str(name)))]
     if not found:

@@ -1,6 +1,6 @@
 """Is working memory a travelling wave: residuals, speed, direction and coherence of the columns."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -113,7 +113,8 @@ class TwmWaves(Analysis):
         fit = wavefield.fit_history(states, wavefield.sliding_history(seen.sequence, span))
         place = attempt(subject, self.point)
         columns = self._columns(subject, fit, span, place)
-        found = _seen(states, columns)
+        form = (columns.basis, columns.history, columns.kept, columns.offset, columns.dual)
+        found = wavefield.coordinates(states, *form)
         whole = found.field
         field = whole.until(max(2, wavefield.living_steps(whole)))
         by_lag, picture = speed.lag_speed(field), speed.spectrum(field)
@@ -190,18 +191,6 @@ class TwmWaves(Analysis):
             "coherence_z_time": speed.shuffle_z(field, speed.coherence, "time", by_time),
         }
         return Measured(scalars, dict.fromkeys(scalars, "coherence is undefined, or never varies"))
-
-
-def _seen(states: Array, columns: _Columns) -> wavefield.Coordinates:
-    """The columns that the states hold, by the dual where the basis has one of its own."""
-    kept, offset = columns.kept, columns.offset
-    found = wavefield.coordinates(states, columns.basis, columns.history, kept, offset)
-    if columns.dual is None:
-        return found
-    values = np.zeros((*states.shape[:2], kept.size))
-    values[..., kept.ravel()] = (states - offset) @ columns.dual.T
-    field = wavefield.field_of(values.reshape(*states.shape[:2], *kept.shape), kept)
-    return replace(found, field=field)
 
 
 def _form(

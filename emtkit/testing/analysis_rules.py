@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from random import Random
@@ -13,7 +14,6 @@ import pandas as pd
 import torch
 
 from emtkit.errors import EmtkitError, NotApplicable
-from emtkit.plugin import params
 from emtkit.plugin.analysis import Control, Findings
 from emtkit.store.content import pack, unpack
 from emtkit.testing import values
@@ -24,96 +24,71 @@ from emtkit.testing.bench import (
     build_case,
     resolved,
     small_parameters,
-    spoken,
     subject,
     why_not,
 )
-from emtkit.testing.common_rules import under_global_seed
-from emtkit.testing.rule import RuleOutcome, failed, ok, skipped
+from emtkit.testing.common_rules import built_at_random, globally_drawn, under_global_seed
+from emtkit.testing.rule import Mistake, Skip, Steps
 
 
-def builds_with_defaults(bench: AnalysisBench) -> RuleOutcome:
+def builds_with_defaults(bench: AnalysisBench) -> Steps:
     """Without parameters there is an analysis."""
     bench.analysis()
-    return ok(f"built {bench.cls.name} with its defaults")
+    yield f"built {bench.cls.name} with its defaults"
 
 
-def finds_a_network(bench: AnalysisBench) -> RuleOutcome:
+def finds_a_network(bench: AnalysisBench) -> Steps:
     """At least one installed network on one installed task has what the analysis requires."""
     needs = ", ".join(kind.__name__ for kind in bench.cls.requires) or "no fact"
-    tried = f"looked for a {bench.cls.models.__name__} and a task that offer {needs}"
-    if bench.pairings:
-        return ok(tried)
-    change = "check it together with the file of the task or model that offers the fact"
-    return failed(tried, "nothing installed has them", change)
+    yield f"looked for a {bench.cls.models.__name__} and a task that offer {needs}"
+    if not bench.pairings:
+        change = "check it together with the file of the task or model that offers the fact"
+        yield Mistake("nothing installed has them", change)
 
 
-def measures_untrained_networks(bench: AnalysisBench) -> RuleOutcome:
+def measures_untrained_networks(bench: AnalysisBench) -> Steps:
     """It gives findings, or says why it does not apply; scalars are finite or NaN with a reason."""
-    tried = "measured " + "; ".join(str(pair) for pair in bench.pairings)
+    yield "measured " + "; ".join(str(pair) for pair in bench.pairings)
     for pair in bench.pairings:
         try:
             findings = bench.analysis().measure(bench.subject(pair))
         except NotApplicable as reason:
             if not str(reason):
-                return failed(tried, "NotApplicable without a reason", "say why")
+                yield Mistake("NotApplicable without a reason", "say why")
             continue
         if not isinstance(findings, Findings):
             found = f"`measure` returned a {type(findings).__name__}"
-            return failed(tried, found, "return Findings(scalars, tables, arrays)")
-    return ok(tried)
+            yield Mistake(found, "return Findings(scalars, tables, arrays)")
 
 
-def builds_with_random_parameters(bench: AnalysisBench) -> RuleOutcome:
+def builds_with_random_parameters(bench: AnalysisBench) -> Steps:
     """Every valid setting builds, or is refused with a sentence."""
-    tried = f"built {DRAWS} settings drawn from the annotations"
-    for given in values.draws(bench.cls, Random(1), DRAWS):
-        arguments = params.build_arguments(bench.cls, resolved(bench.cls, given))
-        try:
-            bench.cls(**arguments)
-        except (ValueError, EmtkitError) as refusal:
-            if not str(refusal):
-                found = f"{spoken(bench.cls.name, given)} is refused in silence"
-                return failed(tried, found, "say why, and what to do")
-        except Exception as error:
-            found = f"{spoken(bench.cls.name, given)} raised {type(error).__name__}: {error}"
-            change = "narrow the annotation (Field(ge=...)), or raise ValueError with the reason"
-            return failed(tried, found, change)
-    return ok(tried)
+    yield f"built {DRAWS} settings drawn from the annotations"
+    yield from (one for _, one in built_at_random(bench.cls) if isinstance(one, Mistake))
 
 
-def equal_subjects_equal_findings(bench: AnalysisBench) -> RuleOutcome:
+def equal_subjects_equal_findings(bench: AnalysisBench) -> Steps:
     """One network gives one answer, bit for bit."""
-    tried = "measured one network twice, with one analysis object"
+    yield "measured one network twice, with one analysis object"
     for pair in bench.pairings[:2]:
-        analysis = bench.analysis()
-        first, second = (
-            under_global_seed(0, partial(_measured, bench, pair, analysis))[0] for _ in range(2)
-        )
+        work = partial(_measured, bench, pair, bench.analysis())
+        first, second = (under_global_seed(0, work)[0] for _ in range(2))
         if first != second:
             change = "keep no state between calls; draw from `subject.stream` alone"
-            return failed(tried, f"the findings of {pair} differ", change)
-    return ok(tried)
+            yield Mistake(f"the findings of {pair} differ", change)
 
 
-def no_global_randomness(bench: AnalysisBench) -> RuleOutcome:
+def no_global_randomness(bench: AnalysisBench) -> Steps:
     """Measuring neither reads nor moves a global generator."""
-    tried = "measured under two states of torch, numpy.random and random"
-    pair = bench.pairings[0]
-    change = "draw from `subject.stream`"
-    (first, moved), (second, _) = (
-        under_global_seed(seed, lambda: _measured(bench, pair)) for seed in (0, 1)
-    )
-    if moved:
-        return failed(tried, f"it moved the global generator of {', '.join(moved)}", change)
-    if first != second:
-        return failed(tried, "the findings differ with the global generators", change)
-    return ok(tried)
+    yield "measured under two states of torch, numpy.random and random"
+    work = partial(_measured, bench, bench.pairings[0])
+    yield from globally_drawn(work, str.__eq__, "findings", "draw from `subject.stream`")
 
 
-def leaves_the_network_alone(bench: AnalysisBench) -> RuleOutcome:
+def leaves_the_network_alone(bench: AnalysisBench) -> Steps:
     """Weights, mode and dtype of the network are as they were."""
-    tried = "compared the network before and after measuring"
+    yield "compared the network before and after measuring"
+    change = "work on `copy.deepcopy(subject.model)`"
     for pair in bench.pairings[:2]:
         given = bench.subject(pair)
         before = {name: value.clone() for name, value in given.model.state_dict().items()}
@@ -122,93 +97,80 @@ def leaves_the_network_alone(bench: AnalysisBench) -> RuleOutcome:
         except NotApplicable:
             continue
         after = given.model.state_dict()
-        change = "work on `copy.deepcopy(subject.model)`"
         for name, value in before.items():
-            same = value.dtype == after[name].dtype and torch.equal(value, after[name])
-            if not same:
-                return failed(tried, f"{name} of {pair} has changed", change)
+            if value.dtype != after[name].dtype or not torch.equal(value, after[name]):
+                yield Mistake(f"{name} of {pair} has changed", change)
         if given.model.training or any(p.requires_grad for p in given.model.parameters()):
-            return failed(tried, "the network was left in training mode, or tracks", change)
-    return ok(tried)
+            yield Mistake("the network was left in training mode, or tracks", change)
 
 
-def findings_can_be_stored(bench: AnalysisBench) -> RuleOutcome:
+def findings_can_be_stored(bench: AnalysisBench) -> Steps:
     """Tables and arrays come back from the store as they went in; arrays are not infinite."""
-    tried = "wrote the findings as the store does and read them back"
-    for pair in bench.pairings:
-        findings = _findings(bench, pair)
-        if findings is None:
-            continue
+    yield "wrote the findings as the store does and read them back"
+    for _, findings in _findings(bench):
         json.dumps(dict(findings.scalars))
         again = unpack(pack(findings.tables, findings.arrays))
         for name, array in findings.arrays.items():
             if not np.array_equal(again.arrays[name], array, equal_nan=array.dtype.kind in "fc"):
-                return failed(tried, f"array '{name}' came back changed", "use float64 or int64")
+                yield Mistake(f"array '{name}' came back changed", "use float64 or int64")
             if array.dtype.kind in "fc" and np.isinf(array).any():
-                return failed(tried, f"array '{name}' holds infinity", "write NaN instead")
+                yield Mistake(f"array '{name}' holds infinity", "write NaN instead")
         for name, table in findings.tables.items():
             numbers = table.select_dtypes("number")
             if numbers.shape[1] and np.isinf(numbers.to_numpy(dtype=complex)).any():
-                return failed(tried, f"table '{name}' holds infinity", "write NaN instead")
-    return ok(tried)
+                yield Mistake(f"table '{name}' holds infinity", "write NaN instead")
 
 
-def drawings_draw(bench: AnalysisBench) -> RuleOutcome:
+def drawings_draw(bench: AnalysisBench) -> Steps:
     """Every drawing draws from findings that come from the store."""
     if not bench.cls.drawings:
-        return skipped("it has no drawings")
+        yield Skip("it has no drawings")
     from matplotlib.figure import Figure
 
-    tried = f"drew {', '.join(bench.cls.drawings)} from stored findings"
-    for pair in bench.pairings:
-        findings = _findings(bench, pair)
-        if findings is None:
-            continue
+    yield f"drew {', '.join(bench.cls.drawings)} from stored findings"
+    for pair, findings in _findings(bench):
         again = unpack(pack(findings.tables, findings.arrays))
         stored = Findings(findings.scalars, again.tables, again.arrays, findings.reasons)
         for name, draw in bench.cls.drawings.items():
             figure = Figure()
             draw(stored, figure)
             if not figure.axes:
-                found = f"'{name}' left the figure of {pair} empty"
-                return failed(tried, found, "draw on `figure.subplots()`")
-    return ok(tried)
+                change = "draw on `figure.subplots()`"
+                yield Mistake(f"'{name}' left the figure of {pair} empty", change)
 
 
-def conditions_are_scalars(bench: AnalysisBench) -> RuleOutcome:
+def conditions_are_scalars(bench: AnalysisBench) -> Steps:
     """What `conditions` names, on both sides, are scalars that some setting of it finds."""
     missing = {*bench.cls.conditions, *chain.from_iterable(bench.cls.conditions.values())}
     if not missing:
-        return skipped("it declares no `conditions` (scalars under which others were measured)")
-    tried = "looked for the scalars of `conditions`, by default and one parameter changed at a time"
+        yield Skip("it declares no `conditions` (scalars under which others were measured)")
+    yield "looked for the scalars of `conditions`, by default and one parameter changed at a time"
     usual = small_parameters(bench.cls)
     for given in (usual, *values.one_by_one(bench.cls, usual, Random(1), 8)):
         for pair in bench.pairings:
             missing -= _scalars(bench, pair, given)
         if not missing:
-            return ok(tried)
-    change = "write the names as `measure` does"
-    return failed(tried, f"there is no scalar {', '.join(sorted(missing))}", change)
+            return
+    found = f"there is no scalar {', '.join(sorted(missing))}"
+    yield Mistake(found, "write the names as `measure` does")
 
 
-def answers_on_its_controls(bench: AnalysisBench) -> RuleOutcome:
+def answers_on_its_controls(bench: AnalysisBench) -> Steps:
     """Networks with a known answer get that answer."""
     if not bench.cls.controls:
-        return skipped("it declares no `controls` (networks with a known answer)")
-    tried = f"measured {len(bench.cls.controls)} networks with a known answer"
+        yield Skip("it declares no `controls` (networks with a known answer)")
+    yield f"measured {len(bench.cls.controls)} networks with a known answer"
     for control in bench.cls.controls:
         if wrong := _control_mistake(bench, control):
-            change = "mend the analysis, or the control if theory says something else"
-            return failed(tried, wrong, change)
-    return ok(tried)
+            yield Mistake(wrong, "mend the analysis, or the control if theory says something else")
 
 
-ANALYSIS_GATES: tuple[Callable[[AnalysisBench], RuleOutcome], ...] = (
+ANALYSIS_GATES: tuple[Callable[[AnalysisBench], Steps], ...] = (
     builds_with_defaults,
     finds_a_network,
     measures_untrained_networks,
 )
-ANALYSIS_RULES: tuple[Callable[[AnalysisBench], RuleOutcome], ...] = (
+ANALYSIS_RULES: tuple[Callable[[AnalysisBench], Steps], ...] = (
     builds_with_random_parameters,
     equal_subjects_equal_findings,
     no_global_randomness,
@@ -220,18 +182,17 @@ ANALYSIS_RULES: tuple[Callable[[AnalysisBench], RuleOutcome], ...] = (
 )
 
 
-def _findings(bench: AnalysisBench, pair: Pairing) -> Findings | None:
-    try:
-        return bench.analysis().measure(bench.subject(pair))
-    except NotApplicable:
-        return None
+def _findings(bench: AnalysisBench) -> Iterator[tuple[Pairing, Findings]]:
+    """What it finds in each network to which it applies."""
+    for pair in bench.pairings:
+        with suppress(NotApplicable):
+            yield pair, bench.analysis().measure(bench.subject(pair))
 
 
 def _scalars(bench: AnalysisBench, pair: Pairing, given: Mapping[str, Any]) -> set[str]:
     """The names of the scalars found with parameters `given`; none where they are refused."""
     try:
-        analysis = bench.cls(**params.build_arguments(bench.cls, resolved(bench.cls, given)))
-        return set(analysis.measure(bench.subject(pair)).scalars)
+        return set(bench.analysis(given).measure(bench.subject(pair)).scalars)
     except (ValueError, EmtkitError, NotApplicable):
         return set()
 

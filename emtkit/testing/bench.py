@@ -40,6 +40,11 @@ class Case:
         return self.batch.inputs.numel() + self.batch.targets.numel()
 
     @property
+    def shapes(self) -> tuple[object, ...]:
+        """What must agree in a stack."""
+        return self.batch.inputs.shape, self.batch.targets.shape, self.batch.input_steps
+
+    @property
     def scored_while_driven(self) -> bool:
         """Whether outputs are scored while input still arrives."""
         return bool(self.batch.mask[: self.batch.input_steps].any())
@@ -109,7 +114,6 @@ class Company:
 class TaskBench:
     """A task under test."""
 
-    plugin: Plugin
     cls: type[Task]
     company: Company
 
@@ -123,12 +127,15 @@ class TaskBench:
         """The default setting."""
         return self.cases[0]
 
+    def settings(self) -> Iterator[tuple[str, Task]]:
+        """Every task of `cases`, and what it is."""
+        return ((str(case), case.task) for case in self.cases)
+
 
 @dataclass(frozen=True, eq=False)
 class ModelBench:
     """An architecture under test."""
 
-    plugin: Plugin
     cls: type[SequenceModel]
     company: Company
 
@@ -144,12 +151,20 @@ class ModelBench:
         """The pairing that most rules use."""
         return self.pairings[0]
 
+    @property
+    def trains(self) -> bool:
+        """Whether its main network says that there is anything to train."""
+        return self.cls.trains(self.main.parameters)
+
+    def settings(self) -> Iterator[tuple[str, SequenceModel]]:
+        """The network of every pairing, and what it is."""
+        return ((str(pair), pair.network()) for pair in self.pairings)
+
 
 @dataclass(frozen=True, eq=False)
 class AnalysisBench:
     """An analysis under test."""
 
-    plugin: Plugin
     cls: type[Analysis]
     company: Company
 
@@ -158,13 +173,16 @@ class AnalysisBench:
         """Up to four networks that it accepts, of different kinds, constructed ones first."""
         models = self.company.registry.architectures.values()
         every = [pair for cls in models if (pair := self.company.smallest(cls, self.cls))]
-        built = [pair for pair in every if not pair.cls.trains(pair.parameters)]
-        trained = [pair for pair in every if pair.cls.trains(pair.parameters)]
+        built, trained = (
+            [pair for pair in every if pair.cls.trains(pair.parameters) is trains]
+            for trains in (False, True)
+        )
         return tuple([*built[:2], *trained][:4])
 
-    def analysis(self) -> Analysis:
-        """The analysis with its default parameters, samples and the like reduced."""
-        return self.cls(**params.build_arguments(self.cls, small_parameters(self.cls)))
+    def analysis(self, given: Mapping[str, Any] | None = None) -> Analysis:
+        """The analysis with parameters `given`, or its defaults, samples and the like reduced."""
+        parameters = small_parameters(self.cls) if given is None else resolved(self.cls, given)
+        return self.cls(**params.build_arguments(self.cls, parameters))
 
     def subject(self, pair: Pairing) -> Subject:
         """The untrained network of `pair`, with a fresh stream."""

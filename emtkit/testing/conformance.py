@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,11 +17,10 @@ from emtkit.plugin.task import Task
 from emtkit.testing.analysis_rules import ANALYSIS_GATES, ANALYSIS_RULES
 from emtkit.testing.bench import AnalysisBench, Company, ModelBench, TaskBench
 from emtkit.testing.common_rules import COMMON_RULES
-from emtkit.testing.model_gates import MODEL_GATES
-from emtkit.testing.rule import RuleOutcome, RuleResult, failed, skipped
+from emtkit.testing.model_rules import MODEL_GATES
+from emtkit.testing.rule import Mistake, RuleResult, Skip, Step, Steps
 from emtkit.testing.stack_rules import MODEL_RULES
-from emtkit.testing.task_gates import TASK_GATES
-from emtkit.testing.task_rules import TASK_RULES
+from emtkit.testing.task_rules import TASK_GATES, TASK_RULES
 
 B = TypeVar("B")
 
@@ -33,7 +32,7 @@ class ConformanceRule:
     name: str
     meaning: str
     gate: bool
-    hold: Callable[[], RuleOutcome]
+    hold: Callable[[], Steps]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +48,13 @@ class Examination:
         """Every rule, gates first."""
         plugin, cls = self.plugin, self.plugin.cls
         company = Company(self.registry, plugin)
-        first = [_rule(rule, plugin, rule is COMMON_RULES[0]) for rule in COMMON_RULES]
+        first = _named(plugin, COMMON_RULES[:1], COMMON_RULES[1:])
         if issubclass(cls, Task):
-            return (*first, *_of(TaskBench(plugin, cls, company), TASK_GATES, TASK_RULES))
+            return first + _named(TaskBench(cls, company), TASK_GATES, TASK_RULES)
         if issubclass(cls, SequenceModel):
-            return (*first, *_of(ModelBench(plugin, cls, company), MODEL_GATES, MODEL_RULES))
+            return first + _named(ModelBench(cls, company), MODEL_GATES, MODEL_RULES)
         assert issubclass(cls, Analysis)
-        bench = AnalysisBench(plugin, cls, company)
-        return (*first, *_of(bench, ANALYSIS_GATES, ANALYSIS_RULES))
+        return first + _named(AnalysisBench(cls, company), ANALYSIS_GATES, ANALYSIS_RULES)
 
     def results(self) -> Iterator[RuleResult]:
         """Each rule's result, as soon as it is known."""
@@ -69,9 +67,9 @@ class Examination:
             gates = [rule.name for rule in self.rules[:position] if rule.gate]
             broken = next((gate for gate in gates if self.result(gate).state == "failed"), None)
             rule = self.rules[position]
-            outcome = skipped(f"'{broken}' failed") if broken else _held(rule)
-            fields = (outcome.state, outcome.tried, outcome.found, outcome.change)
-            self._known[name] = RuleResult(f"{self.plugin.kind} {self.plugin.name}", name, *fields)
+            steps = [Skip(f"'{broken}' failed")] if broken else _guarded(rule)
+            plugin = self.plugin
+            self._known[name] = RuleResult.of(f"{plugin.kind} {plugin.name}", name, steps)
         return self._known[name]
 
 
@@ -80,7 +78,7 @@ def check(plugin: Plugin, registry: Registry) -> list[RuleResult]:
     return list(Examination(plugin, registry).results())
 
 
-def find(name: str | Path, registry: Registry | None = None) -> list[Examination]:
+def find(name: str | Path) -> list[Examination]:
     """The plugins that a file (a path ending in .py) or a name refers to.
 
     Raises:
@@ -92,8 +90,8 @@ def find(name: str | Path, registry: Registry | None = None) -> list[Examination
             raise PluginError(
                 f"'{name}' does not exist; give the path of a plugin's file, or a plugin's name"
             )
-        return _of_file(path, registry or Registry.installed([path]))
-    known = registry or Registry.installed()
+        return _of_file(path, Registry.installed([path]))
+    known = Registry.installed()
     kinds: tuple[Kind, ...] = ("task", "architecture", "analysis")
     found = [plugin for kind in kinds if (plugin := known.get(kind, str(name)))]
     if not found:
@@ -118,31 +116,35 @@ def _of_file(path: Path, registry: Registry) -> list[Examination]:
     return [Examination(plugin, registry) for plugin in found]
 
 
-def _of(
-    bench: B,
-    gates: Iterable[Callable[[B], RuleOutcome]],
-    rules: Iterable[Callable[[B], RuleOutcome]],
-) -> Iterator[ConformanceRule]:
-    for rule in gates:
-        yield _rule(rule, bench, True)
-    for rule in rules:
-        yield _rule(rule, bench, False)
+def _named(
+    bench: B, gates: Iterable[Callable[[B], Steps]], rules: Iterable[Callable[[B], Steps]]
+) -> tuple[ConformanceRule, ...]:
+    return tuple(
+        ConformanceRule(
+            rule.__name__.replace("_", " "),
+            (rule.__doc__ or "").strip(),
+            gate,
+            partial(rule, bench),
+        )
+        for gate, group in ((True, gates), (False, rules))
+        for rule in group
+    )
 
 
-def _rule(rule: Callable[[B], RuleOutcome], bench: B, gate: bool) -> ConformanceRule:
-    name = rule.__name__.replace("_", " ")
-    return ConformanceRule(name, (rule.__doc__ or "").strip(), gate, lambda: rule(bench))
-
-
-def _held(rule: ConformanceRule) -> RuleOutcome:
-    """The outcome; whatever the plugin raises is a failure that points at its own line."""
+def _guarded(rule: ConformanceRule) -> Iterable[Step]:
+    """Its steps; whatever the plugin raises is a mistake that points at its own line."""
+    seen: list[Step] = []
     try:
         with Guard().calling(rule.name):
-            return rule.hold()
+            for step in rule.hold():
+                seen.append(step)
+                if not isinstance(step, str):
+                    break
     except Exception as error:  # a stranger's plugin may raise anything
         lines = traceback.extract_tb(error.__traceback__)
         own = [line for line in lines if "emtkit/testing" not in line.filename.replace("\\", "/")]
         last = (own or lines)[-1]
         where = f"{Path(last.filename).name}:{last.lineno} in {last.name}"
         found = f"{type(error).__name__}: {error} ({where})"
-        return failed(rule.meaning, found, "correct what raises; the rule needs a result")
+        return rule.meaning, Mistake(found, "correct what raises; the rule needs a result")
+    return seen

@@ -11,18 +11,26 @@ from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Channels, Task
 
 
-class ProbeDelay(Task):
+class _Probe(Task):
+    """A task with two inputs and two outputs (B T 2)."""
+
+    @property
+    def channels(self) -> Channels:
+        """Two inputs, two outputs."""
+        return Channels(2, 2)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Mean squared error over the outputs (B T)."""
+        return (outputs - batch.targets).square().mean(-1)
+
+
+class ProbeDelay(_Probe):
     """Say every input again one step later, `gain` times as loud: y_t = gain u_{t-1} (B T 2)."""
 
     name = "probe_delay"
 
     def __init__(self, *, gain: Annotated[float, Field(gt=0)] = 1.0) -> None:
         self.gain = gain
-
-    @property
-    def channels(self) -> Channels:
-        """Two inputs, two outputs."""
-        return Channels(2, 2)
 
     def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
         """Five driven steps; the first is not scored."""
@@ -31,31 +39,19 @@ class ProbeDelay(Task):
         mask = torch.cat([inputs.new_zeros(1), inputs.new_ones(4)])
         return Batch(inputs, targets * self.gain, mask, 5)
 
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Mean squared error over the outputs (B T)."""
-        return (outputs - batch.targets).square().mean(-1)
 
-
-class ProbeRecall(Task):
+class ProbeRecall(_Probe):
     """Hear three sign vectors, then repeat them `gain` times as loud, without input (B T 2)."""
 
     name = "probe_recall"
     horizons = True
 
     def __init__(
-        self,
-        *,
-        horizon: Annotated[int, Field(ge=1)] = 4,
-        gain: Annotated[float, Field(gt=0)] = 1.0,
+        self, *, horizon: Annotated[int, Field(ge=1)] = 4, gain: Annotated[float, Field(gt=0)] = 1.0
     ) -> None:
         self.horizon: int = horizon
         self.gain = gain
         self.evaluation_horizon = 2 * horizon
-
-    @property
-    def channels(self) -> Channels:
-        """Two inputs, two outputs."""
-        return Channels(2, 2)
 
     def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
         """Three driven steps, then `horizon` scored ones."""
@@ -69,10 +65,6 @@ class ProbeRecall(Task):
             torch.cat([inputs.new_zeros(3), inputs.new_ones(scored)]),
             3,
         )
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Mean squared error over the outputs (B T)."""
-        return (outputs - batch.targets).square().mean(-1)
 
 
 class ProbeNetwork(RecurrentModel):

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from emtkit.testing.conformance import Examination, find
-from emtkit.testing.rule import RuleResult
 
 FIXTURE = "emtkit_rule"
 LIST = "emtkit_plugins"
@@ -34,15 +33,11 @@ class RuleOfPlugin:
 
     def hold(self) -> None:
         """Pass, skip, or fail with what was tried, what came back and what to change."""
-        result = self.result()
+        result = self.examination.result(self.rule)
         if result.state == "skipped":
             pytest.skip(result.tried)
         if result.state == "failed":
             raise BrokenRule(f"\n{result}")
-
-    def result(self) -> RuleResult:
-        """The result of this rule."""
-        return self.examination.result(self.rule)
 
     def __str__(self) -> str:
         plugin = self.examination.plugin

@@ -1,19 +1,31 @@
-"""The result of one rule of the conformance suite for one plugin."""
+"""What a rule of the conformance suite says of a plugin."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["ok", "failed", "skipped"]
+
+@dataclass(frozen=True)
+class Mistake:
+    """The rule is broken: what was found, and what the author should change."""
+
+    found: str
+    change: str
 
 
 @dataclass(frozen=True)
-class RuleOutcome:
-    """The outcome of a rule: what was tried, what was found, what the author should change."""
+class Skip:
+    """The rule does not apply here, and why."""
 
-    state: State
-    tried: str
-    found: str = ""
-    change: str = ""
+    why: str
+
+
+Step = str | Mistake | Skip
+Steps = Iterator[Step]
+"""A rule at work: what it tries, then what is wrong; it holds where nothing is.
+
+The first mistake or skip ends the rule; of several texts the last says what was tried.
+"""
 
 
 @dataclass(frozen=True)
@@ -22,10 +34,22 @@ class RuleResult:
 
     plugin: str
     rule: str
-    state: State
+    state: Literal["ok", "failed", "skipped"]
     tried: str
     found: str = ""
     change: str = ""
+
+    @classmethod
+    def of(cls, plugin: str, rule: str, steps: Iterable[Step]) -> "RuleResult":
+        """What comes out of the steps of a rule."""
+        tried = ""
+        for step in steps:
+            if isinstance(step, Skip):
+                return cls(plugin, rule, "skipped", step.why)
+            if isinstance(step, Mistake):
+                return cls(plugin, rule, "failed", tried, step.found, step.change)
+            tried = step
+        return cls(plugin, rule, "ok", tried)
 
     def __str__(self) -> str:
         head = f"{self.state:8}{self.plugin}: {self.rule}"
@@ -33,18 +57,3 @@ class RuleResult:
             return head
         parts = [("tried", self.tried), ("found", self.found), ("change", self.change)]
         return "\n".join([head, *(f"  {word + ':':8} {text}" for word, text in parts if text)])
-
-
-def ok(tried: str) -> RuleOutcome:
-    """The rule holds."""
-    return RuleOutcome("ok", tried)
-
-
-def failed(tried: str, found: str, change: str) -> RuleOutcome:
-    """The rule is broken."""
-    return RuleOutcome("failed", tried, found, change)
-
-
-def skipped(why: str) -> RuleOutcome:
-    """The rule does not apply here."""
-    return RuleOutcome("skipped", why)

@@ -13,7 +13,7 @@ NAME = "template_name"
 CLASS = "TemplateName"
 
 
-def new(kind: Kind, name: str, folder: Path, registry: Registry | None = None) -> Path:
+def new(kind: Kind, name: str, folder: Path) -> Path:
     """Write `folder`/`name`.py, a plugin that passes `emtkit check`; the answer is its path.
 
     Raises:
@@ -24,7 +24,7 @@ def new(kind: Kind, name: str, folder: Path, registry: Registry | None = None) -
             f"'{name}' cannot name a plugin: small letters, digits and `_`, a letter first, and no "
             "word of Python; for instance 'my_task'"
         )
-    twin = (registry or Registry.installed()).get(kind, name)
+    twin = Registry.installed().get(kind, name)
     if twin is not None:
         raise EmtkitError(
             f"the {kind} '{name}' exists already (of {twin.owner}); choose another name"

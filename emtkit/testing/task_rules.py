@@ -1,4 +1,4 @@
-"""Rules for tasks."""
+"""Rules for tasks; the others depend on the gates."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,138 +9,153 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from emtkit.errors import EmtkitError, NotApplicable
 from emtkit.plugin import params
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
 from emtkit.testing import values
-from emtkit.testing.bench import DRAWS, Case, TaskBench, resolved, spoken, try_case
-from emtkit.testing.common_rules import under_global_seed
-from emtkit.testing.rule import RuleOutcome, failed, ok, skipped
-from emtkit.testing.task_gates import SEQUENCES, answered, shape_mistake, stream
+from emtkit.testing.bench import DRAWS, Case, TaskBench, build_case, resolved, spoken, try_case
+from emtkit.testing.common_rules import (
+    built_at_random,
+    facts_are_answered,
+    globally_drawn,
+    under_global_seed,
+)
+from emtkit.testing.rule import Mistake, Skip, Steps
+
+SEQUENCES = 3
 
 
-def builds_with_random_parameters(bench: TaskBench) -> RuleOutcome:
+def builds_with_defaults(bench: TaskBench) -> Steps:
+    """Without parameters there is a task, and it gives a sequence."""
+    given = values.required(bench.cls, Random(0))
+    yield f"built {spoken(bench.cls.name, given)} and drew one sequence"
+    bench.cls(**params.build_arguments(bench.cls, resolved(bench.cls, given)))
+    if build_case(bench.cls, given) is None:
+        change = "choose defaults that the task itself accepts"
+        yield Mistake("the task refuses its own defaults", change)
+
+
+def batch_shapes(bench: TaskBench) -> Steps:
+    """Inputs are B T I, targets B T O, the mask T and of zeros and ones."""
+    yield f"drew {SEQUENCES} sequences of {bench.default}"
+    yield from _shape_mistakes(bench.default.task, _draw(bench.default.task), SEQUENCES)
+
+
+def loss_per_sequence_and_step(bench: TaskBench) -> Steps:
+    """The loss is B T, finite, and depends smoothly on the outputs."""
+    yield f"took the loss of random outputs of {bench.default}"
+    batch, outputs = _answered(bench.default.task)
+    loss = bench.default.task.loss(outputs.requires_grad_(), batch)
+    if loss.shape != batch.inputs.shape[:2]:
+        wanted = tuple(batch.inputs.shape[:2])
+        change = "average over the outputs only; the core masks and averages the rest"
+        yield Mistake(f"its shape is {tuple(loss.shape)}, not (B, T) = {wanted}", change)
+    if not bool(loss.isfinite().all()):
+        yield Mistake("it is not finite", "divide by nothing that can be zero")
+    scored = (loss * batch.mask).sum()
+    gradient = torch.autograd.grad(scored, outputs)[0] if scored.requires_grad else None
+    if gradient is None or not bool(gradient.isfinite().all() and gradient.any()):
+        change = "make the loss of tensor operations that torch can differentiate"
+        yield Mistake("its gradient with respect to the outputs is lost", change)
+
+
+def builds_with_random_parameters(bench: TaskBench) -> Steps:
     """Every valid setting gives sequences, or is refused with a sentence."""
-    tried = f"built {DRAWS} settings drawn from the annotations"
-    for given in values.draws(bench.cls, Random(1), DRAWS):
-        setting = spoken(bench.cls.name, given)
-        arguments = params.build_arguments(bench.cls, resolved(bench.cls, given))
-        try:
-            task = bench.cls(**arguments)
-        except (ValueError, EmtkitError) as refusal:
-            if not str(refusal):
-                return failed(tried, f"{setting} is refused in silence", "say why, and what to do")
-        except Exception as error:
-            change = "narrow the annotation (Field(ge=...)), or raise ValueError with the reason"
-            return failed(tried, f"{setting} raised {type(error).__name__}: {error}", change)
-        else:
-            if wrong := shape_mistake(Case(task, given, task.sample(2, stream(0)))):
-                return failed(f"drew 2 sequences of {setting}", *wrong)
-    return ok(tried)
+    yield f"built {DRAWS} settings drawn from the annotations"
+    for setting, task in built_at_random(bench.cls):
+        if isinstance(task, Mistake):
+            yield task
+        elif wrong := list(_shape_mistakes(task, task.sample(2, _stream(0)), 2)):
+            yield f"drew 2 sequences of {setting}"
+            yield from wrong
 
 
-def silent_after_driven(bench: TaskBench) -> RuleOutcome:
+def silent_after_driven(bench: TaskBench) -> Steps:
     """Inputs are zero from step `input_steps` on."""
+    yield "looked at the inputs after the driven steps"
     for case in bench.cases:
-        batch = case.task.sample(SEQUENCES, stream(0))
+        batch = _draw(case.task)
         if bool(batch.inputs[:, batch.input_steps :].any()):
-            found = f"inputs of {case} differ from zero at or after step {batch.input_steps}"
-            change = (
-                "raise `input_steps`, or set these inputs to zero: the model receives none of them"
+            yield Mistake(
+                f"inputs of {case} differ from zero at or after step {batch.input_steps}",
+                "raise `input_steps`, or set these inputs to zero: the model receives none of them",
             )
-            return failed("looked at the inputs after the driven steps", found, change)
-    return ok("looked at the inputs after the driven steps")
 
 
-def dtype_follows_the_stream(bench: TaskBench) -> RuleOutcome:
+def dtype_follows_the_stream(bench: TaskBench) -> Steps:
     """A float64 stream gives a float64 batch and loss, a float32 one float32."""
-    tried = "drew from a float32 and a float64 stream"
+    yield "drew from a float32 and a float64 stream"
     for dtype in (torch.float32, torch.float64):
-        batch = bench.default.task.sample(SEQUENCES, stream(0, dtype))
-        outputs = torch.zeros_like(batch.targets)
+        batch = bench.default.task.sample(SEQUENCES, _stream(0, dtype))
         parts = {"inputs": batch.inputs, "targets": batch.targets, "mask": batch.mask}
-        parts["loss"] = bench.default.task.loss(outputs, batch)
+        parts["loss"] = bench.default.task.loss(torch.zeros_like(batch.targets), batch)
         for name, value in parts.items():
             if value.dtype != dtype:
                 change = "make tensors with `inputs.new_zeros(...)` and `.to(inputs.dtype)`"
-                return failed(tried, f"{name} is {value.dtype} from a {dtype} stream", change)
-    return ok(tried)
+                yield Mistake(f"{name} is {value.dtype} from a {dtype} stream", change)
 
 
-def equal_streams_equal_batches(bench: TaskBench) -> RuleOutcome:
+def equal_streams_equal_batches(bench: TaskBench) -> Steps:
     """The stream alone decides what is drawn."""
-    tried = "drew twice from streams of equal key, with one task object"
+    yield "drew twice from streams of equal key, with one task object"
     for case in bench.cases:
-        first, second = (under_global_seed(0, partial(_draw, case))[0] for _ in range(2))
+        first, second = (under_global_seed(0, partial(_draw, case.task))[0] for _ in range(2))
         if not _equal(first, second):
             change = "keep no state between calls; draw from the stream alone"
-            return failed(tried, f"{case} gave two different batches", change)
-    return ok(tried)
+            yield Mistake(f"{case} gave two different batches", change)
 
 
-def different_seeds_differ(bench: TaskBench) -> RuleOutcome:
+def different_seeds_differ(bench: TaskBench) -> Steps:
     """Another seed gives other sequences."""
-    tried = "drew 64 sequences from the streams of two seeds"
-    first, second = (bench.default.task.sample(64, stream(seed)) for seed in (0, 1))
+    yield "drew 64 sequences from the streams of two seeds"
+    first, second = (bench.default.task.sample(64, _stream(seed)) for seed in (0, 1))
     if torch.equal(first.inputs, second.inputs):
-        change = "draw from the stream that `sample` is given"
-        return failed(tried, "the inputs are equal", change)
-    return ok(tried)
+        yield Mistake("the inputs are equal", "draw from the stream that `sample` is given")
 
 
-def no_global_randomness(bench: TaskBench) -> RuleOutcome:
+def no_global_randomness(bench: TaskBench) -> Steps:
     """Neither the constructor nor `sample` reads or moves a global generator."""
-    tried = "built and drew under two states of torch, numpy.random and random"
+    yield "built and drew under two states of torch, numpy.random and random"
 
     def work() -> Batch:
-        arguments = params.build_arguments(bench.cls, bench.default.parameters)
-        return bench.cls(**arguments).sample(SEQUENCES, stream(0))
+        return _draw(bench.cls(**params.build_arguments(bench.cls, bench.default.parameters)))
 
     change = "draw from the stream that `sample` is given"
-    (first, moved), (second, _) = (under_global_seed(seed, work) for seed in (0, 1))
-    if moved:
-        return failed(tried, f"it moved the global generator of {', '.join(moved)}", change)
-    if not _equal(first, second):
-        return failed(tried, "the batches differ with the global generators", change)
-    return ok(tried)
+    yield from globally_drawn(work, _equal, "batches", change)
 
 
-def loss_of_each_sequence_alone(bench: TaskBench) -> RuleOutcome:
+def loss_of_each_sequence_alone(bench: TaskBench) -> Steps:
     """No sequence's loss depends on the others of its batch."""
-    tried = f"took the loss of {SEQUENCES} sequences together and one by one"
+    yield f"took the loss of {SEQUENCES} sequences together and one by one"
     task = bench.default.task
-    batch, outputs = answered(task)
+    batch, outputs = _answered(task)
     whole = task.loss(outputs, batch)
     for row in range(SEQUENCES):
         part = slice(row, row + 1)
         alone = replace(batch, inputs=batch.inputs[part], targets=batch.targets[part])
         if not torch.allclose(task.loss(outputs[part], alone)[0], whole[row], rtol=1e-9):
             change = "reduce over no other axis than the outputs"
-            return failed(tried, f"sequence {row} has another loss alone", change)
-    return ok(tried)
+            yield Mistake(f"sequence {row} has another loss alone", change)
 
 
-def metrics_are_numbers(bench: TaskBench) -> RuleOutcome:
+def metrics_are_numbers(bench: TaskBench) -> Steps:
     """Every metric is one finite number."""
-    task = bench.default.task
-    batch, outputs = answered(task)
-    metrics = task.metrics(outputs, batch)
-    tried = f"took the metrics of random outputs: {', '.join(metrics) or 'none'}"
+    batch, outputs = _answered(bench.default.task)
+    metrics = bench.default.task.metrics(outputs, batch)
+    yield f"took the metrics of random outputs: {', '.join(metrics) or 'none'}"
     for name, value in metrics.items():
         if not isinstance(value, Tensor) or value.ndim:
             change = "return a 0-d tensor: average over the masked steps"
-            return failed(tried, f"'{name}' is not a 0-d tensor", change)
-        if not bool(value.isfinite()):
-            return failed(tried, f"'{name}' is {value.item()}", "divide by the mask's sum")
-    return ok(tried)
+            yield Mistake(f"'{name}' is not a 0-d tensor", change)
+        elif not bool(value.isfinite()):
+            yield Mistake(f"'{name}' is {value.item()}", "divide by the mask's sum")
 
 
-def loss_and_metrics_stack(bench: TaskBench) -> RuleOutcome:
+def loss_and_metrics_stack(bench: TaskBench) -> Steps:
     """Loss and metrics of a stack of networks equal those of each network."""
-    tried = "took loss and metrics of two networks at once (torch.func.vmap) and one by one"
+    yield "took loss and metrics of two networks at once (torch.func.vmap) and one by one"
     task = bench.default.task
-    batch, outputs = answered(task)
+    batch, outputs = _answered(task)
     pair = torch.stack([outputs, 0.5 * outputs])
     names = list(task.metrics(outputs, batch))
 
@@ -152,73 +167,68 @@ def loss_and_metrics_stack(bench: TaskBench) -> RuleOutcome:
     try:
         stacked = vmap(scored)(pair)
     except RuntimeError as error:
-        return failed(tried, f"vmap raised: {str(error).splitlines()[0]}", change)
+        yield Mistake(f"vmap raised: {str(error).splitlines()[0]}", change)
     for row in range(2):
         for name, whole, one in zip(["loss", *names], stacked, scored(pair[row]), strict=True):
             if not torch.allclose(whole[row], one, rtol=1e-9, equal_nan=True):
-                return failed(tried, f"{name} of network {row} differs", change)
-    return ok(tried)
+                yield Mistake(f"{name} of network {row} differs", change)
 
 
-def horizons_are_prefixes(bench: TaskBench) -> RuleOutcome:
+def horizons_are_prefixes(bench: TaskBench) -> Steps:
     """A shorter horizon gives the first steps of a longer one, and counts the scored steps."""
     task = bench.default.task
     if not task.horizons:
-        return skipped("the task has no horizons")
-    tried = "drew with horizons 2 and 5 from equal streams"
+        yield Skip("the task has no horizons")
+    yield "drew with horizons 2 and 5 from equal streams"
     if not isinstance(task.horizon, int) or not isinstance(task.evaluation_horizon, int):
         change = "set `self.horizon` and `self.evaluation_horizon` in the constructor"
-        return failed(tried, "`horizon` or `evaluation_horizon` is not an integer", change)
-    short, long = (task.sample(SEQUENCES, stream(0), horizon) for horizon in (2, 5))
+        yield Mistake("`horizon` or `evaluation_horizon` is not an integer", change)
+    short, long = (task.sample(SEQUENCES, _stream(0), horizon) for horizon in (2, 5))
     change = "draw everything before the horizon first; score exactly `horizon` steps"
     if (scored := [int(short.mask.sum()), int(long.mask.sum())]) != [2, 5]:
-        return failed(tried, f"{scored[0]} and {scored[1]} steps are scored", change)
+        yield Mistake(f"{scored[0]} and {scored[1]} steps are scored", change)
     if short.input_steps != long.input_steps:
-        return failed(tried, f"driven is {short.input_steps} and {long.input_steps}", change)
+        yield Mistake(f"driven is {short.input_steps} and {long.input_steps}", change)
     steps = short.steps
-    start = Batch(
-        long.inputs[:, :steps], long.targets[:, :steps], long.mask[:steps], short.input_steps
-    )
-    if not _equal(short, start):
-        return failed(tried, "the shorter batch is not the start of the longer one", change)
-    return ok(tried)
+    start = long.inputs[:, :steps], long.targets[:, :steps], long.mask[:steps]
+    if not _equal(short, Batch(*start, short.input_steps)):
+        yield Mistake("the shorter batch is not the start of the longer one", change)
 
 
-def rows_equal_single_draws(bench: TaskBench) -> RuleOutcome:
+def rows_equal_single_draws(bench: TaskBench) -> Steps:
     """`sample_rows` gives every row the very bits of its own `sample`."""
     for group in _alike(bench):
         tasks = [case.task for case in group]
         seeds = [*range(len(tasks) - 1), 0]
-        tried = f"drew {len(tasks)} rows at once, among them {group[-1]}"
-        rows, _ = under_global_seed(0, partial(_draw_rows, tasks, seeds))
-        singles, _ = under_global_seed(0, partial(_draw_singles, tasks, seeds))
-        for row, alone in enumerate(singles):
-            one = Batch(rows.inputs[row], rows.targets[row], rows.mask[row], rows.input_steps)
-            if not _equal(alone, one):
+        yield f"drew {len(tasks)} rows at once, among them {group[-1]}"
+        rows, singles = (
+            under_global_seed(0, partial(draw, tasks, SEQUENCES, list(map(_stream, seeds))))[0]
+            for draw in (type(tasks[0]).sample_rows, Task.sample_rows)
+        )
+        for row, case in enumerate(group):
+            if not _equal(*(_row(whole, row) for whole in (rows, singles))):
                 change = "use each row's own task and stream, or leave `sample_rows` out"
-                return failed(tried, f"row {row} ({group[row]}) differs", change)
-    return ok("drew rows of settings of equal shape at once and one by one")
+                yield Mistake(f"row {row} ({case}) differs", change)
+    yield "drew rows of settings of equal shape at once and one by one"
 
 
-def recipe_gives_the_batch(bench: TaskBench) -> RuleOutcome:
+def recipe_gives_the_batch(bench: TaskBench) -> Steps:
     """What `recipe` describes is exactly the batch of `sample`, at the task's own horizon."""
-    tried, found = "drew by the recipe and by `sample`", False
-    for case in bench.cases:
-        recipe = case.task.recipe()
-        if recipe is None:
-            continue
-        found = True
-        if not _equal(_draw(case), recipe.batch(SEQUENCES, case.task.channels, stream(0))):
+    recipes = [(case, recipe) for case in bench.cases if (recipe := case.task.recipe())]
+    if not recipes:
+        yield Skip("the task has no recipe")
+    yield "drew by the recipe and by `sample`"
+    for case, recipe in recipes:
+        if not _equal(_draw(case.task), recipe.batch(SEQUENCES, case.task.channels, _stream(0))):
             change = "say the draw, sources and mask that `sample` uses, or return None"
-            return failed(tried, f"the batches of {case} differ", change)
-    return ok(tried) if found else skipped("the task has no recipe")
+            yield Mistake(f"the batches of {case} differ", change)
 
 
-def draws_where_the_stream_is(bench: TaskBench) -> RuleOutcome:
+def draws_where_the_stream_is(bench: TaskBench) -> Steps:
     """A task with `draws_anywhere` makes its batches on the device of its stream."""
     if not bench.cls.draws_anywhere:
-        return skipped("it draws on the processor")
-    tried = "drew from streams on torch's `meta` device, one row and three"
+        yield Skip("it draws on the processor")
+    yield "drew from streams on torch's `meta` device, one row and three"
     change = "make every tensor from the drawn ones (`new_zeros`, `.to(drawn)`)"
     away = [Stream(seed, "check", device=torch.device("meta")) for seed in range(4)]
     for case in bench.cases:
@@ -226,32 +236,19 @@ def draws_where_the_stream_is(bench: TaskBench) -> RuleOutcome:
             one = case.task.sample(SEQUENCES, away[3])
             rows = type(case.task).sample_rows([case.task] * 3, SEQUENCES, away[:3])
         except RuntimeError as error:
-            return failed(tried, f"{case}: {str(error).splitlines()[0]}", change)
+            yield Mistake(f"{case}: {str(error).splitlines()[0]}", change)
         for batch in (one, rows):
             where = {x.device.type for x in (batch.inputs, batch.targets, batch.mask)}
             if where != {"meta"}:
-                return failed(tried, f"{case}: its batch is on {', '.join(sorted(where))}", change)
-    return ok(tried)
+                yield Mistake(f"{case}: its batch is on {', '.join(sorted(where))}", change)
 
 
-def facts_are_answered(bench: TaskBench) -> RuleOutcome:
-    """Every offered fact is answered by a record of that type, or does not apply, with a reason."""
-    tried = "asked for every fact of `offers`: " + (
-        ", ".join(kind.__name__ for kind in bench.cls.offers) or "none"
-    )
-    for case in bench.cases:
-        for kind in bench.cls.offers:
-            try:
-                fact: object = case.task.facts(kind)
-            except NotApplicable:
-                continue
-            if not isinstance(fact, kind):
-                found = f"{case} answers {kind.__name__} with a {type(fact).__name__}"
-                return failed(tried, found, "answer every type of `offers` in `facts`")
-    return ok(tried)
-
-
-TASK_RULES: tuple[Callable[[TaskBench], RuleOutcome], ...] = (
+TASK_GATES: tuple[Callable[[TaskBench], Steps], ...] = (
+    builds_with_defaults,
+    batch_shapes,
+    loss_per_sequence_and_step,
+)
+TASK_RULES: tuple[Callable[[TaskBench], Steps], ...] = (
     builds_with_random_parameters,
     silent_after_driven,
     dtype_follows_the_stream,
@@ -269,41 +266,55 @@ TASK_RULES: tuple[Callable[[TaskBench], RuleOutcome], ...] = (
 )
 
 
-def _draw(case: Case) -> Batch:
-    return case.task.sample(SEQUENCES, stream(0))
+def _stream(seed: int, dtype: torch.dtype = torch.float64) -> Stream:
+    return Stream(seed, "check", dtype=dtype)
 
 
-def _draw_rows(tasks: list[Task], seeds: list[int]) -> Batch:
-    return type(tasks[0]).sample_rows(tasks, SEQUENCES, [stream(seed) for seed in seeds])
+def _draw(task: Task) -> Batch:
+    return task.sample(SEQUENCES, _stream(0))
 
 
-def _draw_singles(tasks: list[Task], seeds: list[int]) -> list[Batch]:
-    pairs = zip(tasks, seeds, strict=True)
-    return [task.sample(SEQUENCES, stream(seed)) for task, seed in pairs]
+def _row(rows: Batch, row: int) -> Batch:
+    return Batch(rows.inputs[row], rows.targets[row], rows.mask[row], rows.input_steps)
+
+
+def _answered(task: Task) -> tuple[Batch, Tensor]:
+    """A batch and outputs that are neither right nor zero."""
+    batch = _draw(task)
+    return batch, Stream(0, "answers", dtype=torch.float64).normal(tuple(batch.targets.shape))
+
+
+def _shape_mistakes(task: Task, batch: Batch, sequences: int) -> Steps:
+    """What is wrong with the shapes of a batch, and what to change."""
+    channels = task.channels
+    for name, value, size in (
+        ("inputs", batch.inputs, channels.inputs),
+        ("targets", batch.targets, channels.outputs),
+    ):
+        wanted = (sequences, batch.steps, size)
+        if tuple(value.shape) != wanted:
+            found = f"{name} have shape {tuple(value.shape)}; `channels` promises {wanted}"
+            yield Mistake(found, f"let `channels` and `sample` agree on {name}: B T channels")
+    if tuple(batch.mask.shape) != (batch.steps,):
+        found = f"the mask has shape {tuple(batch.mask.shape)}, not (T) = ({batch.steps},)"
+        yield Mistake(found, "one number per step: all sequences of a batch are scored alike")
+    if not bool(((batch.mask == 0) | (batch.mask == 1)).all()) or not bool(batch.mask.any()):
+        found = "the mask is not made of zeros and ones, one at least"
+        yield Mistake(found, "1 where a step is scored")
 
 
 def _equal(first: Batch, second: Batch) -> bool:
-    pairs = [
-        (first.inputs, second.inputs),
-        (first.targets, second.targets),
-        (first.mask, second.mask),
-    ]
-    return first.input_steps == second.input_steps and all(torch.equal(a, b) for a, b in pairs)
+    tensors = ((batch.inputs, batch.targets, batch.mask) for batch in (first, second))
+    same = all(torch.equal(a, b) for a, b in zip(*tensors, strict=True))
+    return same and first.input_steps == second.input_steps
 
 
 def _alike(bench: TaskBench) -> Iterator[list[Case]]:
     """The default with the settings, one parameter changed each, that have equal shapes."""
     default = bench.default
-    group = [default]
-    for given in values.one_by_one(bench.cls, default.parameters, Random(2), 3):
-        case = try_case(bench.cls, given)
-        if (
-            case is not None
-            and case.batch.inputs.shape == default.batch.inputs.shape
-            and case.batch.targets.shape == default.batch.targets.shape
-            and case.batch.input_steps == default.batch.input_steps
-        ):
-            group.append(case)
+    changed = values.one_by_one(bench.cls, default.parameters, Random(2), 3)
+    cases = (case for given in changed if (case := try_case(bench.cls, given)))
+    alike = [case for case in cases if case.shapes == default.shapes]
     yield [default, default]
-    if len(group) > 1:
-        yield group
+    if alike:
+        yield [default, *alike]

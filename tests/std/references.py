@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import softmax
 
-from emtkit_std._theory.emt import gsemm
 from emtkit_std._theory.emt.binding import phi_of
 from emtkit_std._theory.emt.memories import Memories
 from emtkit_std._theory.emt.selection import ModeSelection
@@ -21,6 +20,7 @@ from emtkit_std._theory.superposition.linear_loss import (
 )
 from emtkit_std._theory.superposition.projections import own_gains, project, pulse_responses
 from emtkit_std._theory.waves.attention import Heads
+from emtkit_std.analyses import conjugacy as gsemm
 
 
 @dataclass(frozen=True)

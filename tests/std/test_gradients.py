@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emtkit_std._theory.waves.gradients import (
+from emtkit_std.analyses.gradient_lag import (
     Array,
     decay,
 )

@@ -7,7 +7,7 @@ from scipy.linalg import eig
 
 from emtkit.errors import EmtkitError
 from emtkit.plugin.stream import Stream
-from emtkit_std._theory.emt import gsemm as gsemm
+from emtkit_std.analyses import conjugacy as gsemm
 from emtkit_std.architectures.gsemm import SequentialEpisodicMemory
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from tests.rounding import assert_rounded, rounding

@@ -12,8 +12,13 @@ from matplotlib.figure import Figure
 
 from emtkit.plugin.params import resolve
 from emtkit_std import architectures
-from emtkit_std._theory.waves.decoding import RIDGE, decode_history, overlaps, subspace_overlap
-from emtkit_std.analyses.history_decoding import HistoryDecoding
+from emtkit_std.analyses.history_decoding import (
+    RIDGE,
+    HistoryDecoding,
+    decode_history,
+    overlaps,
+    subspace_overlap,
+)
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_linear import TwmLinear
 from emtkit_std.tasks.hds import HistoryDependentSystem

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from emtkit.errors import EmtkitError
 from emtkit_std._theory.superposition.linear_loss import delay_law, input_moments
-from emtkit_std._theory.superposition.linear_optimum import LinearOptimum, linear_optimum
 from emtkit_std._theory.superposition.projections import spectral_radius, travelled_angle
+from emtkit_std.architectures.optimal_linear import LinearOptimum, linear_optimum
 from tests.rounding import rounding
 from tests.std.references import linear_terms, output_projections
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emtkit.errors import EmtkitError
-from emtkit_std._theory.superposition.capacity import fisher_memory, linear_capacity
+from emtkit_std.analyses.memory_capacity import fisher_memory, linear_capacity
 from tests.rounding import assert_rounded, rounding
 
 

@@ -16,10 +16,10 @@ from emtkit.train.build import build_model, build_task
 from emtkit.train.tiers.vmap import VmapTier
 from emtkit.train.trainer import Trainer
 from emtkit_std._theory.superposition.linear_loss import delay_law
-from emtkit_std._theory.superposition.linear_optimum import linear_optimum
 from emtkit_std.analyses.spectrum import Spectrum
 from emtkit_std.analyses.superposition import Superposition
 from emtkit_std.architectures.linear_rnn import LinearRnn
+from emtkit_std.architectures.optimal_linear import linear_optimum
 from emtkit_std.architectures.relu_rnn import ReluRnn
 from emtkit_std.tasks.k_delay import KDelay
 from tests.std.known_nets import look

@@ -54,28 +54,26 @@ class DelayLaw:
                     f"DelayLaw: {name} has {entries} entries for {outputs} outputs; "
                     "give one per output, as in delay"
                 )
-        for delay in self.delay:
-            if delay < 0:
-                raise EmtkitError(
-                    f"DelayLaw: delay {delay} lies in the future; it must be 0 or more"
-                )
-        for density in self.density:
-            if not 0.0 < density <= 1.0:
-                raise EmtkitError(
-                    f"DelayLaw: density {density} is the probability that an input is active; "
-                    "it must be above 0 and at most 1"
-                )
-        for mean, second in zip(self.mean, self.second_moment, strict=True):
-            if second <= 0.0 or second < mean * mean - 1e-12:
-                raise EmtkitError(
-                    f"DelayLaw: second_moment {second} cannot belong to mean {mean}; "
-                    "give the raw moment E[U²], which is positive and at least mean²"
-                )
+        wrong = [f"delay {k} lies in the future; it must be 0 or more" for k in self.delay if k < 0]
+        wrong += [
+            f"density {p} is the probability that an input is active; it must be above 0 and at "
+            "most 1"
+            for p in self.density
+            if not 0.0 < p <= 1.0
+        ]
+        wrong += [
+            f"second_moment {second} cannot belong to mean {mean}; give the raw moment E[U²], "
+            "which is positive and at least mean²"
+            for mean, second in zip(self.mean, self.second_moment, strict=True)
+            if second <= 0.0 or second < mean * mean - 1e-12
+        ]
         if sorted(set(self.source)) != list(range(max(self.source, default=-1) + 1)):
-            raise EmtkitError(
-                f"DelayLaw: the sources {self.source} skip an input, whose law is then unknown; "
-                "number the inputs from 0 without gaps"
+            wrong.append(
+                f"the sources {self.source} skip an input, whose law is then unknown; number the "
+                "inputs from 0 without gaps"
             )
+        if wrong:
+            raise EmtkitError(f"DelayLaw: {wrong[0]}")
 
     @property
     def inputs(self) -> int:

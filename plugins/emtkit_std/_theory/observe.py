@@ -24,11 +24,10 @@ LARGEST = 1e50
 class Run:
     """One run of a model: step t of `states` (B T H) follows all of `sequence` up to t (B T d).
 
-    Steps 0 .. `first` - 1 do not hold a whole history yet; `outputs` (B T O); the trace's `extras`.
+    Steps 0 .. `first` - 1 do not hold a whole history yet; `extras` are the trace's.
     """
 
     states: Array
-    outputs: Array
     sequence: Array
     first: int
     extras: dict[str, Array]
@@ -138,14 +137,9 @@ def run(subject: Subject, sequences: int, steps: int, span: int) -> Run:
             f"states of {steps_used} of {batch.steps} steps stay below {LARGEST:g}); three are "
             "needed"
         )
+    states, told = (to_array(values[:, :steps_used]) for values in (seen.states, sequence))
     extras = {name: to_array(value[:, :steps_used]) for name, value in seen.extras.items()}
-    return Run(
-        to_array(seen.states[:, :steps_used]),
-        to_array(seen.outputs[:, :steps_used]),
-        to_array(sequence[:, :steps_used]),
-        first,
-        extras,
-    )
+    return Run(states, told, first, extras)
 
 
 def histories(law: HistoryLaw, batch: Batch) -> Array:

@@ -8,18 +8,9 @@ from pydantic import Field
 from emtkit import Analysis, Findings, NotApplicable, Scalar, Subject, hookimpl
 from emtkit_std._findings import long_table, undefined
 from emtkit_std._parameters import Sequences, Steps
-from emtkit_std._theory.observe import Run, law_of, memory_span, run
-from emtkit_std._theory.waves.attention import (
-    Array,
-    BoundaryHeads,
-    boundary,
-    effective_boundary,
-    entropy,
-    kronecker_rank,
-    linearity,
-    measured_leak,
-    safe_horizon,
-)
+from emtkit_std._theory.facts import Array
+from emtkit_std._theory.observe import law_of, memory_span, run
+from emtkit_std._theory.waves import attention
 from emtkit_std._theory.waves.drawings import draw_attention, draw_boundary
 
 
@@ -64,45 +55,36 @@ class AttentionBoundary(Analysis):
             raise NotApplicable(f"the trace of {subject.model.name} holds no attention")
         maps = seen.extras["attention"][:, seen.first :]
         weights = maps.mean((0, 1))
-        scalars: dict[str, Scalar] = {"entropy": float(entropy(maps).mean())}
-        arrays: dict[str, Array] = {}
         names = ("kronecker_rank", "linearity", "boundary_error", "leak", "safe_horizon")
         without = undefined(names, f"attention of {subject.model.name} writes no columns")
-        scalars |= without.scalars
-        reasons = dict(without.reasons)
-        newest_last = BoundaryHeads in subject.model.offers
-        if newest_last:
-            own = subject.model.facts(BoundaryHeads)
-            scalars |= self._boundary(own, seen, maps, arrays)
+        scalars: dict[str, Scalar] = {
+            "entropy": float(attention.entropy(maps).mean()),
+            **without.scalars,
+        }
+        reasons, arrays = dict(without.reasons), dict[str, Array]()
+        if attention.BoundaryHeads in subject.model.offers:
+            own = subject.model.facts(attention.BoundaryHeads)
+            F = arrays["boundary"] = attention.effective_boundary(weights, own.heads.W_V)
+            columns = seen.states[:, seen.first :].reshape(-1, own.history, len(F))
+            written = attention.boundary(own.heads, columns, maps.reshape(-1, *weights.shape))
+            leak = attention.measured_leak(weights)
+            safe = attention.safe_horizon(leak, own.history)
+            scalars |= {
+                "kronecker_rank": attention.kronecker_rank(F, own.history, self.tolerance),
+                "linearity": attention.linearity(columns, written),
+                "leak": leak,
+                "safe_horizon": safe if np.isfinite(safe) else float("nan"),
+            }
             reasons |= {"safe_horizon": "nothing leaks", "linearity": "the new column is zero"}
             reasons |= {"boundary_error": f"{subject.task.name} has no law of history"}
             law = law_of(subject)
             if law is not None:
                 arrays["law"] = law.operator
-                off = np.linalg.norm(arrays["boundary"] - arrays["law"])
-                scalars["boundary_error"] = float(off / np.linalg.norm(arrays["law"]))
-        by_lag = weights[:, ::-1] if newest_last else weights
-        return Findings(
-            scalars, {"profile": long_table(("head", "lag"), {"weight": by_lag})}, arrays, reasons
-        )
-
-    def _boundary(
-        self, own: BoundaryHeads, seen: Run, maps: Array, arrays: dict[str, Array]
-    ) -> dict[str, Scalar]:
-        weights = maps.mean((0, 1))
-        F = effective_boundary(weights, own.heads.W_V)
-        arrays["boundary"] = F
-        states = seen.states[:, seen.first :]
-        columns = states.reshape(-1, own.history, states.shape[-1] // own.history)
-        written = boundary(own.heads, columns, maps.reshape(-1, *maps.shape[2:]))
-        leak = measured_leak(weights)
-        safe = safe_horizon(leak, own.history)
-        return {
-            "kronecker_rank": kronecker_rank(F, own.history, self.tolerance),
-            "linearity": linearity(columns, written),
-            "leak": leak,
-            "safe_horizon": safe if np.isfinite(safe) else float("nan"),
-        }
+                off = np.linalg.norm(F - law.operator) / np.linalg.norm(law.operator)
+                scalars["boundary_error"] = float(off)
+            weights = weights[:, ::-1]  # the newest column is the last
+        profile = long_table(("head", "lag"), {"weight": weights})
+        return Findings(scalars, {"profile": profile}, arrays, reasons)
 
 
 @hookimpl

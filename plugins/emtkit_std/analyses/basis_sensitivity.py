@@ -7,16 +7,17 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Scalar, Subject, hookimpl
 from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Horizon, Sequences, Threshold
 from emtkit_std._theory.emt import angles, memories
-from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.emt.memories import Memories
+from emtkit_std._theory.facts import Array, HistoryLaw
 from emtkit_std._theory.linearise import Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 
 METHODS = tuple(memories.ALGORITHMS)
-PRECISIONS = {"double": np.float64, "single": np.float32}
+PRECISIONS: dict[str, Any] = {"double": np.float64, "single": np.float32}
 NUMBERS = ("phi_error", "single_phi_error", "phi_gain", "noise_kept")
 AGREEMENT = 0.99
 
@@ -96,25 +97,22 @@ class BasisSensitivity(Analysis):
         )
         rows = []
         for method in METHODS:
-            exact = _extract(setting, method, local.jacobian, local.readout)
+            exact = setting.extract(method, local.jacobian, local.readout)
             for precision in PRECISIONS:
                 for noise, matrices in self._disturbed(subject, local):
-                    seen = [_respond(setting, method, precision, exact, *pair) for pair in matrices]
+                    seen = [setting.respond(method, precision, exact, *pair) for pair in matrices]
                     level = {"method": method, "precision": precision, "noise": noise}
                     rows.append({**level, **pd.DataFrame(seen).mean().to_dict()})
         table = pd.DataFrame(rows)
-        scalars = {}
+        scalars: dict[str, Scalar] = {}
         for method in METHODS:
-            scalars.update(_summary(table[table["method"] == method], method, law))
-        return Findings(
-            {**scalars, **local.scalars},
-            {"response": table},
-            reasons={name: "no core was found at this level" for name in scalars},
-        )
+            scalars |= _summary(table[table["method"] == method], method, law)
+        reasons = dict.fromkeys(scalars, "no core was found at this level")
+        return Findings({**scalars, **local.scalars}, {"response": table}, reasons=reasons)
 
     def _disturbed(
         self, subject: Subject, local: Linearised
-    ) -> list[tuple[float, list[tuple[np.ndarray, np.ndarray]]]]:
+    ) -> list[tuple[float, list[tuple[Array, Array]]]]:
         """For each level, pairs of Jacobian and readout; the same directions at every level."""
         stream = subject.stream.fork("noise")
         shape = (self.draws, *local.jacobian.shape), (self.draws, *local.readout.shape)
@@ -138,49 +136,40 @@ class _Setting:
     """What all levels share: the law, the undisturbed states (B K H), the true contents (B K m)."""
 
     law: HistoryLaw
-    states: np.ndarray
-    contents: np.ndarray
+    states: Array
+    contents: Array
     threshold: float
 
+    def extract(self, method: str, jacobian: Array, readout: Array) -> Memories | None:
+        """The memories, or None without a core."""
+        core = memories.spectral_core(jacobian, self.threshold)
+        if core.size == 0:
+            return None
+        extract = memories.ALGORITHMS[method]
+        return extract(core, jacobian, readout, self.law.history, self.law.mask)
 
-def _extract(
-    setting: _Setting, method: str, jacobian: np.ndarray, readout: np.ndarray
-) -> memories.Memories | None:
-    core = memories.spectral_core(jacobian, setting.threshold)
-    if core.size == 0:
-        return None
-    law = setting.law
-    return memories.ALGORITHMS[method](core, jacobian, readout, law.history, law.mask)
-
-
-def _respond(
-    setting: _Setting,
-    method: str,
-    precision: str,
-    exact: memories.Memories | None,
-    jacobian: np.ndarray,
-    readout: np.ndarray,
-) -> dict[str, float]:
-    dtype: Any = PRECISIONS[precision]
-    jacobian, readout = jacobian.astype(dtype), readout.astype(dtype)
-    theory = setting.law.spectrum
-    if theory is None:
-        theory = np.linalg.eigvals(setting.law.phi)
-    spectrum = angles.compare_spectra(np.linalg.eigvals(jacobian), theory, setting.threshold)
-    found = _extract(setting, method, jacobian, readout)
-    response = {"angle_error": spectrum.error, "modes_found": float(spectrum.found)}
-    if found is None or exact is None:
-        undefined = dict.fromkeys(("phi_error", "drift", "sign_agreement"), float("nan"))
-        return {**response, **undefined, "rank": 0.0}
-    seen = memories.project(setting.states.astype(dtype), found)
-    scale = np.linalg.norm(exact.phi)
-    return {
-        **response,
-        "phi_error": memories.phi_error(found, setting.law.phi, setting.law.mask),
-        "drift": float(np.linalg.norm(found.phi - exact.phi) / scale),
-        "sign_agreement": memories.sign_agreement(seen, setting.contents),
-        "rank": float(found.rank),
-    }
+    def respond(
+        self, method: str, precision: str, exact: Memories | None, jacobian: Array, readout: Array
+    ) -> dict[str, float]:
+        """The numbers of one draw."""
+        law, dtype = self.law, PRECISIONS[precision]
+        jacobian, readout = jacobian.astype(dtype), readout.astype(dtype)
+        theory = np.linalg.eigvals(law.phi) if law.spectrum is None else law.spectrum
+        spectrum = angles.compare_spectra(np.linalg.eigvals(jacobian), theory, self.threshold)
+        found = self.extract(method, jacobian, readout)
+        response = {"angle_error": spectrum.error, "modes_found": float(spectrum.found)}
+        if found is None or exact is None:
+            undefined = dict.fromkeys(("phi_error", "drift", "sign_agreement"), float("nan"))
+            return {**response, **undefined, "rank": 0.0}
+        seen = memories.project(self.states.astype(dtype), found)
+        scale = np.linalg.norm(exact.phi)
+        return {
+            **response,
+            "phi_error": memories.phi_error(found, law.phi, law.mask),
+            "drift": float(np.linalg.norm(found.phi - exact.phi) / scale),
+            "sign_agreement": memories.sign_agreement(seen, self.contents),
+            "rank": float(found.rank),
+        }
 
 
 def _summary(part: pd.DataFrame, method: str, law: HistoryLaw) -> dict[str, float]:

@@ -1,5 +1,21 @@
-"""Analysis `conjugacy`: an Elman network and the episodic memory that moves the same way."""
+"""Analysis `conjugacy`: an Elman network and the episodic memory that moves the same way.
 
+General sequential episodic memory (GSEMM) and its conjugacy with Elman networks.
+
+    T_f dV_f/dt = Xi s_h(V_h) - V_f
+    T_h dV_h/dt = Xi^+ s_f(V_f) + Phi' Xi^+ V_d - V_h,     Phi = I + Phi'
+    T_d dV_d/dt = s_f(V_f) - V_d
+
+With s_h = identity, unit strengths, T_f = dt = 1 and V_h, V_d slaved (T_h = T_d = 0), one Euler
+step is V(t+1) = A s(V(t)) with A = Xi Phi Xi^+; then h = s(V) follows h(t+1) = s(A h(t)), an
+Elman network. `phi` advances the coordinates of the memories; the paper writes it transposed.
+
+References: Episodic Memory Theory, arXiv:2310.02430, section 3 and Eqs. 12-21 (which print Xi^T
+where Xi^+ is meant).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -9,8 +25,8 @@ from scipy.optimize import linear_sum_assignment
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
 from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Sequences, Threshold
-from emtkit_std._theory.emt import gsemm, memories
-from emtkit_std._theory.facts import PulseCircuit
+from emtkit_std._theory.emt import memories
+from emtkit_std._theory.facts import ACTIVATIONS, Array, PulseCircuit
 from emtkit_std._theory.linearise import Linearisation, Point, attempt, recurrent
 from emtkit_std._theory.observe import autonomous_law, trajectories
 
@@ -60,7 +76,7 @@ class Conjugacy(Analysis):
         weights, size = circuit.W_hh, len(circuit.W_hh)
         normals = subject.stream.fork("memories").normal((size, size)).double().numpy()
         basis = np.linalg.qr(normals)[0]
-        model = gsemm.Gsemm.from_elman(weights, basis, circuit.activation)
+        model = Gsemm.from_elman(weights, basis, circuit.activation)
         states = trajectories(subject, recurrent(subject), self.sequences).autonomous.numpy()
         if states.shape[-1] != size or not np.isfinite(states[:, :2]).all():
             raise NotApplicable("the network's states are not those of its recurrent matrix")
@@ -69,7 +85,7 @@ class Conjugacy(Analysis):
         norm = float(np.linalg.norm(weights, 2))
         place = attempt(subject, self.point)
         core = self._core_defect(subject, states, place)
-        defect = gsemm.conjugacy_defect(model, weights, states[:, 0], self.steps)
+        defect = conjugacy_defect(model, weights, states[:, 0], self.steps)
         return Findings(
             {
                 "defect": defect if np.isfinite(defect) else float("nan"),
@@ -98,6 +114,43 @@ class Conjugacy(Analysis):
         alone = memories.project(states - local.point, found) @ found.phi.T @ found.basis.T
         share = np.linalg.norm(alone - moved, axis=-1) / np.linalg.norm(moved, axis=-1)
         return Measured({CORE[0]: float(share.mean())}, {CORE[0]: "the states vanish"})
+
+
+@dataclass(frozen=True, eq=False)
+class Gsemm:
+    """Memories Xi (H, m), interactions `phi` (m, m), activation s."""
+
+    memories: Array
+    phi: Array
+    activation: str
+
+    @classmethod
+    def from_elman(cls, weights: Array, memories: Array, activation: str) -> "Gsemm":
+        """Phi = Xi^+ W Xi: exact where the memories span the space in which W (H, H) acts."""
+        return cls(memories, np.linalg.pinv(memories) @ weights @ memories, activation)
+
+    @cached_property
+    def dual(self) -> Array:
+        """Xi^+ (m, H)."""
+        return np.linalg.pinv(self.memories)
+
+    def step(self, states: Array) -> Array:
+        """V(t+1) = Xi Phi Xi^+ s(V(t)), factor by factor; states (..., H)."""
+        held = ACTIVATIONS[self.activation](states) @ self.dual.T
+        return held @ self.phi.T @ self.memories.T
+
+
+def conjugacy_defect(model: Gsemm, weights: Array, start: Array, steps: int) -> float:
+    """Largest |s(V(t)) - h(t)| over `steps`, from h(0) = s(V(0)); start (..., H).
+
+    V is stepped factor by factor, h by `weights` (H, H): two arithmetics of one map.
+    """
+    s = ACTIVATIONS[model.activation]
+    inner, outer, worst = start, s(start), 0.0
+    for _ in range(steps):
+        inner, outer = model.step(inner), s(outer @ weights.T)
+        worst = max(worst, float(np.abs(s(inner) - outer).max()))
+    return worst
 
 
 @hookimpl

@@ -11,7 +11,8 @@ from emtkit_std._drawings import Figure, draw_signed
 from emtkit_std._findings import undefined
 from emtkit_std._parameters import Horizon, Method, Sequences, Threshold
 from emtkit_std._theory.emt import memories
-from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.emt.memories import Memories
+from emtkit_std._theory.facts import Array, HistoryLaw
 from emtkit_std._theory.linearise import Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 
@@ -115,11 +116,8 @@ class EmtBasis(Analysis):
         core = memories.spectral_core(local.jacobian, self.threshold)
         sizes = {"mask_size": int(law.mask.sum()), "core_size": core.size, **local.scalars}
         if core.size == 0:
-            without = undefined(
-                UNDEFINED,
-                f"no eigenvalue of the network has a modulus above {self.threshold}, so it has no "
-                "core",
-            )
+            missing = f"no eigenvalue of the network has a modulus above {self.threshold}"
+            without = undefined(UNDEFINED, f"{missing}, so it has no core")
             return Findings({**without.scalars, "rank": 0, **sizes}, reasons=without.reasons)
         extract = memories.ALGORITHMS[self.method]
         found = extract(core, local.jacobian, local.readout, law.history, law.mask)
@@ -143,13 +141,8 @@ class EmtBasis(Analysis):
         )
 
     def _arrays(
-        self,
-        law: HistoryLaw,
-        local: Linearised,
-        found: memories.Memories,
-        states: np.ndarray,
-        contents: np.ndarray,
-    ) -> dict[str, np.ndarray]:
+        self, law: HistoryLaw, local: Linearised, found: Memories, states: Array, contents: Array
+    ) -> dict[str, Array]:
         outside = memories.outside_basis(states, found, self.outside)
         rows = np.concatenate([found.dual, outside.T])
         columns = np.concatenate([found.basis, outside], axis=1)

@@ -19,6 +19,8 @@ from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.linearise import Point, linearise
 from emtkit_std._theory.observe import autonomous_law
 
+OF_THE_POINT = ("angle_error", "modes_found", "status", "gap", "top_angle_error", "best_rule")
+
 
 def draw_spectrum(findings: Findings, figure: Figure) -> None:
     """Eigenvalues over the unit circle with theory's behind them, and counts per direction."""
@@ -66,11 +68,7 @@ class EmtSpectrum(Analysis):
     models = RecurrentModel
     requires = (HistoryLaw,)
     drawings = {"spectrum": draw_spectrum}
-    conditions = {
-        "point_kind": (
-            *("angle_error", "modes_found", "status", "gap", "top_angle_error", "best_rule"),
-        )
-    }
+    conditions = {"point_kind": OF_THE_POINT}
     controls = (
         Control(REPEAT_COPY, EXACT_CIRCUIT, "angle_error", most=1e-9),
         Control(REPEAT_COPY, UNTRAINED, "status", equals="indeterminate"),
@@ -101,8 +99,8 @@ class EmtSpectrum(Analysis):
         size = result.expected
         stream = subject.stream.fork("null")
         shape = (self.draws, size, size)
-        spectrum = theory.astype(np.complex128).tobytes()
-        null = _null(stream.key, stream.dtype, shape, spectrum, self.theory_threshold)
+        spectrum = theory.astype(np.complex128)
+        null = _null(stream.key, stream.dtype, shape, spectrum.tobytes(), self.theory_threshold)
         spectra = {"own": theory}
         for rule, (values, phi) in _named_rules(law.history, law.dimension).items():
             if not np.array_equal(phi, law.phi):
@@ -123,7 +121,7 @@ class EmtSpectrum(Analysis):
             },
             {
                 "eigenvalues": _table(measured, self.threshold),
-                "theory": _theory(spectrum, self.theory_threshold).copy(deep=False),
+                "theory": _table(spectrum, self.theory_threshold),
                 "confusion": pd.DataFrame(
                     {
                         "rule": rule,
@@ -145,22 +143,12 @@ class EmtSpectrum(Analysis):
 
 @lru_cache(maxsize=64)
 def _null(
-    key: StreamKey,
-    dtype: torch.dtype,
-    shape: tuple[int, int, int],
-    theory: bytes,
-    threshold: float,
+    key: StreamKey, dtype: torch.dtype, shape: tuple[int, int, int], theory: bytes, threshold: float
 ) -> float:
     """The null of one rule on one stream: costly, and the same for all its networks."""
     normals = Stream(key.seed, key.purpose, key.iteration, dtype=dtype).normal(shape)
     spectrum = np.frombuffer(theory, np.complex128)
     return angles.null_angle_error(spectrum, normals.double().numpy(), threshold)
-
-
-@lru_cache(maxsize=64)
-def _theory(spectrum: bytes, threshold: float) -> pd.DataFrame:
-    """The table of one rule's spectrum, the same for all its networks."""
-    return _table(np.frombuffer(spectrum, np.complex128), threshold)
 
 
 def _best(compared: Mapping[str, angles.AngleComparison]) -> str:

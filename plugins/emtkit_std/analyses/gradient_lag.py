@@ -1,5 +1,14 @@
-"""How much an input of k steps ago still moves the state or the loss."""
+"""How much an input of k steps ago still moves the state or the loss.
 
+G_k = dh(s)/du(s-k), g_k = ||G_k||_F / sqrt(I). The decay rate is minus the slope of log g_k against
+k: positive vanishes, negative explodes, and W = rho Q with Q orthogonal has -ln rho exactly. Since
+a loss's gradient vanishes with the error, only normalised profiles "approach 1".
+
+Source: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16; they leave open which
+gradient is meant, and the loss's own cannot approach 1 at a solution.
+"""
+
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,11 +19,11 @@ from pydantic import Field
 from emtkit import Analysis, Control, Findings, NotApplicable, Subject, hookimpl
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY
 from emtkit_std._parameters import Lags, Sequences
+from emtkit_std._theory.facts import Array
 from emtkit_std._theory.linearise import Point, attempt
 from emtkit_std._theory.observe import draw, driven_jacobians, in_double, law_of, memory_span
 from emtkit_std._theory.superposition.projections import spectral_radius
 from emtkit_std._theory.waves.drawings import draw_gradients, draw_rate
-from emtkit_std._theory.waves.gradients import Array, decay, gradient_profile
 
 
 class GradientLag(Analysis):
@@ -107,6 +116,35 @@ class GradientLag(Analysis):
         (slope,) = torch.autograd.grad(scored.sum(), inputs)
         sizes = slope.norm(dim=-1).mean(0).numpy()
         return np.asarray(sizes[::-1][:span], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Decay:
+    """`rate` of exponential decay per lag, and g at the farthest lag over g at the first one."""
+
+    rate: float
+    first_over_last: float
+
+
+def gradient_profile(gradients: Array) -> Array:
+    """g_k (T): geometric mean over B of ||G_k||_F / sqrt(I), given dh(s)/du(t) (B T H I)."""
+    norms = np.linalg.norm(gradients, axis=(2, 3)) / np.sqrt(gradients.shape[-1])
+    lags = norms.T[::-1]
+    return np.array([np.exp(np.log(lag).mean()) if (lag > 0).all() else 0.0 for lag in lags])
+
+
+def decay(profile: Array, first_lag: int = 0) -> Decay:
+    """Least squares of log g on the lag, from `first_lag` on; NaN where g is zero or too short.
+
+    Trained networks: first_lag = 1, since the write matrix has a large component outside the
+    travelling directions, which makes a solved network look as if it decayed.
+    """
+    used = profile[first_lag:]
+    if len(used) < 2 or not (np.isfinite(used) & (used > 0)).all():
+        return Decay(float("nan"), float("nan"))
+    lags = np.arange(len(used))
+    slope = float(np.polyfit(lags, np.log(used), 1)[0])
+    return Decay(-slope, float(used[-1] / used[0]))
 
 
 @hookimpl

@@ -1,11 +1,29 @@
-"""How much of the past a linear recurrence holds."""
+"""How much of the past a linear recurrence holds: linear memory capacity and Fisher memory.
+
+With directions w_s = W_hh^s W_uh:
+
+    capacity of age s   C_s = w_s' P^-1 w_s,  P = sum_s w_s w_s'   (white input, no noise)
+    Fisher memory       J_s = w_s' C^-1 w_s,  C = sum_j W_hh^j W_hh^j'   (unit noise at every step)
+
+The capacities sum to the rank of the controllability matrix, H for a controllable network. Fisher
+memory of a unit input sums to 1 for normal W_hh and to at most H in general.
+
+Sources: White, Lee and Sompolinsky (2004); Ganguli, Huh and Sompolinsky (2008); Ballarin,
+Grigoryeva and Ortega (arXiv 2305.01457) on why the capacity must not be computed by inverting P.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import solve_discrete_lyapunov
 
 from emtkit import Analysis, Control, EmtkitError, Findings, RecurrentModel, Subject, hookimpl
 from emtkit_std._controls import LAST_DELAY, REGISTER
 from emtkit_std._drawings import Figure
 from emtkit_std._findings import long_table, undefined
-from emtkit_std._theory.facts import LinearRecurrence
-from emtkit_std._theory.superposition.capacity import fisher_memory, linear_capacity
+from emtkit_std._theory.facts import Array, LinearRecurrence
+from emtkit_std._theory.superposition.projections import pulse_responses, spectral_radius
+from emtkit_std._theory.svd import decompose
 
 _AGES = 400
 _SHOWN = 64
@@ -54,6 +72,53 @@ class MemoryCapacity(Analysis):
             {"linear": linear.total, "fisher": fisher.total},
             {"memory": long_table(("age", "feature_in"), shown)},
         )
+
+
+@dataclass(frozen=True)
+class MemoryCurve:
+    """Memory by age and input (L, I), and its sum over every age and input."""
+
+    by_age: Array
+    total: float
+
+
+def linear_capacity(W_hh: Array, W_uh: Array, lags: int) -> MemoryCurve:
+    """C_s over `lags` ages (P is summed over the same ages); the total is the rank reached.
+
+    C_s are the leverages of the columns of K = [w_0 w_1 ...]: from its singular vectors, without
+    forming P, whose condition number is the square of that of K.
+    """
+    directions = pulse_responses(W_hh, W_uh, lags)
+    ages, hidden, inputs = directions.shape
+    columns = directions.transpose(1, 0, 2).reshape(hidden, ages * inputs)
+    found = decompose(columns)
+    least = found.values.max() * max(columns.shape) * np.finfo(np.float64).eps
+    leverage = np.square(found.right[found.values > least]).sum(0).reshape(ages, inputs)
+    return MemoryCurve(leverage, float(leverage.sum()))
+
+
+def fisher_memory(W_hh: Array, W_uh: Array, lags: int) -> MemoryCurve:
+    """J_s of inputs scaled to ||w_0|| = 1, with the noise and the total over all ages.
+
+    The total over infinitely many ages is tr(C^-1 P), both from Lyapunov equations.
+    """
+    radius = spectral_radius(W_hh)
+    if radius >= 1.0 - 1e-9:
+        raise EmtkitError(
+            f"fisher_memory: the spectral radius is {radius:.6g}, so the noise never settles; "
+            "it must be below 1"
+        )
+    lengths = np.linalg.norm(W_uh, axis=0)
+    if not lengths.all():
+        raise EmtkitError(
+            "fisher_memory: an input has no weights at all, so it cannot be scaled to 1"
+        )
+    unit = W_uh / lengths
+    noise = solve_discrete_lyapunov(W_hh, np.eye(len(W_hh)))
+    signal = solve_discrete_lyapunov(W_hh, unit @ unit.T)
+    directions = pulse_responses(W_hh, unit, lags)
+    by_age = np.einsum("shi,shi->si", directions, np.linalg.solve(noise, directions))
+    return MemoryCurve(by_age, float(np.trace(np.linalg.solve(noise, signal))))
 
 
 @hookimpl

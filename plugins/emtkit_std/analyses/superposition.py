@@ -11,22 +11,10 @@ from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
 from emtkit_std._controls import LAST_DELAY, REGISTER
 from emtkit_std._findings import long_table
 from emtkit_std._theory.facts import DelayLaw, Mask, PulseCircuit
+from emtkit_std._theory.superposition import projections, pulses
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
-from emtkit_std._theory.superposition.projections import (
-    order_parameters,
-    successive_angles,
-    travelled_angle,
-)
-from emtkit_std._theory.superposition.pulses import (
-    Expected,
-    Pulses,
-    circuit_of,
-    circuit_pulses,
-    expected_loss,
-    measured_pulses,
-    unexpected,
-)
+from emtkit_std._theory.superposition.pulses import Expected, Pulses
 
 # Numbers in one chunk of fresh data; another value is another evaluation set, hence version.
 _CHUNK = 1 << 18
@@ -79,26 +67,28 @@ class Superposition(Analysis):
         probe = subject.task.sample(1, subject.stream.fork("mask"))
         scored: Mask = probe.mask.reshape(-1).cpu().numpy() > 0
         lags = max(len(scored), max(law.delay) + 1)
-        circuit = circuit_of(subject.model)
+        circuit = pulses.circuit_of(subject.model)
         if circuit is None:
-            pulses = measured_pulses(subject.model, law.inputs, probe.input_steps, lags)
+            seen = pulses.measured_pulses(subject.model, law.inputs, probe.input_steps, lags)
         else:
-            pulses = circuit_pulses(circuit, lags)
+            seen = pulses.circuit_pulses(circuit, lags)
         values = _Values()
         _fresh(subject, law, probe, scored, self.samples, values)
         ages = _ages(probe.input_steps, scored, lags)
         if len(ages) == lags:
-            _expected(expected_loss(circuit, pulses, law, scored), values)
+            expected = pulses.expected_loss(circuit, seen, law, scored)
         else:
-            _expected(unexpected("the closed forms have input at every step; here it ends"), values)
-        _order(pulses, ages, law, values)
-        _angles(circuit, pulses, law, values)
+            reason = "the closed forms have input at every step; here it ends"
+            expected = pulses.unexpected(reason)
+        _expected(expected, values)
+        _order(seen, ages, law, values)
+        _angles(circuit, seen, law, values)
         return Findings(
             scalars=values.scalars,
-            tables=_tables(pulses, law),
+            tables=_tables(seen, law),
             arrays={
-                "projections": pulses.projections,
-                "directions": pulses.directions,
+                "projections": seen.projections,
+                "directions": seen.directions,
                 "readout": np.zeros((0, 0)) if circuit is None else circuit.W_r.T,
             },
             reasons=values.reasons,
@@ -165,15 +155,15 @@ def _expected(expected: Expected, values: _Values) -> None:
         values.add(name, value, expected.terms_reason)
 
 
-def _order(pulses: Pulses, ages: range, law: DelayLaw, values: _Values) -> None:
-    received = np.zeros_like(pulses.projections)
-    received[..., ages] = pulses.projections[..., ages]
-    order = order_parameters(received, law)
+def _order(seen: Pulses, ages: range, law: DelayLaw, values: _Values) -> None:
+    received = np.zeros_like(seen.projections)
+    received[..., ages] = seen.projections[..., ages]
+    order = projections.order_parameters(received, law)
     for name in ("hidden_share", "visible_interference", "tail", "represented", "regime"):
         values.add(name, getattr(order, name), order.reason)
 
 
-def _angles(circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, values: _Values) -> None:
+def _angles(circuit: PulseCircuit | None, seen: Pulses, law: DelayLaw, values: _Values) -> None:
     delay, nan = max(law.delay), float("nan")
     if circuit is None:
         reason = "no recurrent matrix: the architecture offers no PulseCircuit"
@@ -182,37 +172,30 @@ def _angles(circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, values:
         reason, angle, folded = "the outputs have different delays", nan, nan
     else:
         reason = "every eigenvalue of the recurrent matrix is 0"
-        angle = travelled_angle(circuit.W_hh, delay)
-        folded = travelled_angle(circuit.W_hh, delay, folded=True)
+        angle = projections.travelled_angle(circuit.W_hh, delay)
+        folded = projections.travelled_angle(circuit.W_hh, delay, folded=True)
     values.add("travelled_angle", angle, reason)
-    if not np.isnan(folded) and not _is_mirror_symmetric(circuit, law):
+    linear = circuit is not None and circuit.activation == circuit.readout == "linear"
+    if not np.isnan(folded) and (not linear or any(law.mean)):
         folded, reason = nan, "only a linear readout of zero-mean inputs has the mirror symmetry"
     values.add("travelled_angle_folded", folded, reason)
-    between = successive_angles(pulses.directions[: delay + 1])
+    between = projections.successive_angles(seen.directions[: delay + 1])
     known = between[~np.isnan(between)]
     mean = float(known.mean()) if known.size else nan
     values.add("feature_angle_mean", mean, "no two successive directions up to the delay")
-    values.add("input_norm", float(np.linalg.norm(pulses.directions[0])))
+    values.add("input_norm", float(np.linalg.norm(seen.directions[0])))
 
 
-def _is_mirror_symmetric(circuit: PulseCircuit | None, law: DelayLaw) -> bool:
-    return (
-        circuit is not None
-        and circuit.activation == circuit.readout == "linear"
-        and not any(law.mean)
-    )
-
-
-def _tables(pulses: Pulses, law: DelayLaw) -> dict[str, pd.DataFrame]:
+def _tables(seen: Pulses, law: DelayLaw) -> dict[str, pd.DataFrame]:
     """Projections, with the output's delay and source; angles from w_s to w_{s+1} and lengths."""
     axes = ("lag", "feature_in", "feature_out")
-    projections = long_table(axes, {"value": pulses.projections.T})
-    projections["delay"] = np.asarray(law.delay)[projections["feature_out"]]
-    projections["source"] = np.asarray(law.source)[projections["feature_out"]]
-    angles = successive_angles(pulses.directions)
-    lengths = np.linalg.norm(pulses.directions[:-1], axis=1)
+    by_lag = long_table(axes, {"value": seen.projections.T})
+    by_lag["delay"] = np.asarray(law.delay)[by_lag["feature_out"]]
+    by_lag["source"] = np.asarray(law.source)[by_lag["feature_out"]]
+    angles = projections.successive_angles(seen.directions)
+    lengths = np.linalg.norm(seen.directions[:-1], axis=1)
     between = long_table(axes[:2], {"angle": angles, "length": lengths})
-    return {"projections": projections, "angles": between}
+    return {"projections": by_lag, "angles": between}
 
 
 @hookimpl

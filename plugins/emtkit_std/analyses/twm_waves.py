@@ -13,34 +13,9 @@ from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.emt.memories import dual_memories, spectral_core
 from emtkit_std._theory.facts import Array, HistoryLaw, Mask
 from emtkit_std._theory.linearise import Linearisation, Point, attempt
-from emtkit_std._theory.observe import Run, law_of, memory_span, run
-from emtkit_std._theory.waves.drawings import draw_basis_change, draw_frequency, draw_wavefield
-from emtkit_std._theory.waves.speed import (
-    PEAK_REQUIRED,
-    LagSpeed,
-    coherence,
-    direction_index,
-    flag_of,
-    frequency_speed,
-    lag_speed,
-    shuffle_z,
-    spectrum,
-)
-from emtkit_std._theory.waves.wavefield import (
-    Coordinates,
-    NativeColumns,
-    Wavefield,
-    amplitude_ratio,
-    boundary_residual,
-    coordinates,
-    field_of,
-    fit_history,
-    gain_corrected_shift,
-    living_steps,
-    operator_residuals,
-    shift_residual,
-    sliding_history,
-)
+from emtkit_std._theory.observe import law_of, memory_span, run
+from emtkit_std._theory.waves import drawings, speed, wavefield
+from emtkit_std._theory.waves.wavefield import HistoryFit, NativeColumns, Wavefield
 
 THRESHOLD = 0.9
 NULL_SEQUENCES = 32
@@ -95,9 +70,9 @@ class TwmWaves(Analysis):
     name = "twm_waves"
     version = 2  # the point and the kink test of all analyses
     drawings = {
-        "wavefield": draw_wavefield,
-        "frequency": draw_frequency,
-        "basis_change": draw_basis_change,
+        "wavefield": drawings.draw_wavefield,
+        "frequency": drawings.draw_frequency,
+        "basis_change": drawings.draw_basis_change,
     }
     conditions = {"point_kind": OF_A_POINT}
     controls = (Control(REPEAT_COPY, {"use": "twm_linear"}, "shift_residual", most=1e-9),)
@@ -135,17 +110,18 @@ class TwmWaves(Analysis):
         span = memory_span(subject, self.history)
         seen = run(subject, self.sequences, self.steps, span)
         states = seen.states[:, seen.first :]
-        fit = fit_history(states, sliding_history(seen.sequence, span))
+        fit = wavefield.fit_history(states, wavefield.sliding_history(seen.sequence, span))
         place = attempt(subject, self.point)
-        columns = self._columns(subject, seen, span, place)
-        found = _seen(states, columns)
+        columns = self._columns(subject, fit, span, place)
+        form = (columns.basis, columns.history, columns.kept, columns.offset, columns.dual)
+        found = wavefield.coordinates(states, *form)
         whole = found.field
-        field = whole.until(max(2, living_steps(whole)))
-        speed = lag_speed(field)
+        field = whole.until(max(2, wavefield.living_steps(whole)))
+        by_lag, picture = speed.lag_speed(field), speed.spectrum(field)
         scalars: dict[str, Scalar] = {
             "history_r2": fit.r2,
-            "amplitude_ratio": amplitude_ratio(whole),
-            "flag": flag_of(whole, speed),
+            "amplitude_ratio": wavefield.amplitude_ratio(whole),
+            "flag": speed.flag_of(whole, by_lag),
             "steps_used": field.values.shape[1],
             "unexplained": found.unexplained,
             **place.scalars,
@@ -157,7 +133,7 @@ class TwmWaves(Analysis):
             **place.reasons,
         }
         for part in (
-            _form(field, speed),
+            _form(field, by_lag, picture),
             _rule(field, columns, place, law_of(subject)),
             self._nulls(subject, field),
         ):
@@ -166,22 +142,21 @@ class TwmWaves(Analysis):
         arrays = {
             "field": whole.values[0],
             "states": states[0],
-            "power": spectrum(field).power,
-            "gains": gain_corrected_shift(field).gains,
+            "power": picture.power,
+            "gains": wavefield.gain_corrected_shift(field).gains,
         }
         return Findings(scalars, arrays=arrays, reasons=reasons)
 
-    def _columns(self, subject: Subject, seen: Run, span: int, place: Linearisation) -> _Columns:
-        law = law_of(subject)
-        dimension = seen.sequence.shape[-1]
-        kept = np.ones((span, dimension), dtype=bool)
+    def _columns(
+        self, subject: Subject, fit: HistoryFit, span: int, place: Linearisation
+    ) -> _Columns:
+        law, local = law_of(subject), place.local
+        width, size = fit.basis.shape
+        kept = np.ones((span, size // span), dtype=bool)
         if law is not None and law.history == span:
-            kept = law.mask.reshape(span, dimension)
-        width = seen.states.shape[-1]
-        states = seen.states[:, seen.first :]
+            kept = law.mask.reshape(kept.shape)
         if self.basis == "regression":
-            fit = fit_history(states, sliding_history(seen.sequence, span))
-            offset = fit.offset if place.local is None else place.local.point
+            offset = fit.offset if local is None else local.point
             return _Columns(span, fit.basis, kept, offset, None, law is not None)
         if self.basis == "native":
             if NativeColumns not in subject.model.offers:
@@ -194,7 +169,6 @@ class TwmWaves(Analysis):
             return _Columns(own.history, own.basis, everything, np.zeros(width), None, same)
         if law is None or law.history != span:
             raise NotApplicable("basis: emt reads the memories of a task's law of history")
-        local = place.local
         if local is None:
             raise NotApplicable(f"basis: emt needs the Jacobian at a fixed point: {place.reason}")
         try:
@@ -202,7 +176,7 @@ class TwmWaves(Analysis):
             found = dual_memories(core, local.jacobian, local.readout, span, law.mask)
         except (ValueError, np.linalg.LinAlgError) as error:
             raise NotApplicable(f"basis: emt finds no memories: {error}") from error
-        basis = np.zeros((width, span * dimension))
+        basis = np.zeros((width, size))
         basis[:, law.mask] = found.basis
         return _Columns(span, basis, kept, local.point, found.dual, True)
 
@@ -213,45 +187,33 @@ class TwmWaves(Analysis):
         by_column = stream.uniform((self.draws, dimension, columns)).numpy().argsort(-1)
         by_time = stream.uniform((self.draws, steps)).numpy().argsort(-1)
         scalars: dict[str, Scalar] = {
-            "coherence_z_columns": shuffle_z(field, coherence, "columns", by_column),
-            "coherence_z_time": shuffle_z(field, coherence, "time", by_time),
+            "coherence_z_columns": speed.shuffle_z(field, speed.coherence, "columns", by_column),
+            "coherence_z_time": speed.shuffle_z(field, speed.coherence, "time", by_time),
         }
         return Measured(scalars, dict.fromkeys(scalars, "coherence is undefined, or never varies"))
 
 
-def _seen(states: Array, columns: _Columns) -> Coordinates:
-    """The columns that the states hold, by the dual where the basis has one of its own."""
-    kept, offset = columns.kept, columns.offset
-    found = coordinates(states, columns.basis, columns.history, kept, offset)
-    if columns.dual is None:
-        return found
-    values = np.zeros((*states.shape[:2], kept.size))
-    values[..., kept.ravel()] = (states - offset) @ columns.dual.T
-    field = field_of(values.reshape(*states.shape[:2], *kept.shape), kept)
-    return Coordinates(field, found.unexplained)
-
-
-def _form(field: Wavefield, speed: LagSpeed) -> Measured:
+def _form(
+    field: Wavefield, by_lag: speed.LagSpeed, picture: speed.FrequencyWavenumberSpectrum
+) -> Measured:
     """What follows from the field's form alone."""
-    picture = spectrum(field)
-    by_frequency = frequency_speed(picture)
+    by_frequency = speed.frequency_speed(picture)
     scalars: dict[str, Scalar] = {
-        "shift_residual": shift_residual(field),
-        "shift_residual_gain": gain_corrected_shift(field).residual,
-        "speed": speed.speed,
+        "shift_residual": wavefield.shift_residual(field),
+        "shift_residual_gain": wavefield.gain_corrected_shift(field).residual,
+        "speed": by_lag.speed,
         "speed_fft": by_frequency.speed,
         "contrast": by_frequency.contrast,
-        "direction": direction_index(picture),
-        "coherence": coherence(field),
+        "direction": speed.direction_index(picture),
+        "coherence": speed.coherence(field),
     }
     reasons: dict[str, str] = dict.fromkeys(scalars, "the field is zero or does not move")
-    if not speed.peak >= PEAK_REQUIRED:
+    reasons["speed"] = "the columns move together, or two columns leave no direction"
+    if not by_lag.peak >= speed.PEAK_REQUIRED:
         reasons["speed"] = (
-            f"no column is its neighbour's past: peak correlation {speed.peak:.2f}, not "
-            f"{PEAK_REQUIRED} or more"
+            f"no column is its neighbour's past: peak correlation {by_lag.peak:.2f}, not "
+            f"{speed.PEAK_REQUIRED} or more"
         )
-    else:
-        reasons["speed"] = "the columns move together, or two columns leave no direction"
     return Measured(scalars, reasons)
 
 
@@ -264,14 +226,13 @@ def _rule(
         reason = "these columns follow no autonomous rule, so it is unknown what f should write"
         return undefined(names, reason)
     without = undefined(names, place.reason)
-    scalars = {**without.scalars, "boundary_residual": boundary_residual(field, law.operator)}
-    reasons = {**without.reasons, "boundary_residual": "the newest column is zero"}
+    written = wavefield.boundary_residual(field, law.operator)
+    scalars = {**without.scalars, names[0]: written}
     if place.local is not None:
         form = (columns.basis, columns.history, law.operator, columns.kept, columns.dual)
-        found = operator_residuals(place.local.jacobian, *form)
-        scalars["operator_shift_residual"] = found.shift
-        scalars["operator_boundary_residual"] = found.boundary
-    return Measured(scalars, reasons)
+        found = wavefield.operator_residuals(place.local.jacobian, *form)
+        scalars |= {names[1]: found.shift, names[2]: found.boundary}
+    return Measured(scalars, {**without.reasons, names[0]: "the newest column is zero"})
 
 
 @hookimpl

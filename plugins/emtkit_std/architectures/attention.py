@@ -55,8 +55,7 @@ class Attention(SequenceModel):
             bool, Field(description="Whether the token x_t is added to the attended sum.")
         ] = True,
         reach: Annotated[
-            int,
-            Field(ge=1, description="Number of distances; larger ones share the last."),
+            int, Field(ge=1, description="Number of distances; larger ones share the last.")
         ] = 16,
     ) -> None:
         super().__init__()

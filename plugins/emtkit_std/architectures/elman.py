@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from emtkit import Recognised, SequenceModel, SimpleRecurrence, Task, hookimpl
 from emtkit_std._parameters import Activation, Hidden, UnitBias
-from emtkit_std._theory.networks.elman import ElmanNetwork
+from emtkit_std._theory.networks.forms import ElmanNetwork
 from emtkit_std._theory.networks.recurrence import outer_weights, recurrent_weights
 from emtkit_std._theory.networks.torch_cells import torch_cell
 

@@ -10,7 +10,7 @@ from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw
-from emtkit_std._theory.networks.elman import ElmanNetwork
+from emtkit_std._theory.networks.forms import ElmanNetwork
 from emtkit_std._theory.networks.recurrence import Constructed
 
 
@@ -55,11 +55,10 @@ class EmtCircuit(Constructed, ElmanNetwork):
         law = task.facts(HistoryLaw)
         self.hidden, self.start, self.activation = hidden, start, activation
         self.b = self.b_r = None
-        exact = circuit.build(law, circuit.draw_basis(basis, hidden, int(law.mask.sum())))
-        self.register_buffer("W_hh", exact.recurrent)
-        self.register_buffer("W_uh", exact.write * amplitude)
-        self.register_buffer("W_r", exact.readout / amplitude)
-        self.register_buffer("loads", exact.loads * amplitude)
+        psi = circuit.draw_basis(basis, hidden, int(law.mask.sum()))
+        exact = circuit.build(law, psi, amplitude)
+        self.hold({"W_hh": psi @ exact["phi"] @ exact["dual"]})
+        self.hold({name: exact[name] for name in ("W_uh", "W_r", "loads")})
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:

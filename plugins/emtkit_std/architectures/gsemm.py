@@ -48,14 +48,8 @@ class SequentialEpisodicMemory(Constructed):
         super().__init__()
         law = task.facts(HistoryLaw)
         self.hidden, self.activation = hidden, activation
-        size = int(law.mask.sum())
-        exact = circuit.build(law, _memories(memories, hidden, size))
-        self.register_buffer("memories", exact.basis)
-        self.register_buffer("dual", exact.dual)
-        self.register_buffer("phi", exact.phi)
-        self.register_buffer("W_uh", exact.write * amplitude)
-        self.register_buffer("W_r", exact.readout / amplitude)
-        self.register_buffer("loads", exact.loads * amplitude)
+        xi = _memories(memories, hidden, int(law.mask.sum()))
+        self.hold(circuit.build(law, xi, amplitude))
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from emtkit import RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Hidden
-from emtkit_std._theory.networks.elman import ElmanNetwork
+from emtkit_std._theory.networks.forms import ElmanNetwork
 from emtkit_std._theory.networks.recurrence import uniform
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 from emtkit import SequenceModel, SimpleRecurrence, Task, Trace, hookimpl
 from emtkit_std._parameters import Hidden, Init, Readout, ReadoutBias, Tied
 from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
-from emtkit_std._theory.networks.pre_activation import TrainedPreActivation
+from emtkit_std._theory.networks.forms import TrainedPreActivation
 from emtkit_std._theory.networks.recurrence import is_one_product_cheaper, linear_states
 
 

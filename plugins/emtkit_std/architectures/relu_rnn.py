@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from emtkit import SequenceModel, SimpleRecurrence, Task, hookimpl
 from emtkit_std._parameters import Activation, Hidden, Init, Readout, ReadoutBias, Tied
 from emtkit_std._theory.facts import PulseCircuit
-from emtkit_std._theory.networks.pre_activation import TrainedPreActivation
+from emtkit_std._theory.networks.forms import TrainedPreActivation
 
 
 class ReluRnn(TrainedPreActivation):

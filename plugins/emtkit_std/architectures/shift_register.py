@@ -9,7 +9,7 @@ from pydantic import Field
 from emtkit import SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Hidden
 from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
-from emtkit_std._theory.networks.pre_activation import PreActivationNetwork
+from emtkit_std._theory.networks.forms import PreActivationNetwork
 from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
 
 
@@ -42,9 +42,7 @@ class ShiftRegister(Constructed, PreActivationNetwork):
         super().__init__()
         self.hidden, self.activation, self.readout = hidden, activation, activation
         register = _register(task.facts(DelayLaw), hidden)
-        self.register_buffer("W_hh", as_buffer(register.W_hh))
-        self.register_buffer("W_uh", as_buffer(register.W_uh))
-        self.register_buffer("W_r", as_buffer(register.W_r))
+        self.hold({name: as_buffer(value) for name, value in vars(register).items()})
         self.b_r = None
 
     @classmethod

@@ -179,7 +179,7 @@ class TwmAttention(RecurrentModel):
             return kind(self.history, self.dimension, torch.eye(self.hidden).double().numpy())
         if kind is BoundaryHeads:
             heads = Heads(to_array(self.W_Q), to_array(self.W_K), to_array(self.W_V))
-            return kind(heads, self.history, self.bounded)
+            return kind(heads, self.history)
         return super().facts(kind)
 
     def _prepare(self) -> _Prepared:

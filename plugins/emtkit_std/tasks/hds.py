@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from emtkit import (
 from emtkit_std._theory.emt import binding
 from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.emt.continuation import by_operator, by_selection, unrolled
-from emtkit_std._theory.emt.rules import Rule, operator_of
 from emtkit_std._theory.facts import DelayLaw, HistoryLaw
 
 
@@ -61,7 +60,7 @@ class HistoryDependentSystem(Task):
         self,
         *,
         rule: Annotated[
-            Rule,
+            binding.Rule,
             Field(
                 description="The rule f: `T1` to `T4` (published, 8 x 8 alone), `waves_t3` and "
                 "`waves_t4` (published, 4 x 4 alone), `repeat` and `diagonal` (T1 and T2 at any "
@@ -103,7 +102,8 @@ class HistoryDependentSystem(Task):
         # A rule of real values may grow; twice its training horizon can overflow single precision.
         self.evaluation_horizon = horizon if self.real else 200
         try:
-            self.operator = operator_of(rule, history, dimension, table_id, operator, rule_seed)
+            given = table_id, operator, rule_seed
+            self.operator = binding.operator_of(rule, history, dimension, *given)
         except ValueError as error:
             raise EmtkitError(f"hds cannot use rule '{rule}': {error}") from error
         self.selection = selections.selection_of(self.operator, history)
@@ -134,17 +134,15 @@ class HistoryDependentSystem(Task):
         tasks: Sequence[Task], batch: int, streams: Sequence[Stream], horizon: int | None = None
     ) -> Batch:
         """The batches of M tasks by one selection for each rule, where all continue signs."""
-        rows = [task for task in tasks if isinstance(task, HistoryDependentSystem)]
-        simple = all(not row.real and row.selection is not None for row in rows)
-        if not simple or len(rows) < len(tasks):
+        rows = cast("Sequence[HistoryDependentSystem]", tasks)
+        if any(row.real or row.selection is None for row in rows):
             return Task.sample_rows(tasks, batch, streams, horizon)
         first = rows[0]
         start = signs_rows(streams, (batch, first.history, first.dimension))
         scored = first.horizon if horizon is None else horizon
         alike: dict[selections.ModeSelection, list[int]] = {}
         for place, row in enumerate(rows):
-            if row.selection is not None:
-                alike.setdefault(row.selection, []).append(place)
+            alike.setdefault(cast("selections.ModeSelection", row.selection), []).append(place)
         if len(alike) == 1:
             return _batch(start, by_selection(start, *alike, scored))
         parts = [by_selection(start[places], rule, scored) for rule, places in alike.items()]

@@ -14,7 +14,6 @@ from emtkit import (
     Channels,
     EmtkitError,
     Fact,
-    PluginError,
     Recipe,
     Stream,
     Task,
@@ -69,11 +68,7 @@ class KDelay(Task):
         ] = 1.0,
         steps: Annotated[
             int | None,
-            Field(
-                ge=1,
-                le=MAX_STEPS,
-                description="Steps T of a sequence; null takes 3 k + 5.",
-            ),
+            Field(ge=1, le=MAX_STEPS, description="Steps T of a sequence; null takes 3 k + 5."),
         ] = None,
         scored: Annotated[
             Literal["recall", "all", "last"],
@@ -107,7 +102,9 @@ class KDelay(Task):
         """Inputs and targets (B T I), every step driven."""
         drawn = stream.sparse_uniform((batch, self.steps, self.features), self.density)
         inputs = _amplify(drawn, self.amplitude)
-        return Batch(inputs, _delayed(inputs, self.delay), self._mask(inputs), self.steps)
+        return Batch(
+            inputs, _delayed(inputs, self.delay), inputs.new_tensor(self._scored()), self.steps
+        )
 
     @staticmethod
     def sample_rows(
@@ -128,7 +125,7 @@ class KDelay(Task):
                 inputs[alike] = _amplify(inputs[alike], amplitude)
                 targets[alike] = _delayed(inputs[alike], delay)
         by_law = {(row.delay, row.scored): row for row in rows}
-        masks = {law: row._mask(inputs) for law, row in by_law.items()}
+        masks = {law: inputs.new_tensor(row._scored()) for law, row in by_law.items()}
         mask = torch.stack([masks[row.delay, row.scored] for row in rows])
         return Batch(inputs, targets, mask, rows[0].steps)
 
@@ -154,10 +151,7 @@ class KDelay(Task):
         """The delay law."""
         if kind is DelayLaw:
             return self.law
-        raise PluginError(f"k_delay offers DelayLaw, not {kind.__name__}")
-
-    def _mask(self, inputs: Tensor) -> Tensor:
-        return inputs.new_tensor(self._scored())
+        return super().facts(kind)
 
     def _scored(self) -> tuple[float, ...]:
         first = {"recall": self.delay, "all": 0, "last": self.steps - 1}[self.scored]

@@ -1,4 +1,4 @@
-"""The operator Phi of a history-dependent rule, its core, and whether the rule is sound.
+"""The rules of task `hds` by name; the operator Phi of a rule, its core, and whether it is sound.
 
 A history-dependent dynamical system continues x(t) = f(x(t-s), ..., x(t-1)) with a linear f.
 Written on the flattened history (oldest first: block 1 = x(t-s), block s = x(t-1); N = s d),
@@ -12,12 +12,63 @@ with the core rank (rank of Phi^N), not with the matrix rank, which no mask of t
 size can reach.
 """
 
+from typing import Literal
+
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
-from emtkit_std._theory.emt.selection import Array, Mask, selection_of
+from emtkit import Stream
+from emtkit_std._theory.emt import selection as selections
+from emtkit_std._theory.facts import Array, Mask
 
+Table = Literal["T1", "T2", "T3", "T4"]
+Waves = Literal["waves_t3", "waves_t4"]
+Rule = Literal[Table, "repeat", "diagonal", "signed", "fibonacci", "custom", Waves]
 RANK_TOLERANCE = 1e-10
+
+
+def operator_of(
+    rule: Rule,
+    history: int,
+    dimension: int,
+    table_id: tuple[int, int, int] | None,
+    rows: tuple[tuple[float, ...], ...] | None,
+    seed: int,
+) -> Array:
+    """The matrix f (d, s d) of a rule; raises ValueError with the reason where there is none."""
+    given = (table_id is not None) + (rows is not None)
+    if given != (1 if rule == "custom" else 0):
+        raise ValueError(
+            "`rule: custom` takes exactly one of `table_id` and `operator`, and no other rule "
+            "takes either"
+        )
+    if rule in selections.PUBLISHED:
+        s, d, _ = selections.PUBLISHED[rule]
+        if (history, dimension) != (s, d):
+            raise ValueError(
+                f"it is published only for history {s} and dimension {d}, not {history} and "
+                f"{dimension}; `repeat` and `diagonal` are T1 and T2 at any size"
+            )
+        return selections.published(rule).operator
+    if rule == "repeat":
+        return selections.repeat(history, dimension).operator
+    if rule == "diagonal":
+        return selections.diagonal(history, dimension).operator
+    if rule == "signed":
+        drawn = Stream(seed, "rule", dtype=torch.float64).uniform((3, dimension))
+        return selections.random_signed(history, dimension, drawn.numpy()).operator
+    if rule == "fibonacci":
+        return fibonacci(history, dimension)
+    if table_id is not None:
+        return selections.decode(table_id, history, dimension).operator
+    rows = rows or ()
+    if len(rows) != dimension or any(len(row) != history * dimension for row in rows):
+        raise ValueError(
+            f"`operator` must have {dimension} rows of {history * dimension} numbers (dimension, "
+            f"history x dimension), not {len(rows)} rows of {sorted({len(row) for row in rows})}"
+        )
+    return np.array(rows, dtype=np.float64)
 
 
 def fibonacci(history: int, dimension: int) -> Array:
@@ -100,7 +151,7 @@ def unsoundness(f: ArrayLike, history: int) -> tuple[str, ...]:
     matrix = np.asarray(f, dtype=np.float64)
     phi = phi_of(matrix, history)
     dimension = len(matrix)
-    selection = selection_of(matrix, history)
+    selection = selections.selection_of(matrix, history)
     if selection is not None and selection.is_permutation:
         return ()
     inner = core(phi)

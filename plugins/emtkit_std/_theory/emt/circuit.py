@@ -7,7 +7,6 @@ With a basis Psi (H, m) of the kept coordinates and Psi* = Psi^+,
 References: Episodic Memory Theory, arXiv:2310.02430, Eqs. 6-8.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -20,35 +19,6 @@ Basis = Literal["orthonormal", "gaussian"]
 
 CONDITION_LIMIT = 1e3
 REDRAWS = 100
-
-
-@dataclass(frozen=True, eq=False)
-class Circuit:
-    """`basis` Psi (H, m), `dual` Psi* (m, H), `phi` (m, m) on the kept coordinates; float64.
-
-    `loads` (H, s d) puts a whole flattened history into the state, dropped coordinates at zero.
-    """
-
-    basis: Tensor
-    dual: Tensor
-    phi: Tensor
-    loads: Tensor
-    dimension: int
-
-    @property
-    def recurrent(self) -> Tensor:
-        """W_hh (H, H)."""
-        return self.basis @ self.phi @ self.dual
-
-    @property
-    def write(self) -> Tensor:
-        """W_uh (H, d)."""
-        return self.basis[:, -self.dimension :].contiguous()
-
-    @property
-    def readout(self) -> Tensor:
-        """W_r (d, H)."""
-        return self.dual[-self.dimension :].clone()
 
 
 def refuse(task: Task, hidden: int) -> str | None:
@@ -79,14 +49,25 @@ def refuse_real_values(task: Task, activation: Activation) -> str | None:
     )
 
 
-def build(law: HistoryLaw, basis: Tensor) -> Circuit:
-    """The circuit of `law` in a basis (H, m) of its kept coordinates."""
+def build(law: HistoryLaw, basis: Tensor, amplitude: float) -> dict[str, Tensor]:
+    """The weights of the circuit of `law` in a basis (H, m) of its kept coordinates, in float64.
+
+    `memories` Psi, `dual` Psi* (m, H), `phi` (m, m); `W_uh` (H, d) writes one unit of input as a
+    state of size `amplitude`, `W_r` (d, H) reads it in the task's units, `loads` (H, s d) puts a
+    whole flattened history into the state, dropped coordinates at zero.
+    """
     mask = torch.from_numpy(law.mask)
-    phi = torch.from_numpy(law.phi)[mask][:, mask]
     dual = torch.linalg.pinv(basis).contiguous()
     loads = basis.new_zeros(len(basis), len(mask))
     loads[:, mask] = basis
-    return Circuit(basis, dual, phi, loads, law.dimension)
+    return {
+        "memories": basis,
+        "dual": dual,
+        "phi": torch.from_numpy(law.phi)[mask][:, mask],
+        "W_uh": basis[:, -law.dimension :].contiguous() * amplitude,
+        "W_r": dual[-law.dimension :] / amplitude,
+        "loads": loads * amplitude,
+    }
 
 
 def draw_basis(kind: Basis, hidden: int, size: int) -> Tensor:

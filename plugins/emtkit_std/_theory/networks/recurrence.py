@@ -22,6 +22,11 @@ class Constructed(RecurrentModel):
         """Never."""
         return False
 
+    def hold(self, weights: Mapping[str, Tensor]) -> None:
+        """Take these weights as buffers."""
+        for name, value in weights.items():
+            self.register_buffer(name, value)
+
 
 def recurrent_weights(init: Init, hidden: int) -> Tensor:
     """W_hh (H, H) from torch's generator.

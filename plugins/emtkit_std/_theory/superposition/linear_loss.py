@@ -19,7 +19,7 @@ Source: Sharma, Proca, Prieto and Mediano (ICLR 2026) for the four terms; the co
 form are derived here.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import numpy as np
@@ -55,7 +55,7 @@ class LinearTerms:
 
     def scaled(self, factor: float) -> "LinearTerms":
         """Every term times `factor`."""
-        return LinearTerms(*(factor * getattr(self, field.name) for field in fields(self)))
+        return LinearTerms(*(factor * term for term in astuple(self)))
 
 
 def delay_law(
@@ -84,12 +84,9 @@ def finite_terms(
     projections: Array, law: DelayLaw, scored: Mask, bias: Array | None = None
 ) -> LinearTerms:
     """Mean of the four terms over the scored steps (T) of sequences that start from rest."""
-    total = np.zeros(4)
     steps = scored_steps(projections, law, scored)
-    for step in steps:
-        terms = step_terms(projections[..., : step + 1], law, bias)
-        total += [getattr(terms, field.name) for field in fields(terms)]
-    return LinearTerms(*(float(value) for value in total / len(steps)))
+    terms = [astuple(step_terms(projections[..., : step + 1], law, bias)) for step in steps]
+    return LinearTerms(*np.mean(terms, axis=0).tolist())
 
 
 def zero_predictor_loss(law: DelayLaw, scored: Mask) -> float:

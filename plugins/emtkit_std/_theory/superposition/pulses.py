@@ -13,14 +13,8 @@ import torch
 from emtkit import SequenceModel
 from emtkit_std._theory.facts import ACTIVATIONS, Array, DelayLaw, Mask, PulseCircuit, Response
 from emtkit_std._theory.networks.recurrence import to_array
-from emtkit_std._theory.superposition.linear_loss import (
-    MOST_BITS,
-    LinearTerms,
-    enumerated_loss,
-    finite_terms,
-    linear_response,
-    zero_predictor_loss,
-)
+from emtkit_std._theory.superposition import linear_loss
+from emtkit_std._theory.superposition.linear_loss import MOST_BITS, LinearTerms
 from emtkit_std._theory.superposition.projections import project, pulse_responses
 from emtkit_std._theory.superposition.relu_loss import relu_second_order
 
@@ -85,31 +79,29 @@ def expected_loss(
         return unexpected(
             "closed forms need the weights as a PulseCircuit, which this architecture lacks"
         )
-    zero = zero_predictor_loss(law, scored)
-    if _is_linear(circuit) and circuit.readout == "linear" and not circuit.b.any():
-        terms = finite_terms(pulses.projections, law, scored, circuit.b_r).scaled(1.0 / zero)
+    zero = linear_loss.zero_predictor_loss(law, scored)
+    linear = circuit.activation == "linear" and not circuit.b.any()
+    if linear and circuit.readout == "linear":
+        terms = linear_loss.finite_terms(pulses.projections, law, scored, circuit.b_r)
+        terms = terms.scaled(1.0 / zero)
         return Expected(terms.total, "", terms, "")
     terms_reason = "the four terms are those of a linear recurrence with a linear readout"
     refusal = _enumeration_refusal(circuit, law, len(scored))
     if not refusal:
         response = circuit_response(circuit)
-        if _is_linear(circuit) and not circuit.b.any():
-            response = linear_response(pulses.projections, circuit.readout, circuit.b_r)
-        return Expected(enumerated_loss(response, law, scored) / zero, "", None, terms_reason)
-    refusal = f"{refusal}; {_series_refusal(circuit, law)}" if _series_refusal(circuit, law) else ""
-    if refusal:
-        return Expected(float("nan"), refusal, None, terms_reason)
-    loss = relu_second_order(pulses.projections, law, scored) / zero
-    return Expected(loss, "", None, terms_reason)
+        if linear:
+            response = linear_loss.linear_response(pulses.projections, circuit.readout, circuit.b_r)
+        loss = linear_loss.enumerated_loss(response, law, scored)
+    elif refused_too := _series_refusal(circuit, law):
+        return Expected(float("nan"), f"{refusal}; {refused_too}", None, terms_reason)
+    else:
+        loss = relu_second_order(pulses.projections, law, scored)
+    return Expected(loss / zero, "", None, terms_reason)
 
 
 def unexpected(reason: str) -> Expected:
     """No closed form applies, and why."""
     return Expected(float("nan"), reason, None, reason)
-
-
-def _is_linear(circuit: PulseCircuit) -> bool:
-    return circuit.activation == "linear"
 
 
 def _enumeration_refusal(circuit: PulseCircuit, law: DelayLaw, steps: int) -> str:
@@ -119,13 +111,14 @@ def _enumeration_refusal(circuit: PulseCircuit, law: DelayLaw, steps: int) -> st
     if bits > MOST_BITS:
         return f"enumeration takes up to {MOST_BITS} bits, {steps} x {law.inputs} are {bits}"
     hidden = len(circuit.W_hh)
-    if not _is_linear(circuit) and 2.0**bits * steps * hidden * (hidden + law.inputs) > _MOST_WORK:
+    work = 2.0**bits * steps * hidden * (hidden + law.inputs)
+    if circuit.activation != "linear" and work > _MOST_WORK:
         return f"enumerating {bits} bits through {hidden} nonlinear units would take too long"
     return ""
 
 
 def _series_refusal(circuit: PulseCircuit, law: DelayLaw) -> str:
-    if not _is_linear(circuit):
+    if circuit.activation != "linear":
         return "the series needs a linear recurrence"
     if circuit.biased:
         return "the series knows no bias"

@@ -34,11 +34,10 @@ class Heads:
 
 @dataclass(frozen=True)
 class BoundaryHeads:
-    """A fact of models whose columns are continued by attention; `bounded`: tanh on the new one."""
+    """A fact of models whose columns are continued by attention."""
 
     heads: Heads
     history: int
-    bounded: bool
 
 
 def constructed_heads(

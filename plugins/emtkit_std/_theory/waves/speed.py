@@ -106,20 +106,18 @@ def spectrum(field: Wavefield) -> FrequencyWavenumberSpectrum:
     return FrequencyWavenumberSpectrum(power, np.fft.fftfreq(steps), np.fft.fftfreq(columns))
 
 
-def frequency_speed(
-    spectrum: FrequencyWavenumberSpectrum, speeds: Array = SPEEDS
-) -> FrequencySpeed:
+def frequency_speed(spectrum: FrequencyWavenumberSpectrum) -> FrequencySpeed:
     """argmax over v of the mean power on |f_t - v f_x (mod 1)| <= 1/(4s), over the mean power."""
     total = float(spectrum.power.mean())
     if not total > 0:
         return FrequencySpeed(float("nan"), float("nan"))
     width = 1.0 / len(spectrum.wavenumber) + 1e-12
     time, space = spectrum.time_frequency[:, None], spectrum.wavenumber
-    off = (time - float(v) * space for v in speeds)
+    off = (time - float(v) * space for v in SPEEDS)
     near = (np.abs(each - np.round(each)) <= width for each in off)
     scores = [float(spectrum.power[line].mean()) / total for line in near]
     best = int(np.argmax(scores))
-    return FrequencySpeed(float(speeds[best]), float(scores[best]))
+    return FrequencySpeed(float(SPEEDS[best]), float(scores[best]))
 
 
 def direction_index(spectrum: FrequencyWavenumberSpectrum) -> float:

@@ -99,12 +99,18 @@ def field_of(values: Array, kept: Mask | None = None) -> Wavefield:
 
 
 def coordinates(
-    states: Array, basis: Array, history: int, kept: Mask | None = None, offset: Array | None = None
+    states: Array,
+    basis: Array,
+    history: int,
+    kept: Mask | None = None,
+    offset: Array | None = None,
+    dual: Array | None = None,
 ) -> Coordinates:
     """Z = Psi^+ (h - offset), of which the kept coordinates are shown; not the ambient projection.
 
     All of Psi is inverted, so that what is not kept does not leak into what is. `offset` (H) is the
-    fixed point or mean of a network with bias.
+    fixed point or mean of a network with bias; `dual` (kept, H) reads the kept coordinates where
+    the basis has a dual of its own.
     """
     dimension = basis.shape[1] // history
     whole = np.ones((history, dimension), dtype=bool) if kept is None else kept
@@ -112,6 +118,9 @@ def coordinates(
     reached = centred @ np.linalg.pinv(basis).T
     norm = float(np.linalg.norm(centred))
     missed = float(np.linalg.norm(centred - reached @ basis.T))
+    if dual is not None:
+        reached = np.zeros_like(reached)
+        reached[..., whole.ravel()] = centred @ dual.T
     values = reached.reshape(*states.shape[:2], history, dimension)
     return Coordinates(field_of(values, whole), missed / norm if norm > 0 else float("nan"))
 

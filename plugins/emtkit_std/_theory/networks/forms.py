@@ -1,4 +1,6 @@
-"""The form of the superposition paper, which reads its state before the activation."""
+"""The two forms of a simple recurrence: Elman's reads its state after the activation, the
+superposition paper's before it.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -9,16 +11,52 @@ from torch import Tensor, nn
 from emtkit import Fact, NotApplicable, RecurrentModel, Task
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import Activation, DelayLaw, LinearRecurrence, PulseCircuit
-from emtkit_std._theory.networks.recurrence import (
-    Init,
-    activated,
-    outer_weights,
-    own_items,
-    pulse_circuit,
-    recurrent_weights,
-    slope,
-    tied_readout,
-)
+from emtkit_std._theory.networks import recurrence
+from emtkit_std._theory.networks.recurrence import activated, slope
+
+
+class ElmanNetwork(RecurrentModel):
+    """h_t = sigma(W_hh h_{t-1} + W_uh u_t + b), y_t = W_r h_t + b_r.
+
+    A subclass sets `hidden`, `activation` and the weights, of which each bias may be None.
+    """
+
+    offers = (PulseCircuit,)
+    activation: Activation
+    W_hh: Tensor
+    W_uh: Tensor
+    W_r: Tensor
+    b: Tensor | None
+    b_r: Tensor | None
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """Values that may grow are for linear networks."""
+        return refuse_real_values(task, parameters["activation"])
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """sigma(W_hh h + W_uh u + b) (B H)."""
+        return activated(self._drive(state, inputs), self.activation)
+
+    def jacobian(self, state: Tensor, inputs: Tensor) -> Tensor:
+        """diag(sigma') W_hh (B H H)."""
+        return slope(self._drive(state, inputs), self.activation).unsqueeze(-1) * self.W_hh
+
+    def read(self, state: Tensor) -> Tensor:
+        """W_r h + b_r for states (... H) -> (... O)."""
+        outputs = state @ self.W_r.T
+        return outputs if self.b_r is None else outputs + self.b_r
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """The weights as a circuit whose readout sees the activations."""
+        if kind is not PulseCircuit:
+            return super().facts(kind)
+        weights = (self.W_hh, self.W_uh, self.W_r, self.b, self.b_r)
+        return recurrence.pulse_circuit(*weights, self.activation, reads="activation")
+
+    def _drive(self, state: Tensor, inputs: Tensor) -> Tensor:
+        drive = state @ self.W_hh.T + inputs @ self.W_uh.T
+        return drive if self.b is None else drive + self.b
 
 
 class PreActivationNetwork(RecurrentModel):
@@ -56,7 +94,7 @@ class PreActivationNetwork(RecurrentModel):
     def facts(self, kind: type[Fact]) -> Fact:
         """The weights as a circuit; as a linear recurrence when it is one."""
         weights = (self.W_hh, self.W_uh, self.readout_weights(), None, self.b_r)
-        circuit = pulse_circuit(*weights, self.activation, readout=self.readout)
+        circuit = recurrence.pulse_circuit(*weights, self.activation, readout=self.readout)
         if kind is PulseCircuit:
             return circuit
         if kind is not LinearRecurrence or kind not in self.offers:
@@ -81,7 +119,7 @@ class TrainedPreActivation(PreActivationNetwork):
         hidden: int,
         activation: Activation,
         readout: Literal["linear", "relu"],
-        init: Init,
+        init: recurrence.Init,
         *,
         tied: bool,
         bias: bool,
@@ -89,12 +127,12 @@ class TrainedPreActivation(PreActivationNetwork):
         super().__init__()
         inputs, self.outputs = task.channels.inputs, task.channels.outputs
         self.hidden, self.activation, self.readout, self.tied = hidden, activation, readout, tied
-        self.W_hh = nn.Parameter(recurrent_weights(init, hidden))
-        self.W_uh = nn.Parameter(outer_weights(init, hidden, inputs, hidden))
+        self.W_hh = nn.Parameter(recurrence.recurrent_weights(init, hidden))
+        self.W_uh = nn.Parameter(recurrence.outer_weights(init, hidden, inputs, hidden))
         if tied:
-            self.register_buffer("own", own_items(task))
+            self.register_buffer("own", recurrence.own_items(task))
         else:
-            self.W_r = nn.Parameter(outer_weights(init, self.outputs, hidden, hidden))
+            self.W_r = nn.Parameter(recurrence.outer_weights(init, self.outputs, hidden, hidden))
         self.b_r = nn.Parameter(torch.zeros(self.outputs)) if bias else None
 
     @classmethod
@@ -115,5 +153,7 @@ class TrainedPreActivation(PreActivationNetwork):
     def readout_weights(self) -> Tensor:
         """W_r (O, H), as trained or tied."""
         if self.tied:
-            return tied_readout(self.W_hh, self.W_uh, self.get_buffer("own"), self.activation)
+            return recurrence.tied_readout(
+                self.W_hh, self.W_uh, self.get_buffer("own"), self.activation
+            )
         return self.W_r

@@ -15,6 +15,7 @@ from emtkit_std._theory.superposition.linear_loss import (
 from emtkit_std._theory.superposition.pulses import (
     circuit_pulses,
     circuit_response,
+    expected_loss,
     measured_pulses,
 )
 from emtkit_std.analyses.superposition import Superposition
@@ -86,14 +87,31 @@ def test_relu_readouts_are_enumerated_for_constant_amplitude():
     assert abs(gap) < 4 * found.scalars["relative_loss_error"]
 
 
-def test_relu_readouts_have_a_series_when_sparse_and_nothing_when_dense():
-    sparse = KDelay(delay=3, density=0.03, steps=8, scored="last")
-    found = look(MEASURE, sparse, spiral(sparse, "relu")).scalars
-    assert found["expected_loss"] == pytest.approx(0.008859 / 0.01, abs=1e-4)
-    dense = KDelay(delay=3, density=0.5, steps=8, scored="last")
-    findings = look(MEASURE, dense, spiral(dense, "relu"))
-    assert np.isnan(findings.scalars["expected_loss"])
-    assert "trusted up to density 0.05" in findings.reasons["expected_loss"]
+@pytest.mark.parametrize("density", [0.03, 0.5])
+@pytest.mark.parametrize("bias", [False, True])
+def test_relu_readouts_have_the_loss_of_fresh_data_at_every_density(density, bias):
+    task = KDelay(delay=3, density=density, steps=8, scored="last")
+    model = spiral(task, "relu")
+    if bias:
+        model = LinearRnn(task, readout="relu", bias=True).double()
+        set_weights(model, *net_a1())
+        model.b_r.data.fill_(-0.05)
+    found = look(MEASURE, task, model).scalars
+    assert abs(found["relative_loss"] - found["expected_loss"]) < 4 * found["relative_loss_error"]
+    assert 0 <= found["expected_loss_error"] < 1e-7
+    if density == 0.03 and not bias:  # the series to second order; density³ is left out
+        assert found["expected_loss"] == pytest.approx(0.008859 / 0.01, abs=2e-3)
+
+
+@pytest.mark.parametrize("readout", ["linear", "relu"])
+def test_a_bias_of_the_state_grows_from_step_to_step(readout):
+    bias = np.array([0.1, -0.3]), np.array([0.05])
+    circuit = PulseCircuit(*net_a1(), *bias, "linear", readout)
+    law, scored = delay_law(2, 0.3, "constant"), np.arange(7) >= 2
+    exact = enumerated_loss(circuit_response(circuit), law, scored)
+    found = expected_loss(circuit, circuit_pulses(circuit, 7), law, scored)
+    assert found.loss == pytest.approx(exact / zero_predictor_loss(law, scored), abs=1e-12)
+    assert (found.terms is not None) == (readout == "linear")
 
 
 @pytest.mark.parametrize("cls", [ReluRnn, Elman])

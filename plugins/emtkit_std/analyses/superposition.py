@@ -26,7 +26,8 @@ class Superposition(Analysis):
     Directions w_s (state s steps after a lone unit pulse), projections a_s = W_r w_s. Scalars:
 
     - `relative_loss` on fresh sequences (the zero predictor has 1), its standard error
-      `relative_loss_error`; `expected_loss` from theory, and for linear networks its four terms.
+      `relative_loss_error`; `expected_loss` from theory, for linear recurrences exact up to
+      `expected_loss_error`; with a linear readout its four terms.
     - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
       `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75.
       On a task that runs on after its input (hds) they take the ages that the first scored step
@@ -44,7 +45,7 @@ class Superposition(Analysis):
     """
 
     name = "superposition"
-    version = 2
+    version = 3
     requires = (DelayLaw,)
     drawings = {"projections": draw_projections, "directions": draw_directions}
     controls = (
@@ -149,6 +150,7 @@ def _losses(subject: Subject, weights: torch.Tensor, batch: Batch) -> torch.Tens
 
 def _expected(expected: Expected, values: _Values) -> None:
     values.add("expected_loss", expected.loss, expected.reason)
+    values.add("expected_loss_error", expected.error, expected.reason)
     terms = expected.terms
     for name in ("task_benefit", "mean_correction", "projection", "composition"):
         value = float("nan") if terms is None else float(getattr(terms, name))

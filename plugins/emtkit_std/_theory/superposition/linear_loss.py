@@ -83,9 +83,13 @@ def delay_law(
 def finite_terms(
     projections: Array, law: DelayLaw, scored: Mask, bias: Array | None = None
 ) -> LinearTerms:
-    """Mean of the four terms over the scored steps (T) of sequences that start from rest."""
+    """Mean of the four terms over the scored steps (T) of sequences that start from rest.
+
+    `bias`, of each output (O) or of each step and output (T, O), is what it holds without input.
+    """
     steps = scored_steps(projections, law, scored)
-    terms = [astuple(step_terms(projections[..., : step + 1], law, bias)) for step in steps]
+    held = np.broadcast_to(0.0 if bias is None else bias, (len(scored), len(law.delay)))
+    terms = [astuple(step_terms(projections[..., : step + 1], law, held[step])) for step in steps]
     return LinearTerms(*np.mean(terms, axis=0).tolist())
 
 

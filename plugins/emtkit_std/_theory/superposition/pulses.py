@@ -16,10 +16,8 @@ from emtkit_std._theory.networks.recurrence import to_array
 from emtkit_std._theory.superposition import linear_loss
 from emtkit_std._theory.superposition.linear_loss import MOST_BITS, LinearTerms
 from emtkit_std._theory.superposition.projections import project, pulse_responses
-from emtkit_std._theory.superposition.relu_loss import relu_second_order
+from emtkit_std._theory.superposition.rectified_loss import relu_losses
 
-# Above this density the second-order series is no longer trusted (section 2.4 of the theory).
-SERIES_UP_TO = 0.05
 # Multiplications that an enumeration may cost: about ten seconds.
 _MOST_WORK = 4e9
 
@@ -36,10 +34,12 @@ class Pulses:
 class Expected:
     """Expected loss relative to the zero predictor, and its four terms where the net is linear.
 
-    NaN comes with `reason`; `terms` is None with `terms_reason`.
+    `error` bounds its distance from the exact value (0 where only rounding is left). NaN comes with
+    `reason`; `terms` is None with `terms_reason`.
     """
 
     loss: float
+    error: float
     reason: str
     terms: LinearTerms | None
     terms_reason: str
@@ -74,58 +74,54 @@ def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: i
 def expected_loss(
     circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, scored: Mask
 ) -> Expected:
-    """What theory expects: exact for linear networks and for constant amplitude, else a series."""
+    """Exact for every linear recurrence; by patterns of activity for others with constant input."""
     if circuit is None:
         return unexpected(
             "closed forms need the weights as a PulseCircuit, which this architecture lacks"
         )
     zero = linear_loss.zero_predictor_loss(law, scored)
-    linear = circuit.activation == "linear" and not circuit.b.any()
-    if linear and circuit.readout == "linear":
-        terms = linear_loss.finite_terms(pulses.projections, law, scored, circuit.b_r)
-        terms = terms.scaled(1.0 / zero)
-        return Expected(terms.total, "", terms, "")
     terms_reason = "the four terms are those of a linear recurrence with a linear readout"
-    refusal = _enumeration_refusal(circuit, law, len(scored))
-    if not refusal:
-        response = circuit_response(circuit)
-        if linear:
-            response = linear_loss.linear_response(pulses.projections, circuit.readout, circuit.b_r)
-        loss = linear_loss.enumerated_loss(response, law, scored)
-    elif refused_too := _series_refusal(circuit, law):
-        return Expected(float("nan"), f"{refusal}; {refused_too}", None, terms_reason)
-    else:
-        loss = relu_second_order(pulses.projections, law, scored)
-    return Expected(loss / zero, "", None, terms_reason)
+    if circuit.activation != "linear":
+        if refusal := _enumeration_refusal(circuit, law, len(scored)):
+            return Expected(float("nan"), float("nan"), refusal, None, terms_reason)
+        loss = linear_loss.enumerated_loss(circuit_response(circuit), law, scored)
+        return Expected(loss / zero, 0.0, "", None, terms_reason)
+    held = _held(circuit, len(scored))
+    if circuit.readout == "linear":
+        terms = linear_loss.finite_terms(pulses.projections, law, scored, held).scaled(1.0 / zero)
+        return Expected(terms.total, 0.0, "", terms, "")
+    if not law.amplitude:
+        reason = (
+            "a rectified readout needs the law of the amplitudes by name, which this task lacks"
+        )
+        return Expected(float("nan"), float("nan"), reason, None, terms_reason)
+    found = relu_losses(pulses.projections[None], law, scored, held[None])
+    return Expected(found.loss[0] / zero, found.error[0] / zero, "", None, terms_reason)
 
 
 def unexpected(reason: str) -> Expected:
     """No closed form applies, and why."""
-    return Expected(float("nan"), reason, None, reason)
+    return Expected(float("nan"), float("nan"), reason, None, reason)
+
+
+def _held(circuit: PulseCircuit, steps: int) -> Array:
+    """What a linear recurrence puts out without input, before the rectifier (T, O)."""
+    state, held = np.zeros(len(circuit.W_hh)), []
+    for _ in range(steps):
+        state = circuit.W_hh @ state + circuit.b
+        held.append(circuit.W_r @ state + circuit.b_r)
+    return np.stack(held)
 
 
 def _enumeration_refusal(circuit: PulseCircuit, law: DelayLaw, steps: int) -> str:
     if law.amplitude != "constant":
-        return "enumeration needs constant amplitudes"
+        return "a nonlinear recurrence is enumerated, which needs constant amplitudes"
     bits = steps * law.inputs
     if bits > MOST_BITS:
         return f"enumeration takes up to {MOST_BITS} bits, {steps} x {law.inputs} are {bits}"
     hidden = len(circuit.W_hh)
-    work = 2.0**bits * steps * hidden * (hidden + law.inputs)
-    if circuit.activation != "linear" and work > _MOST_WORK:
+    if 2.0**bits * steps * hidden * (hidden + law.inputs) > _MOST_WORK:
         return f"enumerating {bits} bits through {hidden} nonlinear units would take too long"
-    return ""
-
-
-def _series_refusal(circuit: PulseCircuit, law: DelayLaw) -> str:
-    if circuit.activation != "linear":
-        return "the series needs a linear recurrence"
-    if circuit.biased:
-        return "the series knows no bias"
-    if max(law.density) > SERIES_UP_TO:
-        return f"the series is trusted up to density {SERIES_UP_TO}, this is {max(law.density)}"
-    if len(set(law.density)) > 1 or not law.amplitude:
-        return "the series needs one density and a named law of amplitudes"
     return ""
 
 

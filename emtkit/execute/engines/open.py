@@ -31,6 +31,11 @@ class Limits:
     timeout: float = TIMEOUT
     memory: int | None = None
 
+    @property
+    def segment(self) -> float:
+        """Seconds of training at a time, so that an answer comes long before it is missed."""
+        return min(30.0, self.timeout / 4)
+
     @classmethod
     def of(cls, jobs: int | None, timeout: float, gibibytes: float | None) -> Limits:
         """Limits as a user gives them: `jobs` None is one per allowed core, memory in GiB."""

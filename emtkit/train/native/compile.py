@@ -8,23 +8,14 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from emtkit.plugin._philox_numba import fill
+from emtkit.plugin._philox_numba import compiled, fill
 from emtkit.train.native.kernels import emit_gradients
 from emtkit.train.native.plan import Arguments, KernelPlan
 from emtkit.train.native.state import Words
-
-
-def compiled(function: Any) -> Any:
-    """Compile at the first call; keep the result on disk where some directory can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # neither the package, NUMBA_CACHE_DIR nor the user's cache is writable
-        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 @intrinsic(prefer_literal=True)

@@ -15,7 +15,7 @@ from typing import Any
 from emtkit.errors import PluginError
 from emtkit.execute.engines.engine import JobResult
 from emtkit.execute.engines.local import LocalEngine
-from emtkit.execute.messages import PlanJob, ShapeJob, encode_job
+from emtkit.execute.messages import PlanJob, ShapeJob, encode
 from emtkit.execute.queue import loose_files
 from emtkit.execute.worker import CALLING
 from emtkit.plugin.index import cache_folder, write_whole
@@ -53,7 +53,7 @@ def rehearse(
     job = PlanJob(str(study) if isinstance(study, Path) else study, os.getcwd())
     engine = LocalEngine(1, timeout=seconds)
     try:
-        outcome = _outcome(engine, encode_job(job), frozenset())
+        outcome = _outcome(engine, encode(job), frozenset())
     finally:
         engine.close()
     if outcome.answer is None:
@@ -75,7 +75,7 @@ def find_shapes(cells: Iterable[Cell], registry: Registry) -> Shapes:
         by_files = [(sorted(loose_files(registry, [c])), pair, c) for pair, c in pairs.items()]
         for files, pair, cell in sorted(by_files, key=lambda one: one[0]):
             loose = frozenset(files)
-            outcome = _outcome(engine, encode_job(ShapeJob((cell,)), loose), loose)
+            outcome = _outcome(engine, encode(ShapeJob((cell,)), loose), loose)
             if outcome.answer is None:
                 unknown[pair] = outcome.lost
             else:

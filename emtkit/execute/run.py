@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from emtkit.errors import EmtkitError
 from emtkit.execute.engines.engine import Engine, JobResult
-from emtkit.execute.messages import Answer, encode_job, plugins_of
+from emtkit.execute.messages import Answer, encode, plugins_of
 from emtkit.execute.monitor import Counts, Monitor
 from emtkit.execute.provenance import sources
 from emtkit.execute.queue import Item, MeasureItem, Queue, ShapeItem, TrainItem
@@ -166,7 +166,7 @@ class _Coordinator:
             self.jobs += 1
             job, loose = self.queue.job(item, self.options.segment), self.queue.loose_files(item)
             self.flying[self.jobs] = _Flight(item, plugins_of(job))
-            self.engine.submit(self.jobs, encode_job(job, loose), loose)
+            self.engine.submit(self.jobs, encode(job, loose), loose)
 
     def _stack_known_shapes(self) -> None:
         """At once when all are known; one pair that hangs does not hold up the others for long."""

@@ -99,10 +99,8 @@ class FusedTraining(Fused):
         """See `Fused.run`."""
         from emtkit.train.native.compile import training_kernel
 
-        step, adam, models = self._step, self._adam, len(self._weights)
-        network = step.network
+        step, network, models = self._step, self._step.network, len(self._weights)
         turn, modes = self._turns()
-        rates, corrections1, corrections2 = adam.numbers(self._counters[:, 2].tolist(), count)
         losses, healthy = np.empty((count, models)), np.full(models, True)
         done = training_kernel(self._plan, machine.digest())(
             (step.batch, step.padded, step.steps, step.input_steps, step.scored),
@@ -126,14 +124,8 @@ class FusedTraining(Fused):
             self._second,
             np.empty_like(self._weights),
             np.empty(step.scored),
-            rates,
-            corrections1,
-            corrections2,
-            adam.decay,
-            adam.decoupled,
-            adam.clip,
-            *adam.decays,
-            adam.epsilon,
+            self._adam.factors.after(self._counters[:, 2].tolist(), count),
+            self._adam.rule,
             losses,
             healthy,
         )

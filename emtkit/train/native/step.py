@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emtkit.train.native import machine
 from emtkit.train.native.network import LANES, Floats, Network
@@ -59,30 +58,27 @@ class NativeStep:
         inputs: Floats,
         targets: Floats,
         scales: Floats,
-        *,
-        input_rows: NDArray[np.int64] | None = None,
-        target_rows: NDArray[np.int64] | None = None,
     ) -> tuple[Doubles, Floats]:
         """Losses of the scored steps (M scored), and the gradients (M P) of each row's sum of them.
 
         losses[m, t] = sum over o of scales[m, t, o] * mean over B of (y - target)^2, at the flat
-        `weights` (M P). `inputs`
-        (U B driven I), `targets` (V B scored O), `scales` (M scored O), all float32; inputs may go
-        on after the driven steps, and targets begin before the scored ones. Row m uses
-        inputs[input_rows[m]] and targets[target_rows[m]] (default: m), so rows may share data.
+        `weights` (M P). `inputs` (M B driven I), `targets` (M B scored O), `scales` (M scored O),
+        all float32; inputs may go on after the driven steps, and targets begin before the scored
+        ones.
         """
         network, models = self.network, len(weights)
         _check("weights", weights, (models, network.parameters))
-        _check_sequences("inputs", inputs, (self.batch, self.input_steps, network.inputs))
+        _check_sequences("inputs", inputs, (models, self.batch, self.input_steps, network.inputs))
         _check("scales", scales, (models, self.scored, network.outputs))
         inputs = self._pad(inputs)
-        sources = _addresses("input_rows", inputs, input_rows, models)
-        _check_sequences("targets", targets, (self.batch, self.scored, network.outputs))
+        _check_sequences("targets", targets, (models, self.batch, self.scored, network.outputs))
         targets = self._pad(targets)
-        wanted = _addresses("target_rows", targets, target_rows, models)
+        sources, wanted = (
+            data.ctypes.data + np.arange(models) * data.strides[0] for data in (inputs, targets)
+        )
         wanted += (targets.shape[2] - self.scored) * targets.strides[2]
         per_sequence = scales / np.float32(self.batch)
-        transposed = self._transposed(weights)
+        transposed = np.take(weights, network.back, axis=1)
         gradient = np.empty_like(weights)
         losses = np.empty((models, self.scored))
         self._kernel(
@@ -134,10 +130,6 @@ class NativeStep:
             drawn=0,
             recalled=0,
         )
-
-    def _transposed(self, weights: Floats) -> Floats:
-        """S = [W_r' | W_hh'] (M H O+H)."""
-        return np.take(weights, self.network.back, axis=1)
 
     def _pad(self, data: Floats) -> Floats:
         """Sequences of zeros up to whole blocks; the mask keeps them out of loss and gradient."""
@@ -191,21 +183,8 @@ def _check(name: str, array: Floats, shape: tuple[int, ...]) -> None:
         )
 
 
-def _check_sequences(name: str, array: Floats, shape: tuple[int, int, int]) -> None:
-    """Rows of sequences (B T C), which may have more steps than are used."""
-    batch, steps, channels = shape
+def _check_sequences(name: str, array: Floats, shape: tuple[int, int, int, int]) -> None:
+    """Rows of sequences (M B T C), which may have more steps than are used."""
+    models, batch, steps, channels = shape
     longer = array.ndim == 4 and array.shape[2] > steps
-    _check(name, array, (len(array), batch, array.shape[2] if longer else steps, channels))
-
-
-def _addresses(
-    name: str, data: Floats, rows: NDArray[np.int64] | None, models: int
-) -> NDArray[np.int64]:
-    """Where the data of each model begin (M)."""
-    rows = np.arange(models) if rows is None else np.asarray(rows, dtype=np.int64)
-    if rows.shape != (models,) or (models and not (rows.min() >= 0 and rows.max() < len(data))):
-        raise ValueError(
-            f"{name} must name, for each of {models} models, one of the {len(data)} rows of data;"
-            f" they came as {rows.tolist()}"
-        )
-    return data.ctypes.data + rows * data.strides[0]
+    _check(name, array, (models, batch, array.shape[2] if longer else steps, channels))

@@ -217,20 +217,16 @@ def test_tanh_is_accurate_bounded_and_keeps_nan():
     views = network.views(weights)
     views["W_uh"][:, 0, 0] = arguments
     views["W_r"][:] = 1.0
-    one = np.ones((1, 1, 1, 1), dtype=np.float32)
+    one = np.ones((len(weights), 1, 1, 1), dtype=np.float32)
     scales = np.ones((len(weights), 1, 1), dtype=np.float32)
-    all_first = np.zeros(len(weights), dtype=np.int64)
-    shared = {"input_rows": all_first, "target_rows": all_first}
-    losses, _ = NativeStep(network, batch=1, steps=1).gradients(
-        weights, one, 0 * one, scales, **shared
-    )
+    losses, _ = NativeStep(network, batch=1, steps=1).gradients(weights, one, 0 * one, scales)
     found, expected = np.sqrt(losses[:, 0]), np.tanh(views["W_uh"][:, 0, 0].astype(np.float64))
     # The fit is right to 2e-8; its polynomials begin with 1, so that the last roundings count.
     assert np.abs(found / expected - 1.0).max() <= 2e-8 + rounding(1, dtype=np.float32)
     assert losses.max() <= 1.0
     weights[:, 0] = np.nan
     losses, gradient = NativeStep(network, batch=1, steps=1).gradients(
-        weights, one, 0 * one, scales, **shared
+        weights, one, 0 * one, scales
     )
     assert np.isnan(losses).all()
     assert np.isnan(gradient[:, -1]).all()
@@ -266,17 +262,10 @@ def test_a_row_scored_on_fewer_steps_has_the_bits_of_the_shorter_stack(network):
     assert np.array_equal(gradient, slopes)
 
 
-def test_rows_may_share_data_and_stand_still():
+def test_rows_may_stand_still():
     network, sizes = FEW[0], (70, 6, 6, 4)
-    weights, inputs, targets, scales = drawn(network, 3, sizes, 8)
-    step = NativeStep(network, batch=70, steps=6, scored=4)
-    rows = np.array([2, 0, 2])
-    expected, slopes = step.gradients(weights, inputs[rows], targets[rows], scales)
-    losses, gradient = step.gradients(
-        weights, inputs, targets, scales, input_rows=rows, target_rows=rows
-    )
-    assert np.array_equal(losses, expected)
-    assert np.array_equal(gradient, slopes)
+    weights, *data = drawn(network, 3, sizes, 8)
+    _, gradient = NativeStep(network, batch=70, steps=6, scored=4).gradients(weights, *data)
     adam, state = CompiledAdam([Training(lr=0.1)] * 3), torch.from_numpy(weights.copy())
     buffers = {name: torch.zeros_like(state) for name in ("first", "second")}
     alive = torch.tensor([[True], [False], [True]])
@@ -406,11 +395,9 @@ def test_wrong_arrays_never_reach_the_compiled_code():
         ("weights", weights[:, 1:]),
         ("inputs", inputs[:, :, 1:]),
         ("inputs", inputs.astype(np.float64)),
+        ("targets", targets[:1]),
         ("targets", np.swapaxes(np.swapaxes(targets, 1, 2).copy(), 1, 2)),
         ("scales", scales[:1]),
     ):
         with pytest.raises(ValueError, match=f"{name} came as"):
             step.gradients(**{**good, name: bad})
-    for rows in (np.array([0, 2]), np.array([-1, 0]), np.array([0])):
-        with pytest.raises(ValueError, match="target_rows must name"):
-            step.gradients(**good, target_rows=rows)

@@ -59,43 +59,31 @@ def analyze(
             missing, left over or of another shape.
     """
     known = registry or Registry.installed()
+    findings: dict[str, Findings] = {}
+    refused: dict[str, str] = {}
     try:
         with Guard().calling("analyze"):
-            return _analyzed(known, network, task, analyses, as_, map, drop)
+            posed = _task(known, task)
+            if isinstance(network, SequenceModel):
+                model, parameters = network.eval(), _parameters_of(network, as_)
+            else:
+                weights = _weights(network)
+                cls, given = _architecture(known, as_, weights)
+                found = _recognised(cls, weights, map)
+                _check_leftovers(cls, weights, found, drop)
+                implied = {**found.parameters, **_nonlinearity(cls, network)}
+                parameters = _resolved(cls, {**implied, **given})
+                model = _built(cls, posed, parameters, found)
+            for entry in analyses:
+                label, answer = _measure(known, entry, posed, model, parameters)
+                if isinstance(answer, str):
+                    refused[label] = answer
+                else:
+                    findings[label] = answer
     except ForbiddenError as error:
         raise PluginError(
             f"a plugin of {task}, {as_ or 'no model'}, {analyses}: {error}"
         ) from error
-
-
-def _analyzed(
-    known: Registry,
-    network: nn.Module | Mapping[str, Tensor] | Path | str,
-    task: Entry,
-    analyses: Sequence[Entry],
-    as_: Entry | None,
-    map: Mapping[str, str] | None,
-    drop: Sequence[str],
-) -> Analyzed:
-    posed = _task(known, task)
-    if isinstance(network, SequenceModel):
-        model, parameters = network.eval(), _parameters_of(network, as_)
-    else:
-        weights = _weights(network)
-        cls, given = _architecture(known, as_, weights)
-        found = _recognised(cls, weights, map)
-        _check_leftovers(cls, weights, found, drop)
-        known_parameters = {**found.parameters, **_nonlinearity(cls, network), **given}
-        parameters = _resolved(cls, known_parameters)
-        model = _built(cls, posed, parameters, found)
-    findings: dict[str, Findings] = {}
-    refused: dict[str, str] = {}
-    for entry in analyses:
-        label, answer = _measure(known, entry, posed, model, parameters)
-        if isinstance(answer, str):
-            refused[label] = answer
-        else:
-            findings[label] = answer
     return Analyzed(model, findings, refused)
 
 

@@ -36,7 +36,6 @@ from emtkit.store.records import (
     CellResult,
     CellState,
     FindingResult,
-    Scalar,
     Status,
     finding_identity,
     identity_of,
@@ -127,7 +126,8 @@ class Work:
                 return self._train_stack(job)
         except Exception as error:  # whatever a plugin raises
             if len(job.cells) == 1:
-                return Answer(cells=(self._failed(job.cells[0], job.tier, _why(error, suspects)),))
+                why = _why(error, suspects)
+                return Answer(cells=(self._result(job.cells[0], "failed", job.tier, why),))
         middle = len(job.cells) // 2
         parts = []
         for cells in (job.cells[:middle], job.cells[middle:]):
@@ -191,18 +191,14 @@ class Work:
             scalars["loss"] = float("nan")
             reasons["loss"] = "diverged"
         text = f"diverged: loss or gradient not finite at iteration {row.iteration}"
-        return CellResult(
-            key=cell.key,
-            identity=identity_of(cell),
-            status="failed" if diverged else "done",
+        return replace(
+            self._result(cell, "failed" if diverged else "done", trainer.tier.name),
             weights=_weights(model, row.parameters),
             snapshots={step: _weights(model, flat) for step, flat in row.snapshots.items()},
             history=pack({}, {"loss": row.losses[: row.iteration]}),
             scalars=scalars,
             reasons=reasons,
-            tier=trainer.tier.name,
             seconds=seconds,
-            digest=sources(self.registry, cell),
             error=text if diverged else "",
             provenance=provenance(label(trainer.tier.device)),
         )
@@ -210,25 +206,21 @@ class Work:
     def _construct(self, cell: Cell) -> CellResult:
         begun = time.monotonic()
         model = build_model(self.registry, cell, build_task(self.registry, cell.task))
-        return CellResult(
-            key=cell.key,
-            identity=identity_of(cell),
-            status="done",
+        return replace(
+            self._result(cell, "done", "constructed"),
             weights=_weights(model, flatten(model)),
             history=pack({}, {}),
             scalars={"loss": float("nan"), "steps": 0, "parameters": flatten(model).numel()},
             reasons={"loss": "constructed: there is nothing to train"},
-            tier="constructed",
             seconds=time.monotonic() - begun,
-            digest=sources(self.registry, cell),
-            provenance=provenance(),
         )
 
-    def _failed(self, cell: Cell, tier: str, error: str) -> CellResult:
+    def _result(self, cell: Cell, status: Status, tier: str, error: str = "") -> CellResult:
+        """How a cell ended, without what it gave."""
         return CellResult(
-            key=cell.key,
-            identity=identity_of(cell),
-            status="failed",
+            cell.key,
+            identity_of(cell),
+            status,
             tier=tier,
             digest=sources(self.registry, cell),
             error=error,
@@ -256,7 +248,7 @@ class Work:
                 return self._evaluate_stack(evaluated)
         except Exception as error:  # whatever a plugin raises
             if len(evaluated) == 1:
-                return [_finding(*evaluated[0], "failed", error=_why(error, suspects))]
+                return [_failed_finding(*evaluated[0], _why(error, suspects))]
         middle = len(evaluated) // 2
         halves = (evaluated[:middle], evaluated[middle:])
         return [found for half in halves for found in self._evaluate(half, guard)]
@@ -276,9 +268,8 @@ class Work:
         findings = []
         for one, scalars in zip(evaluated, found, strict=True):
             reasons = {name: _unfinite(scalars) for name, v in scalars.items() if v != v}
-            findings.append(
-                _finding(*one, "done", scalars=scalars, reasons=reasons, seconds=seconds)
-            )
+            found_one = replace(_finding(*one), scalars=scalars, reasons=reasons, seconds=seconds)
+            findings.append(found_one)
         _sound(Answer(findings=tuple(findings)))
         return findings
 
@@ -289,10 +280,8 @@ class Work:
         try:
             with guard.calling(suspects):
                 result = measure(self.registry, subject, measured, self._load)
-            finding = _finding(
-                subject,
-                measured,
-                "done",
+            finding = replace(
+                _finding(subject, measured),
                 scalars=result.scalars,
                 reasons=result.reasons,
                 content=pack(result.tables, result.arrays),
@@ -301,9 +290,9 @@ class Work:
             )
             _sound(Answer(findings=(finding,)))
         except NotApplicable as error:
-            return _finding(subject, measured, "not_applicable", error=str(error))
+            return _failed_finding(subject, measured, str(error), "not_applicable")
         except Exception as error:  # whatever a plugin raises, or says that no store can hold
-            return _finding(subject, measured, "failed", error=_why(error, suspects))
+            return _failed_finding(subject, measured, _why(error, suspects))
         return finding
 
     def _load(self, cell: Cell, task: Task, weights: bytes) -> SequenceModel:
@@ -346,32 +335,16 @@ def _unfinite(scalars: Mapping[str, object]) -> str:
     return "the outputs were not finite"
 
 
-def _finding(
-    subject: Subjects,
-    of: EvaluationSpec | Measure,
-    status: Status,
-    *,
-    scalars: Mapping[str, Scalar] | None = None,
-    reasons: Mapping[str, str] | None = None,
-    content: bytes | None = None,
-    seconds: float = 0.0,
-    digest: str = "",
-    error: str = "",
+def _finding(subject: Subjects, of: EvaluationSpec | Measure) -> FindingResult:
+    """The result of an evaluation or an analysis before anything is known of it."""
+    identity = finding_identity(of)
+    return FindingResult(of.key, subject.cell.key, identity, "done", provenance=provenance())
+
+
+def _failed_finding(
+    subject: Subjects, of: EvaluationSpec | Measure, error: str, status: Status = "failed"
 ) -> FindingResult:
-    """A finding of the evaluation or of an analysis."""
-    return FindingResult(
-        key=of.key,
-        cell=subject.cell.key,
-        identity=finding_identity(of),
-        status=status,
-        scalars=scalars or {},
-        reasons=reasons or {},
-        content=content,
-        seconds=seconds,
-        digest=digest,
-        error=error,
-        provenance=provenance(),
-    )
+    return replace(_finding(subject, of), status=status, error=error)
 
 
 def _weights(model: SequenceModel, flat: Tensor) -> bytes:

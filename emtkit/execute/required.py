@@ -52,13 +52,13 @@ class Required:
         """Key of each finding of an analysis, and the analysis's name."""
         return {m.key: m.analysis.name for found in self.measures.values() for m in found}
 
+    def wanted(self, cell: str) -> tuple[EvaluationSpec | Measure, ...]:
+        """What is to be found of one cell."""
+        return (*self.evaluation_specs.get(cell, ()), *self.measures.get(cell, ()))
+
     def of_cell(self, cell: str) -> tuple[str, ...]:
         """Keys of every finding of one cell."""
-        wanted: tuple[EvaluationSpec | Measure, ...] = (
-            *self.evaluation_specs.get(cell, ()),
-            *self.measures.get(cell, ()),
-        )
-        return tuple(one.key for one in wanted)
+        return tuple(one.key for one in self.wanted(cell))
 
 
 def _both(one: Cell, other: Cell) -> Cell:

@@ -29,7 +29,7 @@ from emtkit.store.records import (
     identity_of,
 )
 from emtkit.store.store import Store
-from emtkit.study.cells import Cell, EvaluationSpec, Measure, Row
+from emtkit.study.cells import Cell, Row
 
 __all__ = ["Options", "RunSummary", "TooManyFailures", "run", "run_summary"]
 
@@ -291,13 +291,9 @@ class _Coordinator:
         return self._lost_findings(cell, lost, why)
 
     def _lost_findings(self, cell: Cell, keys: set[str], why: str) -> tuple[FindingResult, ...]:
-        wanted: tuple[EvaluationSpec | Measure, ...] = (
-            *self.required.evaluation_specs[cell.key],
-            *self.required.measures[cell.key],
-        )
         return tuple(
             FindingResult(one.key, cell.key, finding_identity(one), "lost", error=why)
-            for one in wanted
+            for one in self.required.wanted(cell.key)
             if one.key in keys
         )
 

@@ -1,5 +1,6 @@
 """Proof that a run left nothing out: every cell and every finding of a plan has an end."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,14 +35,8 @@ def run_summary(rows: Sequence[Row], store: Store) -> RunSummary:
     """
     required = Required.of(rows)
     status = store.status_of(required.cells)
-    ends = {end: 0 for end in ("done", "failed", "lost")}
-    missing = []
-    for key in required.cells:
-        end = status.get(key, "")
-        if end in ends:
-            ends[end] += 1
-        else:
-            missing.append(key)
+    ends = Counter(status.values())
+    missing = [key for key in required.cells if status.get(key) not in ("done", "failed", "lost")]
     found = store.findings_of(required.findings)
     unfound = [
         f"{finding} of {cell}"

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def _made(path: Path, now: Installation) -> Catalogue:
                 "installation": now.digest,
                 "outside": loaded,
                 "folders": around,
-                "catalogue": found.as_plain(),
+                "catalogue": asdict(found),
             },
         )
     return found

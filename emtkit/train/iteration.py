@@ -75,12 +75,6 @@ class TrainState:
         self.noted.zero_()
         return self.losses[:count].T.cpu().numpy(), self.lived[:count].T.cpu().numpy()
 
-    def copy(self) -> "TrainState":
-        """The same in other memory."""
-        buffers = {name: value.clone() for name, value in self.buffers.items()}
-        small = (self.alive, self.losses, self.lived, self.noted)
-        return TrainState(self.flat.clone(), buffers, *(value.clone() for value in small))
-
     def restore(self, kept: "TrainState") -> None:
         """Write what was `kept` into this memory."""
         for place, value in zip(self._tensors(), kept._tensors(), strict=True):

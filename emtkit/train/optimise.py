@@ -61,14 +61,9 @@ class StackOptimiser(ABC):
 
     @abstractmethod
     def step(
-        self,
-        parameters: Tensor,
-        gradients: Tensor,
-        buffers: Buffers,
-        schedule: Tensor,
-        alive: Tensor,
+        self, flat: Tensor, gradients: Tensor, buffers: Buffers, schedule: Tensor, alive: Tensor
     ) -> None:
-        """Clip (`gradients` too, in place) and update the rows that are `alive` (M 1).
+        """Clip (`gradients` too, in place) and update the rows (M P) that are `alive` (M 1).
 
         Nothing here looks at a number, so that a device is never waited for.
         """
@@ -95,12 +90,7 @@ class TensorOptimiser(StackOptimiser):
         return torch.from_numpy(rows).to(self._dtype).unsqueeze(2)
 
     def step(
-        self,
-        parameters: Tensor,
-        gradients: Tensor,
-        buffers: Buffers,
-        schedule: Tensor,
-        alive: Tensor,
+        self, flat: Tensor, gradients: Tensor, buffers: Buffers, schedule: Tensor, alive: Tensor
     ) -> None:
         """See `StackOptimiser.step`, and `Optimiser` for the equations."""
         kept, *factors = schedule
@@ -111,13 +101,13 @@ class TensorOptimiser(StackOptimiser):
             gradients.mul_(scales.masked_fill_(self._limits.isinf(), 1.0))
         if self._decay is not None:
             if self._rule.decoupled:
-                parameters.mul_(kept.masked_fill(~alive, 1.0))
+                flat.mul_(kept.masked_fill(~alive, 1.0))
             else:
                 # The same for a row without decay: -0 + 0 is 0.
-                decayed = gradients + parameters * self._decay
+                decayed = gradients + flat * self._decay
                 gradients = torch.where(self._decay > 0, decayed, gradients)
         change = self._rule.change(Update(gradients, buffers, factors, self._slots))
-        parameters.sub_(change.masked_fill_(~alive, 0.0))
+        flat.sub_(change.masked_fill_(~alive, 0.0))
 
     def _column(self, numbers: Sequence[float]) -> Tensor:
         """A column (M 1), where the parameters are."""

@@ -19,7 +19,6 @@ from emtkit.plugin.stream import (
     Stream,
     signs_rows,
     sparse_uniform_rows,
-    uniform_rows,
 )
 from tests.rounding import assert_rounded, rounding
 
@@ -252,9 +251,8 @@ def test_rows_equal_row_by_row(compiled, stack, shape, dtype):
             drawn = sparse_uniform_rows(together, shape, sparse)
             expected = [s.sparse_uniform(shape, p) for s, p in zip(alone, sparse, strict=True)]
             assert torch.equal(drawn, torch.stack(expected))
-            assert torch.equal(
-                uniform_rows(together, shape), torch.stack([s.uniform(shape) for s in alone])
-            )
+            full = sparse_uniform_rows(together, shape, [1.0] * len(together))
+            assert torch.equal(full, torch.stack([s.uniform(shape) for s in alone]))
             assert torch.equal(
                 signs_rows(together, shape), torch.stack([s.signs(shape) for s in alone])
             )
@@ -264,7 +262,7 @@ def test_rows_equal_row_by_row(compiled, stack, shape, dtype):
 def test_one_stream_twice_gives_two_draws():
     stream, alone = Stream(1, "twice"), Stream(1, "twice")
     expected = torch.stack([alone.uniform(5), alone.uniform(5)])
-    assert torch.equal(uniform_rows([stream, stream], 5), expected)
+    assert torch.equal(sparse_uniform_rows([stream, stream], 5, [1.0, 1.0]), expected)
 
 
 def test_equal_keys_share_one_draw():
@@ -361,7 +359,7 @@ def test_keys_are_hashable_records():
         (lambda: Stream(0, "x").sparse_uniform(3, 1.5), r"density 1\.5"),
         (lambda: Stream(0, "x").sparse_uniform(3, math.nan), "density nan"),
         (lambda: sparse_uniform_rows([Stream(0, "x")], 3, [0.5, 0.5]), "one density for each"),
-        (lambda: uniform_rows([], 3), "no stream"),
+        (lambda: sparse_uniform_rows([], 3, []), "no stream"),
         (
             lambda: signs_rows([Stream(0, "x"), Stream(0, "x", dtype=torch.float64)], 3),
             "torch.float32, torch.float64",

@@ -11,7 +11,7 @@ from emtkit.methods.optimisers.adam import Adam
 from emtkit.methods.optimisers.adamw import AdamW
 from emtkit.methods.optimisers.base import Optimiser
 from emtkit.study.settings import Training
-from emtkit.train.native.state import Doubles
+from emtkit.train.native.network import Doubles
 from emtkit.train.optimise import Buffers, Factors, StackOptimiser, limits
 
 IMPLEMENTED: Mapping[type[Optimiser], frozenset[str]] = {
@@ -54,22 +54,17 @@ class CompiledAdam(StackOptimiser):
         return torch.from_numpy(self.factors.after(iterations)[0]).unsqueeze(2)
 
     def step(
-        self,
-        parameters: Tensor,
-        gradients: Tensor,
-        buffers: Buffers,
-        schedule: Tensor,
-        alive: Tensor,
+        self, flat: Tensor, gradients: Tensor, buffers: Buffers, schedule: Tensor, alive: Tensor
     ) -> None:
         """See `StackOptimiser.step`."""
         from emtkit.train.native.compile import clip_and_adam
 
         clip_and_adam(
-            parameters.numpy(),
+            flat.numpy(),
             gradients.numpy(),
             buffers["first"].numpy(),
             buffers["second"].numpy(),
-            np.arange(parameters.shape[1]),
+            np.arange(flat.shape[1]),
             schedule.squeeze(2).numpy(),
             self.rule,
             alive.squeeze(1).numpy(),

@@ -14,8 +14,8 @@ from numba.extending import intrinsic
 
 from emtkit.plugin._philox_numba import compiled, fill
 from emtkit.train.native.kernels import emit_gradients
+from emtkit.train.native.network import Words
 from emtkit.train.native.plan import Arguments, KernelPlan
-from emtkit.train.native.state import Words
 
 
 @intrinsic(prefer_literal=True)
@@ -52,8 +52,8 @@ def training_kernel(plan: KernelPlan, digest: int) -> Any:
     """Whole iterations of one plan: draw, gradient, clip, Adam; arguments as in `fused`.
 
     Row after row in the order of `turn`, so that rows of one draw meet its words in the cache;
-    `modes` says what each does about them (`state.Words`). Ends early, after an iteration in which
-    a row's loss or gradient was not finite. Gives the number of iterations done.
+    `modes` says what each does about them (`network.Words`). Ends early, after an iteration in
+    which a row's loss or gradient was not finite. Gives the number of iterations done.
     """
     described = json.dumps(asdict(plan))
     spreads, take = not plan.drawn, Words.TAKE.value

@@ -20,8 +20,7 @@ from emtkit.plugin.task import Recipe
 from emtkit.study.settings import Training
 from emtkit.train.native import machine
 from emtkit.train.native.adam import CompiledAdam
-from emtkit.train.native.network import Floats
-from emtkit.train.native.state import Words
+from emtkit.train.native.network import Floats, Words
 from emtkit.train.native.step import NativeStep
 from emtkit.train.optimise import Buffers
 from emtkit.train.tiers.base import Fused, Trained
@@ -78,7 +77,8 @@ class FusedTraining(Fused):
         self._order = network.order(names)
         self._absent = np.setdiff1d(np.arange(network.parameters), self._order)
         self._weights, self._first, self._second = (
-            self._ordered(tensor) for tensor in (parameters, buffers["first"], buffers["second"])
+            network.flat(part.numpy(), self._order)
+            for part in (parameters, buffers["first"], buffers["second"])
         )
         self._counters = np.array([stream.counter for stream in streams], dtype=np.uint64)
         self._limits = np.array([(recipe.density or 0.0) * _WORD for recipe in recipes])
@@ -139,12 +139,6 @@ class FusedTraining(Fused):
             torch.from_numpy(np.take(part, self._order, axis=1)) for part in rows
         )
         return weights, {"first": first, "second": second}
-
-    def _ordered(self, tensor: Tensor) -> Floats:
-        """Rows of the module's order (M P) in the kernel's."""
-        rows = np.zeros((len(tensor), self._step.network.parameters), dtype=np.float32)
-        rows[:, self._order] = tensor.numpy()
-        return rows
 
     def _turns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows in the order in which they share draws, and what each does about its words."""

@@ -1,7 +1,7 @@
 """Loss and gradient of a stack of small recurrent networks, as one emitted function.
 
 One model after the other, and one block of 16 q sequences at a time, so that the history of a block
-stays in cache. Inputs are given (`given`) or drawn (`draws`), `targets` too, or inputs again. The
+stays in cache. Inputs are given (`data`) or drawn (`draws`), targets given, or inputs again. The
 weights of a model are matrices whose rows meet contiguous states:
 
     A = [W_uh | b | W_hh]   (H, I + n + H)    brings  [u_t ; 1 ; g_t-1]  to  h_t,  g_t = sigma(h_t)
@@ -15,12 +15,10 @@ from typing import Any
 
 from llvmlite import ir
 
+from emtkit.train.native.data import Given, Recalled, StagedTargets
 from emtkit.train.native.draws import Draw
-from emtkit.train.native.given import Given
 from emtkit.train.native.network import LANES
-from emtkit.train.native.outer import outer
 from emtkit.train.native.plan import Arguments, KernelPlan
-from emtkit.train.native.targets import Recalled, StagedTargets
 from emtkit.train.native.vectors import BYTES, Code
 
 
@@ -242,6 +240,49 @@ def correlate(code: Code, plan: KernelPlan, a: Arguments) -> None:
         code, plan, (errors, delta_step, plan.outputs), (states, read_step, plan.reads),
         a.scored, code.at(a.sums, plan.hidden * plan.columns, BYTES), BYTES * plan.reads,
     )  # fmt: skip
+
+
+def outer(
+    code: Code,
+    plan: KernelPlan,
+    left: tuple[Any, int, int],
+    right: tuple[Any, int, int],
+    steps: Any,
+    sums: Any,
+    line: int,
+) -> None:
+    """sums[r, k] += sum_t left_t[r] right_t[k], lane by lane; sides are (address, step, rows).
+
+    The sum over the block is made apart and then added, so that rounding errors grow with the
+    length of a block and the number of blocks, not with their product.
+    """
+
+    def band(top: Any, height: int) -> None:
+        def tile(first: Any, size: int) -> None:
+            upper, lower = code.at(left[0], top, plan.row), code.at(right[0], first, plan.row)
+
+            def step(t: Any, carried: list[Any]) -> list[Any]:
+                above, beside = code.at(upper, t, left[1]), code.at(lower, t, right[1])
+                for q in range(plan.width):
+                    others = [code.load(beside, k * plan.width + q) for k in range(size)]
+                    for r in range(height):
+                        own = code.load(above, r * plan.width + q)
+                        for k in range(size):
+                            place = r * size + k
+                            carried[place] = code.fma(own, others[k], carried[place])
+                return carried
+
+            totals = code.loop(steps, [code.splat(0.0)] * (height * size), step)
+            corner = code.at(code.at(sums, top, line), first, BYTES)
+            for r in range(height):
+                for k in range(size):
+                    place = code.at(corner, r, line)
+                    old = code.load(place, k)
+                    code.store(code.builder.fadd(old, totals[r * size + k]), place, k)
+
+        code.tiles(right[2], plan.tile, tile)
+
+    code.tiles(left[2], plan.tile, band)
 
 
 def clear(code: Code, address: Any, vectors: Any) -> None:

@@ -1,13 +1,15 @@
 """The networks of the native tier, and how their weights lie in one flat row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 LANES = 16
 """Sequences in one vector register."""
@@ -15,6 +17,14 @@ LANES = 16
 MAX_HIDDEN = 64
 ACTIVATIONS = ("linear", "relu", "tanh")
 READOUTS = ("linear", "relu")
+
+
+class Words(IntEnum):
+    """What a row that draws does about its words: rows of equal draws come one after the other."""
+
+    MAKE = 0
+    KEEP = 1  # make them, for this row and the next
+    TAKE = 2  # those that were kept
 
 
 @dataclass(frozen=True)
@@ -92,17 +102,10 @@ class Network:
             named["b_r"] = readout[:, :, 0]
         return named
 
-    def flat(self, named: Mapping[str, NDArray[Any]]) -> Floats:
-        """New flat rows (M P) from named weights (M, ...)."""
-        out = np.zeros((len(named["W_hh"]), self.parameters), dtype=np.float32)
-        views = self.views(out)
-        if set(views) != set(named):
-            raise ValueError(
-                f"the weights {', '.join(sorted(named))} were given;"
-                f" this network has {', '.join(sorted(views))}"
-            )
-        for name, view in views.items():
-            view[...] = named[name]
+    def flat(self, rows: NDArray[Any], order: NDArray[np.int64]) -> Floats:
+        """New flat rows (M P) from others whose weights lie in another `order`."""
+        out = np.zeros((len(rows), self.parameters), dtype=np.float32)
+        out[:, order] = rows
         return out
 
     def order(self, names: Sequence[str]) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ class KernelPlan:
 
     `sigma` and `rho` are kinds of activation, see `vectors`; `early`: 1 if the readout sees the
     state before the activation; `drawn`: 1 if the kernel draws inputs itself, see `draws`;
-    `recalled`: 1 if targets are inputs again, see `targets`. The result depends on all but `rows`
+    `recalled`: 1 if targets are inputs again, see `data`. The result depends on all but `rows`
     and `tile`.
     """
 
@@ -83,7 +83,7 @@ class Arguments:
     losses: Any  # M K, float64, out
     counter: Any = None  # 4, uint64: where the draw begins; this and the following when `drawn`
     limit: Any = None  # float64: the words below it give numbers, the others 0
-    mode: Any = None  # one of `state.Words`
+    mode: Any = None  # one of `network.Words`
     words: Any = None  # scratch, B T I words: those that rows share, in lanes
     again: Any = None  # K O addresses in `states` or of `silence`; this and the next if `recalled`
     signs: Any = None  # K O, float32: minus the sign of each target

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emtkit.train.native import machine
-from emtkit.train.native.network import LANES, Floats, Network
-from emtkit.train.native.state import Doubles
+from emtkit.train.native.network import LANES, Doubles, Floats, Network
 
 if TYPE_CHECKING:
     from emtkit.train.native.plan import KernelPlan

@@ -6,6 +6,7 @@ the addresses that it works on. These must outlive the graph, which is why it ke
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import torch
 from torch import Tensor
@@ -109,7 +110,7 @@ class Captured(Iteration):
             for part in parts:
                 part()
 
-        before = self.train_state.copy()
+        before = deepcopy(self.train_state)
         self.train_state.noted.zero_()
         self._graphs.warm_up(run)
         self._kept += self._work.held.values()

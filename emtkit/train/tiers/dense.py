@@ -74,7 +74,7 @@ class DenseTier(Tier):
         outputs = pulses.outputs()
         if "b_r" in weights:
             outputs += weights["b_r"].unsqueeze(2)
-        is_relu = _form(stacked.template).readout == "relu"
+        is_relu = form_of(stacked.template).readout == "relu"
         if is_relu:
             outputs.clamp_(min=0)
         criterion = Squares(stacked.squares, batch.targets, masks, Span(last, last + 1))
@@ -106,7 +106,8 @@ def _kernel(model: SequenceModel) -> StackedKernel | None:
     return model.stacked_kernel()
 
 
-def _form(model: SequenceModel) -> SimpleRecurrence:
+def form_of(model: SequenceModel) -> SimpleRecurrence:
+    """The form of a simple recurrence."""
     form = model.simple_form() if isinstance(model, RecurrentModel) else None
     if form is None:
         raise TypeError(f"{model.name} is not a simple recurrence")
@@ -116,7 +117,7 @@ def _form(model: SequenceModel) -> SimpleRecurrence:
 def _sizes(stacked: Stacked, weights: dict[str, Tensor], batch: Batch, span: Span) -> Sizes:
     models, sequences, _, inputs = batch.inputs.shape
     return Sizes(
-        _form(stacked.template),
+        form_of(stacked.template),
         models,
         sequences,
         inputs,

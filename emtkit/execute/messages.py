@@ -195,9 +195,9 @@ def _read(kind: Any, plain: Any, blobs: Sequence[bytes]) -> Any:
         return blobs[plain]
     if kind is Training:
         return _training(json.dumps(plain))
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         hints = _hints(kind)
-        return kind(**{name: _read(hints[name], value, blobs) for name, value in plain.items()})  # type: ignore[operator]
+        return kind(**{name: _read(hints[name], value, blobs) for name, value in plain.items()})
     if kind == Mapping[str, Scalar]:
         return scalars_from_json(plain)
     if origin is UnionType:

@@ -134,7 +134,6 @@ class _Coordinator:
         return known.status != "lost"
 
     def _queue(self) -> None:
-        pending: list[Cell] = []
         for key, known in self.store.cells_of(self.required.cells).items():
             steps = self.required.cells[key].training.snapshots
             complete = known.status != "done" or set(steps) <= set(known.snapshots)
@@ -258,12 +257,11 @@ class _Coordinator:
         name = item.findings[0] if isinstance(item, MeasureItem) else item.cells[0].key
         if not halves:
             self.alone[name] = self.alone.get(name, 0) + 1
+        self.store.commit(Bundle(attempts=attempts))
         if halves or not (final or self.alone[name] > self.options.retry):
-            self.store.commit(Bundle(attempts=attempts))
             for part in halves or (item,):
                 self.queue.again(part)
             return
-        self.store.commit(Bundle(attempts=attempts))
         for cell in item.cells:
             self._give_up(cell, item, why)
 

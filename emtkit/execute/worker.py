@@ -103,16 +103,11 @@ class Work:
 
     def _suspects(self, cell: Cell, analysis: str | None = None) -> str:
         """Whose code runs, for a message: plugins in loose files, where there are any of those."""
-        named: list[tuple[Kind, str]] = [
-            ("task", cell.task.name),
-            ("architecture", cell.architecture.name),
-        ]
-        if analysis is not None:
-            named = [("analysis", analysis)]
-        plugins = [self.registry.get(kind, name) for kind, name in named]
-        loose = [
-            one for one, plugin in zip(named, plugins, strict=True) if plugin and plugin.source
-        ]
+        named: list[tuple[Kind, str]] = [("analysis", analysis)] if analysis else []
+        if analysis is None:
+            named = [("task", cell.task.name), ("architecture", cell.architecture.name)]
+        plugins = ((one, self.registry.get(*one)) for one in named)
+        loose = [one for one, plugin in plugins if plugin and plugin.source]
         return " or ".join(self.registry.described(*one) for one in loose or named)
 
     def _train(self, job: TrainJob, guard: Guard) -> Answer:
@@ -155,11 +150,8 @@ class Work:
         results, states = [], []
         for at, (cell, row) in enumerate(zip(job.cells, trainer.rows, strict=True)):
             if row.end is None:
-                meta = {
-                    "tier": job.tier,
-                    "iteration": row.iteration,
-                    "sources": sources(self.registry, cell),
-                }
+                made_by = sources(self.registry, cell)
+                meta = {"tier": job.tier, "iteration": row.iteration, "sources": made_by}
                 states.append(CellState(cell.key, meta, row.encode()))
             else:
                 results.append(self._ended(cell, trainer, at, share))

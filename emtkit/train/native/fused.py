@@ -87,7 +87,7 @@ class FusedTraining(Fused):
         self._counted = np.ascontiguousarray(masks[:, step.steps - step.scored :] > 0)
         self._scales = scales / np.float32(step.batch)
         signs = recipes[0].density is None
-        self._plan = replace(step.plan, drawn=int(not signs), recalled=1)
+        self._plan = replace(step.plan, drawn=not signs, recalled=True)
         numbers = step.input_steps * network.inputs
         words = -(-step.batch * numbers // 128) * 4 if signs else step.padded * numbers
         self._words = np.empty(words, dtype=np.uint32)
@@ -115,8 +115,8 @@ class FusedTraining(Fused):
             self._signs,
             self._scales,
             self._counted,
-            network.back,
-            np.empty(len(network.back), dtype=np.float32),
+            network.back_places,
+            np.empty(network.hidden * network.back, dtype=np.float32),
             self._absent,
             self._order,
             self._weights,

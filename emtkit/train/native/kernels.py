@@ -5,7 +5,7 @@ stays in cache. Inputs are given (`data`) or drawn (`draws`), targets given, or 
 weights of a model are matrices whose rows meet contiguous states:
 
     A = [W_uh | b | W_hh]   (H, I + n + H)    brings  [u_t ; 1 ; g_t-1]  to  h_t,  g_t = sigma(h_t)
-    R = [b_r | W_r]         (O, n + H)        reads   [1 ; x_t],  x_t = g_t, or h_t when `early`
+    R = [b_r | W_r]         (O, n + H)        reads   [1 ; x_t],  x_t = g_t, or h_t if read early
     S = [W_r' | W_hh']      (H, O + H)        brings  [e_t ; d_t+1]  back to  d_t
 
 with n = 1 where there is any bias, else 0. A vector row (one channel at one time) is q vectors.
@@ -80,7 +80,7 @@ def forward(code: Code, plan: KernelPlan, a: Arguments, weights: Any) -> None:
             source = code.at(code.at(a.states, t, plan.columns * plan.row), skip, plan.row)
             after = code.at(a.states, t, plan.columns * plan.row)
             post = code.at(after, 2 * plan.columns - plan.hidden, plan.row)
-            pre = code.at(code.at(a.shown, t, plan.reads * plan.row), plan.ones, plan.row)
+            pre = code.at(code.at(a.shown, t, plan.seen * plan.row), plan.ones, plan.row)
 
             def tile(first: Any, size: int) -> None:
                 rows = code.at(code.at(weights, first, 4 * plan.columns), skip, 4)
@@ -89,11 +89,11 @@ def forward(code: Code, plan: KernelPlan, a: Arguments, weights: Any) -> None:
                 )
                 for r in range(size):
                     for q in range(plan.width):
-                        if plan.early:
+                        if plan.reads_early:
                             code.store(
                                 sums[r][q], code.at(pre, first, plan.row), r * plan.width + q
                             )
-                        value = code.activation(plan.sigma, sums[r][q])
+                        value = code.activation(plan.activation, sums[r][q])
                         code.store(value, code.at(post, first, plan.row), r * plan.width + q)
 
             code.tiles(plan.hidden, plan.rows, tile)
@@ -106,8 +106,8 @@ def forward(code: Code, plan: KernelPlan, a: Arguments, weights: Any) -> None:
 
 def readable(code: Code, plan: KernelPlan, a: Arguments, t: Any) -> tuple[Any, int]:
     """The address of [1 ; x_t] and the bytes from one step to the next."""
-    if plan.early:
-        return code.at(a.shown, t, plan.reads * plan.row), plan.reads * plan.row
+    if plan.reads_early:
+        return code.at(a.shown, t, plan.seen * plan.row), plan.seen * plan.row
     after = code.at(a.states, t, plan.columns * plan.row)
     return code.at(after, plan.columns + plan.inputs, plan.row), plan.columns * plan.row
 
@@ -134,8 +134,8 @@ def compare(
         step_scales = code.at(scales, n, 4 * plan.outputs)
 
         def tile(first: Any, size: int) -> None:
-            rows = code.at(readout, first, 4 * plan.reads)
-            sums = code.product(zeros(code, plan, size), rows, 4 * plan.reads, states, plan.reads)
+            rows = code.at(readout, first, 4 * plan.seen)
+            sums = code.product(zeros(code, plan, size), rows, 4 * plan.seen, states, plan.seen)
             totals = [code.load(costs, q) for q in range(plan.width)]
             for r in range(size):
                 scale = code.broadcast(code.at(code.at(step_scales, first, 4), r, 4))
@@ -143,13 +143,13 @@ def compare(
                 gap_of = targets.row(n, code.plus(first, r))
                 for q in range(plan.width):
                     place = r * plan.width + q
-                    value = code.activation(plan.rho, sums[r][q])
+                    value = code.activation(plan.readout, sums[r][q])
                     gap = gap_of(value, q)
                     if plan.ones:  # without a bias, padding says 0 and is asked for 0
                         gap = builder.fmul(gap, code.load(mask, q))
                     error = builder.fmul(twice, gap)
                     totals[q] = code.fma(error, gap, totals[q])
-                    error = code.times_slope(plan.rho, error, value)
+                    error = code.times_slope(plan.readout, error, value)
                     code.store(error, code.at(errors, first, plan.row), place)
             for q in range(plan.width):
                 code.store(totals[q], costs, q)
@@ -160,7 +160,7 @@ def compare(
 
 
 def backward(code: Code, plan: KernelPlan, a: Arguments, transposed: Any) -> None:
-    """d_t for all steps: (W_r' e + W_hh' d) sigma', or W_r' e + sigma' (W_hh' d) when `early`."""
+    """d_t for all steps: (W_r' e + W_hh' d) sigma', or W_r' e + sigma' (W_hh' d) if read early."""
     builder = code.builder
 
     def steps(last: Any, count: Any, scored: bool) -> None:
@@ -187,11 +187,11 @@ def backward(code: Code, plan: KernelPlan, a: Arguments, transposed: Any) -> Non
                     for r in range(size):
                         for q in range(plan.width):
                             value = code.load(code.at(values, first, plan.row), r * plan.width + q)
-                            sums[r][q] = code.times_slope(plan.sigma, sums[r][q], value)
+                            sums[r][q] = code.times_slope(plan.activation, sums[r][q], value)
                     return sums
 
                 sums = zeros(code, plan, size)
-                if plan.early:
+                if plan.reads_early:
                     sums = sloped(through(sums, plan.outputs, plan.hidden))
                     sums = through(sums, 0, plan.outputs) if scored else sums
                 else:
@@ -230,15 +230,15 @@ def correlate(code: Code, plan: KernelPlan, a: Arguments) -> None:
             )  # fmt: skip
             outer(
                 code, plan, (deltas, delta_step, plan.hidden),
-                (code.at(a.states, plan.inputs, plan.row), state_step, plan.reads),
+                (code.at(a.states, plan.inputs, plan.row), state_step, plan.seen),
                 a.steps, code.at(a.sums, plan.inputs, BYTES), line,
             )  # fmt: skip
     first_scored = builder.sub(a.steps, a.scored)
     states, read_step = readable(code, plan, a, first_scored)
     errors = code.at(a.deltas, builder.add(first_scored, code.whole(1)), delta_step)
     outer(
-        code, plan, (errors, delta_step, plan.outputs), (states, read_step, plan.reads),
-        a.scored, code.at(a.sums, plan.hidden * plan.columns, BYTES), BYTES * plan.reads,
+        code, plan, (errors, delta_step, plan.outputs), (states, read_step, plan.seen),
+        a.scored, code.at(a.sums, plan.hidden * plan.columns, BYTES), BYTES * plan.seen,
     )  # fmt: skip
 
 

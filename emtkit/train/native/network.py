@@ -76,21 +76,36 @@ class Network:
         return int(self.bias or self.readout_bias)
 
     @property
+    def reads_early(self) -> bool:
+        """Whether the readout sees another number than the recurrence passes on."""
+        return self.reads == "preactivation" and self.activation != "linear"
+
+    @property
     def columns(self) -> int:
         """The width of A."""
         return self.inputs + self.ones + self.hidden
 
     @property
+    def seen(self) -> int:
+        """The width of R."""
+        return self.ones + self.hidden
+
+    @property
+    def back(self) -> int:
+        """The width of S = [W_r' | W_hh'] (H O+H)."""
+        return self.outputs + self.hidden
+
+    @property
     def parameters(self) -> int:
         """P, the length of a flat row."""
-        return self.hidden * self.columns + self.outputs * (self.ones + self.hidden)
+        return self.hidden * self.columns + self.outputs * self.seen
 
     def views(self, flat: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The named weights (M, ...) of flat rows (M P): views, not copies."""
         models = len(flat)
         split = self.hidden * self.columns
         advance = flat[:, :split].reshape(models, self.hidden, self.columns)
-        readout = flat[:, split:].reshape(models, self.outputs, self.ones + self.hidden)
+        readout = flat[:, split:].reshape(models, self.outputs, self.seen)
         named = {
             "W_uh": advance[:, :, : self.inputs],
             "W_hh": advance[:, :, self.inputs + self.ones :],
@@ -114,14 +129,14 @@ class Network:
         return np.concatenate([views[name].ravel() for name in names])
 
     @property
-    def back(self) -> NDArray[np.int64]:
-        """Places in a flat row of S = [W_r' | W_hh'] (H O+H), row by row."""
+    def back_places(self) -> NDArray[np.int64]:
+        """Places in a flat row of S, row by row."""
         views = self.views(np.arange(self.parameters)[None])
         return np.concatenate([views["W_r"][0].T, views["W_hh"][0].T], axis=1).ravel()
 
     def clear_absent(self, flat: Floats) -> None:
         """Set the place of a bias that does not exist to 0, in every flat row."""
         if self.bias and not self.readout_bias:
-            flat[:, self.hidden * self.columns :: self.ones + self.hidden] = 0.0
+            flat[:, self.hidden * self.columns :: self.seen] = 0.0
         if self.readout_bias and not self.bias:
             flat[:, self.inputs : self.hidden * self.columns : self.columns] = 0.0

@@ -3,56 +3,27 @@
 from dataclasses import dataclass
 from typing import Any
 
-from emtkit.train.native.vectors import BYTES
+from emtkit.train.native.network import LANES, Network
 
 
-@dataclass(frozen=True)
-class KernelPlan:
+@dataclass(frozen=True, kw_only=True)
+class KernelPlan(Network):
     """What a kernel is compiled for; `width` is q, `rows` and `tile` are register tiles.
 
-    `sigma` and `rho` are kinds of activation, see `vectors`; `early`: 1 if the readout sees the
-    state before the activation; `drawn`: 1 if the kernel draws inputs itself, see `draws`;
-    `recalled`: 1 if targets are inputs again, see `data`. The result depends on all but `rows`
-    and `tile`.
+    `drawn`: whether the kernel draws inputs itself, see `draws`; `recalled`: whether targets are
+    inputs again, see `data`. The result depends on all but `rows` and `tile`.
     """
 
-    hidden: int
-    inputs: int
-    outputs: int
-    ones: int
-    sigma: int
-    early: int
-    rho: int
     width: int
     rows: int
     tile: int
-    drawn: int
-    recalled: int
-
-    @property
-    def columns(self) -> int:
-        """The width of A."""
-        return self.inputs + self.ones + self.hidden
-
-    @property
-    def reads(self) -> int:
-        """The width of R."""
-        return self.ones + self.hidden
-
-    @property
-    def back(self) -> int:
-        """The width of S."""
-        return self.outputs + self.hidden
-
-    @property
-    def parameters(self) -> int:
-        """The sizes of A and R together."""
-        return self.hidden * self.columns + self.outputs * self.reads
+    drawn: bool = False
+    recalled: bool = False
 
     @property
     def row(self) -> int:
         """Bytes of a vector row."""
-        return BYTES * self.width
+        return 4 * LANES * self.width
 
 
 @dataclass(frozen=True)
@@ -73,7 +44,7 @@ class Arguments:
     scales: Any  # M K O
     mask: Any  # B: 1 for a sequence, 0 for padding
     states: Any  # scratch, T + 1 times `columns` rows: [u_t ; 1 ; g_t-1]
-    shown: Any  # scratch, T times `reads` rows: [1 ; h_t], when `early`
+    shown: Any  # scratch, T times `seen` rows: [1 ; h_t], when `reads_early`
     deltas: Any  # scratch, T + 1 times `back` rows: [e_t ; d_t+1], from t = -1 on
     staged: Any  # scratch, K times O rows: the targets of a block
     sums: Any  # scratch, P vectors: the gradient, lane by lane

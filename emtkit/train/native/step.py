@@ -1,19 +1,14 @@
 """The typed face of the native tier: losses and gradients for a stack of networks."""
 
-from __future__ import annotations
-
+from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from emtkit.train.native import machine
 from emtkit.train.native.network import LANES, Doubles, Floats, Network
-
-if TYPE_CHECKING:
-    from emtkit.train.native.plan import KernelPlan
-
-_SIGMA = {"linear": 0, "relu": 1, "tanh": 2}
+from emtkit.train.native.plan import KernelPlan
 
 
 class NativeStep:
@@ -77,7 +72,7 @@ class NativeStep:
         )
         wanted += (targets.shape[2] - self.scored) * targets.strides[2]
         per_sequence = scales / np.float32(self.batch)
-        transposed = np.take(weights, network.back, axis=1)
+        transposed = np.take(weights, network.back_places, axis=1)
         gradient = np.empty_like(weights)
         losses = np.empty((models, self.scored))
         self._kernel(
@@ -112,22 +107,12 @@ class NativeStep:
     @cached_property
     def plan(self) -> KernelPlan:
         """What the kernel is compiled for."""
-        from emtkit.train.native.plan import KernelPlan
-
-        network, tiles = self.network, machine.tiles()
+        tiles = machine.tiles()
         return KernelPlan(
-            hidden=network.hidden,
-            inputs=network.inputs,
-            outputs=network.outputs,
-            ones=network.ones,
-            sigma=_SIGMA[network.activation],
-            early=int(network.reads == "preactivation" and network.activation != "linear"),
-            rho=_SIGMA[network.readout],
+            **asdict(self.network),
             width=self.width,
             rows=tiles.rows[self.width],
             tile=tiles.square,
-            drawn=0,
-            recalled=0,
         )
 
     def _pad(self, data: Floats) -> Floats:
@@ -151,15 +136,14 @@ def width_of(hidden: int, batch: int) -> int:
 def _scratch(step: NativeStep, block: int) -> list[Floats]:
     """Mask, states, ... silence of `kernels.Arguments`: zero, with the rows of ones set."""
     network, steps = step.network, step.steps
-    reads, back = network.ones + network.hidden, network.outputs + network.hidden
     mask = _aligned(step.padded)
     mask[: step.batch] = 1.0
     states = _aligned((steps + 1) * network.columns * block)
     rows = states.reshape(steps + 1, network.columns, block)
     rows[:, network.inputs : network.inputs + network.ones] = 1.0
-    shown = _aligned(steps * reads * block)
-    shown.reshape(steps, reads, block)[:, : network.ones] = 1.0
-    deltas = _aligned((steps + 1) * back * block)
+    shown = _aligned(steps * network.seen * block)
+    shown.reshape(steps, network.seen, block)[:, : network.ones] = 1.0
+    deltas = _aligned((steps + 1) * network.back * block)
     staged = _aligned(step.scored * network.outputs * block)
     sums, cost = _aligned(network.parameters * LANES), _aligned(step.scored * block)
     return [mask, states, shown, deltas, staged, sums, cost, _aligned(block)]

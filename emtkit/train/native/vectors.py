@@ -14,8 +14,6 @@ from emtkit.train.native.network import LANES
 
 BYTES = 4 * LANES
 
-IDENTITY, RELU, TANH = 0, 1, 2
-
 _UNROLLED = 64  # multiply-adds: shorter products are written out instead of looped over
 
 _WORD = ir.IntType(64)
@@ -90,11 +88,11 @@ class Code:
             value = self.fma(value, variable, self.splat(coefficient))
         return value
 
-    def activation(self, kind: int, x: Any) -> Any:
+    def activation(self, kind: str, x: Any) -> Any:
         """sigma(x) of `kind`; not-a-number stays what it is, so that divergence shows."""
-        if kind == IDENTITY:
+        if kind == "linear":
             return x
-        if kind == RELU:
+        if kind == "relu":
             negative = self.builder.fcmp_ordered("<", x, self.splat(0.0))
             return self.builder.select(negative, self.splat(0.0), x)
         high, low = self.splat(_CLAMP), self.splat(-_CLAMP)
@@ -104,11 +102,11 @@ class Code:
         top = self.builder.fmul(x, self.polynomial(_TANH_P, square))
         return self.builder.fdiv(top, self.polynomial(_TANH_Q, square))
 
-    def times_slope(self, kind: int, gradient: Any, value: Any) -> Any:
+    def times_slope(self, kind: str, gradient: Any, value: Any) -> Any:
         """gradient * sigma'(x), given value = sigma(x)."""
-        if kind == IDENTITY:
+        if kind == "linear":
             return gradient
-        if kind == RELU:
+        if kind == "relu":
             positive = self.builder.fcmp_ordered(">", value, self.splat(0.0))
             return self.builder.select(positive, gradient, self.splat(0.0))
         slope = self.fma(self.builder.fneg(value), value, self.splat(1.0))

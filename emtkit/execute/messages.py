@@ -186,6 +186,9 @@ def _decoded(data: bytes) -> tuple[Any, frozenset[str]]:
         raise StoreError(f"a message cannot be read: {error}") from error
 
 
+_hints = cache(get_type_hints)
+
+
 def _read(kind: Any, plain: Any, blobs: Sequence[bytes]) -> Any:
     """A value of a type that some record declares; bytes are there by their number in `blobs`."""
     origin, parts = get_origin(kind), get_args(kind)
@@ -208,11 +211,6 @@ def _read(kind: Any, plain: Any, blobs: Sequence[bytes]) -> Any:
         key = int if parts[0] is int else str
         return {key(name): _read(parts[1], value, blobs) for name, value in plain.items()}
     return plain
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
 
 
 @lru_cache(maxsize=256)

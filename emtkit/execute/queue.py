@@ -11,7 +11,7 @@ from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.content import pack
 from emtkit.store.store import Store
-from emtkit.study.cells import Cell, EvaluationSpec, Measure, digest
+from emtkit.study.cells import Cell, EvaluationSpec, digest
 from emtkit.train.grouping import Shape, Stack, group, pair_of, split, tier_named
 from emtkit.train.tiers.vmap import VmapTier
 
@@ -223,7 +223,8 @@ class Queue:
         measures = tuple(m for m in self._required.measures.get(cell.key, ()) if m.key in wanted)
         weights = self._store.weights(cell.key) or b""
         history = pack({}, self._store.history(cell.key))
-        kept = {step: self._store.weights(cell.key, step) for step in _steps(measures)}
+        steps = sorted({step for measure in measures for step in measure.steps})
+        kept = {step: self._store.weights(cell.key, step) for step in steps}
         snapshots = {step: data for step, data in kept.items() if data is not None}
         return [
             Subjects(cell, tier, weights, history, snapshots, spec, () if at else measures)
@@ -253,7 +254,3 @@ def _by_tier(stack: Stack, begun_in: Mapping[str, str]) -> dict[str, list[Cell]]
 
 def _chunks(cells: Sequence[Cell], size: int) -> list[tuple[Cell, ...]]:
     return [tuple(cells[at : at + size]) for at in range(0, len(cells), size)]
-
-
-def _steps(measures: Sequence[Measure]) -> list[int]:
-    return sorted({step for measure in measures for step in measure.steps})

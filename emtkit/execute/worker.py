@@ -4,16 +4,16 @@ import contextlib
 import os
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from emtkit.errors import NotApplicable
-from emtkit.execute.measure import measure
+from emtkit.execute.measure import load_model, measure
 from emtkit.execute.messages import (
     Answer,
     Job,
@@ -30,7 +30,6 @@ from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.guard import ForbiddenError, Guard
 from emtkit.plugin.registry import Registry
-from emtkit.plugin.task import Task
 from emtkit.store.content import pack
 from emtkit.store.records import (
     CellResult,
@@ -250,7 +249,8 @@ class Work:
         subjects = [subject for subject, _ in evaluated]
         tasks = [build_task(self.registry, subject.cell.task) for subject in subjects]
         models = [
-            self._load(s.cell, task, s.weights) for s, task in zip(subjects, tasks, strict=True)
+            load_model(self.registry, s.cell, task, s.weights)
+            for s, task in zip(subjects, tasks, strict=True)
         ]
         stacked = stack(models, tasks, [str(s.cell.task.identity()) for s in subjects])
         flat = torch.stack([flatten(model) for model in models])
@@ -259,7 +259,8 @@ class Work:
         seconds = (time.monotonic() - begun) / len(subjects)
         findings = []
         for one, scalars in zip(evaluated, found, strict=True):
-            reasons = {name: _unfinite(scalars) for name, v in scalars.items() if v != v}
+            what = "task's metric was" if scalars.get("finite") else "outputs were"
+            reasons = {name: f"the {what} not finite" for name, v in scalars.items() if v != v}
             found_one = replace(_finding(*one), scalars=scalars, reasons=reasons, seconds=seconds)
             findings.append(found_one)
         _sound(Answer(findings=tuple(findings)))
@@ -271,7 +272,7 @@ class Work:
         suspects = self._suspects(subject.cell, measured.analysis.name)
         try:
             with guard.calling(suspects):
-                result = measure(self.registry, subject, measured, self._load)
+                result = measure(self.registry, subject, measured)
             finding = replace(
                 _finding(subject, measured),
                 scalars=result.scalars,
@@ -286,11 +287,6 @@ class Work:
         except Exception as error:  # whatever a plugin raises, or says that no store can hold
             return _failed_finding(subject, measured, _why(error, suspects))
         return finding
-
-    def _load(self, cell: Cell, task: Task, weights: bytes) -> SequenceModel:
-        model = build_model(self.registry, cell, task)
-        model.load_state_dict(load(weights))
-        return model.eval().requires_grad_(False)
 
 
 def _sound(bundle: Answer) -> Answer:
@@ -319,12 +315,6 @@ def _why(error: Exception, suspects: str) -> str:
     if isinstance(error, ForbiddenError):
         return f"{suspects}: {error}"
     return traceback.format_exc()[-20_000:]
-
-
-def _unfinite(scalars: Mapping[str, object]) -> str:
-    if scalars.get("finite"):
-        return "the task's metric was not finite"
-    return "the outputs were not finite"
 
 
 def _finding(subject: Subjects, of: EvaluationSpec | Measure) -> FindingResult:

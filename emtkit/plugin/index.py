@@ -30,7 +30,9 @@ def installed() -> Catalogue:
         PluginError: two owners claim one name.
     """
     now = installation()
-    path = cache_folder() / f"plugins-{_place()}.json"
+    # Interpreters do not share an index, nor do two environments of one interpreter.
+    place = hashlib.sha256(f"{sys.prefix}\n{sys.version}".encode()).hexdigest()[:12]
+    path = cache_folder() / f"plugins-{place}.json"
     return _kept(path, now) or _made(path, now)
 
 
@@ -66,11 +68,6 @@ def unchanged(stamps: dict[str, Any]) -> bool:
 def settled(newest: int) -> bool:
     """Whether a file written at `newest` (ns) would get another time if it were written again."""
     return time.time_ns() - newest > SETTLED * 1e9
-
-
-def _place() -> str:
-    """Interpreters do not share an index, nor do two environments of one interpreter."""
-    return hashlib.sha256(f"{sys.prefix}\n{sys.version}".encode()).hexdigest()[:12]
 
 
 def _kept(path: Path, now: Installation) -> Catalogue | None:

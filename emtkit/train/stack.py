@@ -134,7 +134,8 @@ class Stacked:
         for group in self.groups:
             mask = batch.mask[group.rows[0]]
             parts.append(self._of_group("loss", group, mask, outputs, batch))
-        errors = self._join(parts)
+        order = torch.tensor([row for group in self.groups for row in group.rows])
+        errors = torch.cat(parts).index_select(0, torch.argsort(order).to(self.device))
         if errors.shape != steps:
             raise PluginError(
                 f"task '{self.tasks[0].name}': the loss of one batch has shape "
@@ -199,10 +200,6 @@ class Stacked:
         if key not in self.packings:
             self.packings[key] = Packing.of(sample)
         return self.packings[key].map(function, *given)
-
-    def _join(self, parts: Sequence[Tensor]) -> Tensor:
-        order = torch.tensor([row for group in self.groups for row in group.rows])
-        return torch.cat(list(parts)).index_select(0, torch.argsort(order).to(self.device))
 
 
 def stack(models: Sequence[SequenceModel], tasks: Sequence[Task], keys: Sequence[str]) -> Stacked:

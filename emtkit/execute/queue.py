@@ -92,25 +92,23 @@ class Queue:
     ) -> None:
         self._required, self._registry, self._store = required, registry, store
         self._workers, self._tier = workers, tier
-        self._pairs: deque[ShapeItem] = deque()
-        self._training: deque[TrainItem] = deque()
-        self._measuring: deque[MeasureItem] = deque()
+        kinds = (ShapeItem, TrainItem, MeasureItem)
+        self._waiting: dict[type, deque[Any]] = {kind: deque() for kind in kinds}
         self._shapeless: dict[str, list[Cell]] = {}
         self._shapes: dict[str, Shape] = {}
         self._stack: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return len(self._pairs) + len(self._training) + len(self._measuring)
+        return sum(map(len, self._waiting.values()))
 
     @property
     def pairs(self) -> int:
         """How many pairs wait for a worker."""
-        return len(self._pairs)
+        return len(self._waiting[ShapeItem])
 
     def take(self, takes: Callable[[frozenset[str]], bool]) -> Item | None:
         """What comes next of what needs only such loose files as `takes` allows; else None."""
-        queues: tuple[deque[Any], ...] = (self._pairs, self._training, self._measuring)
-        queue = next(queue for queue in queues if queue)
+        queue = next(queue for queue in self._waiting.values() if queue)
         item: Item
         for at, item in enumerate(queue):
             if takes(self.loose_files(item)):
@@ -128,11 +126,7 @@ class Queue:
 
     def again(self, item: Item, *, first: bool = False) -> None:
         """Put an item back, at the end or (`first`) at the front of its queue."""
-        queue: deque[Any] = self._measuring
-        if isinstance(item, ShapeItem):
-            queue = self._pairs
-        elif isinstance(item, TrainItem):
-            queue = self._training
+        queue = self._waiting[type(item)]
         if first:
             queue.appendleft(item)
         else:
@@ -142,13 +136,15 @@ class Queue:
         """Queue cells that have no result yet. Of those that train, shapes come first."""
         plain = [cell for cell in cells if not cell.trains or cell.training.steps == 0]
         tier = self._tier or VmapTier.name
-        self._training.extend(
+        self._waiting[TrainItem].extend(
             TrainItem(part, tier, 0.0) for part in _chunks(plain, CONSTRUCT_CELLS)
         )
         for cell in cells:
             if cell.trains and cell.training.steps:
                 self._shapeless.setdefault(pair_of(cell), []).append(cell)
-        self._pairs.extend(ShapeItem((members[0],)) for members in self._shapeless.values())
+        self._waiting[ShapeItem].extend(
+            ShapeItem((members[0],)) for members in self._shapeless.values()
+        )
 
     def add_shapes(self, shapes: Iterable[Shape]) -> None:
         """Note the shapes that a worker found."""
@@ -164,7 +160,7 @@ class Queue:
         cells = [cell for pair in pairs for cell in self._shapeless.pop(pair)]
         metas = self._store.state_metas(cell.key for cell in cells)
         begun_in = {key: str(meta["tier"]) for key, meta in metas.items() if "tier" in meta}
-        parts = list(self._training)
+        parts = list(self._waiting[TrainItem])
         for stack in group(cells, self._registry, self._tier, self._shapes):
             self._stack.update({cell.key: stack.key for cell in stack.cells})
             for name, members in _by_tier(stack, begun_in).items():
@@ -172,7 +168,7 @@ class Queue:
                 whole = replace(stack, cells=ordered, tier=name)
                 pieces = split(whole, self._workers)
                 parts += [TrainItem(p.cells, p.tier, p.work * len(p.cells)) for p in pieces]
-        self._training = deque(sorted(parts, key=lambda part: -part.work))
+        self._waiting[TrainItem] = deque(sorted(parts, key=lambda part: -part.work))
 
     def measure(self, cells: Iterable[Cell], known: set[str]) -> None:
         """Queue the cells with findings left to make, in chunks of one shape."""
@@ -182,7 +178,7 @@ class Queue:
                 by_shape.setdefault(self._evaluation_key(cell), []).append(cell)
         for alike in by_shape.values():
             for part in _chunks(alike, MEASURE_CELLS):
-                self._measuring += self._by_files(part, known)
+                self._waiting[MeasureItem] += self._by_files(part, known)
 
     def _by_files(self, cells: tuple[Cell, ...], known: set[str]) -> Iterator[MeasureItem]:
         """What is left to find of these cells, an item for each set of loose files."""

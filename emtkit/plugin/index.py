@@ -95,14 +95,6 @@ def _made(path: Path, now: Installation) -> Catalogue:
     loaded = outside()
     newest = max([now.newest, *(known[1] for known in loaded.values() if known)])
     if installation() == now and settled(newest):
-        write_whole(
-            path,
-            {
-                "format": FORMAT,
-                "installation": now.digest,
-                "outside": loaded,
-                "folders": around,
-                "catalogue": asdict(found),
-            },
-        )
+        kept = {"format": FORMAT, "installation": now.digest, "outside": loaded}
+        write_whole(path, {**kept, "folders": around, "catalogue": asdict(found)})
     return found

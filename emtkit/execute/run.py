@@ -14,8 +14,7 @@ from emtkit.execute.messages import Answer, encode, plugins_of
 from emtkit.execute.monitor import Counts, Monitor
 from emtkit.execute.provenance import sources
 from emtkit.execute.queue import Item, MeasureItem, Queue, ShapeItem, TrainItem
-from emtkit.execute.required import Required
-from emtkit.execute.summary import RunSummary, run_summary
+from emtkit.execute.required import Required, RunSummary, run_summary
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.records import (

@@ -14,8 +14,7 @@ from numba.extending import intrinsic
 
 from emtkit.plugin._philox_numba import compiled, fill
 from emtkit.train.native.kernels import emit_gradients
-from emtkit.train.native.network import Words
-from emtkit.train.native.plan import Arguments, KernelPlan
+from emtkit.train.native.network import Arguments, KernelPlan, Words
 
 
 @intrinsic(prefer_literal=True)

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from emtkit.train.native.network import LANES
-from emtkit.train.native.plan import Arguments, KernelPlan
+from emtkit.train.native.network import LANES, Arguments, KernelPlan
 from emtkit.train.native.vectors import BYTES, Code
 
 Gap = Callable[[Any, int], Any]

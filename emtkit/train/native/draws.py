@@ -12,9 +12,8 @@ from typing import Any
 from llvmlite import ir
 
 from emtkit.plugin._philox import LOW
-from emtkit.train.native.network import Words
+from emtkit.train.native.network import Arguments, KernelPlan, Words
 from emtkit.train.native.philox import OCTET, WHOLES, Philox, splat, wholes
-from emtkit.train.native.plan import Arguments, KernelPlan
 from emtkit.train.native.vectors import Code, constant
 
 _WORD, _FLOAT, _DOUBLE = ir.IntType(32), ir.FloatType(), ir.DoubleType()

@@ -17,8 +17,7 @@ from llvmlite import ir
 
 from emtkit.train.native.data import Given, Recalled, StagedTargets
 from emtkit.train.native.draws import Draw
-from emtkit.train.native.network import LANES
-from emtkit.train.native.plan import Arguments, KernelPlan
+from emtkit.train.native.network import LANES, Arguments, KernelPlan
 from emtkit.train.native.vectors import BYTES, Code
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from emtkit.train.native import machine
-from emtkit.train.native.network import LANES, Doubles, Floats, Network
-from emtkit.train.native.plan import KernelPlan
+from emtkit.train.native.network import LANES, Doubles, Floats, KernelPlan, Network
 
 
 class NativeStep:

@@ -61,10 +61,8 @@ class DenseTier(Tier):
         else:
             passes, matrices = self._passes_of(sizes, flat), Matrices.of(weights, sizes.ones)
             passes.forward(matrices, batch.inputs)
-            outputs, backward = (
-                partial(passes.outputs, matrices),
-                partial(passes.backward, matrices),
-            )
+            outputs = partial(passes.outputs, matrices)
+            backward = partial(passes.backward, matrices)
         criterion = criterion_of(outputs, stacked, batch, masks, span)
         gradients = _flat(stacked, backward(criterion.slopes))
         losses, steps = read_losses(criterion.errors(), masks, first)

@@ -83,27 +83,23 @@ class _Flight:
     plugins: set[tuple[Kind, str]]
 
 
+@dataclass(eq=False)
 class _Coordinator:
     """Hands out work and writes the store; nobody else does."""
 
-    def __init__(
-        self,
-        required: Required,
-        registry: Registry,
-        store: Store,
-        engine: Engine,
-        monitor: Monitor,
-        options: Options,
-    ) -> None:
-        self.required, self.registry, self.store = required, registry, store
-        self.engine, self.monitor, self.options = engine, monitor, options
+    required: Required
+    registry: Registry
+    store: Store
+    engine: Engine
+    monitor: Monitor
+    options: Options
+
+    def __post_init__(self) -> None:
         self.begun = time.monotonic()
-        self.queue = Queue(required, registry, store, engine.workers, options.tier)
-        self.known = {
-            key
-            for key, found in store.findings_of(required.findings).items()
-            if self._is_final(found)
-        }
+        workers, tier = self.engine.workers, self.options.tier
+        self.queue = Queue(self.required, self.registry, self.store, workers, tier)
+        stored = self.store.findings_of(self.required.findings)
+        self.known = {key for key, found in stored.items() if self._is_final(found)}
         self.stored: dict[str, StoredCell] = {}
         self.ended = {"done": 0, "failed": 0, "lost": 0}
         self.bad: set[str] = set()

@@ -161,9 +161,6 @@ def _settings() -> list[_Setting]:
         for number, handler in zip(_SIGNALS, given, strict=True):
             signal.signal(number, handler)
 
-    def flush_denormal(flushed: bool) -> None:
-        torch.set_flush_denormal(flushed)
-
     mkldnn: Any = torch.backends.mkldnn
     return [
         _Setting("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
@@ -175,7 +172,9 @@ def _settings() -> list[_Setting]:
             torch.are_deterministic_algorithms_enabled,
             torch.use_deterministic_algorithms,
         ),
-        _Setting("torch's flushing of denormal numbers", _flushes_denormal, flush_denormal),
+        _Setting(
+            "torch's flushing of denormal numbers", _flushes_denormal, torch.set_flush_denormal
+        ),
         _Setting(
             "torch's precision of float32 products",
             torch.get_float32_matmul_precision,

@@ -11,7 +11,7 @@ the notes are read. So the same steps run at once on the processor and are recor
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -85,25 +85,22 @@ class TrainState:
         return [self.flat, *self.buffers.values(), *small]
 
 
+@dataclass(eq=False)
 class Iteration:
-    """An iteration of the rows of `train_state` on batches of one shape, scored within `span`."""
+    """An iteration of the rows of `train_state` on batches of one shape, scored within `span`.
 
-    found: Gradients
-    """What the last `measure` gave."""
+    `found` is what the last `measure` gave.
+    """
 
-    def __init__(
-        self,
-        tier: Tier,
-        stacked: Stacked,
-        optimiser: StackOptimiser,
-        train_state: TrainState,
-        span: Span,
-    ) -> None:
-        self.tier, self.stacked, self.span = tier, stacked, span
-        self.optimiser, self.train_state = optimiser, train_state
-        self.batch: Batch
-        self.masks: Tensor
-        self.schedule: Tensor
+    tier: Tier
+    stacked: Stacked
+    optimiser: StackOptimiser
+    train_state: TrainState
+    span: Span
+    found: Gradients = field(init=False)
+    batch: Batch = field(init=False)
+    masks: Tensor = field(init=False)
+    schedule: Tensor = field(init=False)
 
     def load(self, batch: Batch, masks: Tensor, schedule: Tensor) -> None:
         """Hand over what the next iteration works on, from the processor's memory."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.engines.local import LocalEngine
 from emtkit.execute.engines.open import Limits
 from emtkit.execute.monitor import Quiet
@@ -13,6 +12,7 @@ from emtkit.plugin.registry import Registry
 from emtkit.store.store import Store
 from emtkit.study.cells import Measure, PluginConfig, Row, evaluation_spec, finding_key
 from emtkit.study.settings import Evaluation
+from tests.inline_engine import InlineEngine
 from tests.train.fakes import cell
 
 REGISTRY = Registry.installed([Path(__file__).parents[1] / "train" / "fakes.py"])

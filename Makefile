@@ -13,7 +13,7 @@ study: $(VENV)/ready
 	@echo "open results/superposition/report.html"
 
 test: $(VENV)/ready-dev
-	$(VENV)/bin/python -m pytest -n auto
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 # The tests of numbers again with the kernels that other processors would take.
 test-portable: $(VENV)/ready-dev

@@ -301,8 +301,14 @@ def run(
     from emtkit.execute.run import Options
 
     session = load(study, store=store, only=only, seeds=seeds)
-    options = Options(retry=retry, retry_failed=retry_failed, max_failures=max_failures, tier=tier)
     limits = Limits.of(jobs, timeout, memory)
+    options = Options(
+        retry=retry,
+        retry_failed=retry_failed,
+        max_failures=max_failures,
+        tier=tier,
+        segment=limits.segment,
+    )
     with opened_engine(session.plan, limits, engine, scheduler) as workers:
         session.run(workers, Quiet() if quiet else Lines(sys.stderr), options)
     return session

@@ -117,8 +117,10 @@ def run(
 
     session = load(study, store=store, only=only, seeds=seeds)
     most = 0 if fail_fast else max_failures
-    asked = Options(retry=retry, retry_failed=retry_failed, max_failures=most, tier=tier)
     limits = Limits.of(jobs, timeout, memory)
+    asked = Options(
+        retry=retry, retry_failed=retry_failed, max_failures=most, tier=tier, segment=limits.segment
+    )
     audited = None
     with (
         _monitor(silent, events) as monitor,

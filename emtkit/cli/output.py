@@ -15,7 +15,7 @@ from emtkit.cli.views import printed_tables
 
 if TYPE_CHECKING:
     from emtkit.execute.audit import Audit
-    from emtkit.execute.summary import RunSummary
+    from emtkit.execute.required import RunSummary
     from emtkit.session import Session
 
 CLAIM_REFUSED = 5

@@ -3,9 +3,10 @@
 import hashlib
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from emtkit.execute.engines.engine import Engine
 from emtkit.execute.monitor import Monitor
@@ -40,7 +41,7 @@ def audit(
     histories, snapshots, scalars, tables and arrays are compared; the stored ones are not touched.
     """
     required = Required.of(rows)
-    done = {k: c for k, c in store.cells_of(required.cells).items() if c.status == "done"}
+    done = _done(store.cells_of(required.cells))
     ordered = sorted(done, key=lambda key: hashlib.sha256(key.encode()).digest())
     chosen = set(ordered[: math.ceil(share * len(ordered))])
     by_tier: dict[str | None, list[Row]] = {}
@@ -55,28 +56,28 @@ def audit(
             path = Path(folder) / f"{number}.sqlite"
             with Store.open(path, writer=True) as again:
                 run(alike, registry, again, engine, monitor, Options(tier=tier))
-                keys = [row.cell.key for row in alike]
-                changed += [key for key in dict.fromkeys(keys) if _cell_differs(store, again, key)]
-                known = _done_findings(store, alike)
-                changed += [key for key in known if _finding_differs(store, again, key)]
-                findings += len(known)
+                cells = {row.cell.key: done[row.cell.key] for row in alike}
+                changed += _differing(store, cells, again, again.cells_of(cells))
+                found = _done(store.findings_of(Required.of(alike).findings))
+                changed += _differing(store, found, again, again.findings_of(found))
+                findings += len(found)
     return Audit(len(chosen), findings, tuple(changed))
 
 
-def _done_findings(store: Store, rows: Sequence[Row]) -> list[str]:
-    found = store.findings_of(Required.of(rows).findings)
-    return [key for key, finding in found.items() if finding.status == "done"]
+def _done(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Of stored cells or findings those that are done."""
+    return {key: result for key, result in results.items() if result.status == "done"}
 
 
-def _cell_differs(one: Store, two: Store, key: str) -> bool:
-    first, second = one.cells_of([key])[key], two.cells_of([key]).get(key)
-    if second is None or second.status != "done":
-        return True
-    return repr(first.scalars) != repr(second.scalars) or bool(differing(one, two, [key]))
-
-
-def _finding_differs(one: Store, two: Store, key: str) -> bool:
-    first, second = one.findings_of([key])[key], two.findings_of([key]).get(key)
-    if second is None or second.status != "done":
-        return True
-    return repr(first.scalars) != repr(second.scalars) or bool(differing(one, two, [key]))
+def _differing(
+    store: Store, known: Mapping[str, Any], again: Store, made: Mapping[str, Any]
+) -> list[str]:
+    """Keys of what was made `again` with other scalars or other bytes, or not at all."""
+    sound = _done(made)
+    return [
+        key
+        for key, result in known.items()
+        if key not in sound
+        or repr(result.scalars) != repr(sound[key].scalars)
+        or differing(store, again, [key])
+    ]

@@ -59,43 +59,35 @@ def analyze(
             missing, left over or of another shape.
     """
     known = registry or Registry.installed()
+    findings: dict[str, Findings] = {}
+    refused: dict[str, str] = {}
     try:
         with Guard().calling("analyze"):
-            return _analyzed(known, network, task, analyses, as_, map, drop)
+            posed = _task(known, task)
+            if isinstance(network, SequenceModel):
+                model = network.eval()
+                # As it cannot tell its parameters, `as_` may say them.
+                given = {} if as_ is None or isinstance(as_, str) else dict(as_)
+                given.pop("use", None)
+                parameters = _resolved(type(network), given)
+            else:
+                weights = _weights(network)
+                cls, given = _architecture(known, as_, weights)
+                found = _recognised(cls, weights, map)
+                _check_leftovers(cls, weights, found, drop)
+                implied = {**found.parameters, **_nonlinearity(cls, network)}
+                parameters = _resolved(cls, {**implied, **given})
+                model = _built(cls, posed, parameters, found)
+            for entry in analyses:
+                label, answer = _measure(known, entry, posed, model, parameters)
+                if isinstance(answer, str):
+                    refused[label] = answer
+                else:
+                    findings[label] = answer
     except ForbiddenError as error:
         raise PluginError(
             f"a plugin of {task}, {as_ or 'no model'}, {analyses}: {error}"
         ) from error
-
-
-def _analyzed(
-    known: Registry,
-    network: nn.Module | Mapping[str, Tensor] | Path | str,
-    task: Entry,
-    analyses: Sequence[Entry],
-    as_: Entry | None,
-    map: Mapping[str, str] | None,
-    drop: Sequence[str],
-) -> Analyzed:
-    posed = _task(known, task)
-    if isinstance(network, SequenceModel):
-        model, parameters = network.eval(), _parameters_of(network, as_)
-    else:
-        weights = _weights(network)
-        cls, given = _architecture(known, as_, weights)
-        found = _recognised(cls, weights, map)
-        _check_leftovers(cls, weights, found, drop)
-        known_parameters = {**found.parameters, **_nonlinearity(cls, network), **given}
-        parameters = _resolved(cls, known_parameters)
-        model = _built(cls, posed, parameters, found)
-    findings: dict[str, Findings] = {}
-    refused: dict[str, str] = {}
-    for entry in analyses:
-        label, answer = _measure(known, entry, posed, model, parameters)
-        if isinstance(answer, str):
-            refused[label] = answer
-        else:
-            findings[label] = answer
     return Analyzed(model, findings, refused)
 
 
@@ -188,7 +180,7 @@ def _recognised(
         if found is not None:
             return found
         names = {name: name for name in weights}
-    parts = {name: _terms(text) for name, text in names.items()}
+    parts = {own: [t.strip() for t in text.split("+")] for own, text in names.items()}
     taken = {own: _sum(weights, terms) for own, terms in parts.items()}
     used = frozenset(_source(weights, term) for terms in parts.values() for term in terms)
     implied: dict[str, Any] = {}
@@ -198,10 +190,6 @@ def _recognised(
     if isinstance(declared.get("bias"), bool):
         implied["bias"] = "b" in taken
     return Recognised(taken, implied, used)
-
-
-def _terms(text: str) -> list[str]:
-    return [part.strip() for part in text.split("+")]
 
 
 def _source(weights: Mapping[str, Tensor], term: str) -> str:
@@ -295,13 +283,6 @@ def _measure(
         return label, analysis.measure(subject)
     except NotApplicable as reason_:
         return label, str(reason_)
-
-
-def _parameters_of(network: SequenceModel, entry: Entry | None) -> dict[str, Any]:
-    """The parameters of a model of emtkit's own; as it cannot tell, `as_` may say them."""
-    given = {} if entry is None or isinstance(entry, str) else dict(entry)
-    given.pop("use", None)
-    return _resolved(type(network), given)
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> str:

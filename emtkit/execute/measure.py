@@ -1,9 +1,8 @@
 """One analysis of one network, at the end of its training or at each of its snapshots."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
+from safetensors.torch import load
 
 from emtkit.errors import EmtkitError, NotApplicable, PluginError
 from emtkit.execute.messages import Subjects
@@ -15,12 +14,10 @@ from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Task
 from emtkit.store.content import unpack
 from emtkit.study.cells import Cell, Measure
-from emtkit.train.build import DTYPES, build_task
-
-Load = Callable[[Cell, Task, bytes], SequenceModel]
+from emtkit.train.build import DTYPES, build_model, build_task
 
 
-def measure(registry: Registry, subject: Subjects, measured: Measure, load: Load) -> Findings:
+def measure(registry: Registry, subject: Subjects, measured: Measure) -> Findings:
     """The findings of `measured`.
 
     With `at: snapshots` every scalar goes to the table `over_training` (step, scalar, value), and
@@ -32,7 +29,7 @@ def measure(registry: Registry, subject: Subjects, measured: Measure, load: Load
     cls = registry.analyses[measured.analysis.name]
     analysis = cls(**build_arguments(cls, measured.analysis.parameters))
     if measured.at == "end":
-        return _measure_weights(registry, analysis, subject, subject.weights, load)
+        return _measure_weights(registry, analysis, subject, subject.weights)
     steps = sorted(measured.steps)
     if not steps:
         raise NotApplicable("there is no snapshot to measure; list some in training.snapshots")
@@ -40,7 +37,7 @@ def measure(registry: Registry, subject: Subjects, measured: Measure, load: Load
     if missing:
         raise EmtkitError(f"the store lacks the snapshots {missing} of cell {subject.cell.key}")
     found = {
-        step: _measure_weights(registry, analysis, subject, subject.snapshots[step], load)
+        step: _measure_weights(registry, analysis, subject, subject.snapshots[step])
         for step in steps
     }
     rows = [
@@ -58,12 +55,15 @@ def measure(registry: Registry, subject: Subjects, measured: Measure, load: Load
     return Findings({}, {"over_training": over, **joined})
 
 
+def load_model(registry: Registry, cell: Cell, task: Task, weights: bytes) -> SequenceModel:
+    """The model of a cell with its trained weights."""
+    model = build_model(registry, cell, task)
+    model.load_state_dict(load(weights))
+    return model.eval().requires_grad_(False)
+
+
 def _measure_weights(
-    registry: Registry,
-    analysis: Analysis,
-    subject: Subjects,
-    weights: bytes,
-    load: Load,
+    registry: Registry, analysis: Analysis, subject: Subjects, weights: bytes
 ) -> Findings:
     losses = unpack(subject.history).arrays.get("loss")
     made = np.zeros(0) if losses is None else losses
@@ -72,7 +72,7 @@ def _measure_weights(
     dtype = DTYPES[cell.training.dtype]
     stream = Stream(None, f"analysis/{analysis.name}", dtype=dtype)
     task = build_task(registry, cell.task)
-    model = load(cell, task, weights)
+    model = load_model(registry, cell, task, weights)
     found = analysis.measure(Subject(task, model, cell.architecture.parameters, history, stream))
     if not isinstance(found, Findings):
         raise PluginError(

@@ -4,22 +4,22 @@ One frame for both: magic, length of the head, a JSON head, then the blobs in or
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import lru_cache
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from functools import cache, lru_cache
+from itertools import accumulate, pairwise
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from emtkit.errors import PluginError, StoreError
 from emtkit.plugin.catalogue import Kind
 from emtkit.store.codec import scalars_from_json, scalars_to_json, to_json
-from emtkit.store.records import CellResult, CellState, FindingResult
-from emtkit.study.cells import Cell, EvaluationSpec, Measure, PluginConfig
+from emtkit.store.records import CellResult, CellState, FindingResult, Scalar
+from emtkit.study.cells import Cell, EvaluationSpec, Measure
 from emtkit.study.settings import Training
 from emtkit.train.grouping import Shape
 
-R = TypeVar("R", CellResult, FindingResult, CellState, Shape)
-
-_MAGIC = b"emtkit-message-1\n"
+_MAGIC = b"emtkit-message-2\n"
 
 MAX_BLOB = 2**29
 """A result is no larger than this; SQLite itself takes no blob above about twice of it."""
@@ -97,7 +97,7 @@ class Answer:
     failures: Mapping[str, str] = field(default_factory=dict)
 
 
-_PARTS = {"cells": CellResult, "findings": FindingResult, "states": CellState, "shapes": Shape}
+_MESSAGES = {kind.__name__: kind for kind in (PlanJob, ShapeJob, TrainJob, MeasureJob, Answer)}
 
 
 def plugins_of(job: RunJob) -> set[tuple[Kind, str]]:
@@ -110,82 +110,63 @@ def plugins_of(job: RunJob) -> set[tuple[Kind, str]]:
     return found
 
 
-def encode_job(job: Job, loose: Iterable[str] = ()) -> bytes:
-    """The job as bytes; `loose` are the plugin files that it needs, by their paths."""
-    named = {"loose": sorted(loose)}
-    if isinstance(job, PlanJob):
-        return _frame({"kind": "plan", "study": job.study, "folder": job.folder, **named}, [])
-    if isinstance(job, ShapeJob):
-        return _frame({"kind": "shape", "cells": [_cell(c) for c in job.cells], **named}, [])
-    if isinstance(job, TrainJob):
-        cells, states = [_cell(cell) for cell in job.cells], list(job.states)
-        head = {"kind": "train", "cells": cells, "tier": job.tier, "budget": job.budget}
-        return _frame({**head, "states": states, **named}, list(job.states.values()))
+def encode(message: Job | Answer, loose: Iterable[str] = ()) -> bytes:
+    """A job or an answer as bytes; `loose` are the plugin files that a job needs, by their paths.
+
+    Raises:
+        PluginError: it holds what no message can say.
+    """
     blobs: list[bytes] = []
-    for subject in job.subjects:
-        blobs += [subject.weights, subject.history, *subject.snapshots.values()]
-    head = {"kind": "measure", "subjects": [_subject(subject) for subject in job.subjects]}
-    return _frame({**head, **named}, blobs)
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, bytes):
+            if len(value) > MAX_BLOB:
+                raise PluginError(
+                    f"a result of {len(value) / 2**30:.1f} GiB; one network, history or finding "
+                    f"has at most {MAX_BLOB / 2**30:.1f} GiB (give fewer arrays, or smaller ones)"
+                )
+            blobs.append(value)
+            return len(blobs) - 1
+        if isinstance(value, Training):
+            return value.model_dump(mode="json", by_alias=True)
+        if isinstance(value, CellResult | FindingResult):
+            return {**vars(value), "scalars": scalars_to_json(value.scalars)}
+        if is_dataclass(value):
+            return vars(value)
+        raise TypeError(f"{value!r:.80} is no number, text, list or mapping")
+
+    head = {"kind": type(message).__name__, "loose": sorted(loose), "message": message}
+    text = json.dumps(head, default=plain, allow_nan=False, separators=(",", ":"))
+    sizes = to_json([len(blob) for blob in blobs])
+    parts = [f"[{sizes},{text}]".encode(), *blobs]
+    return b"".join([_MAGIC, len(parts[0]).to_bytes(8, "little"), *parts])
 
 
 def decode_job(data: bytes) -> tuple[Job, frozenset[str]]:
     """The job again, and the plugin files that it needs.
 
     Raises:
-        StoreError: these are not the bytes of a whole message of this version.
+        StoreError: these are not the bytes of a whole job of this version.
     """
-    head, blobs = _unframe(data)
-    return _read_job(head, blobs), frozenset(head["loose"])
-
-
-def encode(answer: Answer) -> bytes:
-    """The answer as bytes.
-
-    Raises:
-        PluginError: it holds what no message can say.
-    """
-    blobs: list[bytes] = []
-    head = {name: [_flat(one, blobs) for one in getattr(answer, name)] for name in _PARTS}
-    return _frame({**head, "texts": [answer.digests, answer.failures]}, blobs)
+    job, loose = _decoded(data)
+    if isinstance(job, Answer):
+        raise StoreError("a message is an answer, where a job was expected")
+    return job, loose
 
 
 def decode(data: bytes) -> Answer:
     """The answer again.
 
     Raises:
-        StoreError: these are not the bytes of a whole message of this version.
+        StoreError: these are not the bytes of a whole answer of this version.
     """
-    head, blobs = _unframe(data)
-    try:
-        found: dict[str, Any] = {
-            name: tuple(_record(kind, plain, blobs) for plain in head[name])
-            for name, kind in _PARTS.items()
-        }
-        texts = [{str(name): str(t) for name, t in one.items()} for one in head["texts"]]
-        return Answer(**found, digests=texts[0], failures=texts[1])
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        raise StoreError(f"a message from a worker cannot be read: {error}") from error
+    answer, _ = _decoded(data)
+    if not isinstance(answer, Answer):
+        raise StoreError("a message is a job, where an answer was expected")
+    return answer
 
 
-def _read_job(head: dict[str, Any], blobs: list[bytes]) -> Job:
-    if head["kind"] == "plan":
-        return PlanJob(head["study"], head["folder"])
-    if head["kind"] == "measure":
-        left = iter(blobs)
-        return MeasureJob(tuple(_read_subject(plain, left) for plain in head["subjects"]))
-    cells = tuple(_read_cell(plain) for plain in head["cells"])
-    if head["kind"] == "shape":
-        return ShapeJob(cells)
-    states = dict(zip(head["states"], blobs, strict=True))
-    return TrainJob(cells, head["tier"], head["budget"], states)
-
-
-def _frame(head: Mapping[str, Any], blobs: Sequence[bytes]) -> bytes:
-    text = to_json({**head, "sizes": [len(blob) for blob in blobs]}).encode()
-    return b"".join([_MAGIC, len(text).to_bytes(8, "little"), text, *blobs])
-
-
-def _unframe(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+def _decoded(data: bytes) -> tuple[Any, frozenset[str]]:
     start = len(_MAGIC) + 8
     if not data.startswith(_MAGIC) or len(data) < start:
         raise StoreError(
@@ -194,100 +175,45 @@ def _unframe(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
         )
     at = start + int.from_bytes(data[len(_MAGIC) : start], "little")
     try:
-        head = json.loads(data[start:at])
-        if at + sum(head["sizes"]) != len(data):
-            raise ValueError(f"{len(data)} bytes, where the head announces {head['sizes']}")
-        blobs = []
-        for size in head["sizes"]:
-            blobs.append(data[at : at + size])
-            at += size
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        sizes, head = json.loads(data[start:at])
+        if at + sum(sizes) != len(data):
+            raise ValueError(f"{len(data)} bytes, where the head announces {sizes}")
+        ends = list(accumulate(sizes, initial=at))
+        blobs = [data[begin:end] for begin, end in pairwise(ends)]
+        message = _read(_MESSAGES[head["kind"]], head["message"], blobs)
+        return message, frozenset(head["loose"])
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise StoreError(f"a message cannot be read: {error}") from error
-    return head, blobs
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    return {
-        "key": cell.key,
-        "task": cell.task.identity(),
-        "architecture": cell.architecture.identity(),
-        "training": cell.training.model_dump(mode="json", by_alias=True),
-        "seed": cell.seed,
-        "trains": cell.trains,
-    }
+_hints = cache(get_type_hints)
 
 
-def _read_cell(plain: dict[str, Any]) -> Cell:
-    training = _training(json.dumps(plain["training"]))
-    task, architecture = PluginConfig(*plain["task"]), PluginConfig(*plain["architecture"])
-    return Cell(plain["key"], task, architecture, training, plain["seed"], plain["trains"])
+def _read(kind: Any, plain: Any, blobs: Sequence[bytes]) -> Any:
+    """A value of a type that some record declares; bytes are there by their number in `blobs`."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if plain is None:
+        return None
+    if kind is bytes:
+        return blobs[plain]
+    if kind is Training:
+        return _training(json.dumps(plain))
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = _hints(kind)
+        return kind(**{name: _read(hints[name], value, blobs) for name, value in plain.items()})
+    if kind == Mapping[str, Scalar]:
+        return scalars_from_json(plain)
+    if origin is UnionType:
+        return _read(parts[0], plain, blobs)  # the other is None
+    if origin is tuple:
+        return tuple(_read(parts[0], value, blobs) for value in plain)
+    if origin is Mapping:
+        key = int if parts[0] is int else str
+        return {key(name): _read(parts[1], value, blobs) for name, value in plain.items()}
+    return plain
 
 
 @lru_cache(maxsize=256)
 def _training(text: str) -> Training:
     """Cells of a stack mostly share their training, and then one record says so."""
     return Training.model_validate_json(text)
-
-
-def _subject(subject: Subjects) -> dict[str, Any]:
-    spec = subject.evaluation_spec
-    return {
-        "cell": _cell(subject.cell),
-        "tier": subject.tier,
-        "snapshots": list(subject.snapshots),
-        "evaluation_spec": None if spec is None else vars(spec),
-        "measures": [{**vars(m), "analysis": m.analysis.identity()} for m in subject.measures],
-    }
-
-
-def _read_subject(plain: dict[str, Any], blobs: Iterator[bytes]) -> Subjects:
-    weights, history, spec = next(blobs), next(blobs), plain["evaluation_spec"]
-    measures = tuple(
-        Measure(**{**one, "analysis": PluginConfig(*one["analysis"]), "steps": tuple(one["steps"])})
-        for one in plain["measures"]
-    )
-    return Subjects(
-        _read_cell(plain["cell"]),
-        plain["tier"],
-        weights,
-        history,
-        {int(step): next(blobs) for step in plain["snapshots"]},
-        None if spec is None else EvaluationSpec(**{**spec, "at": tuple(spec["at"])}),
-        measures,
-    )
-
-
-def _flat(record: object, blobs: list[bytes]) -> dict[str, Any]:
-    """A record as plain values; bytes move to `blobs` and leave their number behind."""
-
-    def number(blob: bytes | None) -> int | None:
-        if blob is None:
-            return None
-        if len(blob) > MAX_BLOB:
-            raise PluginError(
-                f"a result of {len(blob) / 2**30:.1f} GiB; one network, history or finding has at "
-                f"most {MAX_BLOB / 2**30:.1f} GiB (give fewer arrays, or smaller ones)"
-            )
-        blobs.append(blob)
-        return len(blobs) - 1
-
-    rules: dict[str, Callable[[Any], Any]] = {
-        **dict.fromkeys(_BLOBS, number),
-        "snapshots": lambda held: [[step, number(held[step])] for step in sorted(held)],
-        "scalars": scalars_to_json,
-    }
-    values = {entry.name: getattr(record, entry.name) for entry in fields(record)}  # type: ignore[arg-type]
-    return {name: rules[name](value) if name in rules else value for name, value in values.items()}
-
-
-def _record(kind: type[R], plain: dict[str, Any], blobs: Sequence[bytes]) -> R:
-    rules: dict[str, Callable[[Any], Any]] = {
-        **dict.fromkeys(_BLOBS, lambda number: None if number is None else blobs[number]),
-        "snapshots": lambda held: {step: blobs[number] for step, number in held},
-        "scalars": scalars_from_json,
-    }
-    values = {name: rules[name](value) if name in rules else value for name, value in plain.items()}
-    return kind(**values)
-
-
-_BLOBS = ("weights", "history", "content", "data")

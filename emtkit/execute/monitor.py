@@ -88,19 +88,18 @@ class Events(Monitor):
         self._failed = False
 
     def update(self, counts: Counts, last: bool) -> None:
-        """A line, and whatever the inner monitor does."""
-        line = {"time": time.time(), "last": last, **asdict(counts)}
-        if not self._failed:
-            self._write(json.dumps(line))
-        self._inner.update(counts, last)
+        """A line, and whatever the inner monitor does.
 
-    def _write(self, line: str) -> None:
-        """A file that takes no more lines does not end a run: it is reported once."""
+        A file that takes no more lines does not end a run: it is reported once.
+        """
+        line = json.dumps({"time": time.time(), "last": last, **asdict(counts)})
         try:
-            self._out.write(line.encode() + b"\n")
+            if not self._failed:
+                self._out.write(line.encode() + b"\n")
         except OSError as error:
             self._failed = True
             print(f"events are no longer written ({error.strerror})", file=sys.stderr)
+        self._inner.update(counts, last)
 
 
 class Bars(Monitor):

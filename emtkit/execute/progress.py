@@ -34,7 +34,12 @@ class Recorded(Monitor):
         self._written = 0.0
         self._counts: dict[str, int] = {}
         self._state = "running"
-        self._finished = _finished(store, study)
+        before = _latest(store, study)
+        self._finished: tuple[int, int] | None = None
+        """How many cells and findings the study had when its last run was done."""
+        if before is not None and before.state == "done":
+            counts = before.counts
+            self._finished = (counts.get("cells", -1), counts.get("findings", -1))
 
     def update(self, counts: Counts, last: bool) -> None:
         """An entry at most once a second, and one at the end.
@@ -45,7 +50,9 @@ class Recorded(Monitor):
         self._counts = {name: n for name, n in asdict(counts).items() if name != "seconds"}
         self._state = "done" if last else "running"
         due = last or self._clock() - self._written >= EVERY
-        if due and not self._is_known(counts):
+        done = (counts.stored, counts.findings_done)
+        known = done == (counts.cells, counts.findings) == self._finished
+        if due and not known:
             self._write()
         self._inner.update(counts, last)
 
@@ -54,11 +61,6 @@ class Recorded(Monitor):
         if self._state == "running":
             self._state = "stopped"
             self._write()
-
-    def _is_known(self, counts: Counts) -> bool:
-        """Whether all was done before this run, and its study's last entry said so."""
-        done = (counts.stored, counts.findings_done)
-        return done == (counts.cells, counts.findings) == self._finished
 
     def _write(self) -> None:
         self._written = self._clock()
@@ -88,6 +90,8 @@ def follow(
     with Store.open(path) as store:
         while True:
             entry, now = _latest(store, study), clock()
+            if entry is None:
+                raise _unknown(store, study)
             if entry != last:
                 last, changed = entry, now
             over = entry.state != "running"
@@ -100,23 +104,15 @@ def follow(
             sleep(EVERY / 2)
 
 
-def _finished(store: Store, study: str) -> tuple[int, int] | None:
-    """How many cells and findings the study had when its last run was done; else None."""
-    entries = [entry for entry in store.progress() if entry.study == study]
-    if not entries or entries[-1].state != "done":
-        return None
-    counts = entries[-1].counts
-    return counts.get("cells", -1), counts.get("findings", -1)
+def _latest(store: Store, study: str) -> Progress | None:
+    """The last entry of the study's latest run."""
+    return next((e for e in reversed(store.progress()) if e.study == study), None)
 
 
-def _latest(store: Store, study: str) -> Progress:
-    runs = store.progress()
-    found = [entry for entry in runs if entry.study == study]
-    if found:
-        return found[-1]
-    others = ", ".join(dict.fromkeys(entry.study for entry in reversed(runs)))
+def _unknown(store: Store, study: str) -> EmtkitError:
+    others = ", ".join(dict.fromkeys(entry.study for entry in reversed(store.progress())))
     known = f"it has runs of {others}" if others else "no study was run in it"
-    raise EmtkitError(
+    return EmtkitError(
         f"{store.path} knows no run of '{study}'; {known}; start one with `emtkit run`, or name "
         "the store of the run with --store"
     )

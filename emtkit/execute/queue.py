@@ -11,7 +11,7 @@ from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.content import pack
 from emtkit.store.store import Store
-from emtkit.study.cells import Cell, EvaluationSpec, Measure, digest
+from emtkit.study.cells import Cell, EvaluationSpec, digest
 from emtkit.train.grouping import Shape, Stack, group, pair_of, split, tier_named
 from emtkit.train.tiers.vmap import VmapTier
 
@@ -92,25 +92,23 @@ class Queue:
     ) -> None:
         self._required, self._registry, self._store = required, registry, store
         self._workers, self._tier = workers, tier
-        self._pairs: deque[ShapeItem] = deque()
-        self._training: deque[TrainItem] = deque()
-        self._measuring: deque[MeasureItem] = deque()
+        kinds = (ShapeItem, TrainItem, MeasureItem)
+        self._waiting: dict[type, deque[Any]] = {kind: deque() for kind in kinds}
         self._shapeless: dict[str, list[Cell]] = {}
         self._shapes: dict[str, Shape] = {}
         self._stack: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return len(self._pairs) + len(self._training) + len(self._measuring)
+        return sum(map(len, self._waiting.values()))
 
     @property
     def pairs(self) -> int:
         """How many pairs wait for a worker."""
-        return len(self._pairs)
+        return len(self._waiting[ShapeItem])
 
     def take(self, takes: Callable[[frozenset[str]], bool]) -> Item | None:
         """What comes next of what needs only such loose files as `takes` allows; else None."""
-        queues: tuple[deque[Any], ...] = (self._pairs, self._training, self._measuring)
-        queue = next(queue for queue in queues if queue)
+        queue = next(queue for queue in self._waiting.values() if queue)
         item: Item
         for at, item in enumerate(queue):
             if takes(self.loose_files(item)):
@@ -128,11 +126,7 @@ class Queue:
 
     def again(self, item: Item, *, first: bool = False) -> None:
         """Put an item back, at the end or (`first`) at the front of its queue."""
-        queue: deque[Any] = self._measuring
-        if isinstance(item, ShapeItem):
-            queue = self._pairs
-        elif isinstance(item, TrainItem):
-            queue = self._training
+        queue = self._waiting[type(item)]
         if first:
             queue.appendleft(item)
         else:
@@ -142,13 +136,15 @@ class Queue:
         """Queue cells that have no result yet. Of those that train, shapes come first."""
         plain = [cell for cell in cells if not cell.trains or cell.training.steps == 0]
         tier = self._tier or VmapTier.name
-        self._training.extend(
+        self._waiting[TrainItem].extend(
             TrainItem(part, tier, 0.0) for part in _chunks(plain, CONSTRUCT_CELLS)
         )
         for cell in cells:
             if cell.trains and cell.training.steps:
                 self._shapeless.setdefault(pair_of(cell), []).append(cell)
-        self._pairs.extend(ShapeItem((members[0],)) for members in self._shapeless.values())
+        self._waiting[ShapeItem].extend(
+            ShapeItem((members[0],)) for members in self._shapeless.values()
+        )
 
     def add_shapes(self, shapes: Iterable[Shape]) -> None:
         """Note the shapes that a worker found."""
@@ -164,7 +160,7 @@ class Queue:
         cells = [cell for pair in pairs for cell in self._shapeless.pop(pair)]
         metas = self._store.state_metas(cell.key for cell in cells)
         begun_in = {key: str(meta["tier"]) for key, meta in metas.items() if "tier" in meta}
-        parts = list(self._training)
+        parts = list(self._waiting[TrainItem])
         for stack in group(cells, self._registry, self._tier, self._shapes):
             self._stack.update({cell.key: stack.key for cell in stack.cells})
             for name, members in _by_tier(stack, begun_in).items():
@@ -172,7 +168,7 @@ class Queue:
                 whole = replace(stack, cells=ordered, tier=name)
                 pieces = split(whole, self._workers)
                 parts += [TrainItem(p.cells, p.tier, p.work * len(p.cells)) for p in pieces]
-        self._training = deque(sorted(parts, key=lambda part: -part.work))
+        self._waiting[TrainItem] = deque(sorted(parts, key=lambda part: -part.work))
 
     def measure(self, cells: Iterable[Cell], known: set[str]) -> None:
         """Queue the cells with findings left to make, in chunks of one shape."""
@@ -182,7 +178,7 @@ class Queue:
                 by_shape.setdefault(self._evaluation_key(cell), []).append(cell)
         for alike in by_shape.values():
             for part in _chunks(alike, MEASURE_CELLS):
-                self._measuring += self._by_files(part, known)
+                self._waiting[MeasureItem] += self._by_files(part, known)
 
     def _by_files(self, cells: tuple[Cell, ...], known: set[str]) -> Iterator[MeasureItem]:
         """What is left to find of these cells, an item for each set of loose files."""
@@ -223,7 +219,8 @@ class Queue:
         measures = tuple(m for m in self._required.measures.get(cell.key, ()) if m.key in wanted)
         weights = self._store.weights(cell.key) or b""
         history = pack({}, self._store.history(cell.key))
-        kept = {step: self._store.weights(cell.key, step) for step in _steps(measures)}
+        steps = sorted({step for measure in measures for step in measure.steps})
+        kept = {step: self._store.weights(cell.key, step) for step in steps}
         snapshots = {step: data for step, data in kept.items() if data is not None}
         return [
             Subjects(cell, tier, weights, history, snapshots, spec, () if at else measures)
@@ -253,7 +250,3 @@ def _by_tier(stack: Stack, begun_in: Mapping[str, str]) -> dict[str, list[Cell]]
 
 def _chunks(cells: Sequence[Cell], size: int) -> list[tuple[Cell, ...]]:
     return [tuple(cells[at : at + size]) for at in range(0, len(cells), size)]
-
-
-def _steps(measures: Sequence[Measure]) -> list[int]:
-    return sorted({step for measure in measures for step in measure.steps})

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from emtkit.errors import PluginError
 from emtkit.execute.engines.engine import JobResult
 from emtkit.execute.engines.local import LocalEngine
-from emtkit.execute.messages import PlanJob, ShapeJob, encode_job
+from emtkit.execute.messages import PlanJob, ShapeJob, encode
 from emtkit.execute.queue import loose_files
 from emtkit.execute.worker import CALLING
 from emtkit.plugin.index import cache_folder, write_whole
@@ -51,11 +52,8 @@ def rehearse(
     if digest in known:
         return
     job = PlanJob(str(study) if isinstance(study, Path) else study, os.getcwd())
-    engine = LocalEngine(1, timeout=seconds)
-    try:
-        outcome = _outcome(engine, encode_job(job), frozenset())
-    finally:
-        engine.close()
+    with closing(LocalEngine(1, timeout=seconds)) as engine:
+        outcome = _outcome(engine, encode(job), frozenset())
     if outcome.answer is None:
         calls = [line for line in outcome.lost.splitlines() if line.startswith(CALLING)]
         listed = ", ".join(map(str, plugins))
@@ -70,19 +68,16 @@ def find_shapes(cells: Iterable[Cell], registry: Registry) -> Shapes:
     pairs = {pair_of(cell): cell for cell in cells if cell.trains and cell.training.steps}
     known: dict[str, Shape] = {}
     unknown: dict[str, str] = {}
-    engine = LocalEngine(1, registry.loose, timeout=SHAPE_SECONDS)
-    try:
+    with closing(LocalEngine(1, registry.loose, timeout=SHAPE_SECONDS)) as engine:
         by_files = [(sorted(loose_files(registry, [c])), pair, c) for pair, c in pairs.items()]
         for files, pair, cell in sorted(by_files, key=lambda one: one[0]):
             loose = frozenset(files)
-            outcome = _outcome(engine, encode_job(ShapeJob((cell,)), loose), loose)
+            outcome = _outcome(engine, encode(ShapeJob((cell,)), loose), loose)
             if outcome.answer is None:
                 unknown[pair] = outcome.lost
             else:
                 known.update({shape.pair: shape for shape in outcome.answer.shapes})
                 unknown.update(outcome.answer.failures)
-    finally:
-        engine.close()
     return Shapes({p: s for p, s in known.items() if p not in unknown}, unknown)
 
 

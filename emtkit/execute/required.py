@@ -1,9 +1,12 @@
-"""What a plan requires of the store: each network once, each finding once."""
+"""What a plan requires of the store, each network and each finding once; proof that it is there."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from emtkit.errors import EmtkitError
+from emtkit.store.store import Store
 from emtkit.study.cells import Cell, EvaluationSpec, Measure, Row
 
 
@@ -52,13 +55,60 @@ class Required:
         """Key of each finding of an analysis, and the analysis's name."""
         return {m.key: m.analysis.name for found in self.measures.values() for m in found}
 
+    def wanted(self, cell: str) -> tuple[EvaluationSpec | Measure, ...]:
+        """What is to be found of one cell."""
+        return (*self.evaluation_specs.get(cell, ()), *self.measures.get(cell, ()))
+
     def of_cell(self, cell: str) -> tuple[str, ...]:
         """Keys of every finding of one cell."""
-        wanted: tuple[EvaluationSpec | Measure, ...] = (
-            *self.evaluation_specs.get(cell, ()),
-            *self.measures.get(cell, ()),
-        )
-        return tuple(one.key for one in wanted)
+        return tuple(one.key for one in self.wanted(cell))
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Where every cell of the plan ended; the last four of the five add up to `expected`."""
+
+    expected: int
+    done: int
+    failed: int
+    lost: int
+    not_applicable: int
+    findings_failed: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing failed and nothing was lost."""
+        return not (self.failed or self.lost or self.findings_failed)
+
+
+def run_summary(rows: Sequence[Row], store: Store) -> RunSummary:
+    """How every cell of the plan ended; a cell or a finding without an end is an error.
+
+    Raises:
+        EmtkitError: some have no end; the first of them are named.
+    """
+    required = Required.of(rows)
+    status = store.status_of(required.cells)
+    ends = Counter(status.values())
+    missing = [key for key in required.cells if status.get(key) not in ("done", "failed", "lost")]
+    found = store.findings_of(required.findings)
+    unfound = [
+        f"{finding} of {cell}"
+        for finding, cell in required.findings.items()
+        if finding not in found and status.get(cell) == "done"
+    ]
+    for what, lacking in (("cells", missing), ("findings", unfound)):
+        if lacking:
+            more = ", ..." if len(lacking) > 3 else ""
+            raise EmtkitError(
+                f"{len(lacking)} {what} of the plan have no result ({', '.join(lacking[:3])}"
+                f"{more}); run the study again"
+            )
+    failed = sum(finding.status in ("failed", "lost") for finding in found.values())
+    expected = len(required.cells) + len(required.refused)
+    return RunSummary(
+        expected, ends["done"], ends["failed"], ends["lost"], len(required.refused), failed
+    )
 
 
 def _both(one: Cell, other: Cell) -> Cell:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 from emtkit.errors import EmtkitError
 from emtkit.execute.engines.engine import Engine, JobResult
-from emtkit.execute.messages import Answer, encode_job, plugins_of
+from emtkit.execute.messages import Answer, encode, plugins_of
 from emtkit.execute.monitor import Counts, Monitor
 from emtkit.execute.provenance import sources
 from emtkit.execute.queue import Item, MeasureItem, Queue, ShapeItem, TrainItem
-from emtkit.execute.required import Required
-from emtkit.execute.summary import RunSummary, run_summary
+from emtkit.execute.required import Required, RunSummary, run_summary
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.records import (
@@ -27,7 +26,7 @@ from emtkit.store.records import (
     identity_of,
 )
 from emtkit.store.store import Store
-from emtkit.study.cells import Cell, EvaluationSpec, Measure, Row
+from emtkit.study.cells import Cell, Row
 
 __all__ = ["Options", "RunSummary", "TooManyFailures", "run", "run_summary"]
 
@@ -82,27 +81,23 @@ class _Flight:
     plugins: set[tuple[Kind, str]]
 
 
+@dataclass(eq=False)
 class _Coordinator:
     """Hands out work and writes the store; nobody else does."""
 
-    def __init__(
-        self,
-        required: Required,
-        registry: Registry,
-        store: Store,
-        engine: Engine,
-        monitor: Monitor,
-        options: Options,
-    ) -> None:
-        self.required, self.registry, self.store = required, registry, store
-        self.engine, self.monitor, self.options = engine, monitor, options
+    required: Required
+    registry: Registry
+    store: Store
+    engine: Engine
+    monitor: Monitor
+    options: Options
+
+    def __post_init__(self) -> None:
         self.begun = time.monotonic()
-        self.queue = Queue(required, registry, store, engine.workers, options.tier)
-        self.known = {
-            key
-            for key, found in store.findings_of(required.findings).items()
-            if self._is_final(found)
-        }
+        workers, tier = self.engine.workers, self.options.tier
+        self.queue = Queue(self.required, self.registry, self.store, workers, tier)
+        stored = self.store.findings_of(self.required.findings)
+        self.known = {key for key, found in stored.items() if self._is_final(found)}
         self.stored: dict[str, CellResult] = {}
         self.ended = {"done": 0, "failed": 0, "lost": 0}
         self.bad: set[str] = set()
@@ -132,7 +127,6 @@ class _Coordinator:
         return known.status != "lost"
 
     def _queue(self) -> None:
-        pending: list[Cell] = []
         for key, known in self.store.cells_of(self.required.cells).items():
             steps = self.required.cells[key].training.snapshots
             complete = known.status != "done" or set(steps) <= set(known.snapshots)
@@ -164,7 +158,7 @@ class _Coordinator:
             self.jobs += 1
             job, loose = self.queue.job(item, self.options.segment), self.queue.loose_files(item)
             self.flying[self.jobs] = _Flight(item, plugins_of(job))
-            self.engine.submit(self.jobs, encode_job(job, loose), loose)
+            self.engine.submit(self.jobs, encode(job, loose), loose)
 
     def _stack_known_shapes(self) -> None:
         """At once when all are known; one pair that hangs does not hold up the others for long."""
@@ -256,12 +250,11 @@ class _Coordinator:
         name = item.findings[0] if isinstance(item, MeasureItem) else item.cells[0].key
         if not halves:
             self.alone[name] = self.alone.get(name, 0) + 1
+        self.store.commit(Bundle(attempts=attempts))
         if halves or not (final or self.alone[name] > self.options.retry):
-            self.store.commit(Bundle(attempts=attempts))
             for part in halves or (item,):
                 self.queue.again(part)
             return
-        self.store.commit(Bundle(attempts=attempts))
         for cell in item.cells:
             self._give_up(cell, item, why)
 
@@ -289,13 +282,9 @@ class _Coordinator:
         return self._lost_findings(cell, lost, why)
 
     def _lost_findings(self, cell: Cell, keys: set[str], why: str) -> tuple[FindingResult, ...]:
-        wanted: tuple[EvaluationSpec | Measure, ...] = (
-            *self.required.evaluation_specs[cell.key],
-            *self.required.measures[cell.key],
-        )
         return tuple(
             FindingResult(one.key, cell.key, finding_identity(one), "lost", error=why)
-            for one in wanted
+            for one in self.required.wanted(cell.key)
             if one.key in keys
         )
 

@@ -4,16 +4,16 @@ import contextlib
 import os
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from emtkit.errors import NotApplicable
-from emtkit.execute.measure import measure
+from emtkit.execute.measure import load_model, measure
 from emtkit.execute.messages import (
     Answer,
     Job,
@@ -30,13 +30,11 @@ from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.guard import ForbiddenError, Guard
 from emtkit.plugin.registry import Registry
-from emtkit.plugin.task import Task
 from emtkit.store.content import pack
 from emtkit.store.records import (
     CellResult,
     CellState,
     FindingResult,
-    Scalar,
     Status,
     finding_identity,
     identity_of,
@@ -104,16 +102,11 @@ class Work:
 
     def _suspects(self, cell: Cell, analysis: str | None = None) -> str:
         """Whose code runs, for a message: plugins in loose files, where there are any of those."""
-        named: list[tuple[Kind, str]] = [
-            ("task", cell.task.name),
-            ("architecture", cell.architecture.name),
-        ]
-        if analysis is not None:
-            named = [("analysis", analysis)]
-        plugins = [self.registry.get(kind, name) for kind, name in named]
-        loose = [
-            one for one, plugin in zip(named, plugins, strict=True) if plugin and plugin.source
-        ]
+        named: list[tuple[Kind, str]] = [("analysis", analysis)] if analysis else []
+        if analysis is None:
+            named = [("task", cell.task.name), ("architecture", cell.architecture.name)]
+        plugins = ((one, self.registry.get(*one)) for one in named)
+        loose = [one for one, plugin in plugins if plugin and plugin.source]
         return " or ".join(self.registry.described(*one) for one in loose or named)
 
     def _train(self, job: TrainJob, guard: Guard) -> Answer:
@@ -127,7 +120,8 @@ class Work:
                 return self._train_stack(job)
         except Exception as error:  # whatever a plugin raises
             if len(job.cells) == 1:
-                return Answer(cells=(self._failed(job.cells[0], job.tier, _why(error, suspects)),))
+                why = _why(error, suspects)
+                return Answer(cells=(self._result(job.cells[0], "failed", job.tier, why),))
         middle = len(job.cells) // 2
         parts = []
         for cells in (job.cells[:middle], job.cells[middle:]):
@@ -155,11 +149,8 @@ class Work:
         results, states = [], []
         for at, (cell, row) in enumerate(zip(job.cells, trainer.rows, strict=True)):
             if row.end is None:
-                meta = {
-                    "tier": job.tier,
-                    "iteration": row.iteration,
-                    "sources": sources(self.registry, cell),
-                }
+                made_by = sources(self.registry, cell)
+                meta = {"tier": job.tier, "iteration": row.iteration, "sources": made_by}
                 states.append(CellState(cell.key, meta, row.encode()))
             else:
                 results.append(self._ended(cell, trainer, at, share))
@@ -191,18 +182,14 @@ class Work:
             scalars["loss"] = float("nan")
             reasons["loss"] = "diverged"
         text = f"diverged: loss or gradient not finite at iteration {row.iteration}"
-        return CellResult(
-            key=cell.key,
-            identity=identity_of(cell),
-            status="failed" if diverged else "done",
+        return replace(
+            self._result(cell, "failed" if diverged else "done", trainer.tier.name),
             weights=_weights(model, row.parameters),
             snapshots={step: _weights(model, flat) for step, flat in row.snapshots.items()},
             history=pack({}, {"loss": row.losses[: row.iteration]}),
             scalars=scalars,
             reasons=reasons,
-            tier=trainer.tier.name,
             seconds=seconds,
-            digest=sources(self.registry, cell),
             error=text if diverged else "",
             provenance=provenance(label(trainer.tier.device)),
         )
@@ -210,25 +197,21 @@ class Work:
     def _construct(self, cell: Cell) -> CellResult:
         begun = time.monotonic()
         model = build_model(self.registry, cell, build_task(self.registry, cell.task))
-        return CellResult(
-            key=cell.key,
-            identity=identity_of(cell),
-            status="done",
+        return replace(
+            self._result(cell, "done", "constructed"),
             weights=_weights(model, flatten(model)),
             history=pack({}, {}),
             scalars={"loss": float("nan"), "steps": 0, "parameters": flatten(model).numel()},
             reasons={"loss": "constructed: there is nothing to train"},
-            tier="constructed",
             seconds=time.monotonic() - begun,
-            digest=sources(self.registry, cell),
-            provenance=provenance(),
         )
 
-    def _failed(self, cell: Cell, tier: str, error: str) -> CellResult:
+    def _result(self, cell: Cell, status: Status, tier: str, error: str = "") -> CellResult:
+        """How a cell ended, without what it gave."""
         return CellResult(
-            key=cell.key,
-            identity=identity_of(cell),
-            status="failed",
+            cell.key,
+            identity_of(cell),
+            status,
             tier=tier,
             digest=sources(self.registry, cell),
             error=error,
@@ -256,7 +239,7 @@ class Work:
                 return self._evaluate_stack(evaluated)
         except Exception as error:  # whatever a plugin raises
             if len(evaluated) == 1:
-                return [_finding(*evaluated[0], "failed", error=_why(error, suspects))]
+                return [_failed_finding(*evaluated[0], _why(error, suspects))]
         middle = len(evaluated) // 2
         halves = (evaluated[:middle], evaluated[middle:])
         return [found for half in halves for found in self._evaluate(half, guard)]
@@ -266,7 +249,8 @@ class Work:
         subjects = [subject for subject, _ in evaluated]
         tasks = [build_task(self.registry, subject.cell.task) for subject in subjects]
         models = [
-            self._load(s.cell, task, s.weights) for s, task in zip(subjects, tasks, strict=True)
+            load_model(self.registry, s.cell, task, s.weights)
+            for s, task in zip(subjects, tasks, strict=True)
         ]
         stacked = stack(models, tasks, [str(s.cell.task.identity()) for s in subjects])
         flat = torch.stack([flatten(model) for model in models])
@@ -275,10 +259,10 @@ class Work:
         seconds = (time.monotonic() - begun) / len(subjects)
         findings = []
         for one, scalars in zip(evaluated, found, strict=True):
-            reasons = {name: _unfinite(scalars) for name, v in scalars.items() if v != v}
-            findings.append(
-                _finding(*one, "done", scalars=scalars, reasons=reasons, seconds=seconds)
-            )
+            what = "task's metric was" if scalars.get("finite") else "outputs were"
+            reasons = {name: f"the {what} not finite" for name, v in scalars.items() if v != v}
+            found_one = replace(_finding(*one), scalars=scalars, reasons=reasons, seconds=seconds)
+            findings.append(found_one)
         _sound(Answer(findings=tuple(findings)))
         return findings
 
@@ -288,11 +272,9 @@ class Work:
         suspects = self._suspects(subject.cell, measured.analysis.name)
         try:
             with guard.calling(suspects):
-                result = measure(self.registry, subject, measured, self._load)
-            finding = _finding(
-                subject,
-                measured,
-                "done",
+                result = measure(self.registry, subject, measured)
+            finding = replace(
+                _finding(subject, measured),
                 scalars=result.scalars,
                 reasons=result.reasons,
                 content=pack(result.tables, result.arrays),
@@ -301,15 +283,10 @@ class Work:
             )
             _sound(Answer(findings=(finding,)))
         except NotApplicable as error:
-            return _finding(subject, measured, "not_applicable", error=str(error))
+            return _failed_finding(subject, measured, str(error), "not_applicable")
         except Exception as error:  # whatever a plugin raises, or says that no store can hold
-            return _finding(subject, measured, "failed", error=_why(error, suspects))
+            return _failed_finding(subject, measured, _why(error, suspects))
         return finding
-
-    def _load(self, cell: Cell, task: Task, weights: bytes) -> SequenceModel:
-        model = build_model(self.registry, cell, task)
-        model.load_state_dict(load(weights))
-        return model.eval().requires_grad_(False)
 
 
 def _sound(bundle: Answer) -> Answer:
@@ -340,38 +317,16 @@ def _why(error: Exception, suspects: str) -> str:
     return traceback.format_exc()[-20_000:]
 
 
-def _unfinite(scalars: Mapping[str, object]) -> str:
-    if scalars.get("finite"):
-        return "the task's metric was not finite"
-    return "the outputs were not finite"
+def _finding(subject: Subjects, of: EvaluationSpec | Measure) -> FindingResult:
+    """The result of an evaluation or an analysis before anything is known of it."""
+    identity = finding_identity(of)
+    return FindingResult(of.key, subject.cell.key, identity, "done", provenance=provenance())
 
 
-def _finding(
-    subject: Subjects,
-    of: EvaluationSpec | Measure,
-    status: Status,
-    *,
-    scalars: Mapping[str, Scalar] | None = None,
-    reasons: Mapping[str, str] | None = None,
-    content: bytes | None = None,
-    seconds: float = 0.0,
-    digest: str = "",
-    error: str = "",
+def _failed_finding(
+    subject: Subjects, of: EvaluationSpec | Measure, error: str, status: Status = "failed"
 ) -> FindingResult:
-    """A finding of the evaluation or of an analysis."""
-    return FindingResult(
-        key=of.key,
-        cell=subject.cell.key,
-        identity=finding_identity(of),
-        status=status,
-        scalars=scalars or {},
-        reasons=reasons or {},
-        content=content,
-        seconds=seconds,
-        digest=digest,
-        error=error,
-        provenance=provenance(),
-    )
+    return replace(_finding(subject, of), status=status, error=error)
 
 
 def _weights(model: SequenceModel, flat: Tensor) -> bytes:

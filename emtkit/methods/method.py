@@ -46,7 +46,11 @@ class Method(Settings, ABC):
         if not isabstract(cls):
             return handler(source)
         known = cls.known()
-        alone = [kind for kind, method in known.items() if not _needs_options(method)]
+        alone = [
+            kind
+            for kind, method in known.items()
+            if not any(field.is_required() for field in method.model_fields.values())
+        ]
         mappings = {kind: handler.generate_schema(method) for kind, method in known.items()}
         return core_schema.union_schema(
             [
@@ -57,10 +61,6 @@ class Method(Settings, ABC):
             ],
             mode="left_to_right",
         )
-
-
-def _needs_options(method: type[Method]) -> bool:
-    return any(field.is_required() for field in method.model_fields.values())
 
 
 @cache

@@ -5,14 +5,15 @@ A block (four 32-bit words) is the image of a 128-bit counter under ten rounds k
     (c0, c1, c2, c3) -> (hi(B c2) ^ c1 ^ k0,  lo(B c2),  hi(A c0) ^ c3 ^ k1,  lo(A c0))
     (k0, k1) -> (k0 + 0x9E3779B9, k1 + 0xBB67AE85)
 
-Two generators give the same bits: `NumpyGenerator` here, and the compiled one in `_philox_numba`,
+Two generators give the same bits: `Generator` here, and the compiled one in `_philox_numba`,
 about ten times faster. `default_generator` chooses.
 
 References: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,8 @@ LOW = 0xFFFFFFFF
 _CHUNK = 4096  # blocks at a time: ten 32 KiB temporaries stay in the second-level cache
 
 
-class Generator(Protocol):
-    """The two loops that streams need; every implementation gives the same bits.
+class Generator:
+    """What streams draw with, by numpy; another generator has other loops and gives the same bits.
 
     `counters` (U 4) of uint64: the two words of the key, the iteration and the first block of each
     draw. The blocks follow one another, their words in order.
@@ -38,7 +39,10 @@ class Generator(Protocol):
 
     def words(self, counters: Counters, blocks: int) -> Words:
         """All words of the draws (U, 4 blocks)."""
-        ...
+        out = np.empty((len(counters), 4 * blocks), dtype=np.uint32)
+        for counter, row in zip(counters, out, strict=True):
+            self.fill(counter, row)
+        return out
 
     def scaled(
         self,
@@ -53,39 +57,44 @@ class Generator(Protocol):
         `rows` and `limits` (M). The quotient is w times the float64 reciprocal of the limit,
         rounded to `dtype`, and at most the largest number below 1.
         """
-        ...
-
-
-class NumpyGenerator:
-    """The generator where numba is missing, and the yardstick of the compiled one."""
-
-    def words(self, counters: Counters, blocks: int) -> Words:
-        """See `Generator.words`."""
-        out = np.empty((len(counters), blocks, 4), dtype=np.uint32)
-        for counter, target in zip(counters.tolist(), out, strict=True):
-            for start in range(0, blocks, _CHUNK):
-                _rounds(counter, start, target[start : start + _CHUNK])
-        return out.reshape(len(counters), 4 * blocks)
-
-    def scaled(
-        self,
-        counters: Counters,
-        rows: NDArray[np.intp],
-        limits: NDArray[np.float64],
-        size: int,
-        dtype: np.dtype[Any],
-    ) -> Floats:
-        """See `Generator.scaled`."""
-        words = self.words(counters, -(-size // 4))[:, :size]
-        below_one = largest_below_one(dtype)
         out = np.empty((len(rows), size), dtype=dtype)
-        for target, row, limit in zip(out, rows, limits, strict=True):
-            drawn = words[row].astype(np.float64)
-            inside = drawn < limit
-            drawn *= 1.0 / limit
-            np.minimum(drawn.astype(dtype), below_one, out=target)
-            target *= inside
+        by_draw = np.argsort(rows, kind="stable")
+        self.scale_rows(counters, rows, by_draw, limits, largest_below_one(dtype), out)
         return out
+
+    @staticmethod
+    def fill(counter: Counters, out: Words) -> None:
+        """One draw -> `out` (4 blocks)."""
+        blocks = out.reshape(-1, 4)
+        for start in range(0, len(blocks), _CHUNK):
+            _rounds(counter.tolist(), start, blocks[start : start + _CHUNK])
+
+    @staticmethod
+    def scale(drawn: Words, limit: float, below_one: Any, out: Floats) -> None:
+        """One row of `scaled`, from its words."""
+        words = drawn[: len(out)].astype(np.float64)
+        np.minimum((words * (1.0 / limit)).astype(out.dtype), below_one, out=out)
+        out *= words < limit
+
+    @property
+    def scale_rows(self) -> Callable[..., None]:
+        """The loop of `scaled`."""
+        return rows_by_draw(self.fill, self.scale)
+
+
+def rows_by_draw(fill: Any, scale: Any) -> Callable[..., None]:
+    """Rows one after the other in the order of their draws, one draw in cache; can be compiled."""
+
+    def scale_rows(counters, rows, by_draw, limits, below_one, out):  # type: ignore[no-untyped-def]
+        drawn = np.empty(4 * ((out.shape[1] + 3) // 4), dtype=np.uint32)
+        current = -1
+        for m in by_draw:
+            if rows[m] != current:
+                current = rows[m]
+                fill(counters[current], drawn)
+            scale(drawn, limits[m], below_one, out[m])
+
+    return scale_rows
 
 
 def largest_below_one(dtype: np.dtype[Any]) -> Any:
@@ -99,7 +108,7 @@ def default_generator() -> Generator:
     try:
         from emtkit.plugin._philox_numba import NumbaGenerator
     except ImportError:
-        return NumpyGenerator()
+        return Generator()
     return NumbaGenerator()
 
 
@@ -117,5 +126,4 @@ def _rounds(counter: list[int], start: int, out: Words) -> None:
         c0, c1 = (p1 >> half) ^ c1 ^ np.uint64(k0), p1 & low
         c2, c3 = (p0 >> half) ^ c3 ^ np.uint64(k1), p0 & low
         k0, k1 = (k0 + INCREMENTS[0]) & LOW, (k1 + INCREMENTS[1]) & LOW
-    for word, column in enumerate((c0, c1, c2, c3)):
-        out[:, word] = column
+    out[:] = np.stack((c0, c1, c2, c3), 1)

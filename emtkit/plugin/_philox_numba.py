@@ -1,65 +1,28 @@
 """The compiled Philox4x32-10; importing this module imports numba."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from emtkit.plugin._philox import (
-    INCREMENTS,
-    LOW,
-    MULTIPLIERS,
-    ROUNDS,
-    Counters,
-    Floats,
-    Words,
-    largest_below_one,
-)
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+from emtkit.plugin import _philox
+from emtkit.plugin._philox import ROUNDS, Counters, Floats, Words
 
 
-class NumbaGenerator:
-    """Plain loops that the compiler turns into vector code; see `Generator`."""
-
-    def words(self, counters: Counters, blocks: int) -> Words:
-        """See `Generator.words`."""
-        out = np.empty((len(counters), 4 * blocks), dtype=np.uint32)
-        _words(counters, out)
-        return out
-
-    def scaled(
-        self,
-        counters: Counters,
-        rows: NDArray[np.intp],
-        limits: NDArray[np.float64],
-        size: int,
-        dtype: np.dtype[Any],
-    ) -> Floats:
-        """See `Generator.scaled`."""
-        out = np.empty((len(rows), size), dtype=dtype)
-        by_draw = np.argsort(rows, kind="stable")
-        _scaled(counters, rows, by_draw, limits, largest_below_one(dtype), out)
-        return out
-
-
-def _compiled(function: _Function) -> _Function:
+def compiled(function: Any) -> Any:
     """Compile at the first call; keep the result on disk where some directory can be written."""
     try:
-        kept: Any = numba.njit(cache=True, nogil=True)(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # neither the package, NUMBA_CACHE_DIR nor the user's cache is writable
-        kept = numba.njit(nogil=True)(function)
-    return cast(_Function, kept)
+        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
-_A, _B = np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1])
-_C, _D = np.uint64(INCREMENTS[0]), np.uint64(INCREMENTS[1])
-_LOW, _HALF = np.uint64(LOW), np.uint64(32)
+_A, _B = map(np.uint64, _philox.MULTIPLIERS)
+_C, _D = map(np.uint64, _philox.INCREMENTS)
+_LOW, _HALF = np.uint64(_philox.LOW), np.uint64(32)
 
 
-@_compiled
+@compiled
 def fill(counter: Counters, out: Words) -> None:
     """One draw -> `out` (4 blocks), in 64-bit lanes, so that the products are whole."""
     keys = np.empty((ROUNDS, 2), dtype=np.uint64)
@@ -80,38 +43,23 @@ def fill(counter: Counters, out: Words) -> None:
         out[4 * block + 3] = c3
 
 
-@_compiled
-def scale(drawn: Words, limit: float, below_one: Any, target: Floats) -> None:
-    """One row of `Generator.scaled`, from its words."""
+@compiled
+def scale(drawn: Words, limit: float, below_one: Any, out: Floats) -> None:
+    """See `Generator.scale`: plain loops that the compiler turns into vector code."""
     factor = 1.0 / limit
-    for n in range(target.size):
+    for n in range(out.size):
         word = np.float64(drawn[n])
-        value = target.dtype.type(word * factor)
+        value = out.dtype.type(word * factor)
         value = below_one if value > below_one else value
-        target[n] = value if word < limit else target.dtype.type(0.0)
+        out[n] = value if word < limit else out.dtype.type(0.0)
 
 
-@_compiled
-def _words(counters: Counters, out: Words) -> None:
-    """The loop of `Generator.words`."""
-    for draw in range(counters.shape[0]):
-        fill(counters[draw], out[draw])
+_scale_rows = compiled(_philox.rows_by_draw(fill, scale))
 
 
-@_compiled
-def _scaled(
-    counters: Counters,
-    rows: NDArray[np.intp],
-    by_draw: NDArray[np.intp],
-    limits: NDArray[np.float64],
-    below_one: Any,
-    out: Floats,
-) -> None:
-    """The loop of `Generator.scaled`: rows in the order of their draws, one draw in cache."""
-    drawn = np.empty(4 * ((out.shape[1] + 3) // 4), dtype=np.uint32)
-    current = -1
-    for m in by_draw:
-        if rows[m] != current:
-            current = rows[m]
-            fill(counters[current], drawn)
-        scale(drawn, limits[m], below_one, out[m])
+class NumbaGenerator(_philox.Generator):
+    """All loops compiled."""
+
+    fill = staticmethod(fill)
+    scale = staticmethod(scale)
+    scale_rows = staticmethod(_scale_rows)

@@ -1,6 +1,6 @@
 """The installed plugins in words, without their classes: what `emtkit list` and `show` print."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from emtkit.errors import EmtkitError, did_you_mean
@@ -44,15 +44,11 @@ class Catalogue:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Catalogue":
-        """The catalogue that `as_plain` wrote down."""
+        """The catalogue that `dataclasses.asdict` wrote down."""
         return cls(
             tuple(PluginInfo(**one) for one in plain["plugins"]),
             tuple(Broken(**one) for one in plain["broken"]),
         )
-
-    def as_plain(self) -> dict[str, Any]:
-        """Itself in lists, mappings, text and numbers, for JSON."""
-        return asdict(self)
 
     def listing(self, family: str | None = None) -> dict[str, list[dict[str, Any]]]:
         """Every plugin by family with name, summary, owner, version; and the broken modules."""

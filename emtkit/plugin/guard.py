@@ -5,18 +5,15 @@ networks of the same process: settings of torch and numpy, the working folder, t
 signals, and the functions of torch, numpy, Python and emtkit themselves.
 """
 
-import builtins
 import contextlib
-import math
 import os
-import random
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any, NoReturn, TypeVar
 
 from emtkit.errors import PluginError
@@ -24,6 +21,11 @@ from emtkit.errors import PluginError
 T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NAMESPACES = (
+    "torch torch.Tensor torch.nn torch.nn.Module torch.nn.functional torch.nn.init torch.linalg "
+    "torch.special torch.fft torch.func torch.autograd numpy numpy.linalg numpy.random builtins "
+    "math random time"
+)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -159,9 +161,6 @@ def _settings() -> list[_Setting]:
         for number, handler in zip(_SIGNALS, given, strict=True):
             signal.signal(number, handler)
 
-    def flush_denormal(flushed: bool) -> None:
-        torch.set_flush_denormal(flushed)
-
     mkldnn: Any = torch.backends.mkldnn
     return [
         _Setting("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
@@ -173,7 +172,9 @@ def _settings() -> list[_Setting]:
             torch.are_deterministic_algorithms_enabled,
             torch.use_deterministic_algorithms,
         ),
-        _Setting("torch's flushing of denormal numbers", _flushes_denormal, flush_denormal),
+        _Setting(
+            "torch's flushing of denormal numbers", _flushes_denormal, torch.set_flush_denormal
+        ),
         _Setting(
             "torch's precision of float32 products",
             torch.get_float32_matmul_precision,
@@ -206,29 +207,7 @@ def _folder() -> str:
 
 def _namespaces() -> list[tuple[str, Any]]:
     """Modules and classes whose functions the core uses, with their names."""
-    import numpy as np
-    import torch
-
-    found: list[tuple[str, Any]] = [
-        ("torch", torch),
-        ("torch.Tensor", torch.Tensor),
-        ("torch.nn", torch.nn),
-        ("torch.nn.Module", torch.nn.Module),
-        ("torch.nn.functional", torch.nn.functional),
-        ("torch.nn.init", torch.nn.init),
-        ("torch.linalg", torch.linalg),
-        ("torch.special", torch.special),
-        ("torch.fft", torch.fft),
-        ("torch.func", torch.func),
-        ("torch.autograd", torch.autograd),
-        ("numpy", np),
-        ("numpy.linalg", np.linalg),
-        ("numpy.random", np.random),
-        ("builtins", builtins),
-        ("math", math),
-        ("random", random),
-        ("time", time),
-    ]
+    found = [(name, resolve_name(name)) for name in _NAMESPACES.split()]
     for name, module in list(sys.modules.items()):
         if name.startswith("emtkit."):
             found.append((name, module))

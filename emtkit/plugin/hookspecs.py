@@ -9,8 +9,6 @@ from emtkit.plugin.task import Task
 hookspec = pluggy.HookspecMarker("emtkit")
 hookimpl = pluggy.HookimplMarker("emtkit")
 
-API_VERSION = 1
-
 
 @hookspec
 def emtkit_tasks() -> list[type[Task]]:

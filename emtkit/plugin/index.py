@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ def installed() -> Catalogue:
         PluginError: two owners claim one name.
     """
     now = installation()
-    path = cache_folder() / f"plugins-{_place()}.json"
+    # Interpreters do not share an index, nor do two environments of one interpreter.
+    place = hashlib.sha256(f"{sys.prefix}\n{sys.version}".encode()).hexdigest()[:12]
+    path = cache_folder() / f"plugins-{place}.json"
     return _kept(path, now) or _made(path, now)
 
 
@@ -67,11 +70,6 @@ def settled(newest: int) -> bool:
     return time.time_ns() - newest > SETTLED * 1e9
 
 
-def _place() -> str:
-    """Interpreters do not share an index, nor do two environments of one interpreter."""
-    return hashlib.sha256(f"{sys.prefix}\n{sys.version}".encode()).hexdigest()[:12]
-
-
 def _kept(path: Path, now: Installation) -> Catalogue | None:
     try:
         kept = json.loads(path.read_bytes())
@@ -97,14 +95,6 @@ def _made(path: Path, now: Installation) -> Catalogue:
     loaded = outside()
     newest = max([now.newest, *(known[1] for known in loaded.values() if known)])
     if installation() == now and settled(newest):
-        write_whole(
-            path,
-            {
-                "format": FORMAT,
-                "installation": now.digest,
-                "outside": loaded,
-                "folders": around,
-                "catalogue": found.as_plain(),
-            },
-        )
+        kept = {"format": FORMAT, "installation": now.digest, "outside": loaded}
+        write_whole(path, {**kept, "folders": around, "catalogue": asdict(found)})
     return found

@@ -77,7 +77,7 @@ def parameters(plugin: type) -> tuple[Parameter, ...]:
         Parameter(
             name,
             _spelled(hints[name]),
-            None if field.is_required() else _json(field.default),
+            None if field.is_required() else json.loads(json.dumps(field.default)),
             field.is_required(),
             field.description or "",
         )
@@ -165,7 +165,3 @@ def _spelled(annotation: Any) -> str:
     if annotation is type(None):
         return "null"
     return str(getattr(annotation, "__name__", annotation))
-
-
-def _json(value: object) -> Json:
-    return json.loads(json.dumps(value))  # type: ignore[no-any-return]

@@ -6,6 +6,7 @@ planned the study; a worker that starts late trains with what the others train w
 """
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import linecache
@@ -199,23 +200,20 @@ def _read(path: str) -> bytes:
 
 @cache
 def _imports(content: bytes, package: str) -> frozenset[str]:
-    return frozenset(_imported(content, package))
-
-
-def _imported(content: bytes, package: str) -> Iterator[str]:
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):  # compiled, or not Python
-        return
+        return frozenset()
+    found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from _with_parents(alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            try:
+            # Beyond its package: importing it says so.
+            with contextlib.suppress(ImportError):
                 base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            except ImportError:  # beyond its package: importing it says so
-                continue
-            yield from _with_parents([base, *(f"{base}.{alias.name}" for alias in node.names)])
+                found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return frozenset(_with_parents(found))
 
 
 def _with_parents(names: Iterable[str]) -> Iterator[str]:

@@ -173,11 +173,6 @@ class Stream:
         return counter
 
 
-def uniform_rows(streams: Sequence[Stream], shape: Shape) -> Tensor:
-    """`stream.uniform(shape)` of every stream (M, *shape), bit for bit; see `Stream.uniform`."""
-    return sparse_uniform_rows(streams, shape, [1.0] * len(streams))
-
-
 def sparse_uniform_rows(
     streams: Sequence[Stream], shape: Shape, densities: Sequence[float]
 ) -> Tensor:

@@ -209,11 +209,7 @@ class Task(ABC):
 
     def facts(self, kind: type[Fact]) -> Fact:
         """The fact of type `kind`, one of `offers`."""
-        raise _no_fact(self, kind)
-
-
-def _no_fact(owner: Task, kind: type) -> PluginError:
-    return PluginError(
-        f"task '{owner.name}' was asked for the fact {kind.__name__}; it offers "
-        f"{[offer.__name__ for offer in owner.offers]} and must answer each in `facts`"
-    )
+        raise PluginError(
+            f"task '{self.name}' was asked for the fact {kind.__name__}; it offers "
+            f"{[offer.__name__ for offer in self.offers]} and must answer each in `facts`"
+        )

@@ -28,9 +28,10 @@ def build_model(registry: Registry, cell: Cell, task: Task) -> SequenceModel:
     """
     cls = registry.architectures[cell.architecture.name]
     arguments = build_arguments(cls, cell.architecture.parameters)
+    seed = hashlib.sha256(f"{cell.seed}/init".encode()).digest()[:8]
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed every device too, and trace its caller for each.
-        torch.default_generator.manual_seed(_init_seed(cell.seed))
+        torch.default_generator.manual_seed(int.from_bytes(seed, "little"))
         model = cls(task, **arguments)
     if not list(model.parameters()) and cell.trains:
         raise PluginError(
@@ -38,7 +39,3 @@ def build_model(registry: Registry, cell: Cell, task: Task) -> SequenceModel:
             "`trains` for a constructed network"
         )
     return model.to(DTYPES[cell.training.dtype])
-
-
-def _init_seed(seed: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/init".encode()).digest()[:8], "little")

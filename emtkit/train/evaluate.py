@@ -43,7 +43,9 @@ def judge(
     outputs count as wrong and leave the other rows alone.
     """
     found: list[dict[str, float | bool]] = []
-    for rows in _chunks(stacked, evaluation_specs[0].sequences):
+    size = _rows_at_once(stacked, evaluation_specs[0].sequences)
+    for start in range(0, stacked.models, size):
+        rows = list(range(start, min(start + size, stacked.models)))
         part = stacked.take(rows)
         kept = [evaluation_specs[row] for row in rows]
         found.extend(_judge_chunk(part, flat[torch.tensor(rows)], tier, kept))
@@ -54,11 +56,7 @@ def _judge_chunk(
     stacked: Stacked, flat: Tensor, tier: Tier, evaluation_specs: Sequence[EvaluationSpec]
 ) -> list[dict[str, float | bool]]:
     asked = evaluation_specs[0]
-    reaches = [
-        asked.horizon,
-        *asked.at,
-        *(evaluation_spec.loss_horizon for evaluation_spec in evaluation_specs),
-    ]
+    reaches = [asked.horizon, *asked.at, *(spec.loss_horizon for spec in evaluation_specs)]
     longest = None if asked.horizon is None else max(n for n in reaches if n is not None)
     streams = [Stream(None, "test", dtype=flat.dtype) for _ in evaluation_specs]
     batch = stacked.draw(asked.sequences, streams, longest)
@@ -90,14 +88,9 @@ def _windows(batch: Batch, asked: EvaluationSpec) -> list[tuple[str, Tensor]]:
     return windows
 
 
-def _chunks(stacked: Stacked, sequences: int) -> list[list[int]]:
-    """Rows in chunks that fit into memory."""
+def _rows_at_once(stacked: Stacked, sequences: int) -> int:
+    """How many rows fit into memory."""
     probe = stacked.tasks[0]
     width = probe.channels.inputs + probe.channels.outputs + 64
-    steps = probe.horizon or 32
-    per_row = sequences * steps * width * 8
-    size = max(2, CHUNK_BYTES // per_row)
-    return [
-        list(range(start, min(start + size, stacked.models)))
-        for start in range(0, stacked.models, size)
-    ]
+    per_row = sequences * (probe.horizon or 32) * width * 8
+    return max(2, CHUNK_BYTES // per_row)

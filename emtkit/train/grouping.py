@@ -96,20 +96,19 @@ def group(
     `shapes` by pair are those that are known already; the others are inspected here.
     """
     known = dict(shapes or {})
-    found: dict[str, list[Cell]] = {}
-    seen: dict[str, Shape] = {}
+    found: dict[str, tuple[Shape, list[Cell]]] = {}
     for cell in cells:
         if not cell.trains or cell.training.steps == 0:
             continue
         pair = pair_of(cell)
         if pair not in known:
             known[pair] = inspect_shape(cell, registry)
-        key = _stack_key(cell, known[pair])
-        found.setdefault(key, []).append(cell)
-        seen[key] = known[pair]
+        shape, shared = known[pair], cell.training.identity_of(Scope.STACK)
+        network = [cell.architecture.identity(), cell.task.name]
+        key = digest([*network, shape.shapes, shape.tier, shared])
+        found.setdefault(key, (shape, []))[1].append(cell)
     stacks = []
-    for key, members in found.items():
-        shape = seen[key]
+    for key, (shape, members) in found.items():
         used = tier or shape.tier
         most = shape.most if used == shape.tier else STACK_ROWS
         stacks.append(Stack(key, tuple(members), used, shape.steps, shape.parameters, most))
@@ -149,16 +148,3 @@ def tier_named(name: str) -> Tier:
 def available() -> tuple[str, ...]:
     """Names of the tiers that this installation has."""
     return tuple(name for name, tier in TIERS.items() if tier.lacking() is None)
-
-
-def _stack_key(cell: Cell, shape: Shape) -> str:
-    shared = cell.training.identity_of(Scope.STACK)
-    return digest(
-        [
-            cell.architecture.identity(),
-            cell.task.name,
-            shape.shapes,
-            shape.tier,
-            shared,
-        ]
-    )

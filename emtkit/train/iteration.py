@@ -11,7 +11,7 @@ the notes are read. So the same steps run at once on the processor and are recor
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -75,12 +75,6 @@ class TrainState:
         self.noted.zero_()
         return self.losses[:count].T.cpu().numpy(), self.lived[:count].T.cpu().numpy()
 
-    def copy(self) -> "TrainState":
-        """The same in other memory."""
-        buffers = {name: value.clone() for name, value in self.buffers.items()}
-        small = (self.alive, self.losses, self.lived, self.noted)
-        return TrainState(self.flat.clone(), buffers, *(value.clone() for value in small))
-
     def restore(self, kept: "TrainState") -> None:
         """Write what was `kept` into this memory."""
         for place, value in zip(self._tensors(), kept._tensors(), strict=True):
@@ -91,25 +85,22 @@ class TrainState:
         return [self.flat, *self.buffers.values(), *small]
 
 
+@dataclass(eq=False)
 class Iteration:
-    """An iteration of the rows of `train_state` on batches of one shape, scored within `span`."""
+    """An iteration of the rows of `train_state` on batches of one shape, scored within `span`.
 
-    found: Gradients
-    """What the last `measure` gave."""
+    `found` is what the last `measure` gave.
+    """
 
-    def __init__(
-        self,
-        tier: Tier,
-        stacked: Stacked,
-        optimiser: StackOptimiser,
-        train_state: TrainState,
-        span: Span,
-    ) -> None:
-        self.tier, self.stacked, self.span = tier, stacked, span
-        self.optimiser, self.train_state = optimiser, train_state
-        self.batch: Batch
-        self.masks: Tensor
-        self.schedule: Tensor
+    tier: Tier
+    stacked: Stacked
+    optimiser: StackOptimiser
+    train_state: TrainState
+    span: Span
+    found: Gradients = field(init=False)
+    batch: Batch = field(init=False)
+    masks: Tensor = field(init=False)
+    schedule: Tensor = field(init=False)
 
     def load(self, batch: Batch, masks: Tensor, schedule: Tensor) -> None:
         """Hand over what the next iteration works on, from the processor's memory."""

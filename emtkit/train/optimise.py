@@ -5,7 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from emtkit.methods.optimisers.base import Slot, Update
@@ -15,25 +17,31 @@ Buffers = dict[str, Tensor]
 """What an optimiser keeps from step to step, by name: M P each."""
 
 
-class Rates:
-    """The learning rates of a stack; a rate follows from schedule, `lr` and `steps` alone.
+class Factors:
+    """What the steps of a stack are made with: learning rate, and what the rule makes of it.
 
-    Rows that have these in common share the arithmetic.
+    A rate follows from schedule, `lr` and `steps` alone; rows that have these and the iteration in
+    common share the arithmetic, which is Python's own: it does not depend on vector libraries.
     """
 
     def __init__(self, trainings: Sequence[Training]) -> None:
         causes = [(t.schedule, t.lr, t.steps) for t in trainings]
         places = {cause: place for place, cause in enumerate(dict.fromkeys(causes))}
         self._of_row = [places[cause] for cause in causes]
-        self._after = [partial(schedule.rate, lr, steps) for schedule, lr, steps in places]
+        self._rates = [partial(schedule.rate, lr, steps) for schedule, lr, steps in places]
+        self._rule = trainings[0].optimizer
 
-    def pairs(self, iterations: Sequence[int]) -> list[tuple[int, int]]:
-        """What the rate of each row follows from; `iterations` (M) are done."""
-        return list(zip(self._of_row, iterations, strict=True))
+    def after(self, iterations: Sequence[int], count: int = 1) -> NDArray[np.float64]:
+        """Rates and the rule's factors (count n M) of the steps that follow `iterations` (M)."""
+        pairs = list(zip(self._of_row, iterations, strict=True))
+        places = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
+        known = [[self._of(which, begun + n) for which, begun in places] for n in range(count)]
+        rows = [places[pair] for pair in pairs]
+        return np.ascontiguousarray(np.array(known).transpose(0, 2, 1)[:, :, rows])
 
-    def rate(self, which: int, iteration: int) -> float:
-        """The rate of a pair."""
-        return self._after[which](iteration)
+    def _of(self, which: int, iteration: int) -> tuple[float, ...]:
+        rate = self._rates[which](iteration)
+        return (rate, *self._rule.factors(rate, iteration))
 
 
 def limits(trainings: Sequence[Training]) -> list[float]:
@@ -53,14 +61,9 @@ class StackOptimiser(ABC):
 
     @abstractmethod
     def step(
-        self,
-        parameters: Tensor,
-        gradients: Tensor,
-        buffers: Buffers,
-        schedule: Tensor,
-        alive: Tensor,
+        self, flat: Tensor, gradients: Tensor, buffers: Buffers, schedule: Tensor, alive: Tensor
     ) -> None:
-        """Clip (`gradients` too, in place) and update the rows that are `alive` (M 1).
+        """Clip (`gradients` too, in place) and update the rows (M P) that are `alive` (M 1).
 
         Nothing here looks at a number, so that a device is never waited for.
         """
@@ -74,30 +77,20 @@ class TensorOptimiser(StackOptimiser):
     ) -> None:
         self._rule, self._slots = trainings[0].optimizer, slots
         self._dtype, self._device = like.dtype, like.device
-        self._rates = Rates(trainings)
+        self._factors = Factors(trainings)
         norms = limits(trainings)
         self._limits = None if all(map(math.isinf, norms)) else self._column(norms)
-        self._decays = [t.weight_decay for t in trainings]
-        self._decay = self._column(self._decays) if any(self._decays) else None
+        self._decays = np.array([t.weight_decay for t in trainings])
+        self._decay = self._column(self._decays.tolist()) if self._decays.any() else None
 
     def schedule(self, iterations: Sequence[int]) -> Tensor:
         """What is kept of a weight where its decay is decoupled, and the factors of the rule."""
-        pairs = self._rates.pairs(iterations)
-        known = {pair: self._rates.rate(*pair) for pair in set(pairs)}
-        factors = {pair: self._rule.factors(rate, pair[1]) for pair, rate in known.items()}
-        rows = [
-            (1 - known[pair] * decay, *factors[pair])
-            for pair, decay in zip(pairs, self._decays, strict=True)
-        ]
-        return torch.tensor(list(zip(*rows, strict=True)), dtype=self._dtype).unsqueeze(2)
+        (rates, *factors), *_ = self._factors.after(iterations)
+        rows = np.stack([1 - rates * self._decays, *factors])
+        return torch.from_numpy(rows).to(self._dtype).unsqueeze(2)
 
     def step(
-        self,
-        parameters: Tensor,
-        gradients: Tensor,
-        buffers: Buffers,
-        schedule: Tensor,
-        alive: Tensor,
+        self, flat: Tensor, gradients: Tensor, buffers: Buffers, schedule: Tensor, alive: Tensor
     ) -> None:
         """See `StackOptimiser.step`, and `Optimiser` for the equations."""
         kept, *factors = schedule
@@ -108,13 +101,13 @@ class TensorOptimiser(StackOptimiser):
             gradients.mul_(scales.masked_fill_(self._limits.isinf(), 1.0))
         if self._decay is not None:
             if self._rule.decoupled:
-                parameters.mul_(kept.masked_fill(~alive, 1.0))
+                flat.mul_(kept.masked_fill(~alive, 1.0))
             else:
                 # The same for a row without decay: -0 + 0 is 0.
-                decayed = gradients + parameters * self._decay
+                decayed = gradients + flat * self._decay
                 gradients = torch.where(self._decay > 0, decayed, gradients)
         change = self._rule.change(Update(gradients, buffers, factors, self._slots))
-        parameters.sub_(change.masked_fill_(~alive, 0.0))
+        flat.sub_(change.masked_fill_(~alive, 0.0))
 
     def _column(self, numbers: Sequence[float]) -> Tensor:
         """A column (M 1), where the parameters are."""

@@ -1,6 +1,6 @@
 """M networks of one architecture as one program: a template, flat parameters, stacked buffers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -56,10 +56,7 @@ class Stacked:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """Rows by equal task parameters."""
-        found: dict[str, list[int]] = {}
-        for row, key in enumerate(self.task_keys):
-            found.setdefault(key, []).append(row)
-        return tuple(Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values())
+        return self._grouped(self.task_keys)
 
     @cached_property
     def squares(self) -> Tensor | None:
@@ -135,9 +132,10 @@ class Stacked:
         self._check(outputs, (*steps, self.tasks[0].channels.outputs))
         parts = []
         for group in self.groups:
-            function = _error(group.task, batch.mask[group.rows[0]], batch.input_steps)
-            parts.append(self._of_group("loss", group, function, outputs, batch))
-        errors = self._join(parts)
+            mask = batch.mask[group.rows[0]]
+            parts.append(self._of_group("loss", group, mask, outputs, batch))
+        order = torch.tensor([row for group in self.groups for row in group.rows])
+        errors = torch.cat(parts).index_select(0, torch.argsort(order).to(self.device))
         if errors.shape != steps:
             raise PluginError(
                 f"task '{self.tasks[0].name}': the loss of one batch has shape "
@@ -157,9 +155,9 @@ class Stacked:
     def metrics(self, outputs: Tensor, batch: Batch, masks: Tensor) -> list[dict[str, float]]:
         """The tasks' metrics per row, on the steps that `masks` (M T) leaves."""
         rows: list[dict[str, float]] = [{} for _ in range(self.models)]
-        for group in self._alike(masks):
-            function = _metrics(group.task, masks[group.rows[0]], batch.input_steps)
-            judged = self._of_group("metrics", group, function, outputs, batch)
+        windows = (mask.tobytes() for mask in masks.cpu().numpy())
+        for group in self._grouped(zip(self.task_keys, windows, strict=True)):
+            judged = self._of_group("metrics", group, masks[group.rows[0]], outputs, batch)
             for name, values in judged.items():
                 if values.shape != (len(group.rows),):
                     raise PluginError(
@@ -170,21 +168,25 @@ class Stacked:
                     rows[row][name] = value
         return rows
 
-    def _alike(self, masks: Tensor) -> list[Group]:
-        found: dict[tuple[str, bytes], list[int]] = {}
-        windows = masks.cpu().numpy()
-        for row, key in enumerate(self.task_keys):
-            found.setdefault((key, windows[row].tobytes()), []).append(row)
-        return [Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values()]
+    def _grouped(self, keys: Iterable[object]) -> tuple[Group, ...]:
+        """Rows of equal key."""
+        found: dict[object, list[int]] = {}
+        for row, key in enumerate(keys):
+            found.setdefault(key, []).append(row)
+        return tuple(Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values())
 
     def _of_group(
-        self, what: str, group: Group, function: Callable[..., Any], outputs: Tensor, batch: Batch
+        self, what: str, group: Group, mask: Tensor, outputs: Tensor, batch: Batch
     ) -> Any:
-        """`function` of each of the group's rows of outputs, inputs and targets."""
+        """The task's "loss" or "metrics" of each of the group's rows."""
+        judge = group.task.loss if what == "loss" else group.task.metrics
         index = torch.tensor(group.rows, device=self.device)
         given = [t.index_select(0, index) for t in (outputs, batch.inputs, batch.targets)]
         shapes = (batch.inputs.shape[1:], outputs.shape[1:], outputs.dtype)
         key = (what, self.task_keys[group.rows[0]], outputs.requires_grad, *shapes)
+
+        def function(outputs: Tensor, inputs: Tensor, targets: Tensor) -> Any:
+            return judge(outputs, Batch(inputs, targets, mask, batch.input_steps))
 
         def sample(rows: int) -> None:
             repeated = [value.detach()[:1].repeat_interleave(rows, 0) for value in given]
@@ -198,10 +200,6 @@ class Stacked:
         if key not in self.packings:
             self.packings[key] = Packing.of(sample)
         return self.packings[key].map(function, *given)
-
-    def _join(self, parts: Sequence[Tensor]) -> Tensor:
-        order = torch.tensor([row for group in self.groups for row in group.rows])
-        return torch.cat(list(parts)).index_select(0, torch.argsort(order).to(self.device))
 
 
 def stack(models: Sequence[SequenceModel], tasks: Sequence[Task], keys: Sequence[str]) -> Stacked:
@@ -240,19 +238,3 @@ def first_scored(mask: Tensor, horizon: int | None) -> Tensor:
     if horizon is None:
         return mask
     return mask * (mask.cumsum(-1) <= horizon)
-
-
-def _error(
-    task: Task, mask: Tensor, input_steps: int
-) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    return lambda outputs, inputs, targets: task.loss(
-        outputs, Batch(inputs, targets, mask, input_steps)
-    )
-
-
-def _metrics(
-    task: Task, mask: Tensor, input_steps: int
-) -> Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]:
-    return lambda outputs, inputs, targets: task.metrics(
-        outputs, Batch(inputs, targets, mask, input_steps)
-    )

@@ -24,25 +24,24 @@ from emtkit.train.stack import Stacked, average, first_scored
 from emtkit.train.tiers.base import Gradients, Span, Tier
 
 
+@dataclass(eq=False)
 class TrainingLoop:
     """Rows gathered into one program; those from `live` on are company, and are not kept."""
 
-    def __init__(
-        self,
-        tier: Tier,
-        stacked: Stacked,
-        rows: Sequence[RowState],
-        cells: Sequence[Cell],
-        live: int,
-    ) -> None:
-        self.tier, self.live = tier, live
-        self.rows, self.cells = rows, cells
-        self.trainings = [cell.training for cell in cells]
+    tier: Tier
+    stacked: Stacked
+    rows: Sequence[RowState]
+    cells: Sequence[Cell]
+    live: int
+
+    def __post_init__(self) -> None:
+        tier = self.tier
+        self.trainings = [cell.training for cell in self.cells]
         self.shared = self.trainings[0]
         """For the fields that all rows of a stack have in common (`Scope.STACK`)."""
-        self.stacked = stacked.to(tier.device)
-        self.train_state = TrainState.of(rows, tier.device)
-        self.optimiser = tier.optimiser(self.trainings, self.train_state.flat, stacked.slots)
+        self.stacked = self.stacked.to(tier.device)
+        self.train_state = TrainState.of(self.rows, tier.device)
+        self.optimiser = tier.optimiser(self.trainings, self.train_state.flat, self.stacked.slots)
         self.programs = Programs(
             tier,
             self.stacked,
@@ -50,17 +49,11 @@ class TrainingLoop:
             self.train_state,
             shows_outputs=self.shared.curriculum.needs_outputs,
         )
-        self.source = tier.device if stacked.tasks[0].draws_anywhere else CPU
+        self.source = tier.device if self.stacked.tasks[0].draws_anywhere else CPU
         self.span: tuple[list[int | None], Span] | None = None
-        self.iterations = [row.iteration for row in rows]
-        now = self.train_state
-        self.fused = tier.fused(
-            self.stacked,
-            self.trainings,
-            self._streams(range(len(rows))),
-            now.flat,
-            now.buffers,
-        )
+        self.iterations = [row.iteration for row in self.rows]
+        now, streams = self.train_state, self._streams(range(len(self.rows)))
+        self.fused = tier.fused(self.stacked, self.trainings, streams, now.flat, now.buffers)
         self.made = 0
         self.quiet = self._quiet()
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from emtkit.execute.estimate import duration_text, seconds
+from emtkit.execute.overview import duration_text, seconds
 from emtkit.study.cells import Cell, PluginConfig
 from emtkit.study.settings import Training
 from emtkit.train.grouping import TIERS, Stack

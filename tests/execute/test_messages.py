@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,20 @@ from hypothesis import strategies as st
 
 import emtkit
 from emtkit.errors import StoreError
-from emtkit.execute.messages import Answer, decode, decode_job, encode
+from emtkit.execute.messages import (
+    Answer,
+    MeasureJob,
+    PlanJob,
+    ShapeJob,
+    Subjects,
+    TrainJob,
+    decode,
+    decode_job,
+    encode,
+)
 from emtkit.store.records import STATUSES, CellResult, CellState, FindingResult
+from emtkit.study.cells import Cell, EvaluationSpec, Measure, PluginConfig
+from emtkit.study.settings import Training
 
 texts = st.text(st.characters(exclude_categories=()), max_size=10)
 numbers = st.one_of(st.floats(allow_nan=False), st.integers(), st.booleans(), texts)
@@ -96,3 +109,22 @@ def test_no_module_that_handles_results_knows_pickle() -> None:
             if isinstance(node, ast.ImportFrom)
         }
         assert not imported & {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}, path
+
+
+def test_jobs_come_back_equal_with_the_files_that_they_need() -> None:
+    training = Training.model_validate({"schedule": {"kind": "cosine", "from": 0.5}, "steps": 3})
+    task = PluginConfig("k_delay", 1, {"delay": 2, "shares": [0.5, 1.0]})
+    cell = Cell("key", task, PluginConfig("elman", 2, {}), training, 7, True)
+    spec = EvaluationSpec("spec", 9, 4, None, (1, 2))
+    looked = Measure("found", "label", PluginConfig("spectrum", 1, {}), "snapshots", (0, 3))
+    subjects = Subjects(cell, "loop", b"w", b"h", {0: b"a", 3: b"b"}, spec, (looked,))
+    for job in (
+        PlanJob({"tasks": ["k_delay"]}, "/folder"),
+        PlanJob("study.yaml", "/folder"),
+        ShapeJob((cell,)),
+        TrainJob((cell, cell), "loop", 1.5, {"key": b"state"}),
+        MeasureJob((subjects, replace(subjects, evaluation_spec=None, measures=()))),
+    ):
+        assert decode_job(encode(job, ["b.py", "a.py"])) == (job, {"a.py", "b.py"})
+        with pytest.raises(StoreError, match="an answer was expected"):
+            decode(encode(job))

@@ -16,13 +16,13 @@ from hypothesis import given, note, seed
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.monitor import Counts, Monitor, Quiet
 from emtkit.execute.run import Options, run
 from emtkit.store.maintenance import merge
 from emtkit.store.store import Store
 from emtkit.study.plan import Plan, plan_study
 from tests.faults.bench import contents
+from tests.inline_engine import InlineEngine
 from tests.train.test_bits import CURRICULA, DTYPES, OPTIMISERS, SCHEDULES, SEARCH, SEED, STUDIES
 
 PLUGIN = '''"""A network of a study's author."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.engines.local import LocalEngine
+from emtkit.execute.engines.open import Limits
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
 from emtkit.plugin.registry import Registry
 from emtkit.store.store import Store
 from emtkit.study.cells import Measure, PluginConfig, Row, evaluation_spec, finding_key
 from emtkit.study.settings import Evaluation
+from tests.inline_engine import InlineEngine
 from tests.train.fakes import cell
 
 REGISTRY = Registry.installed([Path(__file__).parents[1] / "train" / "fakes.py"])
@@ -116,3 +117,9 @@ def test_a_missing_snapshot_is_trained_again_with_equal_bytes(tmp_path):
     assert before[0] == after[0]
     with Store.open(path) as store:
         assert store.weights(again.cell.key, 4) is not None
+
+
+def test_a_segment_ends_long_before_its_answer_is_missed():
+    """`--timeout 15` lost every stack that trained for 30 seconds at a time."""
+    assert Limits.of(1, 15.0, None).segment == 3.75
+    assert Limits.of(1, 3600.0, None).segment == Options().segment == 30.0

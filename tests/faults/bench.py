@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
 from emtkit.plugin.registry import Registry
@@ -20,6 +19,7 @@ from emtkit.study.cells import (
 )
 from emtkit.study.settings import Evaluation
 from tests.faults import mishaps
+from tests.inline_engine import InlineEngine
 from tests.train import fakes
 
 FILES = (Path(fakes.__file__), Path(mishaps.__file__))

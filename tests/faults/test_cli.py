@@ -10,6 +10,7 @@ import sys
 import termios
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,10 +72,8 @@ def test_run_audit_verify_merge_gc(inside):
     with Store.open(kept, writer=True) as store:
         changed = store.findings_of(store.keys()[1])
         one = next(iter(changed.values()))
-        from emtkit.store.maintenance import _finding_result
-
-        made = _finding_result(store, one)
-        store.commit(Bundle(findings=(type(made)(**{**vars(made), "scalars": {"radius": 9.0}}),)))
+        content = store.blob(one.key, "content")
+        store.commit(Bundle(findings=(replace(one, content=content, scalars={"radius": 9.0}),)))
     clash = emtkit("merge", str(kept), other)
     assert clash.return_value == 1
     assert f"conflict: {one.key} has other bytes" in clash.output
@@ -85,10 +84,13 @@ def test_an_audit_finds_a_result_that_is_not_what_comes_out(inside):
     assert emtkit("run", study, "-j", "1").exception is None
     with Store.open(Path("results/emtkit.sqlite"), writer=True) as store:
         keys = store.keys()[0]
-        from emtkit.store.maintenance import _cell_result
-
-        first, second = (_cell_result(store, store.cells_of([key])[key]) for key in keys[:2])
-        swapped = type(first)(**{**vars(first), "weights": second.weights})
+        first = store.cells_of(keys[:1])[keys[0]]
+        swapped = replace(
+            first,
+            weights=store.weights(keys[1]),
+            history=store.blob(keys[0], "history"),
+            snapshots={step: store.weights(keys[0], step) for step in first.snapshots},
+        )
         store.commit(Bundle(cells=(swapped,)), replace=True)
     ran = emtkit("run", study, "-j", "1", "--audit", "100%")
     assert ran.return_value == 1

@@ -11,12 +11,12 @@ from contextlib import closing
 import pytest
 
 from emtkit.errors import EmtkitError
-from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.engines.local import LocalEngine
 from emtkit.execute.monitor import Monitor, Quiet
 from emtkit.execute.run import Options, TooManyFailures, run, run_summary
 from emtkit.store.store import Store
 from tests.faults.bench import REGISTRY, contents, finish, mishap_cell, row, study
+from tests.inline_engine import InlineEngine
 from tests.train.fakes import cell
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 
 from emtkit.errors import EmtkitError
-from emtkit.execute.engines.inline import InlineEngine
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
 from emtkit.store.store import Store
 from tests.faults.bench import REGISTRY, study
+from tests.inline_engine import InlineEngine
 
 
 def go(asked: dict) -> None:

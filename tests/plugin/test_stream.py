@@ -13,17 +13,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emtkit.plugin._philox import Generator, NumpyGenerator, default_generator, largest_below_one
+from emtkit.plugin._philox import Generator, default_generator, largest_below_one
 from emtkit.plugin.stream import (
     NO_SEED,
     Stream,
     signs_rows,
     sparse_uniform_rows,
-    uniform_rows,
 )
 from tests.rounding import assert_rounded, rounding
 
-NUMPY = NumpyGenerator()
+NUMPY = Generator()
 WORD = 2.0**32
 
 shapes = st.one_of(
@@ -36,7 +35,7 @@ word32 = st.integers(0, 2**32 - 1)
 densities = st.floats(1e-9, 1.0)
 
 
-class Ruled(NumpyGenerator):
+class Ruled(Generator):
     """Gives the words it was told, for the edges that chance does not reach."""
 
     def __init__(self, *words: int) -> None:
@@ -252,9 +251,8 @@ def test_rows_equal_row_by_row(compiled, stack, shape, dtype):
             drawn = sparse_uniform_rows(together, shape, sparse)
             expected = [s.sparse_uniform(shape, p) for s, p in zip(alone, sparse, strict=True)]
             assert torch.equal(drawn, torch.stack(expected))
-            assert torch.equal(
-                uniform_rows(together, shape), torch.stack([s.uniform(shape) for s in alone])
-            )
+            full = sparse_uniform_rows(together, shape, [1.0] * len(together))
+            assert torch.equal(full, torch.stack([s.uniform(shape) for s in alone]))
             assert torch.equal(
                 signs_rows(together, shape), torch.stack([s.signs(shape) for s in alone])
             )
@@ -264,16 +262,16 @@ def test_rows_equal_row_by_row(compiled, stack, shape, dtype):
 def test_one_stream_twice_gives_two_draws():
     stream, alone = Stream(1, "twice"), Stream(1, "twice")
     expected = torch.stack([alone.uniform(5), alone.uniform(5)])
-    assert torch.equal(uniform_rows([stream, stream], 5), expected)
+    assert torch.equal(sparse_uniform_rows([stream, stream], 5, [1.0, 1.0]), expected)
 
 
 def test_equal_keys_share_one_draw():
-    class Counting(NumpyGenerator):
+    class Counting(Generator):
         drawn = 0
 
-        def words(self, counters, blocks):
-            self.drawn += 4 * blocks * len(counters)
-            return super().words(counters, blocks)
+        def fill(self, counter, out):
+            self.drawn += out.size
+            super().fill(counter, out)
 
     counting = Counting()
     streams = [Stream(row % 2, "shared", generator=counting) for row in range(10)]
@@ -361,7 +359,7 @@ def test_keys_are_hashable_records():
         (lambda: Stream(0, "x").sparse_uniform(3, 1.5), r"density 1\.5"),
         (lambda: Stream(0, "x").sparse_uniform(3, math.nan), "density nan"),
         (lambda: sparse_uniform_rows([Stream(0, "x")], 3, [0.5, 0.5]), "one density for each"),
-        (lambda: uniform_rows([], 3), "no stream"),
+        (lambda: sparse_uniform_rows([], 3, []), "no stream"),
         (
             lambda: signs_rows([Stream(0, "x"), Stream(0, "x", dtype=torch.float64)], 3),
             "torch.float32, torch.float64",
@@ -398,7 +396,7 @@ def test_without_numba_numpy_draws():
         "sys.modules['numba'] = None\n"
         "from emtkit.plugin.stream import Stream\n"
         "stream = Stream(0, 'plain')\n"
-        "assert type(stream.generator).__name__ == 'NumpyGenerator'\n"
+        "assert type(stream.generator).__name__ == 'Generator'\n"
         f"assert stream.bits(4).tolist() == {Stream(0, 'plain').bits(4).tolist()}\n"
     )
 

@@ -273,7 +273,7 @@ def test_a_program_is_recorded_once_for_all_iterations(torch_calls):
     program, train_state = program_of(stacked, flat, batch, torch.ones_like(batch.mask), Captured)
     for _ in range(5):
         program.advance()
-    assert program._graphs.recorded == 1
+    assert program.graphs.recorded == 1
     assert train_state.noted.item() == 5
 
 

@@ -48,11 +48,17 @@ def read(name: str) -> str:
     path = _path(name)
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - READ_BYTES))
-            text = file.read().decode("utf-8", "replace")
+            text = tail(file.fileno())
         path.unlink(missing_ok=True)
     except OSError:
         return ""
+    return text
+
+
+def tail(descriptor: int) -> str:
+    """The last lines of an open file."""
+    start = max(0, os.fstat(descriptor).st_size - READ_BYTES)
+    text = os.pread(descriptor, READ_BYTES, start).decode("utf-8", "replace")
     return "\n".join(text.splitlines()[-LINES:])
 
 

@@ -17,14 +17,13 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
-from emtkit.execute.engines import _forkserver
+from emtkit.execute.engines import _forkserver, _last_lines
 from emtkit.execute.messages import decode_job, encode
 from emtkit.plugin.guard import EXIT
 from emtkit.plugin.sources import LooseFile
 
 READY = b"ready"
 LOG_BYTES = 16 * 2**20
-LAST_LINES = 20
 
 
 class WorkerLog:
@@ -39,9 +38,7 @@ class WorkerLog:
 
     def tail(self) -> str:
         """The last lines."""
-        end = os.fstat(self._file.fileno()).st_size
-        text = os.pread(self._file.fileno(), 8192, max(0, end - 8192)).decode("utf-8", "replace")
-        return "\n".join(text.splitlines()[-LAST_LINES:])
+        return _last_lines.tail(self._file.fileno())
 
     def cut(self) -> None:
         """Begin anew once it is large: a plugin may print in every step."""

@@ -16,7 +16,6 @@ import distributed
 
 from emtkit.errors import EmtkitError, StoreError
 from emtkit.execute.engines import _cluster, _remote
-from emtkit.execute.engines._lost_jobs import LostJobs
 from emtkit.execute.engines.engine import TIMEOUT, Engine, JobResult
 from emtkit.execute.messages import decode
 from emtkit.plugin.sources import LooseFile
@@ -82,7 +81,7 @@ class DaskEngine(Engine):
         self._scope: Any = dask.config.set(_CONFIG)
         self._cluster = None if address else _cluster.local(workers, memory)
         self._client = _cluster.connect(address or self._cluster, patience)
-        self._lost_jobs = LostJobs(self._client)
+        self._lost_jobs = _cluster.LostJobs(self._client)
         try:
             _cluster.warn_of_blame(self._client, say)
             self._gather_workers()

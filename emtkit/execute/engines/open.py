@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,11 @@ class Limits:
     jobs: int
     timeout: float = TIMEOUT
     memory: int | None = None
+
+    @property
+    def segment(self) -> float:
+        """Seconds of training at a time, so that an answer comes long before it is missed."""
+        return min(30.0, self.timeout / 4)
 
     @classmethod
     def of(cls, jobs: int | None, timeout: float, gibibytes: float | None) -> Limits:
@@ -55,11 +60,8 @@ def opened_engine(
     Raises:
         EmtkitError: there is no such engine, it is not installed, or it has no `scheduler`.
     """
-    engine = _engine(plan, limits, name, scheduler)
-    try:
+    with closing(_engine(plan, limits, name, scheduler)) as engine:
         yield engine
-    finally:
-        engine.close()
 
 
 def _engine(plan: Plan, limits: Limits, name: str, scheduler: str | None) -> Engine:

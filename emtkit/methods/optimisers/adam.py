@@ -34,27 +34,17 @@ class Adam(Optimiser):
         return ("first", "second")
 
     def factors(self, rate: float, iteration: int) -> tuple[float, ...]:
-        """See `adam_factors`."""
-        return adam_factors(self.betas, rate, iteration)
+        """The rate over the first moment's share, and the root of the second moment's."""
+        first, second = self.betas
+        size = rate / (1 - first ** (iteration + 1))
+        return size, math.sqrt(1 - second ** (iteration + 1))
 
     def change(self, update: Update) -> Tensor:
         """See `Adam`."""
-        return adam_change(self.betas, self.eps, update)
-
-
-def adam_factors(betas: Betas, rate: float, iteration: int) -> tuple[float, ...]:
-    """The rate over the first moment's share, and the root of the second moment's."""
-    first, second = betas
-    size = rate / (1 - first ** (iteration + 1))
-    return size, math.sqrt(1 - second ** (iteration + 1))
-
-
-def adam_change(betas: Betas, eps: float, update: Update) -> Tensor:
-    """The change of `Adam`, whichever way the weights decay."""
-    gradients, (size, root) = update.gradients, update.factors
-    first, second = update.buffers["first"], update.buffers["second"]
-    first.lerp_(gradients, 1 - betas[0])
-    second.mul_(betas[1])
-    second.addcmul_(gradients, gradients, value=1 - betas[1])
-    spread = second.sqrt().div_(root).add_(eps)
-    return (first / spread).mul_(size)
+        gradients, (size, root) = update.gradients, update.factors
+        first, second = update.buffers["first"], update.buffers["second"]
+        first.lerp_(gradients, 1 - self.betas[0])
+        second.mul_(self.betas[1])
+        second.addcmul_(gradients, gradients, value=1 - self.betas[1])
+        spread = second.sqrt().div_(root).add_(self.eps)
+        return (first / spread).mul_(size)

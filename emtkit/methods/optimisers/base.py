@@ -60,9 +60,12 @@ class Optimiser(Method):
     def buffers(self) -> tuple[str, ...]:
         """Names of the running numbers (each M P, zero at the beginning) that it keeps."""
 
-    @abstractmethod
     def factors(self, rate: float, iteration: int) -> tuple[float, ...]:
-        """What the step of one row after `iteration` steps is made with, in double precision."""
+        """What the step of one row after `iteration` steps is made with, in double precision.
+
+        The rate, unless a rule says otherwise.
+        """
+        return (rate,)
 
     @abstractmethod
     def change(self, update: Update) -> Tensor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-from emtkit.methods.optimisers.adam import adam_change, adam_factors
-from emtkit.methods.optimisers.base import Betas, Optimiser, Slot, Update
+from emtkit.methods.optimisers.adamw import AdamW
+from emtkit.methods.optimisers.base import Betas, Slot, Update
 from emtkit.methods.settings import Count, Decay, Positive
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 SMALLEST_NORM = 1e-7
 
 
-class Muon(Optimiser):
+class Muon(AdamW):
     """Muon for hidden matrices W (n m), AdamW for all other parameters; decoupled weight decay.
 
         B <- momentum B + G,   U = G + momentum B  (`nesterov`; else U = B)
@@ -28,15 +28,13 @@ class Muon(Optimiser):
     for n > m the iteration runs on U'. With `scale` "rms" the factor is 0.2 sqrt(max(n, m)): a
     change as large as that of AdamW, so that one rate serves both. Hidden are parameters of two
     dimensions, the maps from the input and to the output (`others`, by the last part of their
-    names) aside.
+    names) aside. Buffer `first` is B of hidden matrices and m of the others, `second` v of these.
 
     Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks; "rms": Liu
     et al. 2025, Muon is scalable for LLM training, equation 4.
     """
 
-    decoupled: ClassVar[bool] = True
-
-    kind: Literal["muon"] = "muon"
+    kind: Literal["muon"] = "muon"  # type: ignore[assignment]  # another name than AdamW's
     """Name of the optimizer."""
     momentum: Decay = 0.95
     """Share of the running gradient that a step keeps."""
@@ -53,21 +51,16 @@ class Muon(Optimiser):
     eps: Positive = 1e-8
     """What AdamW adds to the root of the second moment."""
 
-    @property
-    def buffers(self) -> tuple[str, ...]:
-        """`first`: B of hidden matrices and m of the others; `second`: v of the others."""
-        return ("first", "second")
-
     def factors(self, rate: float, iteration: int) -> tuple[float, ...]:
-        """The rate, and those of `adam_factors`."""
-        return (rate, *adam_factors(self.betas, rate, iteration))
+        """The rate, and those of `Adam`."""
+        return (rate, *super().factors(rate, iteration))
 
     def change(self, update: Update) -> Tensor:
         """See `Muon`."""
         gradients, buffers = update.gradients, update.buffers
         rate, *of_adam = update.factors
         running = buffers["first"].clone()
-        change = adam_change(self.betas, self.eps, replace(update, factors=of_adam))
+        change = super().change(replace(update, factors=of_adam))
         for slot in update.slots:
             if not self._is_hidden(slot):
                 continue

@@ -32,10 +32,6 @@ class RmsProp(Optimiser):
         """v."""
         return ("second",)
 
-    def factors(self, rate: float, iteration: int) -> tuple[float, ...]:
-        """The rate."""
-        return (rate,)
-
     def change(self, update: Update) -> Tensor:
         """See `RmsProp`."""
         gradients, (rate,) = update.gradients, update.factors

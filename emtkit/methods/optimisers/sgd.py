@@ -40,10 +40,6 @@ class Sgd(Optimiser):
         """b, where there is any momentum."""
         return ("momentum",) if self.momentum else ()
 
-    def factors(self, rate: float, iteration: int) -> tuple[float, ...]:
-        """The rate."""
-        return (rate,)
-
     def change(self, update: Update) -> Tensor:
         """See `Sgd`."""
         gradients, (rate,) = update.gradients, update.factors

@@ -4,8 +4,8 @@ It needs numba and a processor with AVX2 and FMA; `unavailable()` says what is m
 these names imports neither.
 
     network = Network(hidden=8, inputs=1, outputs=1, activation="tanh")
-    step = Step(network, batch=256, steps=14)
-    losses, gradients = step.gradients(network.flat(named_weights), inputs, targets, scales)
+    step = NativeStep(network, batch=256, steps=14)
+    losses, gradients = step.gradients(flat_weights, inputs, targets, scales)
 """
 
 from emtkit.train.native.machine import unavailable

@@ -8,23 +8,13 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from emtkit.plugin._philox_numba import fill
+from emtkit.plugin._philox_numba import compiled, fill
 from emtkit.train.native.kernels import emit_gradients
-from emtkit.train.native.plan import Arguments, KernelPlan
-from emtkit.train.native.state import Words
-
-
-def compiled(function: Any) -> Any:
-    """Compile at the first call; keep the result on disk where some directory can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # neither the package, NUMBA_CACHE_DIR nor the user's cache is writable
-        return numba.njit(nogil=True, error_model="numpy")(function)
+from emtkit.train.native.network import Arguments, KernelPlan, Words
 
 
 @intrinsic(prefer_literal=True)
@@ -61,8 +51,8 @@ def training_kernel(plan: KernelPlan, digest: int) -> Any:
     """Whole iterations of one plan: draw, gradient, clip, Adam; arguments as in `fused`.
 
     Row after row in the order of `turn`, so that rows of one draw meet its words in the cache;
-    `modes` says what each does about them (`state.Words`). Ends early, after an iteration in which
-    a row's loss or gradient was not finite. Gives the number of iterations done.
+    `modes` says what each does about them (`network.Words`). Ends early, after an iteration in
+    which a row's loss or gradient was not finite. Gives the number of iterations done.
     """
     described = json.dumps(asdict(plan))
     spreads, take = not plan.drawn, Words.TAKE.value
@@ -70,8 +60,8 @@ def training_kernel(plan: KernelPlan, digest: int) -> Any:
     @compiled
     def train(
         sizes, places, counters, turn, modes, limits, words, spread, again, signs, scales, counted,
-        back, transposed, absent, order, weights, first, second, gradient, costs, rates,
-        corrections1, corrections2, decay, decoupled, clip, beta1, beta2, epsilon, losses, healthy,
+        back, transposed, absent, order, weights, first, second, gradient, costs, factors, rule,
+        losses, healthy,
     ):  # fmt: skip
         batch, padded, steps, input_steps, scored = sizes
         inputs = np.array([spread.ctypes.data])
@@ -108,10 +98,7 @@ def training_kernel(plan: KernelPlan, digest: int) -> Any:
                     healthy[m] &= np.isfinite(gradient[m, k])
                 if not healthy[m]:
                     gradient[m] = 0.0
-            clip_and_adam(
-                weights, gradient, first, second, order, rates[n], decay, decoupled, clip, beta1,
-                beta2, epsilon, corrections1[n], corrections2[n], everyone,
-            )  # fmt: skip
+            clip_and_adam(weights, gradient, first, second, order, factors[n], rule, everyone)
             if not healthy.all():
                 return n + 1
         return losses.shape[0] + 0 * digest
@@ -134,10 +121,7 @@ def spread_signs(words, out):
 
 
 @compiled
-def clip_and_adam(
-    parameters, gradient, first, second, order, rate, decay, decoupled, clip, beta1, beta2,
-    epsilon, correction1, correction2, active,
-):  # fmt: skip
+def clip_and_adam(parameters, gradient, first, second, order, factors, rule, active):
     """Clip each row of `gradient` (M P) to its norm, then Adam, in place; see `adam`.
 
     The squares of the norm are added in the `order` given, which places that stay 0 may leave out.
@@ -148,16 +132,15 @@ def clip_and_adam(
         square = 0.0
         for n in order:
             square += np.float64(gradient[m, n]) * np.float64(gradient[m, n])
-        shrink = np.float32(min(1.0, clip[m] / (np.sqrt(square) + 1e-6)))
+        shrink = np.float32(min(1.0, rule.clip[m] / (np.sqrt(square) + 1e-6)))
         if np.isnan(square):
             shrink = np.float32(np.nan)
-        kept1, kept2 = np.float32(beta1[m]), np.float32(beta2[m])
-        new1, new2 = np.float32(1.0 - beta1[m]), np.float32(1.0 - beta2[m])
-        coupled = np.float32(0.0 if decoupled else decay[m])
-        scale = np.float32(1.0 - rate[m] * decay[m] if decoupled else 1.0)
-        size = np.float32(rate[m] / correction1[m])
-        root = np.float32(1.0 / np.sqrt(correction2[m]))
-        small = np.float32(epsilon[m])
+        kept1, kept2 = np.float32(rule.beta1), np.float32(rule.beta2)
+        new1, new2 = np.float32(1.0 - rule.beta1), np.float32(1.0 - rule.beta2)
+        coupled = np.float32(0.0 if rule.decoupled else rule.decay[m])
+        scale = np.float32(1.0 - factors[0, m] * rule.decay[m] if rule.decoupled else 1.0)
+        size, root = np.float32(factors[1, m]), np.float32(1.0 / factors[2, m])
+        small = np.float32(rule.epsilon)
         for n in range(parameters.shape[1]):
             value = parameters[m, n]
             slope = gradient[m, n] * shrink + coupled * value

@@ -12,10 +12,9 @@ from typing import Any
 from llvmlite import ir
 
 from emtkit.plugin._philox import LOW
+from emtkit.train.native.network import Arguments, KernelPlan, Words
 from emtkit.train.native.philox import OCTET, WHOLES, Philox, splat, wholes
-from emtkit.train.native.plan import Arguments, KernelPlan
-from emtkit.train.native.state import Words
-from emtkit.train.native.vectors import Code
+from emtkit.train.native.vectors import Code, constant
 
 _WORD, _FLOAT, _DOUBLE = ir.IntType(32), ir.FloatType(), ir.DoubleType()
 _WORDS, _FLOATS, _DOUBLES = (ir.VectorType(kind, OCTET) for kind in (_WORD, _FLOAT, _DOUBLE))
@@ -89,7 +88,7 @@ class Draw:
         code, builder = self._code, self._code.builder
         mask = builder.inttoptr(code.at(self._a.mask, begin, 4), _FLOATS.as_pointer())
         there = builder.fpext(builder.load(mask, align=4), _DOUBLES)
-        return code.fma(self._limit, there, _constant(_DOUBLES, _BASE))
+        return code.fma(self._limit, there, constant(_DOUBLES, _BASE))
 
     def _make(self, group: _Group, keep: Any) -> None:
         """All numbers of a group from new words."""
@@ -182,11 +181,7 @@ class Draw:
         bits = builder.or_(builder.and_(words, wholes(LOW)), wholes(_BASE_BITS))
         based = builder.bitcast(bits, _DOUBLES)
         quotient = self._code.fma(based, self._factor, self._less)
-        number, most = builder.fptrunc(quotient, _FLOATS), _constant(_FLOATS, _BELOW_ONE)
+        number, most = builder.fptrunc(quotient, _FLOATS), constant(_FLOATS, _BELOW_ONE)
         number = builder.select(builder.fcmp_ordered(">", number, most), most, number)
         inside = builder.fcmp_ordered("<", based, limit)
-        return builder.select(inside, number, _constant(_FLOATS, 0.0))
-
-
-def _constant(kind: Any, value: float) -> Any:
-    return ir.Constant(kind, [ir.Constant(kind.element, value)] * OCTET)
+        return builder.select(inside, number, constant(_FLOATS, 0.0))

@@ -20,8 +20,7 @@ from emtkit.plugin.task import Recipe
 from emtkit.study.settings import Training
 from emtkit.train.native import machine
 from emtkit.train.native.adam import CompiledAdam
-from emtkit.train.native.network import Floats
-from emtkit.train.native.state import Words
+from emtkit.train.native.network import Floats, Words
 from emtkit.train.native.step import NativeStep
 from emtkit.train.optimise import Buffers
 from emtkit.train.tiers.base import Fused, Trained
@@ -78,7 +77,8 @@ class FusedTraining(Fused):
         self._order = network.order(names)
         self._absent = np.setdiff1d(np.arange(network.parameters), self._order)
         self._weights, self._first, self._second = (
-            self._ordered(tensor) for tensor in (parameters, buffers["first"], buffers["second"])
+            network.flat(part.numpy(), self._order)
+            for part in (parameters, buffers["first"], buffers["second"])
         )
         self._counters = np.array([stream.counter for stream in streams], dtype=np.uint64)
         self._limits = np.array([(recipe.density or 0.0) * _WORD for recipe in recipes])
@@ -87,7 +87,7 @@ class FusedTraining(Fused):
         self._counted = np.ascontiguousarray(masks[:, step.steps - step.scored :] > 0)
         self._scales = scales / np.float32(step.batch)
         signs = recipes[0].density is None
-        self._plan = replace(step.plan, drawn=int(not signs), recalled=1)
+        self._plan = replace(step.plan, drawn=not signs, recalled=True)
         numbers = step.input_steps * network.inputs
         words = -(-step.batch * numbers // 128) * 4 if signs else step.padded * numbers
         self._words = np.empty(words, dtype=np.uint32)
@@ -99,10 +99,8 @@ class FusedTraining(Fused):
         """See `Fused.run`."""
         from emtkit.train.native.compile import training_kernel
 
-        step, adam, models = self._step, self._adam, len(self._weights)
-        network = step.network
+        step, network, models = self._step, self._step.network, len(self._weights)
         turn, modes = self._turns()
-        rates, corrections1, corrections2 = adam.numbers(self._counters[:, 2].tolist(), count)
         losses, healthy = np.empty((count, models)), np.full(models, True)
         done = training_kernel(self._plan, machine.digest())(
             (step.batch, step.padded, step.steps, step.input_steps, step.scored),
@@ -117,8 +115,8 @@ class FusedTraining(Fused):
             self._signs,
             self._scales,
             self._counted,
-            network.back,
-            np.empty(len(network.back), dtype=np.float32),
+            network.back_places,
+            np.empty(network.hidden * network.back, dtype=np.float32),
             self._absent,
             self._order,
             self._weights,
@@ -126,14 +124,8 @@ class FusedTraining(Fused):
             self._second,
             np.empty_like(self._weights),
             np.empty(step.scored),
-            rates,
-            corrections1,
-            corrections2,
-            adam.decay,
-            adam.decoupled,
-            adam.clip,
-            *adam.decays,
-            adam.epsilon,
+            self._adam.factors.after(self._counters[:, 2].tolist(), count),
+            self._adam.rule,
             losses,
             healthy,
         )
@@ -147,12 +139,6 @@ class FusedTraining(Fused):
             torch.from_numpy(np.take(part, self._order, axis=1)) for part in rows
         )
         return weights, {"first": first, "second": second}
-
-    def _ordered(self, tensor: Tensor) -> Floats:
-        """Rows of the module's order (M P) in the kernel's."""
-        rows = np.zeros((len(tensor), self._step.network.parameters), dtype=np.float32)
-        rows[:, self._order] = tensor.numpy()
-        return rows
 
     def _turns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows in the order in which they share draws, and what each does about its words."""

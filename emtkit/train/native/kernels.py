@@ -1,11 +1,11 @@
 """Loss and gradient of a stack of small recurrent networks, as one emitted function.
 
 One model after the other, and one block of 16 q sequences at a time, so that the history of a block
-stays in cache. Inputs are given (`given`) or drawn (`draws`), `targets` too, or inputs again. The
+stays in cache. Inputs are given (`data`) or drawn (`draws`), targets given, or inputs again. The
 weights of a model are matrices whose rows meet contiguous states:
 
     A = [W_uh | b | W_hh]   (H, I + n + H)    brings  [u_t ; 1 ; g_t-1]  to  h_t,  g_t = sigma(h_t)
-    R = [b_r | W_r]         (O, n + H)        reads   [1 ; x_t],  x_t = g_t, or h_t when `early`
+    R = [b_r | W_r]         (O, n + H)        reads   [1 ; x_t],  x_t = g_t, or h_t if read early
     S = [W_r' | W_hh']      (H, O + H)        brings  [e_t ; d_t+1]  back to  d_t
 
 with n = 1 where there is any bias, else 0. A vector row (one channel at one time) is q vectors.
@@ -15,12 +15,9 @@ from typing import Any
 
 from llvmlite import ir
 
+from emtkit.train.native.data import Given, Recalled, StagedTargets
 from emtkit.train.native.draws import Draw
-from emtkit.train.native.given import Given
-from emtkit.train.native.network import LANES
-from emtkit.train.native.outer import outer
-from emtkit.train.native.plan import Arguments, KernelPlan
-from emtkit.train.native.targets import Recalled, StagedTargets
+from emtkit.train.native.network import LANES, Arguments, KernelPlan
 from emtkit.train.native.vectors import BYTES, Code
 
 
@@ -82,7 +79,7 @@ def forward(code: Code, plan: KernelPlan, a: Arguments, weights: Any) -> None:
             source = code.at(code.at(a.states, t, plan.columns * plan.row), skip, plan.row)
             after = code.at(a.states, t, plan.columns * plan.row)
             post = code.at(after, 2 * plan.columns - plan.hidden, plan.row)
-            pre = code.at(code.at(a.shown, t, plan.reads * plan.row), plan.ones, plan.row)
+            pre = code.at(code.at(a.shown, t, plan.seen * plan.row), plan.ones, plan.row)
 
             def tile(first: Any, size: int) -> None:
                 rows = code.at(code.at(weights, first, 4 * plan.columns), skip, 4)
@@ -91,11 +88,11 @@ def forward(code: Code, plan: KernelPlan, a: Arguments, weights: Any) -> None:
                 )
                 for r in range(size):
                     for q in range(plan.width):
-                        if plan.early:
+                        if plan.reads_early:
                             code.store(
                                 sums[r][q], code.at(pre, first, plan.row), r * plan.width + q
                             )
-                        value = code.activation(plan.sigma, sums[r][q])
+                        value = code.activation(plan.activation, sums[r][q])
                         code.store(value, code.at(post, first, plan.row), r * plan.width + q)
 
             code.tiles(plan.hidden, plan.rows, tile)
@@ -108,8 +105,8 @@ def forward(code: Code, plan: KernelPlan, a: Arguments, weights: Any) -> None:
 
 def readable(code: Code, plan: KernelPlan, a: Arguments, t: Any) -> tuple[Any, int]:
     """The address of [1 ; x_t] and the bytes from one step to the next."""
-    if plan.early:
-        return code.at(a.shown, t, plan.reads * plan.row), plan.reads * plan.row
+    if plan.reads_early:
+        return code.at(a.shown, t, plan.seen * plan.row), plan.seen * plan.row
     after = code.at(a.states, t, plan.columns * plan.row)
     return code.at(after, plan.columns + plan.inputs, plan.row), plan.columns * plan.row
 
@@ -136,8 +133,8 @@ def compare(
         step_scales = code.at(scales, n, 4 * plan.outputs)
 
         def tile(first: Any, size: int) -> None:
-            rows = code.at(readout, first, 4 * plan.reads)
-            sums = code.product(zeros(code, plan, size), rows, 4 * plan.reads, states, plan.reads)
+            rows = code.at(readout, first, 4 * plan.seen)
+            sums = code.product(zeros(code, plan, size), rows, 4 * plan.seen, states, plan.seen)
             totals = [code.load(costs, q) for q in range(plan.width)]
             for r in range(size):
                 scale = code.broadcast(code.at(code.at(step_scales, first, 4), r, 4))
@@ -145,13 +142,13 @@ def compare(
                 gap_of = targets.row(n, code.plus(first, r))
                 for q in range(plan.width):
                     place = r * plan.width + q
-                    value = code.activation(plan.rho, sums[r][q])
+                    value = code.activation(plan.readout, sums[r][q])
                     gap = gap_of(value, q)
                     if plan.ones:  # without a bias, padding says 0 and is asked for 0
                         gap = builder.fmul(gap, code.load(mask, q))
                     error = builder.fmul(twice, gap)
                     totals[q] = code.fma(error, gap, totals[q])
-                    error = code.times_slope(plan.rho, error, value)
+                    error = code.times_slope(plan.readout, error, value)
                     code.store(error, code.at(errors, first, plan.row), place)
             for q in range(plan.width):
                 code.store(totals[q], costs, q)
@@ -162,7 +159,7 @@ def compare(
 
 
 def backward(code: Code, plan: KernelPlan, a: Arguments, transposed: Any) -> None:
-    """d_t for all steps: (W_r' e + W_hh' d) sigma', or W_r' e + sigma' (W_hh' d) when `early`."""
+    """d_t for all steps: (W_r' e + W_hh' d) sigma', or W_r' e + sigma' (W_hh' d) if read early."""
     builder = code.builder
 
     def steps(last: Any, count: Any, scored: bool) -> None:
@@ -189,11 +186,11 @@ def backward(code: Code, plan: KernelPlan, a: Arguments, transposed: Any) -> Non
                     for r in range(size):
                         for q in range(plan.width):
                             value = code.load(code.at(values, first, plan.row), r * plan.width + q)
-                            sums[r][q] = code.times_slope(plan.sigma, sums[r][q], value)
+                            sums[r][q] = code.times_slope(plan.activation, sums[r][q], value)
                     return sums
 
                 sums = zeros(code, plan, size)
-                if plan.early:
+                if plan.reads_early:
                     sums = sloped(through(sums, plan.outputs, plan.hidden))
                     sums = through(sums, 0, plan.outputs) if scored else sums
                 else:
@@ -232,16 +229,59 @@ def correlate(code: Code, plan: KernelPlan, a: Arguments) -> None:
             )  # fmt: skip
             outer(
                 code, plan, (deltas, delta_step, plan.hidden),
-                (code.at(a.states, plan.inputs, plan.row), state_step, plan.reads),
+                (code.at(a.states, plan.inputs, plan.row), state_step, plan.seen),
                 a.steps, code.at(a.sums, plan.inputs, BYTES), line,
             )  # fmt: skip
     first_scored = builder.sub(a.steps, a.scored)
     states, read_step = readable(code, plan, a, first_scored)
     errors = code.at(a.deltas, builder.add(first_scored, code.whole(1)), delta_step)
     outer(
-        code, plan, (errors, delta_step, plan.outputs), (states, read_step, plan.reads),
-        a.scored, code.at(a.sums, plan.hidden * plan.columns, BYTES), BYTES * plan.reads,
+        code, plan, (errors, delta_step, plan.outputs), (states, read_step, plan.seen),
+        a.scored, code.at(a.sums, plan.hidden * plan.columns, BYTES), BYTES * plan.seen,
     )  # fmt: skip
+
+
+def outer(
+    code: Code,
+    plan: KernelPlan,
+    left: tuple[Any, int, int],
+    right: tuple[Any, int, int],
+    steps: Any,
+    sums: Any,
+    line: int,
+) -> None:
+    """sums[r, k] += sum_t left_t[r] right_t[k], lane by lane; sides are (address, step, rows).
+
+    The sum over the block is made apart and then added, so that rounding errors grow with the
+    length of a block and the number of blocks, not with their product.
+    """
+
+    def band(top: Any, height: int) -> None:
+        def tile(first: Any, size: int) -> None:
+            upper, lower = code.at(left[0], top, plan.row), code.at(right[0], first, plan.row)
+
+            def step(t: Any, carried: list[Any]) -> list[Any]:
+                above, beside = code.at(upper, t, left[1]), code.at(lower, t, right[1])
+                for q in range(plan.width):
+                    others = [code.load(beside, k * plan.width + q) for k in range(size)]
+                    for r in range(height):
+                        own = code.load(above, r * plan.width + q)
+                        for k in range(size):
+                            place = r * size + k
+                            carried[place] = code.fma(own, others[k], carried[place])
+                return carried
+
+            totals = code.loop(steps, [code.splat(0.0)] * (height * size), step)
+            corner = code.at(code.at(sums, top, line), first, BYTES)
+            for r in range(height):
+                for k in range(size):
+                    place = code.at(corner, r, line)
+                    old = code.load(place, k)
+                    code.store(code.builder.fadd(old, totals[r * size + k]), place, k)
+
+        code.tiles(right[2], plan.tile, tile)
+
+    code.tiles(left[2], plan.tile, band)
 
 
 def clear(code: Code, address: Any, vectors: Any) -> None:

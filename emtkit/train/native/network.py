@@ -1,13 +1,15 @@
-"""The networks of the native tier, and how their weights lie in one flat row."""
+"""The networks of the native tier, how their weights lie in one flat row, and kernels of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 LANES = 16
 """Sequences in one vector register."""
@@ -15,6 +17,14 @@ LANES = 16
 MAX_HIDDEN = 64
 ACTIVATIONS = ("linear", "relu", "tanh")
 READOUTS = ("linear", "relu")
+
+
+class Words(IntEnum):
+    """What a row that draws does about its words: rows of equal draws come one after the other."""
+
+    MAKE = 0
+    KEEP = 1  # make them, for this row and the next
+    TAKE = 2  # those that were kept
 
 
 @dataclass(frozen=True)
@@ -66,21 +76,36 @@ class Network:
         return int(self.bias or self.readout_bias)
 
     @property
+    def reads_early(self) -> bool:
+        """Whether the readout sees another number than the recurrence passes on."""
+        return self.reads == "preactivation" and self.activation != "linear"
+
+    @property
     def columns(self) -> int:
         """The width of A."""
         return self.inputs + self.ones + self.hidden
 
     @property
+    def seen(self) -> int:
+        """The width of R."""
+        return self.ones + self.hidden
+
+    @property
+    def back(self) -> int:
+        """The width of S = [W_r' | W_hh'] (H O+H)."""
+        return self.outputs + self.hidden
+
+    @property
     def parameters(self) -> int:
         """P, the length of a flat row."""
-        return self.hidden * self.columns + self.outputs * (self.ones + self.hidden)
+        return self.hidden * self.columns + self.outputs * self.seen
 
     def views(self, flat: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The named weights (M, ...) of flat rows (M P): views, not copies."""
         models = len(flat)
         split = self.hidden * self.columns
         advance = flat[:, :split].reshape(models, self.hidden, self.columns)
-        readout = flat[:, split:].reshape(models, self.outputs, self.ones + self.hidden)
+        readout = flat[:, split:].reshape(models, self.outputs, self.seen)
         named = {
             "W_uh": advance[:, :, : self.inputs],
             "W_hh": advance[:, :, self.inputs + self.ones :],
@@ -92,17 +117,10 @@ class Network:
             named["b_r"] = readout[:, :, 0]
         return named
 
-    def flat(self, named: Mapping[str, NDArray[Any]]) -> Floats:
-        """New flat rows (M P) from named weights (M, ...)."""
-        out = np.zeros((len(named["W_hh"]), self.parameters), dtype=np.float32)
-        views = self.views(out)
-        if set(views) != set(named):
-            raise ValueError(
-                f"the weights {', '.join(sorted(named))} were given;"
-                f" this network has {', '.join(sorted(views))}"
-            )
-        for name, view in views.items():
-            view[...] = named[name]
+    def flat(self, rows: NDArray[Any], order: NDArray[np.int64]) -> Floats:
+        """New flat rows (M P) from others whose weights lie in another `order`."""
+        out = np.zeros((len(rows), self.parameters), dtype=np.float32)
+        out[:, order] = rows
         return out
 
     def order(self, names: Sequence[str]) -> NDArray[np.int64]:
@@ -111,14 +129,68 @@ class Network:
         return np.concatenate([views[name].ravel() for name in names])
 
     @property
-    def back(self) -> NDArray[np.int64]:
-        """Places in a flat row of S = [W_r' | W_hh'] (H O+H), row by row."""
+    def back_places(self) -> NDArray[np.int64]:
+        """Places in a flat row of S, row by row."""
         views = self.views(np.arange(self.parameters)[None])
         return np.concatenate([views["W_r"][0].T, views["W_hh"][0].T], axis=1).ravel()
 
     def clear_absent(self, flat: Floats) -> None:
         """Set the place of a bias that does not exist to 0, in every flat row."""
         if self.bias and not self.readout_bias:
-            flat[:, self.hidden * self.columns :: self.ones + self.hidden] = 0.0
+            flat[:, self.hidden * self.columns :: self.seen] = 0.0
         if self.readout_bias and not self.bias:
             flat[:, self.inputs : self.hidden * self.columns : self.columns] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelPlan(Network):
+    """What a kernel is compiled for; `width` is q, `rows` and `tile` are register tiles.
+
+    `drawn`: whether the kernel draws inputs itself, see `draws`; `recalled`: whether targets are
+    inputs again, see `data`. The result depends on all but `rows` and `tile`.
+    """
+
+    width: int
+    rows: int
+    tile: int
+    drawn: bool = False
+    recalled: bool = False
+
+    @property
+    def row(self) -> int:
+        """Bytes of a vector row."""
+        return 4 * LANES * self.width
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The run-time arguments, as LLVM integers, in the order of the call: addresses and counts."""
+
+    models: Any
+    batch: Any  # sequences, a multiple of the block
+    steps: Any
+    input_steps: Any
+    scored: Any
+    weights: Any  # M P: A, then R
+    transposed: Any  # M H (O + H): S
+    input_stride: Any  # bytes from one sequence of inputs to the next
+    target_stride: Any  # the same of targets
+    inputs: Any  # M addresses of (B s I), unless `drawn`
+    targets: Any  # M addresses of (B K O), unless `recalled`
+    scales: Any  # M K O
+    mask: Any  # B: 1 for a sequence, 0 for padding
+    states: Any  # scratch, T + 1 times `columns` rows: [u_t ; 1 ; g_t-1]
+    shown: Any  # scratch, T times `seen` rows: [1 ; h_t], when `reads_early`
+    deltas: Any  # scratch, T + 1 times `back` rows: [e_t ; d_t+1], from t = -1 on
+    staged: Any  # scratch, K times O rows: the targets of a block
+    sums: Any  # scratch, P vectors: the gradient, lane by lane
+    cost: Any  # scratch, K rows: twice the loss of each scored step, lane by lane
+    silence: Any  # scratch, one row of zeros: the target that is no input
+    gradient: Any  # M P, out
+    losses: Any  # M K, float64, out
+    counter: Any = None  # 4, uint64: where the draw begins; this and the following when `drawn`
+    limit: Any = None  # float64: the words below it give numbers, the others 0
+    mode: Any = None  # one of `network.Words`
+    words: Any = None  # scratch, B T I words: those that rows share, in lanes
+    again: Any = None  # K O addresses in `states` or of `silence`; this and the next if `recalled`
+    signs: Any = None  # K O, float32: minus the sign of each target

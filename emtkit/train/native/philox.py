@@ -6,6 +6,7 @@ from typing import Any
 from llvmlite import ir
 
 from emtkit.plugin._philox import INCREMENTS, LOW, MULTIPLIERS, ROUNDS
+from emtkit.train.native.vectors import constant, in_all_lanes
 
 OCTET = 8
 """Lanes of 64 bits, in which the product of two words is whole."""
@@ -65,14 +66,9 @@ class Philox:
 
 def wholes(value: int) -> Any:
     """A constant in all lanes."""
-    return ir.Constant(WHOLES, [ir.Constant(_LANE, value)] * OCTET)
+    return constant(WHOLES, value)
 
 
 def splat(builder: Any, scalar: Any) -> Any:
     """A 64-bit number, whole or double, in all lanes."""
-    kind, place = ir.VectorType(scalar.type, OCTET), ir.IntType(32)
-    first = ir.Constant(place, 0)
-    one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, first)
-    return builder.shuffle_vector(
-        one, one, ir.Constant(ir.VectorType(place, OCTET), [first] * OCTET)
-    )
+    return in_all_lanes(builder, scalar, OCTET)

@@ -1,21 +1,13 @@
 """The typed face of the native tier: losses and gradients for a stack of networks."""
 
-from __future__ import annotations
-
+from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emtkit.train.native import machine
-from emtkit.train.native.network import LANES, Floats, Network
-from emtkit.train.native.state import Doubles
-
-if TYPE_CHECKING:
-    from emtkit.train.native.plan import KernelPlan
-
-_SIGMA = {"linear": 0, "relu": 1, "tanh": 2}
+from emtkit.train.native.network import LANES, Doubles, Floats, KernelPlan, Network
 
 
 class NativeStep:
@@ -59,30 +51,27 @@ class NativeStep:
         inputs: Floats,
         targets: Floats,
         scales: Floats,
-        *,
-        input_rows: NDArray[np.int64] | None = None,
-        target_rows: NDArray[np.int64] | None = None,
     ) -> tuple[Doubles, Floats]:
         """Losses of the scored steps (M scored), and the gradients (M P) of each row's sum of them.
 
         losses[m, t] = sum over o of scales[m, t, o] * mean over B of (y - target)^2, at the flat
-        `weights` (M P). `inputs`
-        (U B driven I), `targets` (V B scored O), `scales` (M scored O), all float32; inputs may go
-        on after the driven steps, and targets begin before the scored ones. Row m uses
-        inputs[input_rows[m]] and targets[target_rows[m]] (default: m), so rows may share data.
+        `weights` (M P). `inputs` (M B driven I), `targets` (M B scored O), `scales` (M scored O),
+        all float32; inputs may go on after the driven steps, and targets begin before the scored
+        ones.
         """
         network, models = self.network, len(weights)
         _check("weights", weights, (models, network.parameters))
-        _check_sequences("inputs", inputs, (self.batch, self.input_steps, network.inputs))
+        _check_sequences("inputs", inputs, (models, self.batch, self.input_steps, network.inputs))
         _check("scales", scales, (models, self.scored, network.outputs))
         inputs = self._pad(inputs)
-        sources = _addresses("input_rows", inputs, input_rows, models)
-        _check_sequences("targets", targets, (self.batch, self.scored, network.outputs))
+        _check_sequences("targets", targets, (models, self.batch, self.scored, network.outputs))
         targets = self._pad(targets)
-        wanted = _addresses("target_rows", targets, target_rows, models)
+        sources, wanted = (
+            data.ctypes.data + np.arange(models) * data.strides[0] for data in (inputs, targets)
+        )
         wanted += (targets.shape[2] - self.scored) * targets.strides[2]
         per_sequence = scales / np.float32(self.batch)
-        transposed = self._transposed(weights)
+        transposed = np.take(weights, network.back_places, axis=1)
         gradient = np.empty_like(weights)
         losses = np.empty((models, self.scored))
         self._kernel(
@@ -117,27 +106,13 @@ class NativeStep:
     @cached_property
     def plan(self) -> KernelPlan:
         """What the kernel is compiled for."""
-        from emtkit.train.native.plan import KernelPlan
-
-        network, tiles = self.network, machine.tiles()
+        tiles = machine.tiles()
         return KernelPlan(
-            hidden=network.hidden,
-            inputs=network.inputs,
-            outputs=network.outputs,
-            ones=network.ones,
-            sigma=_SIGMA[network.activation],
-            early=int(network.reads == "preactivation" and network.activation != "linear"),
-            rho=_SIGMA[network.readout],
+            **asdict(self.network),
             width=self.width,
             rows=tiles.rows[self.width],
             tile=tiles.square,
-            drawn=0,
-            recalled=0,
         )
-
-    def _transposed(self, weights: Floats) -> Floats:
-        """S = [W_r' | W_hh'] (M H O+H)."""
-        return np.take(weights, self.network.back, axis=1)
 
     def _pad(self, data: Floats) -> Floats:
         """Sequences of zeros up to whole blocks; the mask keeps them out of loss and gradient."""
@@ -160,15 +135,14 @@ def width_of(hidden: int, batch: int) -> int:
 def _scratch(step: NativeStep, block: int) -> list[Floats]:
     """Mask, states, ... silence of `kernels.Arguments`: zero, with the rows of ones set."""
     network, steps = step.network, step.steps
-    reads, back = network.ones + network.hidden, network.outputs + network.hidden
     mask = _aligned(step.padded)
     mask[: step.batch] = 1.0
     states = _aligned((steps + 1) * network.columns * block)
     rows = states.reshape(steps + 1, network.columns, block)
     rows[:, network.inputs : network.inputs + network.ones] = 1.0
-    shown = _aligned(steps * reads * block)
-    shown.reshape(steps, reads, block)[:, : network.ones] = 1.0
-    deltas = _aligned((steps + 1) * back * block)
+    shown = _aligned(steps * network.seen * block)
+    shown.reshape(steps, network.seen, block)[:, : network.ones] = 1.0
+    deltas = _aligned((steps + 1) * network.back * block)
     staged = _aligned(step.scored * network.outputs * block)
     sums, cost = _aligned(network.parameters * LANES), _aligned(step.scored * block)
     return [mask, states, shown, deltas, staged, sums, cost, _aligned(block)]
@@ -191,21 +165,8 @@ def _check(name: str, array: Floats, shape: tuple[int, ...]) -> None:
         )
 
 
-def _check_sequences(name: str, array: Floats, shape: tuple[int, int, int]) -> None:
-    """Rows of sequences (B T C), which may have more steps than are used."""
-    batch, steps, channels = shape
+def _check_sequences(name: str, array: Floats, shape: tuple[int, int, int, int]) -> None:
+    """Rows of sequences (M B T C), which may have more steps than are used."""
+    models, batch, steps, channels = shape
     longer = array.ndim == 4 and array.shape[2] > steps
-    _check(name, array, (len(array), batch, array.shape[2] if longer else steps, channels))
-
-
-def _addresses(
-    name: str, data: Floats, rows: NDArray[np.int64] | None, models: int
-) -> NDArray[np.int64]:
-    """Where the data of each model begin (M)."""
-    rows = np.arange(models) if rows is None else np.asarray(rows, dtype=np.int64)
-    if rows.shape != (models,) or (models and not (rows.min() >= 0 and rows.max() < len(data))):
-        raise ValueError(
-            f"{name} must name, for each of {models} models, one of the {len(data)} rows of data;"
-            f" they came as {rows.tolist()}"
-        )
-    return data.ctypes.data + rows * data.strides[0]
+    _check(name, array, (models, batch, array.shape[2] if longer else steps, channels))

@@ -14,8 +14,6 @@ from emtkit.train.native.network import LANES
 
 BYTES = 4 * LANES
 
-IDENTITY, RELU, TANH = 0, 1, 2
-
 _UNROLLED = 64  # multiply-adds: shorter products are written out instead of looped over
 
 _WORD = ir.IntType(64)
@@ -51,7 +49,7 @@ class Code:
 
     def splat(self, value: float) -> Any:
         """A vector constant."""
-        return ir.Constant(_VECTOR, [ir.Constant(_FLOAT, value)] * LANES)
+        return constant(_VECTOR, value)
 
     def load(self, address: Any, index: int = 0) -> Any:
         """The `index`-th vector from `address` on."""
@@ -65,9 +63,7 @@ class Code:
 
     def broadcast(self, address: Any) -> Any:
         """The float at `address` in all lanes."""
-        scalar = self.load_scalar(address)
-        first = self.builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, _lane(0))
-        return self.shuffle(first, first, [0] * LANES)
+        return in_all_lanes(self.builder, self.load_scalar(address), LANES)
 
     def shuffle(self, left: Any, right: Any, lanes: Sequence[int]) -> Any:
         """The given lanes of the two vectors laid end to end."""
@@ -79,9 +75,11 @@ class Code:
         vector = left.type
         kind = ir.FunctionType(vector, [vector] * 3)
         name = f"llvm.fma.v{vector.count}f{32 if vector.element == _FLOAT else 64}"
+        return self.builder.call(self._declared(name, kind), [left, right, added])
+
+    def _declared(self, name: str, kind: Any) -> Any:
         module = self.builder.module
-        function = module.globals.get(name) or ir.Function(module, kind, name)
-        return self.builder.call(function, [left, right, added])
+        return module.globals.get(name) or ir.Function(module, kind, name)
 
     def polynomial(self, coefficients: Sequence[float], variable: Any) -> Any:
         """sum_n c_n x^n by Horner's rule."""
@@ -90,11 +88,11 @@ class Code:
             value = self.fma(value, variable, self.splat(coefficient))
         return value
 
-    def activation(self, kind: int, x: Any) -> Any:
+    def activation(self, kind: str, x: Any) -> Any:
         """sigma(x) of `kind`; not-a-number stays what it is, so that divergence shows."""
-        if kind == IDENTITY:
+        if kind == "linear":
             return x
-        if kind == RELU:
+        if kind == "relu":
             negative = self.builder.fcmp_ordered("<", x, self.splat(0.0))
             return self.builder.select(negative, self.splat(0.0), x)
         high, low = self.splat(_CLAMP), self.splat(-_CLAMP)
@@ -104,11 +102,11 @@ class Code:
         top = self.builder.fmul(x, self.polynomial(_TANH_P, square))
         return self.builder.fdiv(top, self.polynomial(_TANH_Q, square))
 
-    def times_slope(self, kind: int, gradient: Any, value: Any) -> Any:
+    def times_slope(self, kind: str, gradient: Any, value: Any) -> Any:
         """gradient * sigma'(x), given value = sigma(x)."""
-        if kind == IDENTITY:
+        if kind == "linear":
             return gradient
-        if kind == RELU:
+        if kind == "relu":
             positive = self.builder.fcmp_ordered(">", value, self.splat(0.0))
             return self.builder.select(positive, gradient, self.splat(0.0))
         slope = self.fma(self.builder.fneg(value), value, self.splat(1.0))
@@ -152,9 +150,7 @@ class Code:
         byte = ir.IntType(8).as_pointer()
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        module = self.builder.module
-        name = "llvm.prefetch.p0"
-        function = module.globals.get(name) or ir.Function(module, kind, name)
+        function = self._declared("llvm.prefetch.p0", kind)
         read, into_second_level, data = (ir.Constant(number, n) for n in (0, 2, 1))
         pointer = self.builder.inttoptr(address, byte)
         self.builder.call(function, [pointer, read, into_second_level, data])
@@ -240,6 +236,19 @@ class Code:
         else:
             flat = self.loop(self.whole(count), flat, step)
         return [flat[r * width : (r + 1) * width] for r in range(len(sums))]
+
+
+def constant(kind: Any, value: float) -> Any:
+    """A constant in all lanes of a vector."""
+    return ir.Constant(kind, [ir.Constant(kind.element, value)] * kind.count)
+
+
+def in_all_lanes(builder: Any, scalar: Any, lanes: int) -> Any:
+    """A number in all lanes of a vector."""
+    kind = ir.VectorType(scalar.type, lanes)
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, _lane(0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [_lane(0)] * lanes)
+    return builder.shuffle_vector(first, first, mask)
 
 
 def _lane(n: int) -> Any:

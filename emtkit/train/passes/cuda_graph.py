@@ -6,6 +6,8 @@ the addresses that it works on. These must outlive the graph, which is why it ke
 """
 
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -56,20 +58,14 @@ class Graphs:
         place.copy_(values, non_blocking=True)
 
 
+@dataclass(eq=False)
 class Captured(Iteration):
     """A program as graphs; the processor hands over the data and looks at nothing."""
 
-    def __init__(
-        self,
-        tier: DenseTier,
-        stacked: Stacked,
-        optimiser: StackOptimiser,
-        train_state: TrainState,
-        span: Span,
-        graphs: Graphs,
-    ) -> None:
-        super().__init__(tier, stacked, optimiser, train_state, span)
-        self._work, self._graphs = tier.work, graphs
+    tier: DenseTier
+    graphs: Graphs
+
+    def __post_init__(self) -> None:
         self._replays: dict[str, Callable[[], None]] = {}
         self._kept: list[Tensor] = []
 
@@ -82,7 +78,7 @@ class Captured(Iteration):
         given, scored = slice(batch.input_steps), slice(self.span.first, self.span.end)
         if not self._kept:
             self._reserve(batch, masks, schedule)
-        send = self._graphs.send
+        send = self.graphs.send
         send(batch.inputs[:, :, given], self.batch.inputs[:, :, given])
         send(batch.targets[:, :, scored], self.batch.targets[:, :, scored])
         send(masks, self.masks)
@@ -91,8 +87,8 @@ class Captured(Iteration):
     def _reserve(self, batch: Batch, masks: Tensor, schedule: Tensor) -> None:
         """Places for what is handed over; the programs of a tier share the large ones."""
         like = self.train_state.flat
-        inputs = self._work.room("given inputs", tuple(batch.inputs.shape), like)
-        targets = self._work.room("given targets", tuple(batch.targets.shape), like)
+        inputs = self.tier.work.room("given inputs", tuple(batch.inputs.shape), like)
+        targets = self.tier.work.room("given targets", tuple(batch.targets.shape), like)
         self.masks = torch.empty_like(masks, device=like.device)
         self.schedule = torch.empty_like(schedule, device=like.device)
         self.batch = Batch(inputs, targets, batch.mask.to(like.device), batch.input_steps)
@@ -109,11 +105,11 @@ class Captured(Iteration):
             for part in parts:
                 part()
 
-        before = self.train_state.copy()
+        before = deepcopy(self.train_state)
         self.train_state.noted.zero_()
-        self._graphs.warm_up(run)
-        self._kept += self._work.held.values()
-        replay = self._graphs.record(run)
+        self.graphs.warm_up(run)
+        self._kept += self.tier.work.held.values()
+        replay = self.graphs.record(run)
         self.train_state.restore(before)
         return replay
 

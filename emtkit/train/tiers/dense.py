@@ -1,5 +1,8 @@
 """The dense tier: recurrences without autograd, by `passes` or by a kernel of their author."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -8,8 +11,8 @@ from emtkit.plugin.kernel import StackedKernel
 from emtkit.plugin.task import Batch, Task
 from emtkit.study.settings import Training
 from emtkit.train.passes.author_kernel import by_kernel
-from emtkit.train.passes.bptt import Matrices, Passes, Sizes, Workspace
-from emtkit.train.passes.criterion import Squares, criterion_of, in_place, read_losses
+from emtkit.train.passes.bptt import Matrices, Passes, Sizes, Slopes, Workspace
+from emtkit.train.passes.criterion import criterion_of, in_place, read_losses
 from emtkit.train.passes.impulse_response import ImpulseResponses
 from emtkit.train.stack import Stacked
 from emtkit.train.tiers.base import Cost, Gradients, Span, Tier
@@ -48,45 +51,22 @@ class DenseTier(Tier):
         sizes = _sizes(stacked, weights, batch, span)
         # Tasks with horizons are left out: what a row's neighbours score must not choose its path.
         once = span.end == first + 1 and not stacked.tasks[0].horizons
+        outputs: Callable[[], Tensor]
+        backward: Callable[[Slopes], dict[str, Tensor]]
         if stacked.squares is not None and once and _is_pulse_cheaper(sizes, weights):
-            return self._by_pulses(stacked, weights, batch, masks, first)
-        passes = self._passes_of(sizes, flat)
-        matrices = Matrices.of(weights, sizes.ones)
-        passes.forward(matrices, batch.inputs)
-
-        def outputs() -> Tensor:
-            return passes.outputs(matrices)
-
+            inputs = batch.inputs[:, :, : sizes.input_steps]
+            is_relu = sizes.form.readout == "relu"
+            pulses = ImpulseResponses(weights, inputs, first, is_relu=is_relu)
+            outputs, backward = pulses.outputs, pulses.backward
+        else:
+            passes, matrices = self._passes_of(sizes, flat), Matrices.of(weights, sizes.ones)
+            passes.forward(matrices, batch.inputs)
+            outputs = partial(passes.outputs, matrices)
+            backward = partial(passes.backward, matrices)
         criterion = criterion_of(outputs, stacked, batch, masks, span)
-        gradients = _flat(stacked, passes.backward(matrices, criterion.slopes))
+        gradients = _flat(stacked, backward(criterion.slopes))
         losses, steps = read_losses(criterion.errors(), masks, first)
         return Gradients(losses, gradients, steps, lambda: in_place(outputs(), batch.steps, first))
-
-    def _by_pulses(
-        self, stacked: Stacked, weights: dict[str, Tensor], batch: Batch, masks: Tensor, last: int
-    ) -> Gradients:
-        """A linear recurrence without bias, scored at step `last`; its readout may have one."""
-        if stacked.squares is None:
-            raise TypeError("the slopes of one step are known for weighted squares alone")
-        pulses = ImpulseResponses(
-            weights, batch.inputs[:, :, : min(batch.input_steps, last + 1)], last
-        )
-        outputs = pulses.outputs()
-        if "b_r" in weights:
-            outputs += weights["b_r"].unsqueeze(2)
-        is_relu = _form(stacked.template).readout == "relu"
-        if is_relu:
-            outputs.clamp_(min=0)
-        criterion = Squares(stacked.squares, batch.targets, masks, Span(last, last + 1))
-        slopes = torch.empty_like(outputs)
-        criterion.slopes(0, outputs, slopes)
-        if is_relu:
-            torch.ops.aten.threshold_backward(slopes, outputs, 0, grad_input=slopes)
-        gradients = _flat(stacked, {**pulses.gradients(slopes), "b_r": slopes.sum(2)})
-        losses, steps = read_losses(criterion.errors(), masks, last)
-        return Gradients(
-            losses, gradients, steps, lambda: in_place(outputs.unsqueeze(0), batch.steps, last)
-        )
 
     def _passes_of(self, sizes: Sizes, like: Tensor) -> Passes:
         """Those of the last call, where the sizes are the same."""
@@ -106,7 +86,8 @@ def _kernel(model: SequenceModel) -> StackedKernel | None:
     return model.stacked_kernel()
 
 
-def _form(model: SequenceModel) -> SimpleRecurrence:
+def form_of(model: SequenceModel) -> SimpleRecurrence:
+    """The form of a simple recurrence."""
     form = model.simple_form() if isinstance(model, RecurrentModel) else None
     if form is None:
         raise TypeError(f"{model.name} is not a simple recurrence")
@@ -116,7 +97,7 @@ def _form(model: SequenceModel) -> SimpleRecurrence:
 def _sizes(stacked: Stacked, weights: dict[str, Tensor], batch: Batch, span: Span) -> Sizes:
     models, sequences, _, inputs = batch.inputs.shape
     return Sizes(
-        _form(stacked.template),
+        form_of(stacked.template),
         models,
         sequences,
         inputs,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from emtkit.methods.optimisers.base import Slot
-from emtkit.plugin.architecture import RecurrentModel, SequenceModel, SimpleRecurrence
+from emtkit.plugin.architecture import RecurrentModel, SequenceModel
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
 from emtkit.study.settings import Training
@@ -19,6 +19,7 @@ from emtkit.train.native.step import NativeStep
 from emtkit.train.optimise import Buffers, StackOptimiser
 from emtkit.train.stack import Stacked
 from emtkit.train.tiers.base import Cost, Fused, Gradients, Span, Tier
+from emtkit.train.tiers.dense import form_of
 from emtkit.train.tiers.vmap import VmapTier
 
 LARGEST_HIDDEN = 64
@@ -68,8 +69,7 @@ class NativeTier(Tier):
         first = _first(masks)
         step = self._step(network, batch.inputs.shape[1], batch.steps, batch.input_steps, first)
         order = network.order([slot.name for slot in stacked.slots])
-        weights = np.zeros((len(flat), network.parameters), dtype=np.float32)
-        weights[:, order] = flat.numpy()
+        weights = network.flat(flat.numpy(), order)
         losses, gradients = step.gradients(
             weights,
             batch.inputs.contiguous().numpy(),
@@ -151,23 +151,17 @@ def _first(masks: Tensor) -> int:
 
 
 def _network(stacked: Stacked) -> Network:
-    model = stacked.template
-    form: SimpleRecurrence | None = None
-    if isinstance(model, RecurrentModel):
-        form = model.simple_form()
-    if form is None or not isinstance(model, RecurrentModel):
-        raise TypeError(f"{model.name} is not a simple recurrence")
-    names = {slot.name for slot in stacked.slots}
-    channels = stacked.tasks[0].channels
+    form, channels = form_of(stacked.template), stacked.tasks[0].channels
+    shapes = {slot.name: slot.shape for slot in stacked.slots}
     return Network(
-        hidden=model.hidden,
+        hidden=shapes["W_hh"][0],
         inputs=channels.inputs,
         outputs=channels.outputs,
         activation=form.activation,
         readout=form.readout,
         reads=form.reads,
-        bias="b" in names,
-        readout_bias="b_r" in names,
+        bias="b" in shapes,
+        readout_bias="b_r" in shapes,
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from emtkit import Stream
-from emtkit.plugin._philox import NumpyGenerator
+from emtkit.plugin._philox import Generator
 from emtkit.plugin.task import Recipe
 from emtkit.study.settings import Training
 from emtkit.train.native import NativeStep, Network, unavailable
@@ -52,7 +52,7 @@ def heard(step: NativeStep) -> np.ndarray:
 
 def drawn(stream: Stream, step: NativeStep, density: float) -> np.ndarray:
     """The same from the stream: the last block of the batch, zeros where it is padded."""
-    again = Stream(stream.seed, "train", stream.iteration, generator=NumpyGenerator())
+    again = Stream(stream.seed, "train", stream.iteration, generator=Generator())
     again.position = stream.position
     batch = again.sparse_uniform((step.batch, step.steps, step.network.inputs), density).numpy()
     padded = np.zeros((step.padded, *batch.shape[1:]), dtype=np.float32)

@@ -83,13 +83,18 @@ def tensors(network: Network, row: np.ndarray, dtype: torch.dtype) -> dict[str, 
     return {name: torch.tensor(v[0]).to(dtype).requires_grad_() for name, v in views.items()}
 
 
+def flat(network: Network, named: dict[str, torch.Tensor]) -> np.ndarray:
+    """Named weights as one flat row (1 P)."""
+    row = np.concatenate([value.numpy().ravel() for value in named.values()])
+    return network.flat(row[None], network.order(list(named)))
+
+
 def by_autograd(network, sizes, row, data, dtype):
     """Losses (1 scored) and flat gradient (1 P) of one model."""
     named = tensors(network, row, dtype)
     losses = reference(network, sizes, named, *data)
     losses.sum().backward()
-    gradient = network.flat({k: v.grad[None].numpy() for k, v in named.items()})
-    return losses.detach()[None], gradient
+    return losses.detach()[None], flat(network, {k: v.grad for k, v in named.items()})
 
 
 def assert_gradients(network: Network, sizes: tuple[int, int, int, int], seed: int) -> None:
@@ -191,7 +196,7 @@ def by_torch(network, sizes, row, data, training, dtype):
         reference(network, sizes, named, *data).sum().backward()
         torch.nn.utils.clip_grad_norm_(list(named.values()), training.clip or np.inf)
         optimiser.step()
-    return network.flat({k: v.detach()[None].numpy() for k, v in named.items()})
+    return flat(network, {k: v.detach() for k, v in named.items()})
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
@@ -217,20 +222,16 @@ def test_tanh_is_accurate_bounded_and_keeps_nan():
     views = network.views(weights)
     views["W_uh"][:, 0, 0] = arguments
     views["W_r"][:] = 1.0
-    one = np.ones((1, 1, 1, 1), dtype=np.float32)
+    one = np.ones((len(weights), 1, 1, 1), dtype=np.float32)
     scales = np.ones((len(weights), 1, 1), dtype=np.float32)
-    all_first = np.zeros(len(weights), dtype=np.int64)
-    shared = {"input_rows": all_first, "target_rows": all_first}
-    losses, _ = NativeStep(network, batch=1, steps=1).gradients(
-        weights, one, 0 * one, scales, **shared
-    )
+    losses, _ = NativeStep(network, batch=1, steps=1).gradients(weights, one, 0 * one, scales)
     found, expected = np.sqrt(losses[:, 0]), np.tanh(views["W_uh"][:, 0, 0].astype(np.float64))
     # The fit is right to 2e-8; its polynomials begin with 1, so that the last roundings count.
     assert np.abs(found / expected - 1.0).max() <= 2e-8 + rounding(1, dtype=np.float32)
     assert losses.max() <= 1.0
     weights[:, 0] = np.nan
     losses, gradient = NativeStep(network, batch=1, steps=1).gradients(
-        weights, one, 0 * one, scales, **shared
+        weights, one, 0 * one, scales
     )
     assert np.isnan(losses).all()
     assert np.isnan(gradient[:, -1]).all()
@@ -266,17 +267,10 @@ def test_a_row_scored_on_fewer_steps_has_the_bits_of_the_shorter_stack(network):
     assert np.array_equal(gradient, slopes)
 
 
-def test_rows_may_share_data_and_stand_still():
+def test_rows_may_stand_still():
     network, sizes = FEW[0], (70, 6, 6, 4)
-    weights, inputs, targets, scales = drawn(network, 3, sizes, 8)
-    step = NativeStep(network, batch=70, steps=6, scored=4)
-    rows = np.array([2, 0, 2])
-    expected, slopes = step.gradients(weights, inputs[rows], targets[rows], scales)
-    losses, gradient = step.gradients(
-        weights, inputs, targets, scales, input_rows=rows, target_rows=rows
-    )
-    assert np.array_equal(losses, expected)
-    assert np.array_equal(gradient, slopes)
+    weights, *data = drawn(network, 3, sizes, 8)
+    _, gradient = NativeStep(network, batch=70, steps=6, scored=4).gradients(weights, *data)
     adam, state = CompiledAdam([Training(lr=0.1)] * 3), torch.from_numpy(weights.copy())
     buffers = {name: torch.zeros_like(state) for name in ("first", "second")}
     alive = torch.tensor([[True], [False], [True]])
@@ -296,7 +290,8 @@ def test_named_weights_are_views_of_the_flat_row():
         "b": (2, 5),
         "b_r": (2, 2),
     }
-    assert np.array_equal(network.flat(named), weights)
+    rows = np.concatenate([view.reshape(len(weights), -1) for view in named.values()], axis=1)
+    assert np.array_equal(network.flat(rows, network.order(list(named))), weights)
     for view in named.values():
         view[:] = 0.0
     assert not weights.any()
@@ -387,7 +382,6 @@ def test_importing_the_tier_imports_no_compiler():
         (lambda: Network(2, 1, 1, "gelu"), "activation 'gelu'; allowed: linear, relu, tanh"),
         (lambda: Network(2, 1, 1, readout="tanh"), "readout 'tanh'"),
         (lambda: Network(2, 1, 1, reads="cell"), "reads 'cell'"),
-        (lambda: Network(2, 1, 1).flat({"W_hh": np.zeros((1, 2, 2))}), "this network has"),
         (lambda: NativeStep(FEW[0], batch=0, steps=3), "batch 0"),
         (lambda: NativeStep(FEW[0], batch=4, steps=3, input_steps=4), "4 of them with input"),
         (lambda: NativeStep(FEW[0], batch=4, steps=3, scored=0), "0 scored"),
@@ -406,11 +400,9 @@ def test_wrong_arrays_never_reach_the_compiled_code():
         ("weights", weights[:, 1:]),
         ("inputs", inputs[:, :, 1:]),
         ("inputs", inputs.astype(np.float64)),
+        ("targets", targets[:1]),
         ("targets", np.swapaxes(np.swapaxes(targets, 1, 2).copy(), 1, 2)),
         ("scales", scales[:1]),
     ):
         with pytest.raises(ValueError, match=f"{name} came as"):
             step.gradients(**{**good, name: bad})
-    for rows in (np.array([0, 2]), np.array([-1, 0]), np.array([0])):
-        with pytest.raises(ValueError, match="target_rows must name"):
-            step.gradients(**good, target_rows=rows)

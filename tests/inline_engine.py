@@ -1,4 +1,4 @@
-"""The engine of this very process: for one-network studies, notebooks and tests."""
+"""The engine of this very process."""
 
 import torch
 

@@ -80,7 +80,7 @@ def _cases(registry: Registry) -> str:
     rows = []
     for case in CASES:
         models = 64 if case.hidden <= SMALL else 20
-        programs = _programs(case, models, registry)
+        programs = programs_of(case, models, registry)
         seconds = interleaved(programs)
         per_model = {
             name: value / (1 if name in ("nn.RNN", "nn.RNN fresh", "limit") else models)
@@ -116,7 +116,7 @@ def _cases(registry: Registry) -> str:
     )
 
 
-def _programs(case: Case, models: int, registry: Registry) -> dict[str, Program]:
+def programs_of(case: Case, models: int, registry: Registry) -> dict[str, Program]:
     programs: dict[str, Program] = {
         "nn.RNN": torch_training(case, fresh=False),
         "nn.RNN fresh": torch_training(case, fresh=True),

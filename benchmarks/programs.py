@@ -12,16 +12,15 @@ from benchmarks.cases import DELAY, DENSITY, Case, cells
 from emtkit import Registry, Stream
 from emtkit.plugin.stream import CPU
 from emtkit.train.grouping import tier_named
-from emtkit.train.iteration import Iteration as TrainingStep
-from emtkit.train.iteration import TrainState
+from emtkit.train.iteration import Iteration, TrainState
 from emtkit.train.tiers.base import Span
 from emtkit.train.trainer import Trainer
 
-Iteration = Callable[[int], int]
+Program = Callable[[int], int]
 """Does as many iterations as it is asked for, or a few more; gives their number."""
 
 
-def emtkit_training(case: Case, models: int, tier: str, registry: Registry) -> Iteration:
+def emtkit_training(case: Case, models: int, tier: str, registry: Registry) -> Program:
     """emtkit's own loop: data drawn anew, forward, backward, clip, Adam, for a whole stack."""
     trainer = Trainer(registry, cells(case, models, registry), tier_named(tier))
 
@@ -45,15 +44,15 @@ class Plain(nn.Module):
         return self.read(self.recur(inputs)[0])
 
 
-def emtkit_steps(case: Case, models: int, tier: str, registry: Registry) -> Iteration:
+def emtkit_steps(case: Case, models: int, tier: str, registry: Registry) -> Program:
     """emtkit's iterations on a batch that is drawn once: forward, backward, clip, Adam."""
     trainer = Trainer(registry, cells(case, models, registry), tier_named(tier))
     stacked, trainings = trainer.stacked, [cell.training for cell in trainer.cells]
     standing = TrainState.of(trainer.rows, CPU)
-    optimiser = trainer.tier.optimiser(trainings, standing.flat)
+    optimiser = trainer.tier.optimiser(trainings, standing.flat, stacked.slots)
     streams = [Stream(seed, "train") for seed in range(models)]
     batch = stacked.draw(case.batch, streams, None)
-    program = TrainingStep(trainer.tier, stacked, optimiser, standing, Span.of(batch.mask))
+    program = Iteration(trainer.tier, stacked, optimiser, standing, Span.of(batch.mask))
 
     def run(iterations: int) -> int:
         for _ in range(iterations):
@@ -65,7 +64,7 @@ def emtkit_steps(case: Case, models: int, tier: str, registry: Registry) -> Iter
     return run
 
 
-def torch_training(case: Case, *, fresh: bool) -> Iteration:
+def torch_training(case: Case, *, fresh: bool) -> Program:
     """What one would write for one network: nn.RNN, Adam and a clip.
 
     On data drawn once, or by torch in every iteration.
@@ -103,7 +102,7 @@ def _drawn(case: Case) -> tuple[Tensor, Tensor]:
     return torch.cat([start, torch.zeros_like(wanted)], 1), wanted
 
 
-def products_alone(case: Case, models: int) -> Iteration:
+def products_alone(case: Case, models: int) -> Program:
     """The matrix products of an iteration of the dense tier, in its shapes, and nothing else."""
     hidden, channels, many = case.hidden, case.channels, case.batch
     heard = torch.randn(case.steps + 1, models, channels + hidden, many) * 0.1
@@ -139,7 +138,7 @@ def products_alone(case: Case, models: int) -> Iteration:
     return run
 
 
-def square_product(size: int = 1024) -> Iteration:
+def square_product(size: int = 1024) -> Program:
     """size x size times size x size: the machine's limit."""
     left, right = torch.randn(size, size), torch.randn(size, size)
     out = torch.empty(size, size)
@@ -152,7 +151,7 @@ def square_product(size: int = 1024) -> Iteration:
     return run
 
 
-def jax_training(case: Case, models: int) -> Iteration | None:
+def jax_training(case: Case, models: int) -> Program | None:
     """The same training as one jitted JAX program over a stack; None where JAX is not installed."""
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     try:

@@ -34,7 +34,7 @@ from emtkit.execute.messages import (
 from emtkit.execute.monitor import Counts, Quiet
 from emtkit.execute.run import Options, run
 from emtkit.plugin.registry import Registry
-from emtkit.report.data.frame import results
+from emtkit.report.data.frame import read_results
 from emtkit.store.content import pack
 from emtkit.store.records import CellResult, FindingResult, identity_of
 from emtkit.store.store import Store
@@ -51,7 +51,7 @@ CONTENT = pack({}, {"eigenvalues": np.zeros(8)})
 
 def answer(data: bytes) -> bytes:
     """What a worker would say, without having worked."""
-    job = decode_job(data)
+    job, _ = decode_job(data)
     if isinstance(job, ShapeJob):
         return encode(Answer(shapes=tuple(inspect_shape(c, REGISTRY) for c in job.cells)))
     if isinstance(job, TrainJob):
@@ -100,12 +100,18 @@ class Stub(Engine):
     def idle(self) -> int:
         return self.count - len(self.flying)
 
-    def submit(self, job: int, data: bytes) -> None:
+    def takes(self, loose: frozenset[str]) -> bool:
+        return True
+
+    def renew(self) -> None:
+        pass
+
+    def submit(self, job: int, data: bytes, loose: frozenset[str] = frozenset()) -> None:
         begun, cpu = time.monotonic(), time.process_time()
         said = answer(data)
         self.away += time.monotonic() - begun
         self.away_cpu += time.process_time() - cpu
-        takes = LOOK_SECONDS if isinstance(decode_job(data), ShapeJob) else self.seconds
+        takes = LOOK_SECONDS if isinstance(decode_job(data)[0], ShapeJob) else self.seconds
         self.flying.append((time.monotonic() + min(takes, self.seconds), job, said))
         self.busy += min(takes, self.seconds)
 
@@ -148,7 +154,7 @@ def measure(cells: int) -> dict[str, float]:
         found["store_mb"] = path.stat().st_size / 1e6
         begun = time.perf_counter()
         with Store.open(path) as store:
-            frame = results(plan.rows, store).frame
+            frame = read_results(plan.rows, store).frame
         found["frame_s"] = time.perf_counter() - begun
         assert len(frame) == cells
     found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

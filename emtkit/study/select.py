@@ -85,6 +85,8 @@ def _read_seeds(text: str) -> set[int]:
 
 def _check_values(wanted: Mapping[str, tuple[Wanted, ...]], groups: tuple[Condition, ...]) -> None:
     for column, values in wanted.items():
+        if column == "seed":
+            raise EmtkitError("--only seed=...: seeds have an option of their own, --seeds 0-2")
         known = values_of(column, groups)
         if not known:
             names = sorted({name for condition in groups for name in condition.columns})

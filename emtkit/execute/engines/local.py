@@ -6,14 +6,13 @@ A worker that dies, hangs or takes too much memory is replaced and its job is re
 others go on. Messages are bytes (JSON and safetensors) over a pipe.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
 from emtkit.errors import EmtkitError, StoreError
+from emtkit.execute.engines._memory import memory_limit
 from emtkit.execute.engines._worker import READY, Worker, resident
 from emtkit.execute.engines.engine import TIMEOUT, Engine, JobResult
 from emtkit.execute.messages import decode
@@ -26,7 +25,7 @@ POLL_SECONDS = 0.2
 
 class LocalEngine(Engine):
     """`workers` processes. `timeout` seconds without an answer count as a lost worker, and so do
-    more than `memory` bytes (default: an equal share of nine tenths of this machine's).
+    more than `memory` bytes (default: an equal share of nine tenths of what this process may use).
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class LocalEngine(Engine):
     ) -> None:
         self._loose = tuple(loose)
         self._timeout = timeout
-        self._memory = memory or _machine_memory() * 9 // 10 // workers
+        self._memory = memory or memory_limit() * 9 // 10 // workers
         self._failed_starts = 0
         self._count = workers
         self._workers: list[Worker] = []
@@ -167,13 +166,3 @@ class LocalEngine(Engine):
         if worker.job is None:
             return []
         return [JobResult(worker.job, None, cause, innocent=not worker.took_job)]
-
-
-def _machine_memory() -> int:
-    """Bytes of memory that this machine, or the container that we run in, has."""
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-    except (OSError, ValueError):
-        return pages * size
-    return min(limit, pages * size)

@@ -47,6 +47,8 @@ def emtkit_architectures():
     return [Loose]
 '''
 NETWORKS = ["attention", "diagonal_ssm", "elman", "gru", "irnn", "linear_rnn", "wave_rnn", "loose"]
+EVEN = ("attention", "diagonal_ssm")
+"""Networks whose width the heads, or pairs of units, divide."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,10 @@ def studies(draw: st.DrawFn) -> Drawn:
             ]
         )
     )  # fmt: skip
-    network = {"use": draw(st.sampled_from(NETWORKS)), "hidden": draw(st.integers(2, 7))}
-    if network["use"] in ("attention", "wave_rnn", "diagonal_ssm"):
-        network["hidden"] = 2 * network["hidden"]
+    name, units = draw(st.sampled_from(NETWORKS)), draw(st.integers(2, 7))
+    network = {"use": name, "hidden": 2 * units if name in EVEN else units}
+    if name == "wave_rnn":
+        network = {"use": name, "sites": 2 * units}
     training: dict[str, Any] = {
         "steps": draw(st.integers(1, 6)),
         "batch": draw(st.integers(1, 40)),

@@ -29,8 +29,8 @@ from emtkit.plugin.statistic import STATISTICS, statistic_named
 from emtkit.report.tables.format import FORMATS
 from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
-from emtkit.study.plan import MAX_CELLS
 from emtkit.study.quantity import Quantity, ShareOf, Value
+from emtkit.study.rows import MAX_CELLS
 from emtkit.study.settings import Check, Evaluation, Training
 from emtkit.study.views import FIGURE_KINDS, CellChoice, Claim, EachShare, Expect, Figure, Table
 

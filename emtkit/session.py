@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from emtkit.report.figures.examples import Example
     from emtkit.report.figures.figure import Drawn
     from emtkit.report.inference.claims import Verdict
+    from emtkit.report.inference.tuning import TuningCurve
     from emtkit.report.tables.drawn import DrawnTable
     from emtkit.store.records import Content
     from emtkit.store.store import Store
@@ -46,10 +47,11 @@ T = TypeVar("T")
 class Session:
     """A planned study and the store that holds its results.
 
-    Tables, figures and claims are views of the store; nothing here trains but `run`.
+    Tables, figures and claims are views of the store; nothing here trains but `run`. `planned` is
+    the plan before any tuning, `plan` that at the settings that the stored results choose.
     """
 
-    plan: Plan
+    planned: Plan
     store: Path
     source: str
 
@@ -63,14 +65,24 @@ class Session:
         return summary_html(self.name, question, self.results, verdicts, str(self.store))
 
     @property
+    def plan(self) -> Plan:
+        """What results are read by."""
+        return self._settled[0]
+
+    @property
+    def tunings(self) -> tuple[TuningCurve, ...]:
+        """What was tuned, with the value of every setting that was tried."""
+        return self._settled[1]
+
+    @property
     def name(self) -> str:
         """The study's name: its file's stem."""
-        return self.plan.study.name
+        return self.planned.study.name
 
     @property
     def registry(self) -> Registry:
         """The plugins that the study was planned with."""
-        return self.plan.registry
+        return self.planned.registry
 
     @property
     def folder(self) -> Path:
@@ -78,7 +90,7 @@ class Session:
         return RESULTS / self.name
 
     def run(self, engine: Engine, monitor: Monitor, options: Options) -> RunSummary:
-        """Train and measure what is missing.
+        """Train and measure what is missing; what is tuned first, then what that chooses.
 
         Raises:
             StoreError: another run writes to the store, or it is damaged.
@@ -86,21 +98,28 @@ class Session:
         """
         from emtkit.execute.progress import Recorded
         from emtkit.execute.run import run
+        from emtkit.report.inference.tuning import settle
         from emtkit.store.store import Store
 
         with Store.open(self.store, writer=True) as store:
             recorded = Recorded(store, self.name, monitor)
             try:
-                return run(self.plan.rows, self.registry, store, engine, recorded, options)
+                plan = self.planned
+                if plan.tuned:
+                    run(plan.known, self.registry, store, engine, recorded, options)
+                    plan = settle(plan, store)[0]
+                return run(plan.known, self.registry, store, engine, recorded, options)
             finally:
                 recorded.close()
+                for name in ("_settled", "results", "_tables", "_verdicts"):
+                    self.__dict__.pop(name, None)  # read anew from what is stored now
 
     def audit(self, engine: Engine, monitor: Monitor, share: float) -> Audit:
         """Train a share of the stored networks again, and compare every byte."""
         from emtkit.execute.audit import audit
 
         with self.read() as store:
-            return audit(self.plan.rows, self.registry, store, engine, monitor, share)
+            return audit(self.plan.known, self.registry, store, engine, monitor, share)
 
     def read(self) -> Store:
         """The store, for reading; an empty one where none was written yet."""
@@ -158,7 +177,8 @@ class Session:
         """Write the report; returns its files, the page first."""
         from emtkit.report.page.write import Views, write_report
 
-        views = Views(self.results, tuple(self.verdicts()), self.table, self.figure)
+        verdicts = tuple(self.verdicts())
+        views = Views(self.results, verdicts, self.tunings, self.table, self.figure)
         with self.read() as store:
             stored = store.cells_of(self.plan.cells)
         return write_report(self.plan, views, stored, self.folder, self.source, self.store)
@@ -196,6 +216,15 @@ class Session:
     def tables_of(self, cell: str, analysis: str) -> Mapping[str, pd.DataFrame]:
         """The tables that an analysis (by its label) stored for a cell."""
         return self._content(self._cell(cell), analysis).tables
+
+    @cached_property
+    def _settled(self) -> tuple[Plan, tuple[TuningCurve, ...]]:
+        if not self.planned.tuned:
+            return self.planned, ()
+        from emtkit.report.inference.tuning import settle
+
+        with self.read() as store:
+            return settle(self.planned, store)
 
     @cached_property
     def _tables(self) -> dict[str, DrawnTable]:

@@ -161,6 +161,8 @@ def plan(
     with session.read() as opened:
         for line in overview(session.plan, opened, jobs or allowed_cores(), failures):
             echo(line)
+        for tuning in session.tunings:
+            echo(tuning.text)
     for warning in session.warnings():
         echo(f"warning: {warning}", err=True)
     for what, why in failures.items():

@@ -24,13 +24,14 @@ _TERMINAL = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 
 @dataclass(frozen=True)
 class RunOutput:
-    """The output of a run: its JSON document, its verdicts, and its tables as printed.
+    """The output of a run: its JSON document, its verdicts, its tunings and tables as printed.
 
     `terminal` describes the terminal for which the tables were formatted.
     """
 
     document: dict[str, Any]
     verdicts: list[str]
+    tunings: list[str]
     tables: str
     terminal: str
 
@@ -66,12 +67,17 @@ def run_output(session: Session, summary: RunSummary, page: Path) -> RunOutput:
             {"id": v.claim.id, "where": v.where, "verdict": v.word, "value": v.value, "n": v.n}
             for v in verdicts
         ],
+        "tunings": [
+            {"combination": one.combination.text, "chosen": one.chosen and dict(one.chosen.setting)}
+            for one in session.tunings
+        ],
         "audit": None,
         "report": str(page),
         "store": str(session.store),
     }
     tables = printed_tables(session)
-    return RunOutput(document, list(verdict_lines(verdicts)), tables, terminal_format())
+    tunings = [one.text for one in session.tunings]
+    return RunOutput(document, list(verdict_lines(verdicts)), tunings, tables, terminal_format())
 
 
 def print_output(
@@ -88,7 +94,12 @@ def print_output(
             f"{cells['expected']} cells = {cells['done']} done + {cells['failed']} failed + "
             f"{cells['lost']} lost + {cells['not_applicable']} not applicable"
         )
-        for line in (*output.verdicts, account, f"report: {output.document['report']}"):
+        for line in (
+            *output.tunings,
+            *output.verdicts,
+            account,
+            f"report: {output.document['report']}",
+        ):
             echo(line)
     if audited is not None and not as_json:
         _print_audit(audited)

@@ -22,17 +22,22 @@ def overview(plan: Plan, store: Store, workers: int, unknown: dict[str, str]) ->
 
     Networks whose plugins fail when their shapes are to be found go to `unknown`, with the reason.
     """
-    cells = {key: cell for key, cell in plan.cells.items() if cell.reason is None}
+    tried = {row.cell.key: row.cell for row in plan.tried}
+    judged = {key: cell for key, cell in plan.cells.items() if cell.reason is None}
+    cells = {**judged, **tried}
     status = store.status_of(cells)
-    yield f"study {plan.study.name}: {len(plan.rows)} rows, {len(cells)} cells"
+    yield f"study {plan.study.name}: {len(plan.rows)} rows, {len(judged)} cells"
+    if tried:
+        yield f"tuning: {len(tried)} cells more, on which no result is judged"
     for axis in plan.axes:
         values = ["/".join(str(part) for part in value) for value in axis.values]
         shown = ", ".join(values) if len(values) <= 12 else f"{values[0]} ... {values[-1]}"
         yield f"  {'/'.join(axis.names)}: {shown} ({len(values)})"
     ended = [key for key in cells if status.get(key) in ("done", "failed")]
     pending = [cell for key, cell in cells.items() if key not in set(ended)]
-    findings = {m.key for row in plan.rows for m in row.measures if m.reason is None}
-    findings |= {row.evaluation_spec.key for row in plan.rows if row.cell.reason is None}
+    rows = (*plan.rows, *plan.tried)
+    findings = {m.key for row in rows for m in row.measures if m.reason is None}
+    findings |= {row.evaluation_spec.key for row in rows if row.cell.reason is None}
     known = len(store.findings_of(findings))
     yield f"stored: {len(ended)} of {len(cells)} cells, {known} of {len(findings)} findings"
     trained = [cell for cell in pending if cell.trains and cell.training.steps]

@@ -12,6 +12,8 @@ from emtkit.study.settings import Evaluation, Training
 TRAINING_VERSION = 4
 """Raised when the core's training of an unchanged cell would give other numbers."""
 
+Stream = Literal["test", "tuning"]
+
 
 @dataclass(frozen=True)
 class PluginConfig:
@@ -63,7 +65,7 @@ class EvaluationSpec:
     """The evaluation of one cell, itself a finding.
 
     `horizon` counts scored outputs and is what the metrics see, `loss_horizon` what `test.loss`
-    sees; both are None for tasks without horizons.
+    sees; both are None for tasks without horizons. `stream` names the draws of its sequences.
     """
 
     key: str
@@ -71,11 +73,15 @@ class EvaluationSpec:
     horizon: int | None
     loss_horizon: int | None
     at: tuple[int, ...]
+    stream: Stream = "test"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the frame: a cell under the labels that its study gives it."""
+    """One row of the frame: a cell under the labels that its study gives it.
+
+    `tried` is the number of settings that its training was chosen from.
+    """
 
     grid: str
     task: str
@@ -83,6 +89,7 @@ class Row:
     cell: Cell
     evaluation_spec: EvaluationSpec
     measures: tuple[Measure, ...]
+    tried: int = 1
 
 
 def cell_key(
@@ -104,12 +111,16 @@ def finding_key(cell: str, analysis: PluginConfig, at: str, steps: tuple[int, ..
 
 
 def evaluation_spec(
-    cell: str, evaluation: Evaluation, horizon: int | None, loss_horizon: int | None
+    cell: str,
+    stream: Stream,
+    evaluation: Evaluation,
+    horizon: int | None,
+    loss_horizon: int | None,
 ) -> EvaluationSpec:
     """The evaluation of a cell with its horizons resolved."""
     identity = [evaluation.sequences, horizon, loss_horizon, list(evaluation.at)]
-    key = digest(["test", TRAINING_VERSION, cell, *identity])
-    return EvaluationSpec(key, evaluation.sequences, horizon, loss_horizon, evaluation.at)
+    key = digest([stream, TRAINING_VERSION, cell, *identity])
+    return EvaluationSpec(key, evaluation.sequences, horizon, loss_horizon, evaluation.at, stream)
 
 
 def digest(value: Any) -> str:

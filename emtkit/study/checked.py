@@ -58,6 +58,10 @@ class Given:
         """Add a mistake `at` a path inside: at its value or, for `key`, at its key."""
         self.problems.say((*self.path, *at), text, hint, key=key)
 
+    def part(self, key: str) -> "Given":
+        """What a mapping has under `key`, or null."""
+        return Given(self.value.get(key), (*self.path, key), self.problems)
+
     def parts(self, what: str, hint: str, *, least: int = 0) -> list["Given"]:
         """The members of a list that has at least so many; anything else is not `what`."""
         if not isinstance(self.value, list) or len(self.value) < least:

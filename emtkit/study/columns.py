@@ -17,7 +17,8 @@ def shared_columns(row: Row) -> dict[str, Any]:
     """`grid, task, architecture` and every `task.*`, `architecture.*`, `training.*`.
 
     Nested training values have dotted names (`training.schedule.kind`). Of a constructed network's
-    training only the dtype is its own, so only `training.dtype` is given.
+    training only the dtype is its own, so only `training.dtype` is given. `training.tried` is the
+    number of settings that a tuning has chosen from.
     """
     cell = row.cell
     return {
@@ -27,6 +28,7 @@ def shared_columns(row: Row) -> dict[str, Any]:
         **{f"task.{name}": value for name, value in cell.task.parameters.items()},
         **{f"architecture.{name}": value for name, value in cell.architecture.parameters.items()},
         **training_columns(cell.training, trains=cell.trains),
+        **({"training.tried": row.tried} if row.tried > 1 else {}),
     }
 
 

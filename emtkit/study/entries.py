@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from emtkit.study.checked import Given, shown
 from emtkit.study.quantity import frozen
+from emtkit.study.tuning import TuneSettings, Tuning
 from emtkit.study.yaml_nodes import Trail
 
 Family = Literal["tasks", "architectures", "analyses"]
@@ -18,6 +19,7 @@ RESERVED_KEYS = {
     "grid": "Parameters with a list of values each; every combination of them is one setting.",
     "zip": "Parameters with lists of equal length, walked through side by side as one axis.",
     "label": "What columns call this entry; without it, the name after `use`.",
+    "tune": "What is tuned for this architecture, in place of the grid's `tune`; null: nothing.",
     "at": "Whether the analysis measures the trained network (`end`) or every snapshot of it.",
 }
 """Keys of an entry that are not parameters of its plugin, with their meaning."""
@@ -67,13 +69,17 @@ NO_AXES = Axes()
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a list of tasks, architectures or analyses."""
+    """One entry of a list of tasks, architectures or analyses.
+
+    `tuning` None: an architecture says nothing of its own, and its grid's tuning holds.
+    """
 
     use: str
     label: str
     axes: Axes
     at: Literal["end", "snapshots"]
     path: Trail
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ def axes(given: Given, *, family: str = "training") -> Axes:
     fixed = {key: value for key, value in raw.items() if key not in RESERVED_KEYS}
     paths: dict[str, Trail] = {key: (*given.path, key) for key in fixed}
     if family == "training":
-        for key in ("use", "label", "at"):
+        for key in ("use", "label", "at", "tune"):
             if key in raw:
                 given.say(f"`{key}` has no meaning here", "remove it", (key,), key=True)
     grid = _axis_lists(given, "grid", paths)
@@ -200,7 +206,20 @@ def _entry(family: Family, given: Given) -> Entry | None:
                 given.say(f"an analysis has no `{key}`", hint, (key,), key=True)
         kept = {key: value for key, value in raw.items() if key not in {"grid", "zip"}}
         given = replace(given, value=kept)
-    return Entry(use, label, axes(given, family=family), at, given.path)
+    own = given.part("tune") if "tune" in raw else None
+    if own is not None and family != "architectures":
+        own.say("`tune` belongs to architectures, grids and the study", "remove it here", key=True)
+        own = None
+    tuning = None if own is None else read_tuning(own)
+    return Entry(use, label, axes(given, family=family), at, given.path, tuning)
+
+
+def read_tuning(given: Given) -> Tuning:
+    """`tune:` of a study, a grid or an architecture; null tunes nothing."""
+    settings = None if given.value is None else given.read_as(TuneSettings)
+    for name, values in () if settings is None else settings.over.items():
+        _check_repeats(Given(list(values), (*given.path, "over", name), given.problems))
+    return Tuning(settings, given.path)
 
 
 def _at(family: Family, given: Given) -> Literal["end", "snapshots"]:

@@ -12,7 +12,16 @@ from typing import Literal, TypeVar
 from emtkit.methods.settings import Count, Settings
 from emtkit.study.checked import Given, Problems, shown
 from emtkit.study.document import Document
-from emtkit.study.entries import Axes, Entry, ExclusionRule, axes, merged, read_entries, read_rules
+from emtkit.study.entries import (
+    Axes,
+    Entry,
+    ExclusionRule,
+    axes,
+    merged,
+    read_entries,
+    read_rules,
+    read_tuning,
+)
 from emtkit.study.settings import Evaluation
 from emtkit.study.views import Claim, Figure, Table
 from emtkit.study.yaml_nodes import Trail
@@ -24,6 +33,7 @@ GRID_KEYS = {
     "architectures": "The networks, each by name or as a mapping with `use` and parameters.",
     "analyses": "What is measured on every network.",
     "training": "How every network is trained.",
+    "tune": "Settings of training that are tried for every architecture, on seeds of their own.",
     "evaluation": "The fresh sequences on which every network is tested.",
     "seeds": "Number of seeds from 0 on, or a mapping with `first` and `count`.",
     "exclude": "Rules that leave out combinations of tasks, architectures, training and seeds.",
@@ -105,17 +115,13 @@ def read_study(document: Document, problems: Problems) -> Study:
         path=path,
         name=document.name.strip("<>") if path is None else path.stem,
         question=question or "",
-        plugins=_plugins(_part(given, "plugins"), Path() if path is None else path.parent),
+        plugins=_plugins(given.part("plugins"), Path() if path is None else path.parent),
         grids=_grids(given) if whole else (),
-        tables=_views(Table, _part(given, "tables"), "name"),
-        figures=_views(Figure, _part(given, "figures"), "name"),
-        claims=_views(Claim, _part(given, "claims"), "id"),
+        tables=_views(Table, given.part("tables"), "name"),
+        figures=_views(Figure, given.part("figures"), "name"),
+        claims=_views(Claim, given.part("claims"), "id"),
         document=document,
     )
-
-
-def _part(given: Given, key: str) -> Given:
-    return Given(given.value.get(key), (*given.path, key), given.problems)
 
 
 def _plugins(given: Given, folder: Path) -> tuple[Path, ...]:
@@ -144,12 +150,12 @@ def _is_file(path: Path) -> bool:
 
 
 def _grids(whole: Given) -> tuple[Grid, ...]:
-    training = axes(_part(whole, "training"))
+    training = axes(whole.part("training"))
     if "grids" not in whole.value:
         return (_grid(ONLY_GRID, whole, replace(whole, value={}), training),)
     hint = "grids: [{name: ..., tasks: ..., architectures: ...}], or no `grids` at all"
     found: list[Grid] = []
-    for part in _part(whole, "grids").parts("a list of grids", hint, least=1):
+    for part in whole.part("grids").parts("a list of grids", hint, least=1):
         if not isinstance(part.value, dict):
             hint = f"a grid is a mapping with the keys name, {', '.join(GRID_KEYS)}"
             part.say(f"{shown(part.value)} is not a grid", hint)
@@ -170,19 +176,21 @@ def _grid(name: str, whole: Given, own: Given, default: Axes) -> Grid:
     """One grid: each key is its own, else the top level's; training merges key by key."""
 
     def source(key: str) -> Given:
-        return _part(own if key in own.value else whole, key)
+        return (own if key in own.value else whole).part(key)
 
     for key in ("tasks", "architectures"):
         if key not in own.value and key not in whole.value:
             own.say(f"'{key}' is missing", f"write for instance `{key}: [name]`")
     evaluation = source("evaluation")
     asked = None if evaluation.value is None else evaluation.read_as(Evaluation)
+    tuning = read_tuning(source("tune"))
+    architectures = read_entries("architectures", source("architectures"))
     return Grid(
         name=name,
         tasks=read_entries("tasks", source("tasks")),
-        architectures=read_entries("architectures", source("architectures")),
+        architectures=tuple(replace(e, tuning=e.tuning or tuning) for e in architectures),
         analyses=read_entries("analyses", source("analyses")),
-        training=merged(default, axes(_part(own, "training"))),
+        training=merged(default, axes(own.part("training"))),
         evaluation=asked or Evaluation(),
         seeds=_seeds(source("seeds")),
         exclude=read_rules(source("exclude")),

@@ -3,34 +3,24 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from math import prod
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from emtkit.errors import PluginError, StudyError
-from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.study.axes import Axis, axes_of
-from emtkit.study.cells import (
-    Cell,
-    EvaluationSpec,
-    Measure,
-    Row,
-    cell_key,
-    evaluation_spec,
-    finding_key,
-)
+from emtkit.study.cells import Cell, Row
 from emtkit.study.checked import Problems
 from emtkit.study.document import from_value, read_document
-from emtkit.study.entries import Entry
-from emtkit.study.exclude import Candidate, Exclusion
-from emtkit.study.file import Grid, Study, read_study
-from emtkit.study.pairs import Pair, Pairs
-from emtkit.study.resolve import Regime, Setting, regimes, settings
+from emtkit.study.exclude import Exclusion
+from emtkit.study.file import Study, read_study
+from emtkit.study.pairs import Pairs
+from emtkit.study.resolve import Setting
+from emtkit.study.rows import GridRows, grid_parts, known_parameters
+from emtkit.study.tuning import Choice, TunedCombination, with_choices
 from emtkit.study.view_checks import check_views
 
-MAX_CELLS = 200_000
 _VIEWS = ("tables", "figures", "claims", "question")
 
 
@@ -47,11 +37,30 @@ class Absence:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every row that a study asks for of the plugins in `registry`, or those selected."""
+    """Every row that a study asks for of the plugins in `registry`, or those selected.
+
+    Of a combination that is `tuned`, the rows wait for the setting that results choose.
+    """
 
     study: Study
     registry: Registry
     rows: tuple[Row, ...]
+    tuned: tuple[TunedCombination, ...] = ()
+
+    @cached_property
+    def tried(self) -> tuple[Row, ...]:
+        """The rows of every tuning that these rows need, or waited for."""
+        return tuple(row for one in self.tuned for choice in one.choices for row in choice.tried)
+
+    @cached_property
+    def known(self) -> tuple[Row, ...]:
+        """What can be trained and measured now: all but the rows that wait for a tuning."""
+        waiting = {row.cell.key for one in self.tuned for row in one.waiting}
+        return (*self.tried, *(row for row in self.rows if row.cell.key not in waiting))
+
+    def settled(self, chosen: Sequence[tuple[TunedCombination, Choice]]) -> "Plan":
+        """The plan with the rows at the chosen settings."""
+        return replace(self, rows=with_choices(self.rows, chosen))
 
     @cached_property
     def cells(self) -> Mapping[str, Cell]:
@@ -61,10 +70,11 @@ class Plan:
     @cached_property
     def used(self) -> frozenset[tuple[str, str]]:
         """Kind and name of every plugin that these rows use."""
-        found = {("task", row.cell.task.name) for row in self.rows}
-        found |= {("architecture", row.cell.architecture.name) for row in self.rows}
+        rows = (*self.rows, *self.tried)
+        found = {("task", row.cell.task.name) for row in rows}
+        found |= {("architecture", row.cell.architecture.name) for row in rows}
         return frozenset(
-            found | {("analysis", m.analysis.name) for row in self.rows for m in row.measures}
+            found | {("analysis", m.analysis.name) for row in rows for m in row.measures}
         )
 
     @cached_property
@@ -132,151 +142,22 @@ def make_plan(
     """Every row of `study`; whatever is wrong goes to `problems`, and is left out."""
     pairs, exclusion = Pairs(problems, announce), Exclusion()
     rows: list[Row] = []
+    tuned: list[TunedCombination] = []
     analyses: list[Setting] = []
     known: dict[str, set[str]] = {}
     for grid in study.grids:
-        parts = _parts(grid, registry, problems)
+        parts = grid_parts(grid, registry, problems)
         analyses.extend(parts.analyses)
-        known = _known(parts, known)
-        rows.extend(_rows(grid, parts, pairs, exclusion, problems))
+        known = known_parameters(parts, known)
+        found = GridRows(grid, parts, pairs, exclusion, problems)
+        rows.extend(found.all())
+        tuned.extend(found.tuned)
     # A mistake in a view takes no row away; any other may, and then rows cannot be checked.
     complete = all(problem.path.startswith(_VIEWS) for problem in problems.found)
     if complete:
         exclusion.report_unused(problems, known)
         if not rows:
             problems.say(("exclude",), "nothing is left to plan", "loosen the rules of `exclude`")
-    plan = Plan(study, registry, tuple(rows))
+    plan = Plan(study, registry, tuple(rows), tuple(tuned))
     check_views(study, plan.rows, analyses, problems, complete=complete)
     return plan
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The resolved settings of one grid."""
-
-    tasks: tuple[Setting, ...]
-    architectures: tuple[Setting, ...]
-    analyses: tuple[Setting, ...]
-    regimes: tuple[Regime, ...]
-
-
-def _parts(grid: Grid, registry: Registry, problems: Problems) -> _Parts:
-    counts = [sum(entry.axes.size for entry in part) for part in (grid.tasks, grid.architectures)]
-    counts += [grid.training.size, grid.seeds.count]
-    total = prod(counts)
-    if max(total, *counts) > MAX_CELLS:
-        # Checked before anything is expanded: a short file can ask for billions.
-        text = f"the grid '{grid.name}' asks for {max(total, *counts):,} networks"
-        problems.say(grid.path, text, f"a grid has at most {MAX_CELLS:,}; ask for fewer")
-        return _Parts((), (), (), ())
-
-    def resolved(kind: Kind, entries: tuple[Entry, ...]) -> tuple[Setting, ...]:
-        return tuple(s for entry in entries for s in settings(kind, entry, registry, problems))
-
-    return _Parts(
-        resolved("task", grid.tasks),
-        resolved("architecture", grid.architectures),
-        resolved("analysis", grid.analyses),
-        regimes(grid.training, (*grid.path, "training"), problems),
-    )
-
-
-def _known(parts: _Parts, before: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """The parameters that a rule may name, by family, with those of the grids `before`."""
-    families = {"tasks": parts.tasks, "architectures": parts.architectures}
-    found = {
-        family: {name for setting in settings for name in setting.config.parameters}
-        for family, settings in families.items()
-    }
-    names = {name for regime in parts.regimes for name in regime.columns}
-    found["training"] = {name.removeprefix("training.") for name in names}
-    return {family: before.get(family, set()) | names for family, names in found.items()}
-
-
-def _rows(
-    grid: Grid, parts: _Parts, pairs: Pairs, exclusion: Exclusion, problems: Problems
-) -> list[Row]:
-    found: dict[tuple[str, str, str], Row] = {}
-    seeds = tuple(grid.seeds.all()) if parts.regimes else ()
-    for task in parts.tasks:
-        for architecture in parts.architectures:
-            for regime in parts.regimes:
-                at = Candidate(grid.name, task, architecture, regime)
-                kept = exclusion.kept(grid.exclude, at, seeds)
-                pair = pairs.pair(task, architecture) if kept else None
-                if pair is None:
-                    continue
-                _check_horizons(pair, regime, task, problems)
-                _check_snapshots(pair, regime, parts, problems)
-                evaluated = _evaluated(grid, at, pair)
-                measures = [_measure(one, at, pair, pairs) for one in parts.analyses]
-                for seed in kept:
-                    row = _row(at, pair, seed, evaluated, measures)
-                    # A constructed network is one and the same in every regime of training.
-                    found.setdefault((row.task, row.architecture, row.cell.key), row)
-    return list(found.values())
-
-
-def _evaluated(grid: Grid, at: Candidate, pair: Pair) -> Callable[[str], EvaluationSpec]:
-    """The evaluation that all seeds of one combination share, by the key of their cell."""
-    task, asked = pair.task, grid.evaluation
-    if not task.horizons:
-        # Without horizons there is one length only: `horizon` and `at` mean nothing.
-        asked = asked.model_copy(update={"at": ()})
-        return partial(evaluation_spec, evaluation=asked, horizon=None, loss_horizon=None)
-    horizon, longest = asked.horizon or task.evaluation_horizon, task.horizon
-    if longest is not None:
-        longest = at.regime.training.curriculum.longest(longest)
-    return partial(evaluation_spec, evaluation=asked, horizon=horizon, loss_horizon=longest)
-
-
-def _measure(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> Measure:
-    """One analysis of the networks of one combination, still without a key."""
-    when = analysis.entry.at
-    over_training = when == "snapshots"
-    steps = at.regime.training.snapshots if over_training and pair.trains else ()
-    reason = pair.reason or pairs.refusal(analysis, at.task, at.architecture)
-    if reason is None and over_training and not pair.trains:
-        reason = f"{at.architecture.config.name} is constructed; it has no training to measure"
-    return Measure("", analysis.label, analysis.config, when, steps, reason)
-
-
-def _row(
-    at: Candidate,
-    pair: Pair,
-    seed: int,
-    evaluated: Callable[[str], EvaluationSpec],
-    measures: Sequence[Measure],
-) -> Row:
-    task, architecture, training = at.task.config, at.architecture.config, at.regime.training
-    key = cell_key(task, architecture, training, seed, pair.trains)
-    cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason)
-    found = tuple(
-        replace(one, key=finding_key(key, one.analysis, one.at, one.steps)) for one in measures
-    )
-    return Row(at.grid, at.task.label, at.architecture.label, cell, evaluated(key), found)
-
-
-def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problems) -> None:
-    curriculum = regime.training.curriculum
-    if not curriculum.moves or not pair.trains:
-        return
-    here = regime.source["curriculum"]
-    if not pair.task.horizons:
-        text = f"a curriculum lengthens horizons, and the task '{task.config.name}' has none"
-        hint = "give this task a grid of its own with `curriculum: none`"
-        problems.say(here, text, hint)
-    elif pair.task.horizon is not None:
-        reason = curriculum.refusal(pair.task.horizon)
-        if reason is not None:
-            problems.say(here, f"{reason} of the task '{task.config.name}'", "shorten it")
-
-
-def _check_snapshots(pair: Pair, regime: Regime, parts: _Parts, problems: Problems) -> None:
-    if regime.training.snapshots or not pair.trains:
-        return
-    for analysis in parts.analyses:
-        if analysis.entry.at == "snapshots":
-            text = f"'{analysis.label}' measures snapshots, and training takes none"
-            hint = "write for instance `training: {snapshots: [100, 200]}`"
-            problems.say((*analysis.entry.path, "at"), text, hint)

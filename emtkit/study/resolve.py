@@ -15,6 +15,7 @@ from emtkit.study.checked import Problems, checked, shown
 from emtkit.study.columns import training_columns
 from emtkit.study.entries import Axes, Entry
 from emtkit.study.settings import Training
+from emtkit.study.tuning import Tuning
 from emtkit.study.yaml_nodes import Trail
 
 
@@ -43,11 +44,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Regime:
-    """One setting of training, and its columns."""
+    """One setting of training: as written (`values`), its columns, and what a tuning has tried."""
 
     training: Training
+    values: Mapping[str, Any]
     columns: Mapping[str, Any]
     source: Mapping[str, Trail]
+    tried: Mapping[str, Any]
 
 
 def expand(axes: Axes) -> Iterator[Point]:
@@ -93,9 +96,16 @@ def settings(
     return tuple(found)
 
 
-def regimes(axes: Axes, path: Trail, problems: Problems) -> tuple[Regime, ...]:
-    """Every setting of training that the axes of one grid span."""
-    found: list[Regime] = []
+def regimes(
+    axes: Axes, tuning: Tuning, path: Trail, problems: Problems
+) -> tuple[tuple[Regime, ...], ...]:
+    """Every setting of training that the axes of one grid span, with those that a tuning tries.
+
+    Each has as many as are tried; one, where nothing is tuned.
+    """
+    axes = _with_tried(axes, tuning, problems)
+    tried = () if tuning.settings is None else tuple(tuning.settings.over)
+    found: dict[tuple[tuple[str, int], ...], list[Regime]] = {}
     for name in Training.fields_of(Scope.OUTSIDE):
         if name in axes.grid or name in axes.zip:
             text = f"`{name}` is not an axis: networks that differ in it alone have one key"
@@ -112,8 +122,26 @@ def regimes(axes: Axes, path: Trail, problems: Problems) -> tuple[Regime, ...]:
         training = checked(Training, point.values, problems, trail)
         if training is not None:
             _check_sense(training, trail, problems)
-            found.append(Regime(training, training_columns(training), source))
-    return tuple(found)
+            at = tuple(one for one in point.positions.items() if one[0] not in tried)
+            choice = {name: point.values[name] for name in tried}
+            columns = training_columns(training)
+            one = Regime(training, point.values, columns, source, choice)
+            found.setdefault(at, []).append(one)
+    return tuple(map(tuple, found.values()))
+
+
+def _with_tried(axes: Axes, tuning: Tuning, problems: Problems) -> Axes:
+    """The axes and what is tried, which takes the place of a value that is fixed."""
+    if tuning.settings is None:
+        return axes
+    over = tuning.settings.over
+    paths = {name: (*tuning.path, "over", name) for name in over}
+    for name in (*axes.grid, *axes.zip):
+        if name in over:
+            text = f"'{name}' is an axis of the grid already"
+            problems.say(paths[name], text, "tune it or compare its values, not both", key=True)
+            return axes
+    return Axes(axes.fixed, {**axes.grid, **over}, axes.zip, {**axes.paths, **paths})
 
 
 def _source(axes: Axes, point: Point, key: str) -> Trail:

@@ -17,6 +17,7 @@ from emtkit.plugin.registry import Plugin, Registry
 from emtkit.study.entries import RESERVED_KEYS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, GRID_NAME, STUDY_KEYS, Seeds
 from emtkit.study.settings import Evaluation, Training
+from emtkit.study.tuning import TuneSettings
 from emtkit.study.views import Claim, Figure, Table
 
 Schema = dict[str, Any]
@@ -36,6 +37,7 @@ def study_schema(registry: Registry) -> Schema:
         "analyses": _entries("analysis", registry, shared),
         "training": _training(shared),
         "evaluation": _of(Evaluation, shared),
+        "tune": {"anyOf": [{"type": "null"}, _of(TuneSettings, shared)]},
         "seeds": {"anyOf": [{"type": "integer", "minimum": 1}, _of(Seeds, shared)]},
         "exclude": {"type": "array", "items": _mapping(_described(RULE_KEYS, {}), least=1)},
     }
@@ -76,6 +78,8 @@ def _entry(plugin: Plugin, shared: Schema) -> Schema:
         known["at"] = {"enum": ["end", "snapshots"], "default": "end"}
     else:
         known |= _axes(own)
+    if plugin.kind == "architecture":
+        known["tune"] = {"anyOf": [{"type": "null"}, _of(TuneSettings, shared)]}
     docstring = inspect.cleandoc(plugin.cls.__doc__ or "")
     known = _described({key: RESERVED_KEYS[key] for key in known}, known)
     return {**_mapping({**known, **own}), "required": ["use"], "description": docstring}

@@ -44,7 +44,9 @@ def select(plan: Plan, only: str | None = None, seeds: str | None = None) -> Pla
         raise EmtkitError(
             f"--only {only}: each value occurs, but no network has them all; ask for fewer"
         )
-    return replace(plan, rows=kept)
+    keys = {row.cell.key for row in kept}
+    tuned = (one for one in plan.tuned if any(row.cell.key in keys for row in one.waiting))
+    return replace(plan, rows=kept, tuned=tuple(tuned))
 
 
 def _read_only(text: str) -> Mapping[str, tuple[Any, ...]]:

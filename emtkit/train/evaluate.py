@@ -36,7 +36,7 @@ def check(
 def judge(
     stacked: Stacked, flat: Tensor, tier: Tier, evaluation_specs: Sequence[EvaluationSpec]
 ) -> list[dict[str, float | bool]]:
-    """The scalars of `test` for each row; all rows see the same draws of the stream "test".
+    """The scalars of `test` for each row; all rows see the same draws of one stream.
 
     `loss` is over `loss_horizon`, the metrics over `horizon`; `<metric>_at_<n>` is over the scored
     steps n-10..n+10 (for the last n: n-20..n). `finite` is False where an output was not: such
@@ -58,7 +58,7 @@ def _judge_chunk(
     asked = evaluation_specs[0]
     reaches = [asked.horizon, *asked.at, *(spec.loss_horizon for spec in evaluation_specs)]
     longest = None if asked.horizon is None else max(n for n in reaches if n is not None)
-    streams = [Stream(None, "test", dtype=flat.dtype) for _ in evaluation_specs]
+    streams = [Stream(None, asked.stream, dtype=flat.dtype) for _ in evaluation_specs]
     batch = stacked.draw(asked.sequences, streams, longest)
     outputs = tier.outputs(stacked, flat, batch)
     masks = torch.stack(

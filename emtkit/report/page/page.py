@@ -4,6 +4,8 @@ The page loads nothing: style, script and figures are part of it, and a content 
 only that one script run. All text of studies and plugins is escaped.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import json
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,6 +28,9 @@ from emtkit.report.tables.formats.markdown import Markdown, markdown_text
 from emtkit.report.tables.numbers import VerdictTexts, numbers_text
 from emtkit.study.views import Claim
 from emtkit.text import spans
+
+if TYPE_CHECKING:
+    from emtkit.report.inference.tuning import TuningCurve
 
 _WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
 _COLOURS = {"supported": "#0b8a5f", "not supported": "#d03a3a", "inconclusive": "#b07a00"}
@@ -69,6 +74,7 @@ class ReportContent:
     results: Results
     made: str = ""
     verdicts: tuple[Verdict, ...] = ()
+    tunings: tuple[TuningCurve, ...] = ()
     tables: tuple[DrawnTable, ...] = ()
     figures: tuple[PageFigure, ...] = ()
     remarks: tuple[str, ...] = ()

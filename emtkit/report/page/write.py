@@ -10,6 +10,7 @@ from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
 from emtkit.report.figures.figure import Drawn, inline_svg, save
 from emtkit.report.inference.claims import Verdict
+from emtkit.report.inference.tuning import TuningCurve
 from emtkit.report.page.page import (
     Citation,
     PageFigure,
@@ -29,6 +30,7 @@ class Views:
 
     results: Results
     verdicts: tuple[Verdict, ...]
+    tunings: tuple[TuningCurve, ...]
     table: Callable[[str], DrawnTable]
     figure: Callable[[str], Drawn]
 
@@ -74,6 +76,7 @@ def write_report(
         results=views.results,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         verdicts=views.verdicts,
+        tunings=views.tunings,
         tables=tuple(tables),
         figures=tuple(figures),
         remarks=(*remarks, *_remarks(plan, stored)),

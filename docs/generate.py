@@ -32,6 +32,7 @@ from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
 from emtkit.study.quantity import Quantity, ShareOf, Value
 from emtkit.study.rows import MAX_CELLS
 from emtkit.study.settings import Check, Evaluation, Training
+from emtkit.study.tuning import Criterion, TuneSettings
 from emtkit.study.views import FIGURE_KINDS, CellChoice, Claim, EachShare, Expect, Figure, Table
 
 METHODS: tuple[type[Method], ...] = (Optimiser, Schedule, Curriculum)
@@ -41,6 +42,7 @@ PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
         *(method for base in METHODS for method in base.known().values()),
         Check,
     ),
+    "tuning": (TuneSettings, Criterion),
     "evaluation": (Evaluation, Seeds),
     "tables": (Table, Value, Quantity, ShareOf),
     "figures": (Figure, CellChoice),

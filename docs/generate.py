@@ -30,9 +30,10 @@ from emtkit.report.tables.format import FORMATS
 from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
 from emtkit.study.plan import MAX_CELLS
-from emtkit.study.quantity import Quantity, ShareOf, Value
+from emtkit.study.quantity import Quantity, Value
 from emtkit.study.settings import Check, Evaluation, Training
 from emtkit.study.views import FIGURE_KINDS, CellChoice, Claim, EachShare, Expect, Figure, Table
+from emtkit.study.wanted import Criterion, ShareOf
 
 METHODS: tuple[type[Method], ...] = (Optimiser, Schedule, Curriculum)
 PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
@@ -42,7 +43,7 @@ PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
         Check,
     ),
     "evaluation": (Evaluation, Seeds),
-    "tables": (Table, Value, Quantity, ShareOf),
+    "tables": (Table, Value, Quantity, ShareOf, Criterion),
     "figures": (Figure, CellChoice),
     "claims": (Claim, Expect, EachShare),
 }
@@ -75,7 +76,7 @@ def _parts() -> dict[str, str]:
         "Keys of a rule of `exclude`": RULE_KEYS,
     }
     lists = [
-        ("Keys of a grid", ("name", *GRID_KEYS)),
+        ("Keys of a grid", ("name", "role", *GRID_KEYS)),
         ("Words that cannot be a label", RESERVED_LABELS),
         ("Kinds of figure", (*FIGURE_KINDS, "<analysis label>.<drawing>")),
         ("Formats of a table (`emtkit table --format`)", FORMATS.names),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from emtkit.report.data.results import Results
     from emtkit.report.figures.examples import Example
     from emtkit.report.figures.figure import Drawn
-    from emtkit.report.inference.claims import Verdict
+    from emtkit.report.inference.verdict import Verdict
     from emtkit.report.tables.drawn import DrawnTable
     from emtkit.store.records import Content
     from emtkit.store.store import Store

@@ -75,7 +75,7 @@ class EvaluationSpec:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the frame: a cell under the labels that its study gives it."""
+    """One row of the frame: a cell under the labels of its study; `role` is that of its grid."""
 
     grid: str
     task: str
@@ -83,6 +83,7 @@ class Row:
     cell: Cell
     evaluation_spec: EvaluationSpec
     measures: tuple[Measure, ...]
+    role: str = "study"
 
 
 def cell_key(

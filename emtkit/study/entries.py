@@ -8,7 +8,7 @@ from math import prod
 from typing import Any, Literal
 
 from emtkit.study.checked import Given, shown
-from emtkit.study.quantity import frozen
+from emtkit.study.wanted import frozen
 from emtkit.study.yaml_nodes import Trail
 
 Family = Literal["tasks", "architectures", "analyses"]
@@ -29,6 +29,7 @@ RESERVED_LABELS = (
     "train",
     "test",
     "grid",
+    "role",
     "cell",
     "seed",
     "status",

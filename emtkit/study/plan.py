@@ -28,6 +28,7 @@ from emtkit.study.exclude import Candidate, Exclusion
 from emtkit.study.file import Grid, Study, read_study
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
+from emtkit.study.roles import Role
 from emtkit.study.view_checks import check_views
 
 MAX_CELLS = 200_000
@@ -211,7 +212,7 @@ def _rows(
                 evaluated = _evaluated(grid, at, pair)
                 measures = [_measure(one, at, pair, pairs) for one in parts.analyses]
                 for seed in kept:
-                    row = _row(at, pair, seed, evaluated, measures)
+                    row = _row(at, pair, seed, evaluated, measures, grid.role)
                     # A constructed network is one and the same in every regime of training.
                     found.setdefault((row.task, row.architecture, row.cell.key), row)
     return list(found.values())
@@ -247,6 +248,7 @@ def _row(
     seed: int,
     evaluated: Callable[[str], EvaluationSpec],
     measures: Sequence[Measure],
+    role: Role,
 ) -> Row:
     task, architecture, training = at.task.config, at.architecture.config, at.regime.training
     key = cell_key(task, architecture, training, seed, pair.trains)
@@ -254,7 +256,8 @@ def _row(
     found = tuple(
         replace(one, key=finding_key(key, one.analysis, one.at, one.steps)) for one in measures
     )
-    return Row(at.grid, at.task.label, at.architecture.label, cell, evaluated(key), found)
+    labels = at.grid, at.task.label, at.architecture.label
+    return Row(*labels, cell, evaluated(key), found, role)
 
 
 def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problems) -> None:

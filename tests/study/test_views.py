@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from emtkit.study.quantity import Quantity, matches
+from emtkit.study.quantity import Quantity
 from emtkit.study.views import Claim, Expect, Figure, Table
+from emtkit.study.wanted import matches
 
 
 def said(error: pytest.ExceptionInfo[ValidationError]) -> str:

@@ -66,7 +66,7 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
     Raises:
         EmtkitError: a column that does not exist, or no row that `where` keeps.
     """
-    rows = results.keep(range(len(results)), spec.where)
+    rows = results.shown(spec.where, [spec.x or "", spec.hue or "", *spec.y, *spec.facet])
     if not rows:
         raise EmtkitError(f"figure '{spec.name}': no cell of the results meets its `where`")
     panels = _panels(results, spec, rows)

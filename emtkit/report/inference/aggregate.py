@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emtkit.plugin.statistic import Estimate, Sample, Statistic, statistic_named
 from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
 from emtkit.report.inference.resampling import bootstrap, share_near_best, text_shares
-from emtkit.study.quantity import Quantity, matches
+from emtkit.study.quantity import Quantity
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,7 @@ def _evaluate(
     values: Sequence[Any], by: Sequence[Any], quantity: Quantity, account: Aggregate
 ) -> Aggregate:
     if quantity.share is not None:
-        equals = quantity.share.equals
-        values = [matches(value, equals) for value in values]
+        values = [quantity.share.counts(value) for value in values]
     statistic = statistic_of(quantity)
     textual = any(isinstance(value, str) for value in values)
     if any(isinstance(value, str) for value in by):

@@ -20,16 +20,33 @@ from markupsafe import Markup
 
 from emtkit.report.data.coverage import coverage, failures
 from emtkit.report.data.results import Results, level_text
-from emtkit.report.inference.claims import Verdict, expectation_text
+from emtkit.report.inference.verdict import Verdict, expectation_text
 from emtkit.report.tables.drawn import DrawnTable, Link, to_html
 from emtkit.report.tables.formats.markdown import Markdown, markdown_text
-from emtkit.report.tables.numbers import VerdictTexts, numbers_text
+from emtkit.report.tables.numbers import VerdictTexts, controls_text, numbers_text
 from emtkit.study.views import Claim
 from emtkit.text import spans
 
-_WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
-_COLOURS = {"supported": "#0b8a5f", "not supported": "#d03a3a", "inconclusive": "#b07a00"}
-_MARKS = {"supported": "✓", "not supported": "✗", "inconclusive": "?", "not testable": "–"}
+_WORST_FIRST = (
+    *("not supported", "no power", "unchecked"),
+    *("inconclusive", "not testable", "supported"),
+)
+_DOUBT = "#b07a00"
+_COLOURS = {
+    "supported": "#0b8a5f",
+    "unchecked": _DOUBT,
+    "no power": "#d03a3a",
+    "not supported": "#d03a3a",
+    "inconclusive": _DOUBT,
+}
+_MARKS = {
+    "supported": "✓",
+    "unchecked": "○",
+    "no power": "∅",
+    "not supported": "✗",
+    "inconclusive": "?",
+    "not testable": "–",
+}
 
 
 @dataclass(frozen=True)
@@ -156,7 +173,13 @@ def summary_html(
         f'<tr><td style="color:{_COLOURS.get(one.word, "inherit")}">{escape(one.word)}</td>'
         + "".join(
             f'<td style="text-align:left">{escape(text)}</td>'
-            for text in (one.claim.text, one.where, numbers_text(one), one.cause)
+            for text in (
+                one.claim.text,
+                one.where,
+                numbers_text(one),
+                controls_text(one),
+                one.cause,
+            )
         )
         + "</tr>"
         for one in verdicts
@@ -164,7 +187,7 @@ def summary_html(
     if rows:
         heads = "".join(
             f'<th style="text-align:left">{head}</th>'
-            for head in ("verdict", "claim", "where", "found", "reason")
+            for head in ("verdict", "claim", "where", "found", "controls", "reason")
         )
         lines.append(
             f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -242,9 +265,11 @@ def _rows_link(rows: Sequence[int]) -> str:
 
 
 def _shown_axes(results: Results) -> list[str]:
-    """Task, architecture and seed, and whatever else tells the networks apart."""
-    distinguishing = results.distinguishing(range(len(results)), aside=["seed"])
-    return list(dict.fromkeys(["task", "architecture", *distinguishing, "seed"]))
+    """Task, architecture and seed, the role if some are controls, and what else tells apart."""
+    whole = range(len(results))
+    distinguishing = results.distinguishing(whole, aside=["seed"])
+    role = ["role"] if "role" in results.frame and len(results.groups(whole, ["role"])) > 1 else []
+    return list(dict.fromkeys([*role, "task", "architecture", *distinguishing, "seed"]))
 
 
 def _cells(results: Results, axes: Sequence[str]) -> list[CellLine]:

@@ -30,9 +30,13 @@ class Sides:
         return self.first, self.second
 
     def rows(self, results: Results) -> tuple[list[int], list[int]]:
-        """The rows of either side, in these results or in a part of them."""
-        whole, axis = range(len(results)), self.axis
-        return results.keep(whole, {axis: self.first}), results.keep(whole, {axis: self.second})
+        """The rows of either side, here or in a part; its controls where it has no others."""
+
+        def of(side: str) -> list[int]:
+            where = {self.axis: side}
+            return results.shown(where) or results.keep(range(len(results)), where)
+
+        return of(self.first), of(self.second)
 
 
 def joined(axis: str, first: tuple[str, Results], second: tuple[str, Results]) -> Sides:

@@ -110,6 +110,7 @@ class _Checker:
 
     def claim(self, path: Trail, claim: Claim) -> None:
         self._controls(path, claim)
+        self._where((*path, "given"), claim.given)
         path, expect = (*path, "expect"), claim.expect
         self._quantity(path, expect)
         self._axis_names(path, {"over": expect.over})

@@ -258,10 +258,17 @@ class Claim(View):
     """Where the sentence comes from."""
     expect: Expect
     """What must be true if the sentence is."""
+    given: Where = Field(default_factory=dict)
+    """Condition on the cells that it speaks of; how many of them meet it is printed."""
     control: Controls | None = None
     """Negative controls, in which it must not be true: grids, or a `where`; null: the study's."""
     positive: Controls | None = None
     """Positive controls, in which it must be true: grids, or a `where`; null: the study's."""
+
+    @property
+    def asked(self) -> Expect:
+        """The expectation, of those cells that meet `given`."""
+        return self.expect.model_copy(update={"where": {**self.expect.where, **self.given}})
 
     def controls(self, role: Role) -> tuple[str, ...] | Mapping[str, Wanted] | None:
         """What the claim itself names as its controls of this role; None where it names nothing."""

@@ -49,7 +49,7 @@ def aggregate(
     Conditions on axes narrow the population; conditions on scalars leave cells out of the
     statistic and are counted. A NaN among what remains makes a dash, never a smaller average, and
     so do two networks that differ in more than `over`. Only `best` bears a NaN where it does not
-    decide: in a network that is not the best one.
+    decide: in a network that is not the best one. A share counts no NaN.
     """
     axis = {name: wanted for name, wanted in quantity.where.items() if is_axis(name)}
     found = {name: wanted for name, wanted in quantity.where.items() if name not in axis}
@@ -125,8 +125,11 @@ def _account(
             continue
         value = results.cause(row, quantity.column or "")
         ranks = [results.cause(row, name) for name in _by(quantity)]
-        borne = bool(ranks) and value.status == "undefined"
-        wanted = [*known, *ranks] if borne else [*known, *ranks, value]
+        blank = value.status == "undefined"
+        borne = bool(ranks) and blank
+        # What is undefined has no value that a share counts, and is one of those it is a share of.
+        aside = borne or (quantity.share is not None and blank)
+        wanted = [*known, *ranks] if aside else [*known, *ranks, value]
         absent = absent or next((one for one in wanted if one.status != "done"), None)
         if absent is not None:
             account.causes[row] = absent

@@ -57,19 +57,38 @@ def verdicts_of_claim(results: Results, claim: Claim) -> list[Verdict]:
     """The verdicts on one claim: one per combination (`each`), else one over all of them."""
     try:
         among = combinations(results, claim.expect)
-        cases = _cases(results, [(claim.expect, one) for one in among])
+        cases = _cases(results, [(claim.asked, one) for one in among])
     except EmtkitError as error:
         return [Verdict(claim, "not testable", cause=str(error))]
     if not cases:
         cause = f"no cell of the results has {where_text(claim.expect.where)}"
         return [Verdict(claim, "not testable", cause=cause)]
-    found = [_decide(claim, case) for case in cases]
+    found = [_given(results, _decide(claim, case), case.one) for case in cases]
     controls = _controls(results, claim, [case.one for case in cases])
     parts = [held_against(*pair) for pair in zip(found, controls, strict=True)]
     scope = claim.expect.scope
     if scope == "each":
         return parts
+    # One that is undefined is not as all should be.
+    parts = [replace(one, word="not supported") if _is_undefined(one) else one for one in parts]
     return [summary(claim, parts, scope.share if isinstance(scope, EachShare) else 1.0)]
+
+
+def _given(results: Results, verdict: Verdict, one: Combination) -> Verdict:
+    """The verdict with the number of cells that met the claim's condition."""
+    given, key = verdict.claim.given, results.column("cell")
+    if not given:
+        return verdict
+    cells = {key[row] for row in (*one.rows, *one.against)}
+    met = {key[row] for row in results.keep((*one.rows, *one.against), given)}
+    text = f"{len(met)} of {len(cells)} cells met {where_text(given)}"
+    if not met and verdict.cause.startswith("none of"):
+        return replace(verdict, cause=f"not applicable: {text}", given=text)
+    return replace(verdict, given=text)
+
+
+def _is_undefined(verdict: Verdict) -> bool:
+    return verdict.word == "not testable" and verdict.cause.startswith("undefined")
 
 
 def combinations(results: Results, expect: Expect) -> list[Combination]:

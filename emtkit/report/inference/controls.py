@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emtkit.report.data.results import Results, is_axis, on_axes, where_text
+from emtkit.report.data.results import Results, on_axes, where_text
 from emtkit.report.inference.verdict import Control, Verdict
 from emtkit.study.quantity import Quantity
 from emtkit.study.roles import CONTROLS, Role
@@ -37,8 +37,8 @@ def asked_of_controls(
 ) -> Iterator[Asked]:
     """What is asked of every control of a combination that has these levels and rows.
 
-    The expectation is the claim's own. Of its conditions on axes, and of the combination's levels,
-    those are kept that networks of the control meet; the others fall. What it is compared with is
+    The expectation is the claim's own. Of its conditions, and of the combination's levels, those
+    are kept that networks of the control meet; the others fall. What it is compared with is
     taken from the control where that has networks of the compared condition, else left as it is.
     No network is its own control. A control that the claim does not name itself, but has from the
     study, counts only with networks on the same tasks.
@@ -56,7 +56,7 @@ def asked_of_controls(
                 if not members:
                     continue
             if members:
-                yield _asked(results, claim.expect, name, role, levels, members, list(against))
+                yield _asked(results, claim.asked, name, role, levels, members, list(against))
             else:
                 cause = "it has no networks but the claim's own" if found else "it has no networks"
                 yield Asked(name, role, claim.expect, [], [], cause)
@@ -110,15 +110,14 @@ def _asked(
     against: list[int],
 ) -> Asked:
     met: dict[str, Any] = {}
-    for axis, wanted in (*on_axes(expect.where).items(), *levels):
-        if results.keep(members, {**met, axis: wanted}):
-            met[axis] = wanted
-    rows = results.keep(members, met)
-    measured = {column: x for column, x in expect.where.items() if not is_axis(column)}
-    asked = expect.model_copy(update={"where": {**met, **measured}})
+    for column, wanted in (*expect.where.items(), *levels):
+        if results.keep(members, {**met, column: wanted}):
+            met[column] = wanted
+    rows = results.keep(members, on_axes(met))
+    asked = expect.model_copy(update={"where": met})
     if not isinstance(expect.bound, Quantity):
         return Asked(name, role, asked, rows, [])
-    compared = results.keep(members, {**met, **on_axes(expect.bound.where)})
+    compared = results.keep(members, on_axes({**met, **expect.bound.where}))
     other = asked.other
     assert other is not None
     alike = (other.column, other.statistic) == (asked.column, asked.statistic)

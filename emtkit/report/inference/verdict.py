@@ -44,7 +44,8 @@ class Verdict:
 
     `value` is the estimate as a number or a text; for a comparison `estimate` is that of the
     difference, `value - compared`. `p` is corrected. `cause` says why where the verdict is not
-    plain. `parts` are the verdicts of the combinations under a summary.
+    plain. `parts` are the verdicts of the combinations under a summary. `given` says how many cells
+    met the claim's condition.
     """
 
     claim: Claim
@@ -60,6 +61,7 @@ class Verdict:
     cells: tuple[str, ...] = ()
     parts: tuple["Verdict", ...] = ()
     controls: tuple[Control, ...] = ()
+    given: str = ""
 
     @property
     def where(self) -> str:
@@ -105,6 +107,8 @@ def summary(claim: Claim, parts: Sequence[Verdict], share: float) -> Verdict:
         parts=tuple(parts),
         controls=_most_telling(applying),
     )
+    given = dict.fromkeys(part.given for part in parts)
+    base = replace(base, given=next(iter(given)) if len(given) == 1 else "")
     if len(applying) == 1:
         (part,) = applying
         return replace(part, levels=(), parts=tuple(parts))

@@ -173,13 +173,7 @@ def summary_html(
         f'<tr><td style="color:{_COLOURS.get(one.word, "inherit")}">{escape(one.word)}</td>'
         + "".join(
             f'<td style="text-align:left">{escape(text)}</td>'
-            for text in (
-                one.claim.text,
-                one.where,
-                numbers_text(one),
-                controls_text(one),
-                one.cause,
-            )
+            for text in (one.claim.text, one.where, *_found(one), one.cause)
         )
         + "</tr>"
         for one in verdicts
@@ -193,6 +187,11 @@ def summary_html(
             f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         )
     return "<div>" + "\n".join(lines) + "</div>"
+
+
+def _found(one: Verdict) -> tuple[str, str]:
+    """What was found, of which cells, and what the controls show."""
+    return " ".join(filter(None, (numbers_text(one), one.given))), controls_text(one)
 
 
 def _shared(content: ReportContent, link: Link) -> dict[str, Any]:

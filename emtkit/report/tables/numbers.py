@@ -55,7 +55,7 @@ def difference_text(found: Difference, p: float | None, specification: str | Non
 def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """One line per verdict: the claim, the word, where, estimate, interval, p and n."""
     for one in verdicts:
-        found = (numbers_text(one), controls_text(one), one.cause)
+        found = (numbers_text(one), one.given, controls_text(one), one.cause)
         parts = [f"{one.word:<13} {one.claim.id}", one.where, *found]
         yield "  ".join(part for part in parts if part)
 

@@ -69,6 +69,7 @@ def run_output(session: Session, summary: RunSummary, page: Path) -> RunOutput:
                 "verdict": v.word,
                 "value": v.value,
                 "n": v.n,
+                "stated": v.stated,
                 "controls": [
                     {"name": one.name, "role": one.role, "value": one.value, "met": one.satisfied}
                     for one in v.controls

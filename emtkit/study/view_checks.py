@@ -16,6 +16,7 @@ from emtkit.study.roles import is_shown
 from emtkit.study.views import CHARTS, FIGURE_KINDS, Claim, Figure, Table
 from emtkit.study.wanted import Criterion, matches
 from emtkit.study.yaml_nodes import Trail
+from emtkit.text import spans
 
 LABELS = ("grid", "task", "architecture", "seed", "role")
 MEASURED = ("train", "test")
@@ -117,6 +118,21 @@ class _Checker:
         side = next(key for key in ("below", "above", "equals") if key in expect.model_fields_set)
         if isinstance(expect.bound, Quantity):
             self._quantity((*path, side), expect.bound)
+        self._match(path[:-1], claim)
+
+    def _match(self, path: Trail, claim: Claim) -> None:
+        """Note settings that should be equal and are not: on both sides, or in all networks."""
+        self._axis_names(path, {"match": claim.match})
+        quantities = [one for one in (claim.expect, claim.expect.other) if one is not None]
+        sides = [[c for c in self._groups if self._passes(c, one.where)] for one in quantities]
+        for position, name in enumerate(claim.match if self._complete else ()):
+            levels = [_texts(name, side) for side in sides]
+            if (len(sides) == 2 and levels[0] == levels[1]) or len(sides) == len(levels[0]) == 1:
+                continue
+            listed = " against ".join(", ".join(one) for one in levels)
+            text = f"the networks of claim '{claim.id}' do not match in '{name}': {listed}"
+            hint = "make it equal, choose fewer networks with `where`, or leave it out of `match`"
+            self._say((*path, "match", position), text, hint)
 
     def _controls(self, path: Trail, claim: Claim) -> None:
         """Note controls that are neither a grid nor a condition that some network meets."""
@@ -246,6 +262,13 @@ class _Checker:
             for column, wanted in where.items()
             if column in self._parameters
         )
+
+
+def _texts(name: str, side: Iterable[Condition]) -> list[str]:
+    """The values of a setting on one side of a claim, or its seeds."""
+    if name == "seed":
+        return spans({seed for condition in side for seed in condition.seeds})
+    return sorted({shown(value) for value in values_of(name, side)})
 
 
 def _is_named(axis: str, named: Iterable[str]) -> bool:

@@ -270,6 +270,9 @@ class Claim(View):
         """The expectation, of those cells that meet `given`."""
         return self.expect.model_copy(update={"where": {**self.expect.where, **self.given}})
 
+    match: Columns = ()
+    """Settings in which the networks compared must be equal; else the study is refused."""
+
     def controls(self, role: Role) -> tuple[str, ...] | Mapping[str, Wanted] | None:
         """What the claim itself names as its controls of this role; None where it names nothing."""
         return self.control if role == "negative" else self.positive

@@ -62,3 +62,39 @@ def test_controls_of_a_claim_must_exist(tmp_path: Path):
     assert "did you mean 'cut'" in found
     (found,) = told(CONTROLLED + claim.replace("ctu", "{task.delay: 9}"), tmp_path)
     assert "no network has task.delay = 9" in found
+
+
+UNLIKE = """
+seeds: 2
+tasks: [echo]
+grids:
+  - {name: one, architectures: [plain], training: {steps: 100}}
+  - {name: two, architectures: [exact, attend], training: {steps: 300}}
+claims:
+  - id: c
+    text: T.
+    match: [training.steps, seed]
+    expect: {value: test.loss, where: {architecture: plain}, below: {where: {architecture: attend}}}
+"""
+
+
+def test_what_should_match_is_refused_where_it_does_not(tmp_path: Path):
+    (found,) = told(UNLIKE, tmp_path)
+    assert "claim 'c' do not match in 'training.steps': 100 against 300" in found
+    assert "match[0]" in found
+    assert planned(UNLIKE.replace("300", "100"), tmp_path).rows
+    seeds = UNLIKE.replace("300}", "100}, seeds: 3")
+    assert "do not match in 'seed': 0-1 against 0-2" in told(seeds, tmp_path)[0]
+
+
+def test_a_claim_on_its_own_must_match_within(tmp_path: Path):
+    alone = UNLIKE.replace(
+        "where: {architecture: plain}, below: {where: {architecture: attend}}", "below: 1"
+    )
+    assert "do not match in 'training.steps': 100, 300" in told(alone, tmp_path)[0]
+    assert planned(alone.replace("300", "100").replace(", seed]", "]"), tmp_path).rows
+
+
+def test_what_should_match_is_a_setting(tmp_path: Path):
+    found = told(UNLIKE.replace("training.steps, seed", "training.stesp"), tmp_path)
+    assert "did you mean 'training.steps'" in found[0]

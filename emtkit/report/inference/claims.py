@@ -14,6 +14,7 @@ from typing import Any
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import Estimate
 from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
+from emtkit.report.data.unlike import unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.controls import Asked, asked_of_controls, outcome
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
@@ -63,7 +64,7 @@ def verdicts_of_claim(results: Results, claim: Claim) -> list[Verdict]:
     if not cases:
         cause = f"no cell of the results has {where_text(claim.expect.where)}"
         return [Verdict(claim, "not testable", cause=cause)]
-    found = [_given(results, _decide(claim, case), case.one) for case in cases]
+    found = [_told(results, _decide(claim, case), case.one) for case in cases]
     controls = _controls(results, claim, [case.one for case in cases])
     parts = [held_against(*pair) for pair in zip(found, controls, strict=True)]
     scope = claim.expect.scope
@@ -74,9 +75,10 @@ def verdicts_of_claim(results: Results, claim: Claim) -> list[Verdict]:
     return [summary(claim, parts, scope.share if isinstance(scope, EachShare) else 1.0)]
 
 
-def _given(results: Results, verdict: Verdict, one: Combination) -> Verdict:
-    """The verdict with the number of cells that met the claim's condition."""
+def _told(results: Results, verdict: Verdict, one: Combination) -> Verdict:
+    """The verdict with the number of cells that met the claim's condition, and what is unlike."""
     given, key = verdict.claim.given, results.column("cell")
+    verdict = replace(verdict, unlike=_unlike(results, verdict.claim.expect, one))
     if not given:
         return verdict
     cells = {key[row] for row in (*one.rows, *one.against)}
@@ -85,6 +87,14 @@ def _given(results: Results, verdict: Verdict, one: Combination) -> Verdict:
     if not met and verdict.cause.startswith("none of"):
         return replace(verdict, cause=f"not applicable: {text}", given=text)
     return replace(verdict, given=text)
+
+
+def _unlike(results: Results, expect: Expect, one: Combination) -> tuple[str, ...]:
+    """What else differs between the two sides of a comparison."""
+    if expect.other is None or not one.against:
+        return ()
+    compared = {*expect.other.where, *expect.where}
+    return tuple(unlike(results, [one.rows, one.against], compared, expect.over))
 
 
 def _is_undefined(verdict: Verdict) -> bool:

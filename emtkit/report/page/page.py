@@ -119,6 +119,8 @@ class ClaimBlock:
     lines: tuple[Line, ...]
     combinations: int
     worst: str
+    stated: str
+    unlike: tuple[str, ...]
     words: tuple[tuple[str, str, int], ...]
 
 
@@ -248,7 +250,12 @@ def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
         worst = next(word for word in _WORST_FIRST if counts[word])
         words = tuple((word, _MARKS[word], count) for word, count in counts.items() if count)
         expectation = expectation_text(claim.expect)
-        blocks.append(ClaimBlock(claim, expectation, lines, combinations, worst, words))
+        # The combinations of one claim may have begun at different times.
+        unlike = tuple(dict.fromkeys(text for one in members for text in one.unlike))
+        stated = "; ".join(dict.fromkeys(filter(None, (one.stated for one in members))))
+        blocks.append(
+            ClaimBlock(claim, expectation, lines, combinations, worst, stated, unlike, words)
+        )
     return blocks
 
 

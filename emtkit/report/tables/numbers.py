@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from emtkit.plugin.statistic import Estimate
 from emtkit.report.inference.resampling import Difference
+from emtkit.report.inference.stated import BEFORE
 from emtkit.report.inference.verdict import Control, Verdict
 
 
@@ -55,7 +56,9 @@ def difference_text(found: Difference, p: float | None, specification: str | Non
 def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """One line per verdict: the claim, the word, where, estimate, interval, p and n."""
     for one in verdicts:
-        found = (numbers_text(one), one.given, controls_text(one), one.cause)
+        unlike = f"(the sides also differ in {', '.join(one.unlike)})" if one.unlike else ""
+        late = "" if one.stated == BEFORE else one.stated
+        found = (numbers_text(one), one.given, controls_text(one), unlike, late, one.cause)
         parts = [f"{one.word:<13} {one.claim.id}", one.where, *found]
         yield "  ".join(part for part in parts if part)
 

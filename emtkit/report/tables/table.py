@@ -8,6 +8,7 @@ from typing import Any
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
+from emtkit.report.data.unlike import ALSO, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.tables.drawn import DrawnTable, Heading, Levels, TableCell, TableEntry
@@ -108,7 +109,7 @@ class _Drawing:
             tuple(body),
             usually,
             tuple(notes),
-            (*self._remarks(usually), *self._mixed()),
+            (*self._remarks(usually), *self._unlike(), *self._mixed()),
         )
 
     def levels(self, place: Place) -> Levels:
@@ -178,6 +179,13 @@ class _Drawing:
             (_, best), *others = sorted(members, key=lambda member: member[0])
             pairs += [(best, other) for _, other in others]
         return pairs
+
+    def _unlike(self) -> list[str]:
+        """What else differs between the entries, beside what the axes say."""
+        values = [str(value.column) for value in self.spec.shown]
+        sides = self.results.groups(self.networks, self.axes).values()
+        differing = unlike(self.results, list(sides), {*self.axes, *values}, self.spec.over)
+        return [f"{ALSO} {', '.join(differing)}"] if differing else []
 
     def _mixed(self) -> list[str]:
         """The conditions that differ among the numbers, which cannot be compared then."""

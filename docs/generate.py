@@ -29,11 +29,12 @@ from emtkit.plugin.statistic import STATISTICS, statistic_named
 from emtkit.report.tables.format import FORMATS
 from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
-from emtkit.study.quantity import Quantity, ShareOf, Value
+from emtkit.study.quantity import Quantity, Value
 from emtkit.study.rows import MAX_CELLS
 from emtkit.study.settings import Check, Evaluation, Training
-from emtkit.study.tuning import Criterion, TuneSettings
+from emtkit.study.tuning import Objective, TuneSettings
 from emtkit.study.views import FIGURE_KINDS, CellChoice, Claim, EachShare, Expect, Figure, Table
+from emtkit.study.wanted import Criterion, ShareOf
 
 METHODS: tuple[type[Method], ...] = (Optimiser, Schedule, Curriculum)
 PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
@@ -42,9 +43,9 @@ PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
         *(method for base in METHODS for method in base.known().values()),
         Check,
     ),
-    "tuning": (TuneSettings, Criterion),
+    "tuning": (TuneSettings, Objective),
     "evaluation": (Evaluation, Seeds),
-    "tables": (Table, Value, Quantity, ShareOf),
+    "tables": (Table, Value, Quantity, ShareOf, Criterion),
     "figures": (Figure, CellChoice),
     "claims": (Claim, Expect, EachShare),
 }
@@ -77,7 +78,7 @@ def _parts() -> dict[str, str]:
         "Keys of a rule of `exclude`": RULE_KEYS,
     }
     lists = [
-        ("Keys of a grid", ("name", *GRID_KEYS)),
+        ("Keys of a grid", ("name", "role", *GRID_KEYS)),
         ("Words that cannot be a label", RESERVED_LABELS),
         ("Kinds of figure", (*FIGURE_KINDS, "<analysis label>.<drawing>")),
         ("Formats of a table (`emtkit table --format`)", FORMATS.names),

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from emtkit.errors import EmtkitError, did_you_mean
+from emtkit.errors import EmtkitError, StoreError, did_you_mean
 from emtkit.execute.engines.engine import TIMEOUT
 from emtkit.places import RESULTS, STORE
 from emtkit.plugin.guard import guarded
@@ -33,10 +35,10 @@ if TYPE_CHECKING:
     from emtkit.report.data.results import Results
     from emtkit.report.figures.examples import Example
     from emtkit.report.figures.figure import Drawn
-    from emtkit.report.inference.claims import Verdict
     from emtkit.report.inference.tuning import TuningCurve
+    from emtkit.report.inference.verdict import Verdict
     from emtkit.report.tables.drawn import DrawnTable
-    from emtkit.store.records import Content
+    from emtkit.store.records import Content, Statement
     from emtkit.store.store import Store
     from emtkit.study.views import Figure
 
@@ -102,6 +104,7 @@ class Session:
         from emtkit.store.store import Store
 
         with Store.open(self.store, writer=True) as store:
+            store.set_times(self._unknown_claims(store))
             recorded = Recorded(store, self.name, monitor)
             try:
                 plan = self.planned
@@ -113,6 +116,19 @@ class Session:
                 recorded.close()
                 for name in ("_settled", "results", "_tables", "_verdicts"):
                     self.__dict__.pop(name, None)  # read anew from what is stored now
+
+    def register(self) -> None:
+        """Record that the claims were seen, before anything is trained, where that can be written.
+
+        What cannot be written, a folder or a store in use, is left as it is.
+        """
+        from emtkit.store.store import Store
+
+        with self.read() as store:
+            if not self._unknown_claims(store):
+                return
+        with suppress(StoreError, OSError), Store.open(self.store, writer=True) as store:
+            store.set_times(self._unknown_claims(store))
 
     def audit(self, engine: Engine, monitor: Monitor, share: float) -> Audit:
         """Train a share of the stored networks again, and compare every byte."""
@@ -233,8 +249,21 @@ class Session:
     @cached_property
     def _verdicts(self) -> list[Verdict]:
         from emtkit.report.inference.claims import verdicts_of
+        from emtkit.report.inference.stated import with_times
 
-        return verdicts_of(self.results, tuple(self.plan.study.claims.values()))
+        study = self.plan.study
+        found = verdicts_of(self.results, tuple(study.claims.values()))
+        cells = {cell for verdict in found for cell in verdict.cells}
+        with self.read() as store:
+            times, status = store.done_at(cells), store.status_of(cells)
+            # What was done before times were recorded was done before everything.
+            done = {cell: times.get(cell, 0.0) for cell in cells if status.get(cell) == "done"}
+            return with_times(found, study, store.statements(), done)
+
+    def _unknown_claims(self, store: Store) -> list[Statement]:
+        from emtkit.report.inference.stated import statements_of, unknown_to
+
+        return unknown_to(store.statements(), statements_of(self.plan.study, time.time()))
 
     def _content(self, cell: str, label: str) -> Content:
         labels = {

@@ -157,6 +157,7 @@ def plan(
     from emtkit.session import load
 
     session = load(study, store=store, only=only, seeds=seeds, plugins=not no_plugins)
+    session.register()
     failures: dict[str, str] = {}
     with session.read() as opened:
         for line in overview(session.plan, opened, jobs or allowed_cores(), failures):

@@ -64,7 +64,18 @@ def run_output(session: Session, summary: RunSummary, page: Path) -> RunOutput:
         "study": session.name,
         "cells": vars(summary),
         "claims": [
-            {"id": v.claim.id, "where": v.where, "verdict": v.word, "value": v.value, "n": v.n}
+            {
+                "id": v.claim.id,
+                "where": v.where,
+                "verdict": v.word,
+                "value": v.value,
+                "n": v.n,
+                "stated": v.stated,
+                "controls": [
+                    {"name": one.name, "role": one.role, "value": one.value, "met": one.satisfied}
+                    for one in v.controls
+                ],
+            }
             for v in verdicts
         ],
         "tunings": [

@@ -19,6 +19,10 @@ from emtkit.store.write import END
 R = TypeVar("R", CellResult, FindingResult)
 
 _BATCH, _BATCH_BYTES = 500, 64 * 2**20
+_COPIED = (
+    *("cells", "findings", "blobs", "states", "attempts", "provenance"),
+    *("statements", "done"),
+)
 _UNUSED = (
     "DELETE FROM provenance WHERE key NOT IN "
     "(SELECT provenance FROM cells UNION SELECT provenance FROM findings)",
@@ -94,7 +98,7 @@ def salvage(path: Path, out: Path) -> Verification:
             closing(_plain(out)) as target,
         ):
             target.execute("BEGIN IMMEDIATE")
-            for table in ("cells", "findings", "blobs", "states", "attempts", "provenance"):
+            for table in _COPIED:
                 _copy_rows(table, source, target)
             lost = tuple(_faults(target))
             for fault in lost:
@@ -122,6 +126,7 @@ def merge(first: Path, second: Path) -> Merge:
             theirs, mine = other.cells_of(keys), store.cells_of(keys)
             unequal = differing(store, other, keys)
             news, both = _compared(theirs, mine)
+            timed = {*news, *store.done_at(both)}
             conflicts += [key for key in both if key in unequal]
             longer = [
                 key
@@ -131,7 +136,12 @@ def merge(first: Path, second: Path) -> Merge:
             new = tuple(_with_bytes(other, theirs[key]) for key in news)
             store.commit(Bundle(cells=new), replace=True)
             store.commit(Bundle(cells=tuple(_with_bytes(other, theirs[key]) for key in longer)))
+            # What was done before times were recorded was done before everything.
+            done = {key for key, one in theirs.items() if one.status == "done"}
+            times = {key: at for key, at in other.done_at(done).items() if key in timed}
+            store.set_times((), {key: times.get(key, 0.0) for key in done})
             cells += len(news)
+        store.set_times(other.statements())
         refused = set(conflicts)
         for keys in _batches(other, finding_keys):
             yours = {

@@ -97,6 +97,19 @@ class Bundle:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """A claim of a study as it was first seen, at `seen` (seconds since 1970).
+
+    `digest` is of its text, expectation, margins and controls.
+    """
+
+    study: str
+    claim: str
+    digest: str
+    seen: float
+
+
+@dataclass(frozen=True)
 class Progress:
     """The progress of a run; times are seconds since 1970, `state` is running, done or stopped."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from emtkit.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x656D746B  # "emtk"
 PAGE_BYTES = 4096
 CHECKED_BYTES = 128 * 2**20
@@ -21,6 +21,21 @@ CELL = ("key", "identity", "status", "scalars", "reasons", "tier", "seconds", "d
 FINDING = ("key", "cell", "identity", "status", "scalars", "reasons", "seconds", "digest", "error")
 """Columns that are fields of the record of a cell and of a finding; parts, provenance and seal
 follow them."""
+
+# When each claim was first seen, and when each cell was first done; both in seconds since 1970.
+_SINCE_2 = (
+    """CREATE TABLE statements (
+        study TEXT NOT NULL,
+        claim TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        seen REAL NOT NULL,
+        PRIMARY KEY (study, claim, digest)
+    )""",
+    "CREATE TABLE done (cell TEXT PRIMARY KEY NOT NULL, at REAL NOT NULL)",
+)
+
+_LATER = ("statements", "statements_1", "done", "done_1")
+"""These tables and the indexes that SQLite makes of their keys."""
 
 # `parts` of a cell and of a finding: kind and digest of the blobs that belong to it, snapshots
 # aside; `provenance`: digest of a text of which there are few; `seal`: digest of the whole row.
@@ -81,6 +96,7 @@ _TABLES = (
         updated REAL NOT NULL,
         counts TEXT NOT NULL
     )""",
+    *_SINCE_2,
     # Last, as VACUUM has it: so every store has its tables at the same pages (see `maintenance`).
     "CREATE INDEX findings_by_cell ON findings (cell)",
 )
@@ -122,6 +138,8 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             if not _schema_of(connection) and _pragma(connection, "application_id") == 0:
                 create(connection)
             _check(path, connection)
+            if _pragma(connection, "user_version") < SCHEMA_VERSION:
+                _extend(connection)
     return connection
 
 
@@ -155,6 +173,16 @@ def connect_empty() -> sqlite3.Connection:
     create(connection)
     connection.execute("PRAGMA query_only=ON")
     return connection
+
+
+def _extend(connection: sqlite3.Connection) -> None:
+    """Add what version 1 lacks, and lay the tables out as in a new store."""
+    connection.execute("BEGIN EXCLUSIVE")
+    for statement in _SINCE_2:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+    connection.execute("VACUUM")
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -259,12 +287,13 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
             f"{path}: written by a newer emtkit (schema {version}, this one reads up to "
             f"{SCHEMA_VERSION}); update emtkit"
         )
-    if version < SCHEMA_VERSION:
+    if version < 1:
         raise StoreError(
             f"{path}: written before the first release (schema {version}, this emtkit reads "
             f"{SCHEMA_VERSION}); give another --store and run again"
         )
-    if _schema_of(connection) != _schema():
+    later = {entry for entry in _schema() if entry[1].endswith(_LATER)}
+    if _schema_of(connection) != _schema() - (later if version < SCHEMA_VERSION else set()):
         raise StoreError(f"{path}: {damaged('its tables are not those of a store')}")
     if path.stat().st_size <= CHECKED_BYTES:
         answer = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]

@@ -5,7 +5,7 @@ A commit is one transaction, and every row and blob carries a digest that is che
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -246,6 +246,36 @@ class Store:
                     run, study, state, started, updated, _ = row
                     found.append(records.Progress(run, study, state, started, updated, counts))
         return tuple(found)
+
+    def set_times(
+        self, statements: Iterable[records.Statement], done: Mapping[str, float] | None = None
+    ) -> None:
+        """Store when claims were first seen, and cells first done; earlier times stay."""
+        with self._transaction() as rows:
+            for statement in statements:
+                rows.put_statement(statement)
+            for cell, at in (done or {}).items():
+                rows.put_done(cell, at)
+
+    def statements(self) -> tuple[records.Statement, ...]:
+        """Every claim of every study that was planned or run, as often as it was changed.
+
+        Like progress, without a seal: an entry that no run writes is left out.
+        """
+        rows = self._all("SELECT * FROM statements") if self._has_times() else []
+        return tuple(
+            records.Statement(*row) for row in rows if has_types(row, str, str, str, float)
+        )
+
+    def done_at(self, cells: Iterable[str]) -> dict[str, float]:
+        """When each of these cells was first done; not of those stored before that was recorded."""
+        query = "SELECT * FROM done WHERE cell"
+        rows = self._select(query, cells) if self._has_times() else []
+        return {row[0]: row[1] for row in rows if has_types(row, str, float)}
+
+    def _has_times(self) -> bool:
+        """Whether it is not of version 1, which is extended when it is first written to."""
+        return bool(self._all("SELECT name FROM sqlite_master WHERE name = 'done'"))
 
     @contextmanager
     def _transaction(self) -> Iterator[Writer]:

@@ -1,13 +1,14 @@
 """How results become rows: the statements of the one writer, each inside its transaction."""
 
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emtkit.errors import StoreError
 from emtkit.store import schema as _schema
 from emtkit.store.codec import encodable, name_of, scalars_to_json, seal, sha256, to_json
-from emtkit.store.records import Attempt, CellResult, CellState, FindingResult, Progress
+from emtkit.store.records import Attempt, CellResult, CellState, FindingResult, Progress, Statement
 
 END = -1
 """The step of a blob that is not a snapshot."""
@@ -37,6 +38,8 @@ class Writer:
         self._execute("DELETE FROM blobs WHERE owner = ? AND kind != 'state'", (cell.key,))
         blobs = {"weights": cell.weights, "history": cell.history}
         self._put_record("cells", _schema.CELL, cell, blobs)
+        if cell.status == "done":
+            self.put_done(cell.key, time.time())
         self._put_snapshots(cell)
 
     def put_finding(self, finding: FindingResult) -> None:
@@ -68,6 +71,17 @@ class Writer:
         names = ":run, :study, :state, :started, :updated, :counts"
         query = f"INSERT OR REPLACE INTO progress VALUES ({names})"
         self._execute(query, {**vars(progress), **texts})
+
+    def put_statement(self, statement: Statement) -> None:
+        """Write when a claim was first seen; of two times the earlier stays."""
+        row = (encodable(statement.study), statement.claim, statement.digest, statement.seen)
+        keep = "ON CONFLICT DO UPDATE SET seen = min(seen, excluded.seen)"
+        self._execute(f"INSERT INTO statements VALUES (?, ?, ?, ?) {keep}", row)
+
+    def put_done(self, cell: str, at: float) -> None:
+        """Write when a cell was first done; of two times the earlier stays."""
+        keep = "ON CONFLICT DO UPDATE SET at = min(at, excluded.at)"
+        self._execute(f"INSERT INTO done VALUES (?, ?) {keep}", (cell, at))
 
     def _add_snapshots(self, cell: CellResult) -> None:
         """Snapshots of a cell that is done, after its bytes were found equal."""

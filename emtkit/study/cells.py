@@ -78,7 +78,7 @@ class EvaluationSpec:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the frame: a cell under the labels that its study gives it.
+    """One row of the frame: a cell under the labels of its study; `role` is that of its grid.
 
     `tried` is the number of settings that its training was chosen from.
     """
@@ -89,6 +89,7 @@ class Row:
     cell: Cell
     evaluation_spec: EvaluationSpec
     measures: tuple[Measure, ...]
+    role: str = "study"
     tried: int = 1
 
 

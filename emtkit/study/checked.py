@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from inspect import isabstract
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -205,6 +205,7 @@ def _models(annotation: Any, path: Trail, raw: object) -> list[type[BaseModel]]:
         for name, field in model.model_fields.items()
         if (field.alias or name) == path[0]
     ]
+    fields += _values(annotation)
     return [found for field in fields for found in _models(field, path[1:], inner)]
 
 
@@ -213,7 +214,16 @@ def _inside(annotation: Any) -> list[type[BaseModel]]:
         if issubclass(annotation, Method) and isabstract(annotation):
             return list(annotation.known().values())
         return [annotation]
+    if get_origin(annotation) is Mapping:
+        return []
     return [model for part in get_args(annotation) for model in _inside(part)]
+
+
+def _values(annotation: Any) -> list[Any]:
+    """What the values of a mapping with free keys may be."""
+    if get_origin(annotation) is Mapping:
+        return [get_args(annotation)[1]]
+    return [found for part in get_args(annotation) for found in _values(part)]
 
 
 def _keys(models: list[type[BaseModel]]) -> list[str]:

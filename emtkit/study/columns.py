@@ -14,7 +14,7 @@ def columns(row: Row) -> dict[str, Any]:
 
 
 def shared_columns(row: Row) -> dict[str, Any]:
-    """`grid, task, architecture` and every `task.*`, `architecture.*`, `training.*`.
+    """`grid, task, architecture, role` and every `task.*`, `architecture.*`, `training.*`.
 
     Nested training values have dotted names (`training.schedule.kind`). Of a constructed network's
     training only the dtype is its own, so only `training.dtype` is given. `training.tried` is the
@@ -25,6 +25,7 @@ def shared_columns(row: Row) -> dict[str, Any]:
         "grid": row.grid,
         "task": row.task,
         "architecture": row.architecture,
+        "role": row.role,
         **{f"task.{name}": value for name, value in cell.task.parameters.items()},
         **{f"architecture.{name}": value for name, value in cell.architecture.parameters.items()},
         **training_columns(cell.training, trains=cell.trains),

@@ -8,8 +8,8 @@ from math import prod
 from typing import Any, Literal
 
 from emtkit.study.checked import Given, shown
-from emtkit.study.quantity import frozen
 from emtkit.study.tuning import TuneSettings, Tuning
+from emtkit.study.wanted import frozen
 from emtkit.study.yaml_nodes import Trail
 
 Family = Literal["tasks", "architectures", "analyses"]
@@ -31,6 +31,7 @@ RESERVED_LABELS = (
     "train",
     "test",
     "grid",
+    "role",
     "cell",
     "seed",
     "status",

@@ -7,8 +7,8 @@ from typing import Any
 from emtkit.errors import did_you_mean
 from emtkit.study.checked import Problems, shown
 from emtkit.study.entries import ExclusionRule
-from emtkit.study.quantity import matches
 from emtkit.study.resolve import Regime, Setting
+from emtkit.study.wanted import matches
 from emtkit.study.yaml_nodes import Trail
 
 

@@ -22,6 +22,7 @@ from emtkit.study.entries import (
     read_rules,
     read_tuning,
 )
+from emtkit.study.roles import CONTROLS, STUDY, Role
 from emtkit.study.settings import Evaluation
 from emtkit.study.views import Claim, Figure, Table
 from emtkit.study.yaml_nodes import Trail
@@ -40,6 +41,9 @@ GRID_KEYS = {
 }
 """Keys of a grid beside its name, with their meaning."""
 GRID_NAME = "Name of the grid, shown in the column `grid`."
+GRID_ROLE = (
+    "Makes the grid a control: `negative` where claims must not hold, `positive` where they must."
+)
 STUDY_KEYS = {
     "question": "The question that the study answers, printed at the head of its report.",
     "plugins": "Python files with plugins of your own, relative to the study's folder.",
@@ -80,6 +84,7 @@ class Grid:
     seeds: Seeds
     exclude: tuple[ExclusionRule, ...]
     path: Trail
+    role: Role = STUDY
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ def _grids(whole: Given) -> tuple[Grid, ...]:
             hint = f"a grid is a mapping with the keys name, {', '.join(GRID_KEYS)}"
             part.say(f"{shown(part.value)} is not a grid", hint)
             continue
-        part.check_keys(("name", *GRID_KEYS))
+        part.check_keys(("name", "role", *GRID_KEYS))
         name = part.value.get("name")
         if not isinstance(name, str) or not name.strip() or set(name) & set(",=\n"):
             text = "a grid needs a `name`" if name is None else f"{shown(name)} is not a name"
@@ -168,8 +173,19 @@ def _grids(whole: Given) -> tuple[Grid, ...]:
             name = f"grid{part.path[-1]}"
         elif name in {grid.name for grid in found}:
             part.say(f"the grid '{name}' appears twice", "rename one of them", ("name",))
-        found.append(_grid(name, whole, part, training))
+        found.append(replace(_grid(name, whole, part, training), role=_role(part)))
+    if found and all(grid.role != STUDY for grid in found):
+        hint = "a control is held against networks of the study: leave out the `role` of these"
+        whole.say("every grid is a control", hint, ("grids",))
     return tuple(found)
+
+
+def _role(grid: Given) -> Role:
+    given = grid.value.get("role", STUDY)
+    if "role" in grid.value and given not in CONTROLS:
+        hint = f"allowed: {', '.join(CONTROLS)}; the study's own networks have no `role`"
+        grid.say(f"{shown(given)} is not a role", hint, ("role",))
+    return next((role for role in CONTROLS if role == given), STUDY)
 
 
 def _grid(name: str, whole: Given, own: Given, default: Axes) -> Grid:
@@ -183,7 +199,8 @@ def _grid(name: str, whole: Given, own: Given, default: Axes) -> Grid:
             own.say(f"'{key}' is missing", f"write for instance `{key}: [name]`")
     evaluation = source("evaluation")
     asked = None if evaluation.value is None else evaluation.read_as(Evaluation)
-    tuning = read_tuning(source("tune"))
+    # A control is held against networks of the study, and tuned only where it says so itself.
+    tuning = read_tuning(own.part("tune") if "role" in own.value else source("tune"))
     architectures = read_entries("architectures", source("architectures"))
     return Grid(
         name=name,

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from emtkit.methods.settings import Settings
 from emtkit.plugin.statistic import STATISTICS, statistic_named
-
-Atom = None | bool | int | float | str
-Wanted = Atom | tuple[Atom | tuple[Atom, ...], ...]
-"""A value to match; a tuple matches any of its members, or a list-valued column as a whole."""
+from emtkit.study.wanted import ShareOf, View, Where
 
 if TYPE_CHECKING:
     Stat = str
@@ -24,7 +19,8 @@ Direction = Annotated[
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=80)]
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
+    """A text as a list of one."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -32,12 +28,7 @@ def _spelled_out(value: Any) -> Any:
     return {"value": value} if isinstance(value, str) else value
 
 
-Columns = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Matched = Mapping[str, Wanted]
-Where = Annotated[
-    Matched,
-    Field(description="Columns with the value, or list of values, that rows must have to count."),
-]
+Columns = Annotated[tuple[str, ...], BeforeValidator(listed)]
 Over = Annotated[Columns, Field(description="Axes along which rows are taken together.")]
 
 
@@ -52,42 +43,6 @@ def check_by(by: str | None, stat: Stat) -> None:
         raise ValueError(f"`by` belongs to `stat: {' or '.join(rank)}`; this has `stat: {stat}`")
 
 
-def matches(actual: object, wanted: Wanted) -> bool:
-    """Whether a column's value is the wanted one, or one of several; 1 and 1.0 are equal.
-
-    A list-valued parameter matches its whole list as well as any list of such lists.
-    """
-    several = wanted if isinstance(wanted, tuple) else ()
-    return _equal(actual, wanted) or any(_equal(actual, one) for one in several)
-
-
-def frozen(value: Any) -> Any:
-    """The value with tuples in place of its lists."""
-    if isinstance(value, list | tuple):
-        return tuple(frozen(entry) for entry in value)
-    if isinstance(value, dict):
-        return {key: frozen(entry) for key, entry in value.items()}
-    return value
-
-
-class View(Settings):
-    """Base of all views: strict and frozen, lists read as tuples."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_are_tuples(cls, given: Any) -> Any:
-        return frozen(given)
-
-
-class ShareOf(View):
-    """The share of rows whose column `of` has the value `equals`."""
-
-    of: str
-    """Name of the column."""
-    equals: bool | int | float | str
-    """The value that is counted."""
-
-
 class Quantity(View):
     """One number over the rows that `where` keeps: a statistic of a column, or a share.
 
@@ -100,7 +55,7 @@ class Quantity(View):
     value: str | None = None
     """Name of the column."""
     share: ShareOf | None = None
-    """The share of rows with one value of a column, in place of `value`."""
+    """The share of rows with some values of a column, in place of `value`."""
     stat: Stat = "mean"
     """Statistic of the column over the rows that are taken together."""
     by: str | None = None
@@ -115,12 +70,12 @@ class Quantity(View):
         if self.value is not None and self.share is not None:
             raise ValueError("give `value` or `share`, not both")
         if self.share is not None and "stat" in self.model_fields_set and self.stat != "share":
-            raise ValueError(f"`share: {{of, equals}}` is a share, not `stat: {self.stat}`")
+            raise ValueError(f"`share: {{of, ...}}` is a share, not `stat: {self.stat}`")
         return self
 
     @property
     def statistic(self) -> Stat:
-        """The statistic that is meant, `share: {of, equals}` included."""
+        """The statistic that is meant, `share: {of, ...}` included."""
         return "share" if self.share is not None else self.stat
 
     @property
@@ -170,14 +125,6 @@ class Value(Quantity):
 
 
 ShortValue = Annotated[Value, BeforeValidator(_spelled_out)]
-
-
-def _equal(actual: object, wanted: object) -> bool:
-    if isinstance(actual, list | tuple) and isinstance(wanted, list | tuple):
-        return len(actual) == len(wanted) and all(map(_equal, actual, wanted))
-    if isinstance(actual, bool) != isinstance(wanted, bool):
-        return False
-    return actual == wanted
 
 
 def _try_format(specification: str) -> None:

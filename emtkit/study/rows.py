@@ -23,6 +23,7 @@ from emtkit.study.exclude import Candidate, Exclusion
 from emtkit.study.file import ONLY_GRID, Grid
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
+from emtkit.study.roles import Role
 from emtkit.study.tuning import FIRST_SEED, NOT_TUNED, Choice, TunedCombination, Tuning
 from emtkit.study.yaml_nodes import Trail
 
@@ -91,18 +92,18 @@ class GridRows:
 
     def _choice(self, at: Candidate, pair: Pair, seeds: Sequence[int]) -> Choice:
         """The rows of one combination at one setting of training, and those that try it."""
-        tuning = at.architecture.entry.tuning or NOT_TUNED
+        tuning, role = at.architecture.entry.tuning or NOT_TUNED, self.grid.role
         measures = [_measure(one, at, pair, self.pairs) for one in self.parts.analyses]
         trains = pair.trains and pair.reason is None
         tried = tuning.size if trains else 1
         evaluated = _evaluated(self.grid, at, pair, "test")
-        judged = {seed: _row(at, pair, seed, evaluated, measures, tried) for seed in seeds}
+        judged = {seed: _row(at, pair, seed, evaluated, measures, role, tried) for seed in seeds}
         if tuning.settings is None or not trains:
             return Choice(at.regime.tried, (), judged)
         label = tuning.settings.by.metric.partition(".")[0]
         deciding = [one for one in measures if one.label == label]
         evaluated = _evaluated(self.grid, at, pair, "tuning")
-        trying = (_row(at, pair, seed, evaluated, deciding, 1) for seed in tuning.seeds)
+        trying = (_row(at, pair, seed, evaluated, deciding, role, 1) for seed in tuning.seeds)
         return Choice(at.regime.tried, tuple(trying), judged)
 
     def _check(self, pair: Pair, regime: Regime, task: Setting) -> None:
@@ -190,6 +191,7 @@ def _row(
     seed: int,
     evaluated: Callable[[str], EvaluationSpec],
     measures: Sequence[Measure],
+    role: Role,
     tried: int,
 ) -> Row:
     task, architecture, training = at.task.config, at.architecture.config, at.regime.training
@@ -198,7 +200,8 @@ def _row(
     found = tuple(
         replace(one, key=finding_key(key, one.analysis, one.at, one.steps)) for one in measures
     )
-    return Row(at.grid, at.task.label, at.architecture.label, cell, evaluated(key), found, tried)
+    labels = at.grid, at.task.label, at.architecture.label
+    return Row(*labels, cell, evaluated(key), found, role, tried)
 
 
 def _check_tuning(grid: Grid, tuning: Tuning, problems: Problems) -> None:

@@ -15,7 +15,8 @@ from emtkit.plugin import params
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Plugin, Registry
 from emtkit.study.entries import RESERVED_KEYS, RULE_KEYS
-from emtkit.study.file import GRID_KEYS, GRID_NAME, STUDY_KEYS, Seeds
+from emtkit.study.file import GRID_KEYS, GRID_NAME, GRID_ROLE, STUDY_KEYS, Seeds
+from emtkit.study.roles import CONTROLS
 from emtkit.study.settings import Evaluation, Training
 from emtkit.study.tuning import TuneSettings
 from emtkit.study.views import Claim, Figure, Table
@@ -41,7 +42,13 @@ def study_schema(registry: Registry) -> Schema:
         "seeds": {"anyOf": [{"type": "integer", "minimum": 1}, _of(Seeds, shared)]},
         "exclude": {"type": "array", "items": _mapping(_described(RULE_KEYS, {}), least=1)},
     }
-    grid = _mapping({"name": {**TEXT, "description": GRID_NAME}, **_described(GRID_KEYS, families)})
+    grid = _mapping(
+        {
+            "name": {**TEXT, "description": GRID_NAME},
+            "role": {"enum": list(CONTROLS), "description": GRID_ROLE},
+            **_described(GRID_KEYS, families),
+        }
+    )
     own: Schema = {
         "question": TEXT,
         "plugins": {"type": "array", "items": {**TEXT, "pattern": r"\.py$"}},

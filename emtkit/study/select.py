@@ -12,7 +12,7 @@ from emtkit.study.checked import shown
 from emtkit.study.columns import columns
 from emtkit.study.document import parse_document
 from emtkit.study.plan import Plan
-from emtkit.study.quantity import Wanted, matches
+from emtkit.study.wanted import Exactly, matches
 from emtkit.text import spans
 
 
@@ -85,7 +85,7 @@ def _read_seeds(text: str) -> set[int]:
     return found
 
 
-def _check_values(wanted: Mapping[str, tuple[Wanted, ...]], groups: tuple[Condition, ...]) -> None:
+def _check_values(wanted: Mapping[str, tuple[Exactly, ...]], groups: tuple[Condition, ...]) -> None:
     for column, values in wanted.items():
         if column == "seed":
             raise EmtkitError("--only seed=...: seeds have an option of their own, --seeds 0-2")
@@ -103,7 +103,7 @@ def _check_values(wanted: Mapping[str, tuple[Wanted, ...]], groups: tuple[Condit
                 )
 
 
-def _keeps(wanted: Mapping[str, tuple[Wanted, ...]], row: Row) -> bool:
+def _keeps(wanted: Mapping[str, tuple[Exactly, ...]], row: Row) -> bool:
     if not wanted:
         return True
     found = columns(row)

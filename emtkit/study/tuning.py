@@ -18,14 +18,15 @@ from pydantic import Field
 
 from emtkit.methods.settings import Count, Settings
 from emtkit.study.cells import Row, digest
-from emtkit.study.quantity import Direction, Stat, View
+from emtkit.study.quantity import Direction, Stat
+from emtkit.study.wanted import View
 from emtkit.study.yaml_nodes import Trail
 
 FIRST_SEED = 2**31
 """The seeds of tuning begin here, far from those that a study judges on."""
 
 
-class Criterion(Settings):
+class Objective(Settings):
     """What decides between settings."""
 
     metric: str = "test.loss"
@@ -42,7 +43,7 @@ class TuneSettings(View):
         Mapping[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)
     ]
     """Settings of training with the values that are tried; every combination of them is tried."""
-    by: Criterion = Criterion()
+    by: Objective = Objective()
     """What decides between the settings."""
     seeds: Count = 3
     """Number of seeds that each setting is tried on."""

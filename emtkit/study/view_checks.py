@@ -10,12 +10,15 @@ from emtkit.study.cells import Row
 from emtkit.study.checked import Problems, shown
 from emtkit.study.file import Study
 from emtkit.study.math_text import math_mistake
-from emtkit.study.quantity import Quantity, matches
+from emtkit.study.quantity import Quantity
 from emtkit.study.resolve import Setting
-from emtkit.study.views import CHARTS, FIGURE_KINDS, Expect, Figure, Table
+from emtkit.study.roles import is_shown
+from emtkit.study.views import CHARTS, FIGURE_KINDS, Claim, Figure, Table
+from emtkit.study.wanted import Criterion, matches
 from emtkit.study.yaml_nodes import Trail
+from emtkit.text import spans
 
-LABELS = ("grid", "task", "architecture", "seed")
+LABELS = ("grid", "task", "architecture", "seed", "role")
 MEASURED = ("train", "test")
 FAMILIES = ("task", "architecture", "training")
 
@@ -40,7 +43,7 @@ def check_views(
     for path, figure in study.figures.items():
         checker.figure(path, figure)
     for path, claim in study.claims.items():
-        checker.claim((*path, "expect"), claim.expect)
+        checker.claim(path, claim)
 
 
 class _Checker:
@@ -56,6 +59,7 @@ class _Checker:
         self._axes = declared(study)
         self._say = problems.say
         self._complete = complete
+        self._grids = [grid.name for grid in study.grids]
         self._parameters = {name for condition in self._groups for name in condition.columns}
         self._labels = {entry.label for grid in study.grids for entry in grid.analyses}
         self._drawings = {
@@ -105,12 +109,41 @@ class _Checker:
         remedy = "x, hue, facet, where or over"
         self._mixes(path, f"figure '{figure.name}'", used, figure.where, remedy)
 
-    def claim(self, path: Trail, expect: Expect) -> None:
+    def claim(self, path: Trail, claim: Claim) -> None:
+        self._controls(path, claim)
+        self._where((*path, "given"), claim.given)
+        path, expect = (*path, "expect"), claim.expect
         self._quantity(path, expect)
         self._axis_names(path, {"over": expect.over})
         side = next(key for key in ("below", "above", "equals") if key in expect.model_fields_set)
         if isinstance(expect.bound, Quantity):
             self._quantity((*path, side), expect.bound)
+        self._match(path[:-1], claim)
+
+    def _match(self, path: Trail, claim: Claim) -> None:
+        """Note settings that should be equal and are not: on both sides, or in all networks."""
+        self._axis_names(path, {"match": claim.match})
+        quantities = [one for one in (claim.expect, claim.expect.other) if one is not None]
+        sides = [[c for c in self._groups if self._passes(c, one.where)] for one in quantities]
+        for position, name in enumerate(claim.match if self._complete else ()):
+            levels = [_texts(name, side) for side in sides]
+            if (len(sides) == 2 and levels[0] == levels[1]) or len(sides) == len(levels[0]) == 1:
+                continue
+            listed = " against ".join(", ".join(one) for one in levels)
+            text = f"the networks of claim '{claim.id}' do not match in '{name}': {listed}"
+            hint = "make it equal, choose fewer networks with `where`, or leave it out of `match`"
+            self._say((*path, "match", position), text, hint)
+
+    def _controls(self, path: Trail, claim: Claim) -> None:
+        """Note controls that are neither a grid nor a condition that some network meets."""
+        for key, given in (("control", claim.control), ("positive", claim.positive)):
+            if isinstance(given, Mapping):
+                self._where((*path, key), given)
+                continue
+            for position, name in enumerate(given or ()):
+                if name not in self._grids:
+                    hint = f"{did_you_mean(name, self._grids)}; or a condition, {{column: value}}"
+                    self._say((*path, key, position), f"there is no grid '{name}'", hint)
 
     def _formula(self, path: Trail, text: str) -> None:
         if mistake := math_mistake(text):
@@ -188,7 +221,8 @@ class _Checker:
             for one in several:
                 if not any(matches(value, one) for value in values):
                     known = ", ".join(shown(value) for value in values[:20])
-                    text = f"no network has {column} = {shown(one)}"
+                    said = f" {one}" if isinstance(one, Criterion) else f" = {shown(one)}"
+                    text = f"no network has {column}{said}"
                     self._say((*path, column), text, f"its values are {known}")
 
     def _values(self, column: str) -> list[Any]:
@@ -203,7 +237,7 @@ class _Checker:
         if not self._complete:
             return
         named = {*used, *where}
-        left = [condition for condition in self._groups if self._passes(condition, where)]
+        left = [one for one in self._groups if self._passes(one, where, used)]
         mixed: list[tuple[str, ...]] = []
         if "seed" not in named and any(len(condition.seeds) > 1 for condition in left):
             mixed.append(("seed",))
@@ -218,13 +252,23 @@ class _Checker:
             text = f"{listed} varies, and the {title} does not say what to do with it"
             self._say(path, text, f"put it into {remedy}")
 
-    def _passes(self, condition: Condition, where: Mapping[str, Any]) -> bool:
-        """Whether `where` keeps these rows, as far as parameters can tell."""
-        return all(
+    def _passes(
+        self, condition: Condition, where: Mapping[str, Any], axes: Sequence[str] = ()
+    ) -> bool:
+        """Whether a view with these `axes` shows these rows, as far as parameters can tell."""
+        own = condition.columns
+        return is_shown(own["role"], own["grid"], where, axes) and all(
             column in condition.columns and matches(condition.columns[column], wanted)
             for column, wanted in where.items()
             if column in self._parameters
         )
+
+
+def _texts(name: str, side: Iterable[Condition]) -> list[str]:
+    """The values of a setting on one side of a claim, or its seeds."""
+    if name == "seed":
+        return spans({seed for condition in side for seed in condition.seeds})
+    return sorted({shown(value) for value in values_of(name, side)})
 
 
 def _is_named(axis: str, named: Iterable[str]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from emtkit.errors import did_you_mean
 from emtkit.methods.folder import Methods
@@ -13,17 +13,17 @@ from emtkit.plugin.statistic import statistic_named
 from emtkit.study.quantity import (
     Columns,
     Direction,
-    Matched,
     Name,
     Over,
     Quantity,
     ShortValue,
     Stat,
     Value,
-    View,
-    Where,
     check_by,
+    listed,
 )
+from emtkit.study.roles import Role
+from emtkit.study.wanted import Matched, View, Wanted, Where
 
 CHARTS = Methods("emtkit.report.figures.charts", "chart")
 MAPS = Methods("emtkit.report.figures.maps", "map")
@@ -244,8 +244,11 @@ class Expect(Quantity):
         return Quantity.model_validate(mine)
 
 
+Controls = Annotated[tuple[str, ...] | Where, BeforeValidator(listed)]
+
+
 class Claim(View):
-    """A sentence with a testable expectation."""
+    """A sentence with a testable expectation, and the networks that it is held against."""
 
     id: Name
     """Name of the claim."""
@@ -255,6 +258,24 @@ class Claim(View):
     """Where the sentence comes from."""
     expect: Expect
     """What must be true if the sentence is."""
+    given: Where = Field(default_factory=dict)
+    """Condition on the cells that it speaks of; how many of them meet it is printed."""
+    control: Controls | None = None
+    """Negative controls, in which it must not be true: grids, or a `where`; null: the study's."""
+    positive: Controls | None = None
+    """Positive controls, in which it must be true: grids, or a `where`; null: the study's."""
+
+    @property
+    def asked(self) -> Expect:
+        """The expectation, of those cells that meet `given`."""
+        return self.expect.model_copy(update={"where": {**self.expect.where, **self.given}})
+
+    match: Columns = ()
+    """Settings in which the networks compared must be equal; else the study is refused."""
+
+    def controls(self, role: Role) -> tuple[str, ...] | Mapping[str, Wanted] | None:
+        """What the claim itself names as its controls of this role; None where it names nothing."""
+        return self.control if role == "negative" else self.positive
 
 
 def _none_of(given: set[str], foreign: set[str], use: str) -> None:

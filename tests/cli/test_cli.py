@@ -91,6 +91,8 @@ def test_a_run_prints_one_json_document(smoke):
     assert document["study"] == "smoke"
     assert document["cells"]["done"] == document["cells"]["expected"] == 24
     assert {claim["verdict"] for claim in document["claims"]} == {"supported"}
+    assert {claim["stated"] for claim in document["claims"]} == {"stated before results"}
+    assert all(claim["controls"][0]["met"] is False for claim in document["claims"])
     assert (smoke.terminal.folder / document["report"]).exists()
 
 
@@ -121,6 +123,8 @@ def test_a_refuted_claim_exits_with_5_where_that_is_asked(smoke):
     said = smoke.terminal.emtkit("run", "refuted.yaml", "--check-claims")
     assert said.code == 5
     assert "not supported learns-one-step" in said.out
+    assert "changed after results" not in said.out, "no earlier form of it is known"
+    assert "stated after results" in said.out
 
 
 def test_tables_in_every_format(smoke):

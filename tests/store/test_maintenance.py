@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from emtkit.errors import StoreError
 from emtkit.store import maintenance
 from emtkit.store.content import pack
 from emtkit.store.maintenance import Merge, gc, merge, salvage, verify
-from emtkit.store.records import Bundle, CellResult, CellState, FindingResult
+from emtkit.store.records import Bundle, CellResult, CellState, FindingResult, Statement
 from emtkit.store.store import Store
 
 KEYS = [f"{n:032x}" for n in range(60)]
@@ -183,3 +185,78 @@ def test_a_merge_stores_a_batch_in_one_transaction(
     begun.clear()
     assert merge(tmp_path / "empty.sqlite", path) == Merge(60, 60, ())
     assert max(begun) == 1
+
+
+def older(path: Path) -> Path:
+    """The store as version 1 had it: without times."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for table in ("statements", "done"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version=1")
+        connection.execute("VACUUM")
+    return path
+
+
+def test_a_store_of_version_1_is_read_as_it_is_and_extended_when_written_to(path: Path) -> None:
+    tables = ("cells", "findings", "blobs", "statements", "done", "findings_by_cell")
+    query = "SELECT name, rootpage FROM sqlite_master"
+
+    def pages() -> dict[str, int]:
+        with closing(sqlite3.connect(path)) as connection:
+            found = dict(connection.execute(query).fetchall())
+        return {table: found[table] for table in tables}
+
+    new = pages()
+    before = older(path).read_bytes()
+    with Store.open(path) as store:
+        assert len(store.keys()[0]) == 60
+        assert (store.statements(), store.done_at(KEYS)) == ((), {})
+    assert path.read_bytes() == before
+    with Store.open(path, writer=True) as store:
+        store.set_times([Statement("s", "c", "d", 1.0)])
+        store.commit(Bundle(cells=(result("f" * 32),)))
+        assert store.done_at([KEYS[0]]) == {}, "when it was done is not known"
+        assert store.done_at(["f" * 32]).keys() == {"f" * 32}
+    assert verify(path).faults == ()
+    # `salvage` counts on tables that lie where those of a new store lie.
+    assert pages().keys() == new.keys()
+    assert sorted(pages(), key=pages().__getitem__) == sorted(new, key=new.__getitem__)
+
+
+def test_the_earliest_time_stays(path: Path) -> None:
+    with Store.open(path, writer=True) as store:
+        for at in (5.0, 3.0, 7.0):
+            store.set_times([Statement("s", "c", "d", at)], {KEYS[0]: at})
+        assert store.statements() == (Statement("s", "c", "d", 3.0),)
+        assert store.done_at([KEYS[0]]) == {KEYS[0]: 3.0}
+
+
+def test_a_merge_keeps_the_earliest_times_and_invents_none(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / f"{name}.sqlite" for name in "abc")
+    for path, keys, at in ((first, KEYS[:2], 5.0), (second, KEYS[1:3], 3.0)):
+        fill(path, keys)
+        with Store.open(path, writer=True) as store:
+            store.set_times([Statement("s", "c", "d", at)], dict.fromkeys(keys, at))
+    merge(first, second)
+    with Store.open(first) as store:
+        assert store.statements() == (Statement("s", "c", "d", 3.0),)
+        assert store.done_at(KEYS[:3]) == {KEYS[0]: 5.0, KEYS[1]: 3.0, KEYS[2]: 3.0}
+    older(fill(third, KEYS[2:4]))
+    merge(first, third)
+    with Store.open(first) as store:
+        assert store.done_at(KEYS[2:4]) == {KEYS[2]: 0.0, KEYS[3]: 0.0}
+    older(fill(tmp_path / "d.sqlite", KEYS[:1]))
+    merge(tmp_path / "d.sqlite", second)
+    merge(tmp_path / "d.sqlite", first)
+    with Store.open(tmp_path / "d.sqlite") as store:
+        assert store.done_at(KEYS[:2]) == {KEYS[0]: 0.0, KEYS[1]: 3.0}
+
+
+def test_a_salvage_keeps_the_statements(path: Path, tmp_path: Path) -> None:
+    with Store.open(path, writer=True) as store:
+        store.set_times([Statement("s", "c", "d", 1.0)])
+        done = store.done_at(KEYS)
+    salvage(path, tmp_path / "out.sqlite")
+    with Store.open(tmp_path / "out.sqlite") as store:
+        assert store.statements() == (Statement("s", "c", "d", 1.0),)
+        assert store.done_at(KEYS) == done

@@ -427,7 +427,7 @@ MISTAKES = {
     "claim without an expectation": (
         BASE + "claims: [{id: c, text: x}]",
         "s.yaml:3:10 claims[0]: 'expect' is missing",
-        "allowed keys: expect, id, source, text",
+        "allowed keys: control, expect, given, id, match, positive, source, text",
     ),
 }
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from emtkit.study.quantity import Quantity, matches
+from emtkit.study.quantity import Quantity
 from emtkit.study.views import Claim, Expect, Figure, Table
+from emtkit.study.wanted import Criterion, ShareOf, matches
 
 
 def said(error: pytest.ExceptionInfo[ValidationError]) -> str:
@@ -153,3 +154,54 @@ def test_expectations_that_make_no_sense(expect: dict[str, object], told: str):
 def test_zero_is_a_bound():
     assert Expect.model_validate({"value": "a.b", "below": 0}).bound == 0.0
     assert Expect.model_validate({"value": "a.b", "equals": False}).bound is False
+
+
+@pytest.mark.parametrize(
+    ("criterion", "meets", "fails"),
+    [
+        ({"above": 0.94}, (0.95, 1), (0.94, 0, "x", True)),
+        ({"below": 2}, (1, -3.0), (2, 3)),
+        ({"between": [1, 2]}, (1, 1.5, 2), (0.99, 2.01)),
+        ({"above": 0, "below": 1}, (0.5,), (0, 1)),
+        ({"not": "a"}, ("b", 1), ("a",)),
+        ({"not": ["a", "b"]}, ("c",), ("a", "b")),
+        ({"not": None}, (1, "x"), ()),
+        ({"in": [1, 2]}, (1, 2.0), (3,)),
+    ],
+)
+def test_criteria(criterion: dict[str, object], meets: tuple[object], fails: tuple[object]):
+    made = Criterion.model_validate(criterion)
+    assert all(matches(value, made) for value in meets)
+    assert not any(matches(value, made) for value in (*fails, None, float("nan")))
+
+
+def test_criteria_read_as_phrases():
+    def phrase(**given: object) -> str:
+        return str(Criterion.model_validate(given))
+
+    assert phrase(above=0.94) == "above 0.94"
+    assert phrase(above=0, below=1) == "above 0 and below 1"
+    assert phrase(between=[1, 2], **{"not": [1.5]}) == "between 1 and 2 and not [1.5]"
+    assert phrase(**{"in": ["a", 2]}) == "in [a, 2]"
+
+
+@pytest.mark.parametrize(
+    ("share", "counted", "not_counted"),
+    [
+        ({"equals": "own"}, ("own",), ("other", None)),
+        ({"below": 0.02}, (0.01,), (0.02, None, float("nan"))),
+        ({"above": 1}, (2,), (1, None)),
+        ({"between": [0, 1]}, (0, 1), (-1, 2, None)),
+    ],
+)
+def test_shares(share: dict[str, object], counted: tuple[object], not_counted: tuple[object]):
+    made = ShareOf.model_validate({"of": "a.x", **share})
+    assert all(made.counts(value) for value in counted)
+    assert not any(made.counts(value) for value in not_counted)
+
+
+def test_a_share_has_one_side():
+    for share in ({}, {"below": 1, "above": 0}, {"equals": 1, "below": 2}):
+        with pytest.raises(ValidationError) as error:
+            ShareOf.model_validate({"of": "a.x", **share})
+        assert "exactly one of" in said(error)

@@ -1,13 +1,13 @@
 """The tidy frame and its reasons, read by column and row position.
 
-The frame has a row per network under its labels: `cell grid status seed task architecture`, the
-parameters `task.* architecture.* training.*` and the scalars `train.* test.* <label>.*`. The
+The frame has a row per network under its labels: `cell grid role status seed task architecture`,
+the parameters `task.* architecture.* training.*` and the scalars `train.* test.* <label>.*`. The
 reasons have a row per number that is not there: `cell label scalar reason status`.
 """
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from emtkit.errors import EmtkitError, did_you_mean
-from emtkit.study.quantity import Wanted, matches
+from emtkit.study.roles import is_shown
+from emtkit.study.wanted import Criterion, Wanted, matches
 
 ValueStatus = Literal["done", "undefined", "failed", "lost", "not_applicable", "missing"]
 """What became of one number of one cell; `undefined` is a NaN that its analysis explained."""
@@ -23,7 +24,8 @@ ValueStatus = Literal["done", "undefined", "failed", "lost", "not_applicable", "
 AXES = ("task", "architecture", "grid", "seed")
 AXIS_FAMILIES = ("task.", "architecture.", "training.")
 _REASONS = ("cell", "label", "scalar", "reason", "status")
-_OTHER_LABELS = ("cell", "status", "reason")
+_LABELS = ("role", "cell", "status", "reason")
+"""What else names a network rather than what was found of it; the role follows from the grid."""
 _WORDS: Mapping[str, ValueStatus] = {
     "failed": "failed",
     "lost": "lost",
@@ -91,6 +93,17 @@ class Results:
             values = self.column(name)
             kept = [row for row in kept if matches(values[row], wanted)]
         return kept
+
+    def shown(self, where: Mapping[str, Wanted], axes: Collection[str] = ()) -> list[int]:
+        """The rows that a view of these `axes` shows: those that `where` keeps, without controls.
+
+        A control's are among them only where the view asks for them (`roles.is_shown`).
+        """
+        rows: Iterable[int] = range(len(self))
+        if "role" in self.frame.columns:
+            role, grid = self.column("role"), self.column("grid")
+            rows = [row for row in rows if is_shown(role[row], grid[row], where, axes)]
+        return self.keep(rows, where)
 
     def levels(self, row: int, axes: Sequence[str]) -> tuple[Any, ...]:
         """The row's values on `axes`, hashable."""
@@ -203,7 +216,7 @@ class Results:
 
 def is_axis(name: str) -> bool:
     """Whether a column says what a network is, rather than what was found of it."""
-    return name in AXES or name in _OTHER_LABELS or name.startswith(AXIS_FAMILIES)
+    return name in AXES or name in _LABELS or name.startswith(AXIS_FAMILIES)
 
 
 def plain(value: Any) -> Any:
@@ -234,8 +247,16 @@ def level_text(value: Any) -> str:
 
 
 def where_text(where: Mapping[str, Any]) -> str:
-    """A condition as a phrase: `task.delay = 3, architecture = elman`."""
-    return ", ".join(f"{name} = {level_text(wanted)}" for name, wanted in where.items())
+    """A condition as a phrase: `task.delay = 3, test.accuracy above 0.94`."""
+    return ", ".join(
+        f"{name} {wanted}" if isinstance(wanted, Criterion) else f"{name} = {level_text(wanted)}"
+        for name, wanted in where.items()
+    )
+
+
+def on_axes(where: Mapping[str, Wanted]) -> dict[str, Wanted]:
+    """The conditions of `where` on what a network is."""
+    return {name: wanted for name, wanted in where.items() if is_axis(name)}
 
 
 def _parameter(value: Any) -> Any:

@@ -29,7 +29,7 @@ def chosen_rows(results: Results, spec: Figure) -> list[tuple[int, str]]:
         EmtkitError: `by` names no column.
     """
     choice = spec.cells
-    rows = results.keep(range(len(results)), {**spec.where, **choice.where})
+    rows = results.shown({**spec.where, **choice.where}, spec.facet)
     rows = [row for row in rows if results.column("status")[row] == "done"]
     found: list[tuple[int, str]] = []
     for levels, members in results.groups(rows, spec.facet).items():

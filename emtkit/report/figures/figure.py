@@ -23,7 +23,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Text
 
 from emtkit.errors import EmtkitError
-from emtkit.report.data.results import Results
+from emtkit.report.data.results import Results, is_axis
+from emtkit.report.data.unlike import ALSO, unlike
 from emtkit.report.figures.examples import Example, facet_text, short_name
 from emtkit.report.figures.palette import COLOURS, GRID, INK
 from emtkit.report.figures.panel import Chart, Panel
@@ -66,7 +67,7 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
     Raises:
         EmtkitError: a column that does not exist, or no row that `where` keeps.
     """
-    rows = results.keep(range(len(results)), spec.where)
+    rows = results.shown(spec.where, [spec.x or "", spec.hue or "", *spec.y, *spec.facet])
     if not rows:
         raise EmtkitError(f"figure '{spec.name}': no cell of the results meets its `where`")
     panels = _panels(results, spec, rows)
@@ -101,6 +102,8 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
     counted = [one for one in found if one.total]
     causes = Counter(one.cause for one in counted if one.value is None)
     notes = [f"{count} of {len(counted)} not shown: {why}" for why, count in causes.most_common()]
+    if differing := _unlike(results, spec, rows):
+        notes.append(f"{ALSO} {', '.join(differing)}")
     cells = dict.fromkeys(cell for one in counted for cell in one.cells)
     return Drawn(spec.name, spec.title or spec.name, canvas, tuple(notes), tuple(cells))
 
@@ -214,6 +217,13 @@ def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
             title = facet_text(spec.facet, levels)
             panels.append(Panel(results, spec, members, y, title, hues))
     return panels
+
+
+def _unlike(results: Results, spec: Figure, rows: Sequence[int]) -> list[str]:
+    """What else differs between the points, beside what the axes say."""
+    named = [name for name in (spec.x, spec.hue, *spec.facet, *spec.y) if name]
+    axes = [name for name in named if is_axis(name) and name in results.frame.columns]
+    return unlike(results, list(results.groups(rows, axes).values()), named, spec.over)
 
 
 def _title(canvas: Canvas, title: str | None) -> None:

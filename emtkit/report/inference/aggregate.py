@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emtkit.plugin.statistic import Estimate, Sample, Statistic, statistic_named
 from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
 from emtkit.report.inference.resampling import bootstrap, share_near_best, text_shares
-from emtkit.study.quantity import Quantity, matches
+from emtkit.study.quantity import Quantity
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def aggregate(
     Conditions on axes narrow the population; conditions on scalars leave cells out of the
     statistic and are counted. A NaN among what remains makes a dash, never a smaller average, and
     so do two networks that differ in more than `over`. Only `best` bears a NaN where it does not
-    decide: in a network that is not the best one.
+    decide: in a network that is not the best one. A share counts no NaN.
     """
     axis = {name: wanted for name, wanted in quantity.where.items() if is_axis(name)}
     found = {name: wanted for name, wanted in quantity.where.items() if name not in axis}
@@ -125,8 +125,11 @@ def _account(
             continue
         value = results.cause(row, quantity.column or "")
         ranks = [results.cause(row, name) for name in _by(quantity)]
-        borne = bool(ranks) and value.status == "undefined"
-        wanted = [*known, *ranks] if borne else [*known, *ranks, value]
+        blank = value.status == "undefined"
+        borne = bool(ranks) and blank
+        # What is undefined has no value that a share counts, and is one of those it is a share of.
+        aside = borne or (quantity.share is not None and blank)
+        wanted = [*known, *ranks] if aside else [*known, *ranks, value]
         absent = absent or next((one for one in wanted if one.status != "done"), None)
         if absent is not None:
             account.causes[row] = absent
@@ -171,8 +174,7 @@ def _evaluate(
     values: Sequence[Any], by: Sequence[Any], quantity: Quantity, account: Aggregate
 ) -> Aggregate:
     if quantity.share is not None:
-        equals = quantity.share.equals
-        values = [matches(value, equals) for value in values]
+        values = [quantity.share.counts(value) for value in values]
     statistic = statistic_of(quantity)
     textual = any(isinstance(value, str) for value in values)
     if any(isinstance(value, str) for value in by):

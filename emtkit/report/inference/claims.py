@@ -1,54 +1,27 @@
-"""Claims of a study against its results: supported, not supported, inconclusive, not testable.
+"""Claims of a study against its results, and against their controls.
 
 Supported: the 95 % interval lies wholly on the claimed side (for `equals` within `tolerance`) and,
 where there is a p, p < alpha. Not supported: wholly on the other side. Else inconclusive. A claim
 whose cells were not all run, or whose numbers are undefined, is not testable. The p of a claim's
-combinations are Holm-corrected together: the claim is the family.
+combinations are Holm-corrected together: the claim is the family. What is then supported must be
+refused in the negative controls, and found in the positive ones (`verdict.held_against`).
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import Estimate
-from emtkit.report.data.results import Results, hashable, is_axis, level_text, where_text
+from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
+from emtkit.report.data.unlike import unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
+from emtkit.report.inference.controls import Asked, asked_of_controls, outcome
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.inference.resampling import CONFIDENCE
+from emtkit.report.inference.verdict import Control, Verdict, held_against, summary
 from emtkit.study.quantity import Quantity
 from emtkit.study.views import Claim, EachShare, Expect
-
-Word = Literal["supported", "not supported", "inconclusive", "not testable"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the results show about a claim, as a whole or of one of its combinations (`levels`).
-
-    `value` is the estimate as a number or a text; for a comparison `estimate` is that of the
-    difference, `value - compared`. `p` is corrected. `cause` says why where the verdict is not
-    plain. `parts` are the verdicts of the combinations under a summary.
-    """
-
-    claim: Claim
-    word: Word
-    levels: tuple[tuple[str, Any], ...] = ()
-    value: float | str | None = None
-    compared: float | str | None = None
-    estimate: Estimate | None = None
-    p: float | None = None
-    n: int = 0
-    total: int = 0
-    cause: str = ""
-    cells: tuple[str, ...] = ()
-    parts: tuple["Verdict", ...] = ()
-
-    @property
-    def where(self) -> str:
-        """The combination as a phrase; empty where the claim has only one."""
-        return where_text(dict(self.levels))
 
 
 @dataclass(frozen=True)
@@ -84,48 +57,62 @@ def verdicts_of(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
 def verdicts_of_claim(results: Results, claim: Claim) -> list[Verdict]:
     """The verdicts on one claim: one per combination (`each`), else one over all of them."""
     try:
-        cases = _cases(results, claim.expect)
+        among = combinations(results, claim.expect)
+        cases = _cases(results, [(claim.asked, one) for one in among])
     except EmtkitError as error:
         return [Verdict(claim, "not testable", cause=str(error))]
     if not cases:
         cause = f"no cell of the results has {where_text(claim.expect.where)}"
         return [Verdict(claim, "not testable", cause=cause)]
-    parts = [_decide(claim, case) for case in cases]
+    found = [_told(results, _decide(claim, case), case.one) for case in cases]
+    controls = _controls(results, claim, [case.one for case in cases])
+    parts = [held_against(*pair) for pair in zip(found, controls, strict=True)]
     scope = claim.expect.scope
     if scope == "each":
         return parts
-    return [_summary(claim, parts, scope.share if isinstance(scope, EachShare) else 1.0)]
+    # One that is undefined is not as all should be.
+    parts = [replace(one, word="not supported") if _is_undefined(one) else one for one in parts]
+    return [summary(claim, parts, scope.share if isinstance(scope, EachShare) else 1.0)]
 
 
-def expectation_text(expect: Expect) -> str:
-    """The testable side of a claim as a phrase: `median of spectrum.radius below 0.9`."""
-    side = next(side for side in ("below", "above", "equals") if getattr(expect, side) is not None)
-    word = {"equals": "equal to"}.get(side, side)
-    bound = expect.other
-    if bound is None:
-        target = level_text(expect.bound)
-    elif (bound.column, bound.statistic) == (expect.column, expect.statistic):
-        target = f"that with {where_text(bound.where)}"
-    else:
-        target = _quantity_text(bound)
-    tolerance = f" within {level_text(expect.tolerance)}" if expect.tolerance else ""
-    return f"{_quantity_text(expect)} {word} {target}{tolerance}"
+def _told(results: Results, verdict: Verdict, one: Combination) -> Verdict:
+    """The verdict with the number of cells that met the claim's condition, and what is unlike."""
+    given, key = verdict.claim.given, results.column("cell")
+    verdict = replace(verdict, unlike=_unlike(results, verdict.claim.expect, one))
+    if not given:
+        return verdict
+    cells = {key[row] for row in (*one.rows, *one.against)}
+    met = {key[row] for row in results.keep((*one.rows, *one.against), given)}
+    text = f"{len(met)} of {len(cells)} cells met {where_text(given)}"
+    if not met and verdict.cause.startswith("none of"):
+        return replace(verdict, cause=f"not applicable: {text}", given=text)
+    return replace(verdict, given=text)
 
 
-def _quantity_text(quantity: Quantity) -> str:
-    where = f" with {where_text(quantity.where)}" if quantity.where else ""
-    if quantity.share is not None:
-        return f"share of {quantity.share.of} = {level_text(quantity.share.equals)}{where}"
-    by = f" by {quantity.by}" if quantity.by else ""
-    return f"{quantity.stat} of {quantity.value}{by}{where}"
+def _unlike(results: Results, expect: Expect, one: Combination) -> tuple[str, ...]:
+    """What else differs between the two sides of a comparison."""
+    if expect.other is None or not one.against:
+        return ()
+    compared = {*expect.other.where, *expect.where}
+    return tuple(unlike(results, [one.rows, one.against], compared, expect.over))
+
+
+def _is_undefined(verdict: Verdict) -> bool:
+    return verdict.word == "not testable" and verdict.cause.startswith("undefined")
 
 
 def combinations(results: Results, expect: Expect) -> list[Combination]:
     """Every combination of the axes that are neither fixed nor averaged."""
-    rows = results.keep(range(len(results)), _axis_part(expect))
-    axes = results.distinguishing(rows, aside=expect.over)
     other = expect.other
-    against = results.keep(range(len(results)), _axis_part(other)) if other is not None else []
+    against = results.shown(on_axes(other.where)) if other is not None else []
+    return _combined(results, expect, results.shown(on_axes(expect.where)), against)
+
+
+def _combined(
+    results: Results, expect: Expect, rows: list[int], against: list[int]
+) -> list[Combination]:
+    """The combinations of these rows, each with those of `against` that it is compared with."""
+    axes = results.distinguishing(rows, aside=expect.over)
     fixed = set(expect.bound.where) if isinstance(expect.bound, Quantity) else set()
     shared = [axis for axis in axes if axis not in fixed]
     partners = results.groups(against, shared)
@@ -141,10 +128,31 @@ def combinations(results: Results, expect: Expect) -> list[Combination]:
     return found
 
 
-def _cases(results: Results, expect: Expect) -> list[_Case]:
+def _controls(results: Results, claim: Claim, among: Sequence[Combination]) -> list[list[Control]]:
+    """What the controls of each combination show; their p are corrected together."""
+    asked = [
+        list(asked_of_controls(results, claim, one.levels, one.rows, one.against)) for one in among
+    ]
+    pairs = [(one, part) for each in asked for one in each for part in _parts(results, one)]
+    cases = _cases(results, [(one.expect, part) for one, part in pairs])
+    found: dict[int, list[Verdict]] = {}
+    for (one, _), case in zip(pairs, cases, strict=True):
+        found.setdefault(id(one), []).append(_decide(claim, case, one.expect))
+    return [[outcome(one, found.get(id(one), [])) for one in each] for each in asked]
+
+
+def _parts(results: Results, asked: Asked) -> list[Combination]:
+    """The combinations within one control; of one network its value decides."""
+    if asked.cause:
+        return []
+    found = _combined(results, asked.expect, asked.rows, asked.against)
+    return [replace(one, deterministic=one.deterministic or len(one.rows) == 1) for one in found]
+
+
+def _cases(results: Results, among: Sequence[tuple[Expect, Combination]]) -> list[_Case]:
     """Every combination with its numbers; p is corrected over all of them."""
     found = []
-    for one in combinations(results, expect):
+    for expect, one in among:
         mine, other = aggregate(results, one.rows, expect, expect.over), expect.other
         if other is None:
             found.append(_Case(one, mine))
@@ -158,17 +166,15 @@ def _cases(results: Results, expect: Expect) -> list[_Case]:
     return [replace(case, comparison=comparison) for case, comparison in pairs] or found
 
 
-def _axis_part(quantity: Quantity) -> dict[str, Any]:
-    return {name: wanted for name, wanted in quantity.where.items() if is_axis(name)}
-
-
 def _constructed(results: Results, row: int) -> bool:
     """Whether a network has nothing to train, so that its seed says nothing."""
     trained = "training.steps" in results.frame.columns
     return trained and results.column("training.steps")[row] is None
 
 
-def _decide(claim: Claim, case: _Case) -> Verdict:
+def _decide(claim: Claim, case: _Case, expect: Expect | None = None) -> Verdict:
+    """The verdict on one combination; `expect` is what a control is asked in the claim's place."""
+    claim = claim if expect is None else claim.model_copy(update={"expect": expect})
     found, other = case.found, case.other
     base = Verdict(
         claim,
@@ -258,43 +264,3 @@ def _untestable(found: Aggregate) -> str:
     if found.total and unknown and not found.cause.startswith("undefined"):
         return f"{unknown} of {found.total} cells were not run to the end"
     return found.cause
-
-
-def _summary(claim: Claim, parts: Sequence[Verdict], share: float) -> Verdict:
-    """One verdict over combinations: at least `share` of those that apply must be supported.
-
-    What is undecided could still go either way; the verdict is given when neither matters.
-    """
-    applying = [part for part in parts if not part.cause.startswith("not applicable")]
-    words: Counter[str] = Counter(part.word for part in applying)
-    base = Verdict(
-        claim,
-        "inconclusive",
-        cause=_counts_text(words, len(applying)),
-        n=min((part.n for part in applying), default=0),
-        total=max((part.total for part in applying), default=0),
-        cells=tuple(dict.fromkeys(cell for part in parts for cell in part.cells)),
-        parts=tuple(parts),
-    )
-    if len(applying) == 1:
-        (part,) = applying
-        return replace(part, levels=(), parts=tuple(parts))
-    needed = share * len(applying) - 1e-9
-    if not applying or words["not testable"] == len(applying):
-        return replace(base, word="not testable", cause=parts[0].cause)
-    if words["supported"] >= needed:
-        return replace(base, word="supported")
-    if len(applying) - words["not supported"] < needed:
-        return replace(base, word="not supported")
-    if words["not testable"]:
-        return replace(base, word="not testable")
-    return base
-
-
-def _counts_text(words: Mapping[str, int], total: int) -> str:
-    """How the combinations of a claim fell: `11 of 12 supported, 1 inconclusive`."""
-    order = ("supported", "not supported", "inconclusive", "not testable")
-    counted = [(word, words.get(word, 0)) for word in order if words.get(word, 0)]
-    first, *rest = [f"{count} {word}" for word, count in counted] or ["none supported"]
-    head, _, tail = first.partition(" ")
-    return ", ".join([f"{head} of {total} {tail}", *rest])

@@ -22,19 +22,36 @@ from markupsafe import Markup
 
 from emtkit.report.data.coverage import coverage, failures
 from emtkit.report.data.results import Results, level_text
-from emtkit.report.inference.claims import Verdict, expectation_text
+from emtkit.report.inference.verdict import Verdict, expectation_text
 from emtkit.report.tables.drawn import DrawnTable, Link, to_html
 from emtkit.report.tables.formats.markdown import Markdown, markdown_text
-from emtkit.report.tables.numbers import VerdictTexts, numbers_text
+from emtkit.report.tables.numbers import VerdictTexts, controls_text, numbers_text
 from emtkit.study.views import Claim
 from emtkit.text import spans
 
 if TYPE_CHECKING:
     from emtkit.report.inference.tuning import TuningCurve
 
-_WORST_FIRST = ("not supported", "inconclusive", "not testable", "supported")
-_COLOURS = {"supported": "#0b8a5f", "not supported": "#d03a3a", "inconclusive": "#b07a00"}
-_MARKS = {"supported": "✓", "not supported": "✗", "inconclusive": "?", "not testable": "–"}
+_WORST_FIRST = (
+    *("not supported", "no power", "unchecked"),
+    *("inconclusive", "not testable", "supported"),
+)
+_DOUBT = "#b07a00"
+_COLOURS = {
+    "supported": "#0b8a5f",
+    "unchecked": _DOUBT,
+    "no power": "#d03a3a",
+    "not supported": "#d03a3a",
+    "inconclusive": _DOUBT,
+}
+_MARKS = {
+    "supported": "✓",
+    "unchecked": "○",
+    "no power": "∅",
+    "not supported": "✗",
+    "inconclusive": "?",
+    "not testable": "–",
+}
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,8 @@ class ClaimBlock:
     lines: tuple[Line, ...]
     combinations: int
     worst: str
+    stated: str
+    unlike: tuple[str, ...]
     words: tuple[tuple[str, str, int], ...]
 
 
@@ -162,7 +181,7 @@ def summary_html(
         f'<tr><td style="color:{_COLOURS.get(one.word, "inherit")}">{escape(one.word)}</td>'
         + "".join(
             f'<td style="text-align:left">{escape(text)}</td>'
-            for text in (one.claim.text, one.where, numbers_text(one), one.cause)
+            for text in (one.claim.text, one.where, *_found(one), one.cause)
         )
         + "</tr>"
         for one in verdicts
@@ -170,12 +189,17 @@ def summary_html(
     if rows:
         heads = "".join(
             f'<th style="text-align:left">{head}</th>'
-            for head in ("verdict", "claim", "where", "found", "reason")
+            for head in ("verdict", "claim", "where", "found", "controls", "reason")
         )
         lines.append(
             f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         )
     return "<div>" + "\n".join(lines) + "</div>"
+
+
+def _found(one: Verdict) -> tuple[str, str]:
+    """What was found, of which cells, and what the controls show."""
+    return " ".join(filter(None, (numbers_text(one), one.given))), controls_text(one)
 
 
 def _shared(content: ReportContent, link: Link) -> dict[str, Any]:
@@ -232,7 +256,12 @@ def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
         worst = next(word for word in _WORST_FIRST if counts[word])
         words = tuple((word, _MARKS[word], count) for word, count in counts.items() if count)
         expectation = expectation_text(claim.expect)
-        blocks.append(ClaimBlock(claim, expectation, lines, combinations, worst, words))
+        # The combinations of one claim may have begun at different times.
+        unlike = tuple(dict.fromkeys(text for one in members for text in one.unlike))
+        stated = "; ".join(dict.fromkeys(filter(None, (one.stated for one in members))))
+        blocks.append(
+            ClaimBlock(claim, expectation, lines, combinations, worst, stated, unlike, words)
+        )
     return blocks
 
 
@@ -248,9 +277,11 @@ def _rows_link(rows: Sequence[int]) -> str:
 
 
 def _shown_axes(results: Results) -> list[str]:
-    """Task, architecture and seed, and whatever else tells the networks apart."""
-    distinguishing = results.distinguishing(range(len(results)), aside=["seed"])
-    return list(dict.fromkeys(["task", "architecture", *distinguishing, "seed"]))
+    """Task, architecture and seed, the role if some are controls, and what else tells apart."""
+    whole = range(len(results))
+    distinguishing = results.distinguishing(whole, aside=["seed"])
+    role = ["role"] if "role" in results.frame and len(results.groups(whole, ["role"])) > 1 else []
+    return list(dict.fromkeys([*role, "task", "architecture", *distinguishing, "seed"]))
 
 
 def _cells(results: Results, axes: Sequence[str]) -> list[CellLine]:

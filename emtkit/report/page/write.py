@@ -9,8 +9,8 @@ from pathlib import Path
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
 from emtkit.report.figures.figure import Drawn, inline_svg, save
-from emtkit.report.inference.claims import Verdict
 from emtkit.report.inference.tuning import TuningCurve
+from emtkit.report.inference.verdict import Verdict
 from emtkit.report.page.page import (
     Citation,
     PageFigure,

@@ -1,12 +1,13 @@
 """Two sides of results against each other: architectures, studies or stores, paired by seed."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from emtkit.errors import EmtkitError, did_you_mean
-from emtkit.report.data.results import AXIS_FAMILIES, Results, level_text
+from emtkit.report.data.results import Results
+from emtkit.report.data.unlike import ALSO, unlike
 from emtkit.report.inference.aggregate import Aggregate
 from emtkit.report.tables.drawn import DrawnTable, Heading, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, p_text
@@ -30,9 +31,13 @@ class Sides:
         return self.first, self.second
 
     def rows(self, results: Results) -> tuple[list[int], list[int]]:
-        """The rows of either side, in these results or in a part of them."""
-        whole, axis = range(len(results)), self.axis
-        return results.keep(whole, {axis: self.first}), results.keep(whole, {axis: self.second})
+        """The rows of either side, here or in a part; its controls where it has no others."""
+
+        def of(side: str) -> list[int]:
+            where = {self.axis: side}
+            return results.shown(where) or results.keep(range(len(results)), where)
+
+        return of(self.first), of(self.second)
 
 
 def joined(axis: str, first: tuple[str, Results], second: tuple[str, Results]) -> Sides:
@@ -96,12 +101,14 @@ def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> D
         for name, own in zip(sides.names, groups, strict=True)
         if (alone := len(own) - len(both))
     ]
-    if differing := _confounds(part, sides, {*shared, axis}):
+    if differing := unlike(part, sides.rows(part), {*shared, axis}):
         remarks.append(f"the sides also differ in {', '.join(differing)}")
     # Two studies may share networks; in two stores they are the same by intent.
     if axis == "study" and (common := len(set.intersection(*_keys(part, sides)))):
         remarks.append(f"{common} networks are the same on both sides (equal keys)")
-    return replace(drawn, remarks=(*drawn.remarks, *remarks))
+    # Of the sides, not of all that the table shows.
+    own = [remark for remark in drawn.remarks if not remark.startswith(ALSO)]
+    return replace(drawn, remarks=(*own, *remarks))
 
 
 def _keys(results: Results, sides: Sides) -> list[set[str]]:
@@ -173,20 +180,3 @@ def _metrics(results: Results, axis: str) -> list[str]:
     if not found:
         raise EmtkitError("nothing was evaluated on both sides; run the studies, or give --value")
     return sorted(found, key=lambda name: name != "test.loss")
-
-
-def _confounds(results: Results, sides: Sides, shown: Container[str]) -> list[str]:
-    """Parameters that differ between the sides beside what is compared."""
-    own = "architecture." if sides.axis == "architecture" else None
-    differing = []
-    for name in map(str, results.frame.columns):
-        compared = name in shown or (own is not None and name.startswith(own))
-        if compared or not (name == "architecture" or name.startswith(AXIS_FAMILIES)):
-            continue
-        left, right = (
-            [one for (one,) in results.groups(rows, [name])] for rows in sides.rows(results)
-        )
-        if set(left) != set(right):
-            texts = ["/".join(map(level_text, levels)) for levels in (left, right)]
-            differing.append(f"{name} ({texts[0]} against {texts[1]})")
-    return differing

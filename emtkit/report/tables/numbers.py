@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from emtkit.plugin.statistic import Estimate
-from emtkit.report.inference.claims import Verdict
 from emtkit.report.inference.resampling import Difference
+from emtkit.report.inference.stated import BEFORE
+from emtkit.report.inference.verdict import Control, Verdict
 
 
 def number_text(value: float, specification: str | None = None) -> str:
@@ -55,35 +56,57 @@ def difference_text(found: Difference, p: float | None, specification: str | Non
 def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """One line per verdict: the claim, the word, where, estimate, interval, p and n."""
     for one in verdicts:
-        parts = [f"{one.word:<13} {one.claim.id}", one.where, numbers_text(one), one.cause]
+        unlike = f"(the sides also differ in {', '.join(one.unlike)})" if one.unlike else ""
+        late = "" if one.stated == BEFORE else one.stated
+        found = (numbers_text(one), one.given, controls_text(one), unlike, late, one.cause)
+        parts = [f"{one.word:<13} {one.claim.id}", one.where, *found]
         yield "  ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
 class VerdictTexts:
-    """What was found, as texts: estimate and what it is compared with, interval, p, n of all."""
+    """What was found, as texts: estimate and what it is compared with, interval, p, n of all.
+
+    `controls` are the values of the controls.
+    """
 
     estimate: str
     interval: str
     p: str
     count: str
+    controls: str
 
     @classmethod
     def of(cls, one: Verdict) -> "VerdictTexts":
         """Those of a verdict; empty where there is none."""
 
-        def text(value: float | str | None) -> str:
-            return number_text(value) if isinstance(value, float) else (value or "")
-
-        estimate = text(one.value)
-        if one.compared is not None:
-            estimate = f"{estimate} against {text(one.compared)}".lstrip()
         return cls(
-            estimate,
+            _against(one),
             interval_text(one.estimate) if one.estimate and one.estimate.n > 1 else "",
             "" if one.p is None else p_text(one.p),
             f"{one.n} of {one.total}" if one.total else "",
+            controls_text(one),
         )
+
+
+def controls_text(one: Verdict) -> str:
+    """The controls with their values: `control untrained 0.512; positive control circuit 1`."""
+    return "; ".join(
+        f"{'positive ' if control.role == 'positive' else ''}control {control.name} "
+        f"{_against(control) or '–'}"
+        for control in one.controls
+    )
+
+
+def _against(one: Verdict | Control) -> str:
+    """The value, and what it is compared with; empty where there is none."""
+
+    def text(value: float | str | None) -> str:
+        return number_text(value) if isinstance(value, float) else (value or "")
+
+    if one.compared is None:
+        return text(one.value)
+    return f"{text(one.value)} against {text(one.compared)}".lstrip()
 
 
 def numbers_text(one: Verdict) -> str:

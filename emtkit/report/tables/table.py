@@ -7,7 +7,8 @@ from itertools import product
 from typing import Any
 
 from emtkit.errors import EmtkitError, did_you_mean
-from emtkit.report.data.results import Results, hashable, level_text, where_text
+from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
+from emtkit.report.data.unlike import ALSO, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.tables.drawn import DrawnTable, Heading, Levels, TableCell, TableEntry
@@ -49,7 +50,7 @@ def value_label(value: Value) -> str:
     if value.label is not None:
         return value.label
     if value.share is not None:
-        return f"share of {value.share.of} = {level_text(value.share.equals)}"
+        return str(value.share)
     return str(value.value) if value.stat == "mean" else f"{value.value} ({value.stat})"
 
 
@@ -66,15 +67,18 @@ class _Drawing:
 
     def __init__(self, results: Results, spec: Table) -> None:
         self.results, self.spec = results, spec
-        self.networks = results.keep(range(len(results)), spec.where)
+        self.axes = (*spec.rows, *spec.columns)
+        wheres = [{**spec.where, **on_axes(value.where)} for value in spec.shown]
+        shown = [results.shown(where, self.axes) for where in wheres]
+        self.networks = sorted(set().union(*shown))
         self.rows = results.nested(self.networks, spec.rows)
         self.columns = results.nested(self.networks, spec.columns)
-        self.axes = (*spec.rows, *spec.columns)
-        groups = results.groups(self.networks, self.axes)
+        groups = [results.groups(networks, self.axes) for networks in shown]
         self.entries: dict[Place, TableEntry] = {}
         for r, c, v in product(*map(range, (len(self.rows), len(self.columns), len(spec.shown)))):
             value = spec.shown[v]
-            found = aggregate(results, groups.get(self.levels((r, c, v)), []), value, spec.over)
+            rows = groups[v].get(self.levels((r, c, v)), [])
+            found = aggregate(results, rows, value, spec.over)
             text = entry_text(found, value)
             self.entries[r, c, v] = TableEntry(found, text, _interval(found, value))
 
@@ -105,7 +109,7 @@ class _Drawing:
             tuple(body),
             usually,
             tuple(notes),
-            (*self._remarks(usually), *self._mixed()),
+            (*self._remarks(usually), *self._unlike(), *self._mixed()),
         )
 
     def levels(self, place: Place) -> Levels:
@@ -175,6 +179,13 @@ class _Drawing:
             (_, best), *others = sorted(members, key=lambda member: member[0])
             pairs += [(best, other) for _, other in others]
         return pairs
+
+    def _unlike(self) -> list[str]:
+        """What else differs between the entries, beside what the axes say."""
+        values = [str(value.column) for value in self.spec.shown]
+        sides = self.results.groups(self.networks, self.axes).values()
+        differing = unlike(self.results, list(sides), {*self.axes, *values}, self.spec.over)
+        return [f"{ALSO} {', '.join(differing)}"] if differing else []
 
     def _mixed(self) -> list[str]:
         """The conditions that differ among the numbers, which cannot be compared then."""

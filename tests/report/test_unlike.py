@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from emtkit.report.data.results import Results
-from emtkit.report.data.unlike import ALSO, unlike
+from emtkit.report.data.unlike import ALSO, ONE_SETTING, PARTLY_TUNED, one_setting, unlike
 from emtkit.report.figures.figure import draw_figure
 from emtkit.report.inference.claims import verdicts_of_claim
 from emtkit.report.tables.numbers import verdict_lines
@@ -35,6 +35,10 @@ TEXTS = [
     "seeds (0-3 against 0-5)",
     "train.parameters (9 against 12)",
 ]
+
+TABLE = Table.model_validate(
+    {"name": "t", "rows": ["architecture", "task.density"], "values": ["a.x"]}
+)
 
 
 def sides(results):
@@ -72,8 +76,7 @@ def test_many_values_are_a_span():
 
 @pytest.mark.parametrize(("results", "said"), [(ALIKE, False), (DIFFERING, True)])
 def test_tables_figures_and_claims_say_it(results, said):
-    table = {"name": "t", "rows": ["architecture", "task.density"], "values": ["a.x"]}
-    remarks = draw_table(results, Table.model_validate(table)).remarks
+    remarks = draw_table(results, TABLE).remarks
     assert [one for one in remarks if one.startswith(ALSO)] == (
         [f"{ALSO} {', '.join(TEXTS)}"] if said else []
     )
@@ -87,5 +90,23 @@ def test_tables_figures_and_claims_say_it(results, said):
     }
     claim = Claim.model_validate({"id": "c", "text": "It is.", "expect": expect})
     (verdict,) = verdicts_of_claim(results, claim)
-    assert list(verdict.unlike) == (TEXTS if said else [])
+    also = [f"the sides also differ in {', '.join(TEXTS)}"] if said else []
+    assert list(verdict.remarks) == [*also, ONE_SETTING]
     assert ("the sides also differ in" in next(iter(verdict_lines([verdict])))) == said
+
+
+def test_architectures_compared_at_one_setting_are_said_to_be():
+    tuned = {**LIKE, "training.tried": 4}
+    for mine, theirs, said in (
+        ({}, {}, [ONE_SETTING]),
+        (tuned, {}, [PARTLY_TUNED]),
+        (tuned, tuned, []),
+        ({"training.steps": 0}, {}, []),
+    ):
+        both = together(networks("ssm", **{**LIKE, **mine}), networks("relu", **{**LIKE, **theirs}))
+        assert one_setting(both, sides(both)) == said
+        assert (ONE_SETTING in draw_table(both, TABLE).remarks) == (said == [ONE_SETTING])
+    assert one_setting(ALIKE, sides(ALIKE)[:1]) == []
+    exact = networks("exact", seeds=1, **{**LIKE, "training.steps": NAN})
+    both = together(networks("ssm", **LIKE), exact)
+    assert one_setting(both, sides(both)) == []

@@ -9,6 +9,8 @@ from emtkit.study.settings import Training
 from emtkit.text import spans
 
 ALSO = "the networks compared also differ in"
+ONE_SETTING = "one setting: each architecture was trained at one setting, and none was tuned for it"
+PARTLY_TUNED = "one setting: only some of the architectures were tuned"
 PARAMETERS = "train.parameters"
 _ASIDE = tuple(f"training.{name}" for name in Training.fields_of(Scope.OUTSIDE))
 """Settings that decide no weight."""
@@ -47,6 +49,21 @@ def unlike(
         if not any(name.startswith(f"{whole}.") for whole in found)
     ]
     return [*texts, *_seeds(results, sides, compared), *_parameters(results, sides, compared)]
+
+
+def one_setting(results: Results, sides: Sequence[Sequence[int]]) -> list[str]:
+    """Whether architectures are compared at one setting of training, which may suit one of them."""
+    names = results.frame.columns
+    if "training.steps" not in names or not _apart(results, sides, "architecture"):
+        return []
+    steps = results.column("training.steps")
+    trained = {row for rows in sides for row in rows if steps[row]}
+    tried = results.column("training.tried") if "training.tried" in names else [None] * len(results)
+    tuned = {row for row in trained if tried[row]}
+    labels = results.column("architecture")
+    if len({labels[row] for row in trained}) < 2 or trained == tuned:
+        return []
+    return [PARTLY_TUNED if tuned else ONE_SETTING]
 
 
 def _apart(results: Results, sides: Sequence[Sequence[int]], name: str) -> list[tuple[Any, ...]]:

@@ -24,7 +24,7 @@ from matplotlib.text import Text
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results, is_axis
-from emtkit.report.data.unlike import ALSO, unlike
+from emtkit.report.data.unlike import ALSO, one_setting, unlike
 from emtkit.report.figures.examples import Example, facet_text, short_name
 from emtkit.report.figures.palette import COLOURS, GRID, INK
 from emtkit.report.figures.panel import Chart, Panel
@@ -102,8 +102,7 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
     counted = [one for one in found if one.total]
     causes = Counter(one.cause for one in counted if one.value is None)
     notes = [f"{count} of {len(counted)} not shown: {why}" for why, count in causes.most_common()]
-    if differing := _unlike(results, spec, rows):
-        notes.append(f"{ALSO} {', '.join(differing)}")
+    notes += _remarks(results, spec, rows)
     cells = dict.fromkeys(cell for one in counted for cell in one.cells)
     return Drawn(spec.name, spec.title or spec.name, canvas, tuple(notes), tuple(cells))
 
@@ -219,11 +218,14 @@ def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
     return panels
 
 
-def _unlike(results: Results, spec: Figure, rows: Sequence[int]) -> list[str]:
-    """What else differs between the points, beside what the axes say."""
+def _remarks(results: Results, spec: Figure, rows: Sequence[int]) -> list[str]:
+    """What else differs between the points, beside what the axes say, and what was not tuned."""
     named = [name for name in (spec.x, spec.hue, *spec.facet, *spec.y) if name]
     axes = [name for name in named if is_axis(name) and name in results.frame.columns]
-    return unlike(results, list(results.groups(rows, axes).values()), named, spec.over)
+    sides = list(results.groups(rows, axes).values())
+    differing = unlike(results, sides, named, spec.over)
+    also = [f"{ALSO} {', '.join(differing)}"] if differing else []
+    return also + one_setting(results, sides)
 
 
 def _title(canvas: Canvas, title: str | None) -> None:

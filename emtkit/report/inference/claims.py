@@ -14,7 +14,7 @@ from typing import Any
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import Estimate
 from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
-from emtkit.report.data.unlike import unlike
+from emtkit.report.data.unlike import one_setting, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.controls import Asked, asked_of_controls, outcome
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
@@ -78,7 +78,7 @@ def verdicts_of_claim(results: Results, claim: Claim) -> list[Verdict]:
 def _told(results: Results, verdict: Verdict, one: Combination) -> Verdict:
     """The verdict with the number of cells that met the claim's condition, and what is unlike."""
     given, key = verdict.claim.given, results.column("cell")
-    verdict = replace(verdict, unlike=_unlike(results, verdict.claim.expect, one))
+    verdict = replace(verdict, remarks=_remarks(results, verdict.claim.expect, one))
     if not given:
         return verdict
     cells = {key[row] for row in (*one.rows, *one.against)}
@@ -89,12 +89,15 @@ def _told(results: Results, verdict: Verdict, one: Combination) -> Verdict:
     return replace(verdict, given=text)
 
 
-def _unlike(results: Results, expect: Expect, one: Combination) -> tuple[str, ...]:
-    """What else differs between the two sides of a comparison."""
+def _remarks(results: Results, expect: Expect, one: Combination) -> tuple[str, ...]:
+    """What else differs between the two sides of a comparison, and whether they were tuned."""
     if expect.other is None or not one.against:
         return ()
     compared = {*expect.other.where, *expect.where}
-    return tuple(unlike(results, [one.rows, one.against], compared, expect.over))
+    sides = [one.rows, one.against]
+    differing = unlike(results, sides, compared, expect.over)
+    also = [f"the sides also differ in {', '.join(differing)}"] if differing else []
+    return (*also, *one_setting(results, sides))
 
 
 def _is_undefined(verdict: Verdict) -> bool:

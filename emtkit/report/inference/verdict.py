@@ -45,7 +45,7 @@ class Verdict:
     `value` is the estimate as a number or a text; for a comparison `estimate` is that of the
     difference, `value - compared`. `p` is corrected. `cause` says why where the verdict is not
     plain. `parts` are the verdicts of the combinations under a summary. `given` says how many cells
-    met the claim's condition, `stated` whether the claim was there before its results, `unlike`
+    met the claim's condition, `stated` whether the claim was there before its results, `remarks`
     what else differs between two sides that are compared.
     """
 
@@ -64,7 +64,7 @@ class Verdict:
     controls: tuple[Control, ...] = ()
     given: str = ""
     stated: str = ""
-    unlike: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -109,7 +109,7 @@ def summary(claim: Claim, parts: Sequence[Verdict], share: float) -> Verdict:
         cells=tuple(dict.fromkeys(cell for part in parts for cell in part.cells)),
         parts=tuple(parts),
         controls=_most_telling(applying),
-        unlike=tuple(dict.fromkeys(text for part in applying for text in part.unlike)),
+        remarks=tuple(dict.fromkeys(text for part in applying for text in part.remarks)),
     )
     given = dict.fromkeys(part.given for part in parts)
     base = replace(base, given=next(iter(given)) if len(given) == 1 else "")

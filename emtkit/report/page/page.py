@@ -126,7 +126,7 @@ class ClaimBlock:
     combinations: int
     worst: str
     stated: str
-    unlike: tuple[str, ...]
+    remarks: tuple[str, ...]
     words: tuple[tuple[str, str, int], ...]
 
 
@@ -257,10 +257,10 @@ def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
         words = tuple((word, _MARKS[word], count) for word, count in counts.items() if count)
         expectation = expectation_text(claim.expect)
         # The combinations of one claim may have begun at different times.
-        unlike = tuple(dict.fromkeys(text for one in members for text in one.unlike))
+        remarks = tuple(dict.fromkeys(text for one in members for text in one.remarks))
         stated = "; ".join(dict.fromkeys(filter(None, (one.stated for one in members))))
         blocks.append(
-            ClaimBlock(claim, expectation, lines, combinations, worst, stated, unlike, words)
+            ClaimBlock(claim, expectation, lines, combinations, worst, stated, remarks, words)
         )
     return blocks
 

@@ -56,9 +56,9 @@ def difference_text(found: Difference, p: float | None, specification: str | Non
 def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """One line per verdict: the claim, the word, where, estimate, interval, p and n."""
     for one in verdicts:
-        unlike = f"(the sides also differ in {', '.join(one.unlike)})" if one.unlike else ""
+        remarks = f"({'; '.join(one.remarks)})" if one.remarks else ""
         late = "" if one.stated == BEFORE else one.stated
-        found = (numbers_text(one), one.given, controls_text(one), unlike, late, one.cause)
+        found = (numbers_text(one), one.given, controls_text(one), remarks, late, one.cause)
         parts = [f"{one.word:<13} {one.claim.id}", one.where, *found]
         yield "  ".join(part for part in parts if part)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
-from emtkit.report.data.unlike import ALSO, unlike
+from emtkit.report.data.unlike import ALSO, one_setting, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.tables.drawn import DrawnTable, Heading, Levels, TableCell, TableEntry
@@ -185,7 +185,8 @@ class _Drawing:
         values = [str(value.column) for value in self.spec.shown]
         sides = self.results.groups(self.networks, self.axes).values()
         differing = unlike(self.results, list(sides), {*self.axes, *values}, self.spec.over)
-        return [f"{ALSO} {', '.join(differing)}"] if differing else []
+        also = [f"{ALSO} {', '.join(differing)}"] if differing else []
+        return also + one_setting(self.results, list(sides))
 
     def _mixed(self) -> list[str]:
         """The conditions that differ among the numbers, which cannot be compared then."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emtkit.errors import PluginError
+from emtkit.plugin.inherited import FACTS, forget_inherited
 from emtkit.plugin.kernel import StackedKernel
 from emtkit.plugin.task import Fact, Task
 
@@ -41,11 +42,19 @@ class SequenceModel(nn.Module, ABC):
     The constructor takes the task, and keyword-only parameters that a study file may set. All
     randomness of the constructor comes from torch's generator, which the core seeds. Whatever it
     takes from the task beyond sizes is a registered buffer: it is stacked with the parameters.
+
+    A subclass that writes `trace` anew (or `step`, of a `RecurrentModel`) inherits nothing of what
+    its parent says about it: facts, `recognise`, forms and kernels. It may say its own.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     offers: ClassVar[tuple[type, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        moves = ("trace", "forward")
+        forget_inherited(cls, SequenceModel, {FACTS: moves, ("recognise",): moves})
 
     @classmethod
     def trains(cls, parameters: Mapping[str, Any]) -> bool:
@@ -99,6 +108,14 @@ class RecurrentModel(SequenceModel):
     """
 
     hidden: int
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        moves = ("initial", "step", "encode", "trace", "forward")
+        whole = (*moves, "read")
+        forget_inherited(cls, SequenceModel, {FACTS: whole, ("recognise",): whole})
+        forget_inherited(cls, RecurrentModel, {("jacobian",): ("step",)})
+        forget_inherited(cls, RecurrentModel, {("stacked_kernel",): moves, ("simple_form",): whole})
 
     def initial(self, batch: int) -> Tensor:
         """The state before the first input (B H): zero unless a subclass says otherwise."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from emtkit.errors import PluginError
+from emtkit.plugin.inherited import FACTS, forget_inherited
 
 if TYPE_CHECKING:
     from emtkit.plugin.stream import Stream
@@ -154,6 +155,9 @@ class Task(ABC):
 
     A task that makes its batches on whatever device its stream puts the numbers on says so
     (`draws_anywhere`); others draw on the processor, and their batches are sent to the device.
+
+    A subclass that writes `sample` or `loss` anew inherits nothing of what its parent says about
+    them: facts, recipe, rows at once, squares. It may say its own.
     """
 
     name: ClassVar[str]
@@ -163,6 +167,13 @@ class Task(ABC):
     draws_anywhere: ClassVar[bool] = False
     horizon: int | None = None
     evaluation_horizon: int | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        drawn = dict.fromkeys(
+            (FACTS, ("recipe",), ("sample_rows",), ("draws_anywhere",)), ("sample",)
+        )
+        forget_inherited(cls, Task, {**drawn, ("squares",): ("loss",)})
 
     @property
     @abstractmethod

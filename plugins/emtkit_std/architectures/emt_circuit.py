@@ -30,6 +30,7 @@ class EmtCircuit(Constructed, ElmanNetwork):
     """
 
     name = "emt_circuit"
+    offers = ElmanNetwork.offers  # `encode` begins elsewhere, and the step stays what it is
     jacobian = RecurrentModel.jacobian  # fixed points are recorded to its last bit
 
     def __init__(

@@ -39,7 +39,8 @@ OWN = grid("main", "study", 1.0)
 
 
 @pytest.mark.parametrize(
-    ("control", "word"), [(0.0, "supported"), (1.0, "no power"), (0.4975, "supported")]
+    ("control", "word"),
+    [(0.0, "supported"), (1.0, "no power"), (0.497, "supported"), (0.498, "no power")],
 )
 def test_a_negative_control_that_meets_the_expectation_takes_its_power(control, word):
     (found,) = judged(results(OWN, grid("untrained", "negative", control)))

@@ -47,7 +47,9 @@ def test_the_published_table_is_whole():
     rules = {row.cell.task.parameters["rule"] for row in own}
     assert rules == {"T1", "T2", "T3", "T4"}
     assert len(own) == 4 * 2 * 3 * 20
-    part = load(path, store=None, only="role=study,task.rule=T2,architecture.hidden=128", seeds="0-1")
+    part = load(
+        path, store=None, only="role=study,task.rule=T2,architecture.hidden=128", seeds="0-1"
+    )
     assert len(part.plan.rows) == 3 * 2
 
 

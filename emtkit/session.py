@@ -203,12 +203,13 @@ class Session:
         """What cannot come out well however the networks turn out; known before any is trained."""
         from emtkit.report.data.frame import read_results
         from emtkit.report.inference.power import unreachable
+        from emtkit.report.inference.uncontrolled import uncontrolled
         from emtkit.store.store import Store
 
         with Store.empty() as store:
             planned = read_results(self.plan.rows, store)
         claims = tuple(self.plan.study.claims.values())
-        return list(unreachable(planned, claims))
+        return [*unreachable(planned, claims), *uncontrolled(planned, claims)]
 
     def model(self, cell: str) -> SequenceModel:
         """The trained network of a cell, ready to use; a cell may be named by its first letters."""

@@ -7,6 +7,7 @@ import pytest
 
 from emtkit.report.data.results import Results
 from emtkit.report.inference.claims import verdicts_of_claim
+from emtkit.report.inference.uncontrolled import uncontrolled
 from emtkit.report.inference.verdict import Verdict, held_against
 from emtkit.report.tables.numbers import verdict_lines
 from emtkit.study.views import Claim
@@ -39,7 +40,8 @@ OWN = grid("main", "study", 1.0)
 
 
 @pytest.mark.parametrize(
-    ("control", "word"), [(0.0, "supported"), (1.0, "no power"), (0.4975, "supported")]
+    ("control", "word"),
+    [(0.0, "supported"), (1.0, "no power"), (0.497, "supported"), (0.498, "no power")],
 )
 def test_a_negative_control_that_meets_the_expectation_takes_its_power(control, word):
     (found,) = judged(results(OWN, grid("untrained", "negative", control)))
@@ -220,3 +222,20 @@ def test_other_words_stay_whatever_the_controls_show():
     )
     for word in ("inconclusive", "not testable"):
         assert held_against(Verdict(made, word), ()).word == word
+
+
+def test_a_claim_without_a_control_is_known_before_anything_is_trained():
+    def warned(data, **given):
+        expect = {"value": "a.x", "above": 0.5}
+        made = Claim.model_validate({"id": "c", "text": "It holds.", "expect": expect, **given})
+        return list(uncontrolled(data, [made]))
+
+    control = grid("untrained", "negative", 0.0)
+    assert warned(results(OWN, control)) == []
+    (found,) = warned(results(OWN))
+    assert found.startswith("claim 'c' has no negative control: what supports it stays unchecked")
+    (found,) = warned(results(OWN, control), control=[])
+    assert "no negative control:" in found
+    two = grid("main", "study", 1.0, task=["k_delay", "hds"])
+    (found,) = warned(results(two, control))
+    assert "for 1 of 2 combinations" in found

@@ -22,13 +22,22 @@ def test_it_plans(path, tmp_path):
     assert all(row.cell.reason is None for row in session.plan.rows), "all pairs apply"
 
 
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_claim_has_a_negative_control_for_each_of_its_combinations(path, tmp_path):
+    warnings = load(path, store=tmp_path / "none.sqlite").warnings()
+    assert [warning for warning in warnings if "no negative control" in warning] == []
+
+
 def test_the_published_table_is_whole():
     (path,) = (path for path in STUDIES if path.stem == "emt_table1")
     session = load(path, store=None)
-    rules = {row.cell.task.parameters["rule"] for row in session.plan.rows}
+    own = [row for row in session.plan.rows if row.role == "study"]
+    rules = {row.cell.task.parameters["rule"] for row in own}
     assert rules == {"T1", "T2", "T3", "T4"}
-    assert len(session.plan.rows) == 4 * 2 * 3 * 20
-    part = load(path, store=None, only="task.rule=T2,architecture.hidden=128", seeds="0-1")
+    assert len(own) == 4 * 2 * 3 * 20
+    part = load(
+        path, store=None, only="role=study,task.rule=T2,architecture.hidden=128", seeds="0-1"
+    )
     assert len(part.plan.rows) == 3 * 2
 
 
@@ -37,5 +46,5 @@ def test_the_figures_share_the_networks_of_the_paper_scale_study():
     for path in STUDIES:
         if path.stem in ("emt_figures", "emt_paper_scale"):
             rows = load(path, store=None).plan.rows
-            keys[path.stem] = {row.cell.key for row in rows}
+            keys[path.stem] = {row.cell.key for row in rows if row.role == "study"}
     assert keys["emt_paper_scale"] < keys["emt_figures"]

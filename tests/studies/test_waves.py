@@ -37,7 +37,7 @@ def open_claims(session: Session) -> dict[str, str]:
     return {
         verdict.claim.id: f"{verdict.word}: {verdict.value} {verdict.cause}"
         for verdict in session.verdicts()
-        if verdict.word in ("not supported", "inconclusive")
+        if verdict.word in ("not supported", "inconclusive", "no power")
     }
 
 

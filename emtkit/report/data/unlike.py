@@ -82,10 +82,14 @@ def _seeds(
     """The seeds, where sides have others, or more; of a constructed network they say nothing."""
     if "seed" not in results.frame.columns or "seed" in compared:
         return []
-    steps = results.column("training.steps") if "training.steps" in results.frame else None
-    trained = [[row for row in rows if steps is None or steps[row] is not None] for rows in sides]
-    found = _apart(results, trained, "seed")
+    found = _apart(results, _trained(results, sides), "seed")
     return [f"seeds ({_listed([', '.join(spans(levels)) for levels in found])})"] if found else []
+
+
+def _trained(results: Results, sides: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The rows of each side that are not constructed."""
+    steps = results.column("training.steps") if "training.steps" in results.frame else None
+    return [[row for row in rows if steps is None or steps[row] is not None] for rows in sides]
 
 
 def _parameters(
@@ -95,7 +99,7 @@ def _parameters(
     inherent = PARAMETERS in compared or any(one.startswith("architecture.") for one in compared)
     if inherent or PARAMETERS not in results.frame.columns:
         return []
-    found = _apart(results, sides, PARAMETERS)
+    found = _apart(results, _trained(results, sides), PARAMETERS)
     return [f"{PARAMETERS} ({_against(found)})"] if found else []
 
 

@@ -140,8 +140,22 @@ def _controls(results: Results, claim: Claim, among: Sequence[Combination]) -> l
     cases = _cases(results, [(one.expect, part) for one, part in pairs])
     found: dict[int, list[Verdict]] = {}
     for (one, _), case in zip(pairs, cases, strict=True):
-        found.setdefault(id(one), []).append(_decide(claim, case, one.expect))
+        found.setdefault(id(one), []).append(_decide(claim, _by_value(case), one.expect))
     return [[outcome(one, found.get(id(one), [])) for one in each] for each in asked]
+
+
+def _by_value(case: _Case) -> _Case:
+    """A control as it is judged: against a number by its value, for doubt must not favour a claim.
+
+    A comparison keeps its interval and its p: where there is no difference, one of two sides is the
+    greater by chance.
+    """
+    estimate = case.found.estimate
+    if estimate is None or case.comparison is not None:
+        return case
+    point = replace(estimate, low=estimate.value, high=estimate.value)
+    found = replace(case.found, estimate=point)
+    return replace(case, one=replace(case.one, deterministic=True), found=found)
 
 
 def _parts(results: Results, asked: Asked) -> list[Combination]:

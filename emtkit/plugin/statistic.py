@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 STATISTICS = Methods("emtkit.report.inference.statistics", "statistic")
+
+
+NORMAL_95 = 1.959964
+"""Standard errors on either side of 95 % of a normal law."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Estimate:
     """A statistic of n values with its 95 % interval.
 
     Where there is no interval its ends are NaN, and `why` says what would give one. One value
-    alone has the ends `value`: what that says, the reader of n = 1 must decide.
+    alone has the ends `value`: what that says, the reader of n = 1 must decide. `noise` is the
+    standard error that the common evaluation set adds to all values; the interval holds it.
     """
 
     value: float
@@ -63,6 +68,20 @@ class Estimate:
     high: float
     n: int
     why: str = ""
+    noise: float = 0.0
+
+    def with_noise(self, noise: float) -> Estimate:
+        """The estimate with the standard error of its evaluation set: ends widened in squares."""
+        if not noise or self.n == 1:
+            return replace(self, noise=noise)
+        below = math.hypot(self.value - self.low, NORMAL_95 * noise)
+        above = math.hypot(self.high - self.value, NORMAL_95 * noise)
+        return replace(self, low=self.value - below, high=self.value + above, noise=noise)
+
+    def of_constructed(self) -> Estimate:
+        """The estimate where seeds say nothing: the noise of the evaluation set alone."""
+        reach = NORMAL_95 * self.noise
+        return replace(self, low=self.value - reach, high=self.value + reach)
 
     @property
     def bounded(self) -> bool:

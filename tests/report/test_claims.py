@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emtkit.plugin.statistic import NORMAL_95
 from emtkit.report.data.results import Results
 from emtkit.report.inference.claims import expectation_text, verdicts_of
 from emtkit.study.views import Claim
@@ -334,3 +335,65 @@ def test_trained_networks_are_compared_with_one_constructed_network(optimum, wor
         tolerance=0.02,
     )
     assert (found.word, found.n) == (word, 16)
+
+
+def evaluated(loss, noise, seeds=8, densities=(1.0, 0.1), trained=True):
+    """Losses of every seed, equal but for a thousandth, each with the error of its evaluation."""
+    data = frame(
+        {"task.density": list(densities)},
+        seeds,
+        lambda axes, seed: {
+            "test.loss": loss * (1 if axes["task.density"] == 1.0 else 0.9) + 1e-3 * seed,
+            "test.loss_error": noise,
+        },
+    )
+    return data if trained else data.assign(**{"training.steps": NAN})
+
+
+def test_the_error_of_the_evaluation_set_enters_what_is_claimed_of_a_number():
+    where = {"value": "test.loss", "stat": "median", "where": {"task.density": 1.0}}
+    for noise, word in ((0.0, "supported"), (0.02, "supported"), (0.1, "inconclusive")):
+        found = only(evaluated(1.0, noise), **where, below=1.1)
+        assert found.word == word
+        assert found.estimate.noise == noise
+        assert found.estimate.high - found.value == pytest.approx(
+            np.hypot(0.0035, NORMAL_95 * noise)
+        )
+
+
+def test_of_a_constructed_network_it_is_the_whole_interval():
+    where = {"value": "test.loss", "where": {"task.density": 1.0}}
+    sure = only(evaluated(1.0, 0.001, seeds=1, trained=False), **where, below=1.1)
+    assert sure.word == "supported"
+    assert sure.estimate.high == pytest.approx(1 + NORMAL_95 * 0.001)
+    assert only(evaluated(1.0, 0.2, seeds=1, trained=False), **where, below=1.1).word == (
+        "inconclusive"
+    )
+
+
+def test_a_difference_on_one_evaluation_set_has_no_error_of_it_and_on_two_has_both():
+    for stat in ("mean", "median"):
+        lower = {"value": "test.loss", "stat": stat, "where": {"task.density": 0.1}}
+        other = {"below": {"where": {"task.density": 1.0}}}
+        clear = only(evaluated(1.0, 0.01), **lower, **other)
+        blurred = only(evaluated(1.0, 0.1), **lower, **other)
+        assert (clear.word, blurred.word) == ("supported", "inconclusive")
+        assert blurred.estimate.noise == pytest.approx(0.1 * 2**0.5)
+    shared = frame(
+        {"architecture": ["elman", "gru"]},
+        8,
+        lambda axes, seed: {
+            "test.loss": seed + (axes["architecture"] == "gru"),
+            "test.loss_error": 5.0,
+        },
+    )
+    gru = {"where": {"architecture": "gru"}}
+    found = only(shared, value="test.loss", where={"architecture": "elman"}, below=gru)
+    assert (found.word, found.estimate.noise) == ("supported", 0.0)
+
+
+def test_bests_of_two_evaluation_sets_must_differ_by_more_than_their_errors():
+    lower = {"value": "test.loss", "stat": "best", "where": {"task.density": 0.1}}
+    other = {"below": {"where": {"task.density": 1.0}}}
+    assert only(evaluated(1.0, 0.01), **lower, **other).word == "supported"
+    assert only(evaluated(1.0, 0.1), **lower, **other).word == "inconclusive"

@@ -53,10 +53,12 @@ def test_an_interval_holds_the_estimate_and_lies_in_the_range(values, kind, rand
     ranks = np.array(random.sample(range(len(values)), len(values)), float)
     found = kind.interval(Sample(values, ranks))
     assert found.n == len(values)
+    if math.isnan(found.value):
+        return  # the best of more runs than there are
     if not found.bounded:
         assert found.why
         return
-    assert found.low <= found.value <= found.high or math.isnan(found.value)
+    assert found.low <= found.value <= found.high
     slack = rounding(len(values), np.abs(values).max())
     if len(values) < 20:  # beyond, that of a mean may be Student's t
         assert values.min() - slack <= found.low

@@ -24,7 +24,8 @@ class Aggregate:
     `left_out` are those that a condition on a scalar removed. `near_best` is the share of networks
     near the best one (`stat: best`) or the share of the mode. `cells` are the keys behind the
     number; `sample` and `pairs` (the values of `over`, one per member of the sample) serve
-    comparisons, and `texts` are how many networks gave each text.
+    comparisons, and `texts` are how many networks gave each text. `task` is what the networks were
+    evaluated on: equal tasks share their evaluation set.
     """
 
     value: float | str | None
@@ -39,6 +40,7 @@ class Aggregate:
     sample: Sample | None = field(default=None, repr=False, compare=False)
     texts: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[Hashable, ...] = field(default=(), repr=False, compare=False)
+    task: frozenset[Hashable] = field(default=frozenset(), repr=False, compare=False)
 
 
 def aggregate(
@@ -76,7 +78,11 @@ def aggregate(
     values = [results.column(column)[row] for row in kept]
     by = [results.column(name)[row] for name in _by(quantity) for row in kept]
     why = _commonest([cause.reason for cause in account.blank.values()])
-    result = _evaluate(values, by, quantity, replace(counted, why=why))
+    tasks = [name for name in results.frame.columns if name.partition(".")[0] == "task"]
+    task = frozenset(results.levels(row, tasks) for row in kept)
+    result = _evaluate(values, by, quantity, replace(counted, why=why, task=task))
+    if result.estimate is not None and (noise := _noise(results, kept, by, quantity)):
+        result = replace(result, estimate=result.estimate.with_noise(noise))
     if result.value is None and not result.cause:
         result = replace(result, cause=_undefined_best(quantity, len(kept), why))
     return replace(result, pairs=tuple(results.levels(row, over) for row in kept))
@@ -93,6 +99,22 @@ def missing_text(found: Aggregate) -> str:
     counts = {status: found.counts[status] for status in statuses}
     listed = ", ".join(f"{n} {_word(status)}" for status, n in counts.items() if n)
     return f"{listed}: {found.why}" if found.why else listed
+
+
+def _noise(results: Results, kept: Sequence[int], by: Sequence[Any], quantity: Quantity) -> float:
+    """The standard error of the evaluation set in a statistic of the column; 0 where none is known.
+
+    One set for all networks: its errors do not average out over them.
+    """
+    column = results.error_of(quantity.column or "")
+    if column is None or quantity.is_share:
+        return 0.0
+    errors = np.array([results.column(column)[row] for row in kept], float)
+    ranking = None
+    if by:
+        ranking = np.array(by, float) * (-1.0 if quantity.direction == "max" else 1.0)
+    noise = float(statistic_of(quantity)(errors, ranking))
+    return noise if np.isfinite(noise) else 0.0
 
 
 def _undefined_best(quantity: Quantity, n: int, why: str) -> str:

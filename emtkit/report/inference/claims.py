@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from emtkit.errors import EmtkitError
-from emtkit.plugin.statistic import Estimate
+from emtkit.plugin.statistic import NORMAL_95, Estimate
 from emtkit.report.data.results import Results, hashable, is_axis, level_text, where_text
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
@@ -220,9 +220,9 @@ def _decide(claim: Claim, case: _Case) -> Verdict:
         assert found.estimate is not None
         estimate, p = found.estimate, None
     base = replace(base, estimate=estimate, n=estimate.n, cause=missing_text(found))
-    if case.one.deterministic and _all_equal(found) and (other is None or _all_equal(other)):
-        estimate = replace(estimate, low=estimate.value, high=estimate.value)
-    elif estimate.n == 1:
+    if certain := case.one.deterministic and all(map(_all_equal, filter(None, (found, other)))):
+        base = replace(base, estimate=(estimate := estimate.of_constructed()))
+    if estimate.n == 1 and not certain:
         return replace(base, word="inconclusive", cause="a single seed gives no interval")
     return _decide_number(base, estimate, p)
 
@@ -234,8 +234,10 @@ def _all_equal(found: Aggregate) -> bool:
 def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdict:
     expect = base.claim.expect
     side = _side_of(estimate, expect) if estimate.bounded else _side_by_test(estimate, expect, p)
-    if side is None and (estimate.bounded or p is None):
+    if side is None and (estimate.bounded or p is None or p < expect.alpha):
         cause = estimate.why or "the interval reaches to both sides"
+        if not estimate.bounded and p is not None:
+            cause = "the difference is within the error of the two evaluation sets"
         return replace(base, word="inconclusive", p=p, cause=cause)
     if side is False:
         return replace(base, word="not supported", p=p)
@@ -272,7 +274,7 @@ def _side_by_test(estimate: Estimate, expect: Expect, p: float | None) -> bool |
 
     A margin is not tested: what is shown to lie below 0 lies below the margin, too.
     """
-    if p is None or p >= expect.alpha or estimate.value == 0:
+    if p is None or p >= expect.alpha or abs(estimate.value) <= NORMAL_95 * estimate.noise:
         return None
     return (estimate.value < 0) == (expect.below is not None)
 

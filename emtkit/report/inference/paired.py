@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from emtkit.plugin.statistic import Estimate, Statistic
+from emtkit.plugin.statistic import NORMAL_95, Estimate, Statistic
 from emtkit.report.inference.aggregate import Aggregate
 from emtkit.report.inference.resampling import Difference, effect_size, holm
 
@@ -18,7 +18,8 @@ class PairedDifference:
 
     `p` is corrected (Holm) once the whole family is known; `separated` says that p is below 0.05
     and that the interval of the difference, where there is one, leaves out 0; without a p the
-    interval decides. `cause` says why there is no comparison.
+    interval decides. A difference without an interval must exceed the noise of two evaluation sets.
+    `cause` says why there is no comparison.
     """
 
     difference: Difference | None
@@ -34,7 +35,7 @@ class PairedDifference:
         apart = found.low > 0 or found.high < 0
         if self.p is None or found.bounded:
             return apart and (self.p is None or self.p < ALPHA)
-        return self.p < ALPHA and found.value != 0
+        return self.p < ALPHA and abs(found.value) > NORMAL_95 * found.noise
 
 
 def paired_difference(
@@ -43,7 +44,8 @@ def paired_difference(
     """A minus B over the members of `over` that both have.
 
     `fixed`: B is one constructed network, which no seed changes; A's interval is then read from it.
-    Two different statistics have neither interval nor test.
+    Two different statistics have neither interval nor test. On the same task the evaluation set is
+    common, and its noise leaves the difference; on two tasks that of both enters.
     """
     if a.sample is None or b.sample is None:
         return PairedDifference(None, cause=a.cause or b.cause or "text has no difference")
@@ -64,6 +66,9 @@ def paired_difference(
     else:
         why = f"{of_a.noun} less {of_b.noun} has neither interval nor test"
         estimate = Estimate(values[0] - values[1], math.nan, math.nan, len(first), why)
+    if a.task != b.task:
+        noises = [side.estimate.noise if side.estimate is not None else 0.0 for side in (a, b)]
+        estimate = estimate.with_noise(math.hypot(*noises))
     effect = effect_size(first.values - second.values)
     return PairedDifference(Difference(estimate, p, effect), p)
 

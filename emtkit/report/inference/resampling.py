@@ -8,7 +8,7 @@ References:
     Holm 1979, A simple sequentially rejective multiple test procedure.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,21 +40,29 @@ class Difference:
 
 
 def swap_p(statistic: Statistic, a: Sample, b: Sample) -> float:
-    """Two-sided p of S(a) - S(b) over n pairs, the sides of each of which may be swapped.
+    """Two-sided p of S(a) - S(b) over n pairs, the sides of each of which may be swapped."""
+
+    def difference(swaps: NDArray[np.bool_]) -> Numbers:
+        one, two = a.swapped(b, swaps), b.swapped(a, swaps)
+        return statistic(one.values, one.by) - statistic(two.values, two.by)
+
+    size = max(float(np.nanmax(np.abs(side.values))) for side in (a, b))
+    return p_of_swaps(len(a), difference, size)
+
+
+def p_of_swaps(n: int, difference: Callable[[NDArray[np.bool_]], Numbers], size: float) -> float:
+    """Two-sided p of a difference (R) as a function of which of n pairs are swapped (R, n).
 
     Exact over all 2^n ways up to n = 14 (least p: 2 / 2^n), else over 20,000 fixed random ones,
-    where p = (1 + hits) / (1 + swaps) is never zero. A swap after which the statistic is undefined
-    counts as a hit. Sides that are equal give 1.
+    where p = (1 + hits) / (1 + swaps) is never zero. Differences closer than the rounding of
+    numbers of this `size` are equal; one that is undefined counts as a hit.
     """
-    size = max(float(np.nanmax(np.abs(side.values))) for side in (a, b))
-    least = abs(float(statistic(a.values, a.by)) - float(statistic(b.values, b.by))) - 1e-12 * size
+    least = abs(float(difference(np.zeros((1, n), bool))[0])) - 1e-12 * size
     hits = tried = 0
-    for swaps in side_swaps(len(a)):
-        one, two = a.swapped(b, swaps), b.swapped(a, swaps)
-        found = np.abs(statistic(one.values, one.by) - statistic(two.values, two.by))
-        hits += len(swaps) - int(np.count_nonzero(found < least))
+    for swaps in side_swaps(n):
+        hits += len(swaps) - int(np.count_nonzero(np.abs(difference(swaps)) < least))
         tried += len(swaps)
-    return hits / tried if len(a) <= EXACT_UP_TO else (1 + hits) / (1 + tried)
+    return hits / tried if n <= EXACT_UP_TO else (1 + hits) / (1 + tried)
 
 
 def least_swap_p(n: int) -> float:

@@ -171,6 +171,8 @@ def _metrics(results: Results, axis: str) -> list[str]:
     for name in map(str, results.frame.columns):
         if not name.startswith("test.") or name == "test.finite":
             continue
+        if name.endswith("_error") and name.removesuffix("_error") in results.frame.columns:
+            continue
         values = results.column(name)
         numbers = [row for row in range(len(results)) if isinstance(values[row], int | float)]
         if len(results.groups(numbers, [axis])) == 2:

@@ -205,6 +205,9 @@ class _Drawing:
             shown = [statistic_of(value).method for value in spec.shown]
             methods = "; ".join(dict.fromkeys(filter(None, shown)))
             remarks.append(f"brackets: 95 % interval over {', '.join(spec.over)} ({methods})")
+        estimates = [e.found.estimate for e in entries if e.interval and e.found.estimate]
+        if any(estimate.noise for estimate in estimates):
+            remarks.append("brackets hold the error of the common evaluation set, too")
         found = [entry.found.estimate for entry in entries if entry.found.estimate is not None]
         remarks += dict.fromkeys(estimate.why for estimate in found if estimate.why)
         if spec.baseline is not None:

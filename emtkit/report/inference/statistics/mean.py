@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emtkit.plugin.statistic import Estimate, Interval, Sample, Statistic
-from emtkit.report.inference.resampling import TAIL, Numbers, lower_rank, side_swaps
+from emtkit.report.inference.resampling import TAIL, Numbers, lower_rank, p_of_swaps, side_swaps
 
 _LOWEST = 0.3
 _T_FROM = 20
@@ -56,6 +56,12 @@ class Mean(Statistic):
         means = np.sort(np.concatenate([_subset_means(differences, s) for s in side_swaps(n)]))
         aside = int(TAIL * (len(means) + 1))
         return Estimate(value, float(means[aside - 1]), float(means[-aside]), n)
+
+    def p(self, a: Sample, b: Sample) -> float:
+        """By sign flips of the differences, all at once."""
+        flipped = (a.values - b.values) / len(a)
+        whole, size = flipped.sum(), float(np.abs(flipped).sum())
+        return p_of_swaps(len(a), lambda swaps: whole - 2 * (swaps @ flipped), size)
 
 
 def _subset_means(values: Numbers, chosen: NDArray[np.bool_]) -> Numbers:

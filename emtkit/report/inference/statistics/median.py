@@ -40,9 +40,8 @@ class Median(Statistic):
 
         differences = a.values - b.values
         fewer = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
-        p: float = min(1.0, 2 * binom.cdf(fewer, len(differences), 0.5).item())
-        return p
+        return float(min(1.0, 2 * binom.cdf(fewer, len(differences), 0.5)))
 
     def least_p(self, n: int) -> float:
         """That of n signs that agree."""
-        return min(1.0, 2.0 / 2**n)
+        return min(1.0, 2.0 ** (1 - n))

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-
 from emtkit.methods.folder import Methods
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.float64]
@@ -40,6 +39,8 @@ class Sample:
 
     def swapped(self, other: Sample, swaps: NDArray[np.bool_]) -> Sample:
         """Its members, those of `other` in their places where `swaps` (R, n) says so."""
+        import numpy as np  # takes a tenth of a second, which `--help` need not pay
+
         by = None
         if self.by is not None and other.by is not None:
             by = np.where(swaps, other.by, self.by)

@@ -63,7 +63,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def content(question="Which network remembers?", name="elman", seeds=7):
+def content(question="Which network remembers?", name="elman", seeds=6):
     data = frame(
         {"architecture": [name, "attention"], "task.delay": [3, 5]},
         seeds,

@@ -42,6 +42,7 @@ def table(session: Session, name: str | None, form: str) -> int:
 @options.only_option
 @click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
 @click.option("--stat", type=options.OneOf(STATISTICS), default="mean")
+@click.option("--of", type=click.IntRange(1), help="Runs of which `--stat expected_best` is best.")
 @click.option("--format", "form", type=options.OneOf(FORMATS), default="terminal")
 def compare(
     what: Path,
@@ -51,6 +52,7 @@ def compare(
     only: str | None,
     values: tuple[str, ...],
     stat: str,
+    of: int | None,
     form: str,
 ) -> int:
     """Compare A with B, paired by seed: architectures of a study, its stores, or a store's studies.
@@ -62,7 +64,7 @@ def compare(
     """
     from emtkit.report.tables.contrast import contrast
 
-    drawn = contrast(_sides(what, first, second, store, only), values, stat)
+    drawn = contrast(_sides(what, first, second, store, only), values, stat, of)
     _print_table(drawn, form)
     return 0
 

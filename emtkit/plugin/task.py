@@ -215,7 +215,10 @@ class Task(ABC):
         return None
 
     def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Further numbers (0-d tensors) on the masked steps; they become columns `test.<name>`."""
+        """Further numbers (0-d tensors) on the masked steps; they become columns `test.<name>`.
+
+        They are asked of every sequence alone, too: the spread gives `test.<name>_error`.
+        """
         return {}
 
     def facts(self, kind: type[Fact]) -> Fact:

@@ -11,6 +11,8 @@ from emtkit.study.settings import Evaluation, Training
 
 TRAINING_VERSION = 4
 """Raised when the core's training of an unchanged cell would give other numbers."""
+EVALUATION_VERSION = 2
+"""Raised when the core's evaluation of an unchanged network would give other or more numbers."""
 
 Stream = Literal["test", "tuning"]
 
@@ -120,7 +122,7 @@ def evaluation_spec(
 ) -> EvaluationSpec:
     """The evaluation of a cell with its horizons resolved."""
     identity = [evaluation.sequences, horizon, loss_horizon, list(evaluation.at)]
-    key = digest([stream, TRAINING_VERSION, cell, *identity])
+    key = digest([stream, TRAINING_VERSION, EVALUATION_VERSION, cell, *identity])
     return EvaluationSpec(key, evaluation.sequences, horizon, loss_horizon, evaluation.at, stream)
 
 

@@ -32,15 +32,21 @@ Columns = Annotated[tuple[str, ...], BeforeValidator(listed)]
 Over = Annotated[Columns, Field(description="Axes along which rows are taken together.")]
 
 
-def check_by(by: str | None, stat: Stat) -> None:
-    """Refuse a `by` where the statistic ranks nothing.
+def check_ranking(by: str | None, of: int | None, stat: Stat) -> None:
+    """Refuse a `by` where the statistic ranks nothing, and an `of` where it counts no runs.
 
     Raises:
-        ValueError: it names a column that would not be read.
+        ValueError: either would not be read, or `of` is missing.
     """
-    if by is not None and not statistic_named(stat).ranks:
+    statistic = statistic_named(stat)
+    if by is not None and not statistic.ranks:
         rank = [name for name in STATISTICS.names if statistic_named(name).ranks]
         raise ValueError(f"`by` belongs to `stat: {' or '.join(rank)}`; this has `stat: {stat}`")
+    if of is not None and not statistic.counts_runs:
+        count = [name for name in STATISTICS.names if statistic_named(name).counts_runs]
+        raise ValueError(f"`of` belongs to `stat: {' or '.join(count)}`; this has `stat: {stat}`")
+    if of is None and statistic.counts_runs:
+        raise ValueError(f"`stat: {stat}` needs `of`: the number of runs of which it is the best")
 
 
 class Quantity(View):
@@ -48,8 +54,9 @@ class Quantity(View):
 
     A statistic that ranks (`best`) reads `value` in the row in which `by` (default: `value` itself)
     is least or greatest (`direction`); the share of rows within `within` (relative) of that best
-    comes with it. `stat: share` is the share of rows in which the boolean `value` is true, `share`
-    that of any column and value.
+    comes with it. `stat: expected_best` is what the best of `of` runs gives in the mean.
+    `stat: share` is the share of rows in which the boolean `value` is true, `share` that of any
+    column and value.
     """
 
     value: str | None = None
@@ -60,6 +67,8 @@ class Quantity(View):
     """Statistic of the column over the rows that are taken together."""
     by: str | None = None
     """Column that ranks the rows for `stat: best`; null ranks by `value` itself."""
+    of: Annotated[int, Field(ge=1)] | None = None
+    """Number of runs of which `stat: expected_best` is the best, in the mean."""
     direction: Direction = "min"
     within: Annotated[float, Field(ge=0)] = 0.03
     """Relative distance from the best within which rows count as near it."""
@@ -96,7 +105,7 @@ class Quantity(View):
         """
         if self.column is None:
             raise ValueError("needs `value` (a column) or `share: {of, equals}`")
-        check_by(self.by, self.stat)
+        check_ranking(self.by, self.of, self.statistic)
 
 
 class Value(Quantity):

@@ -19,7 +19,7 @@ from emtkit.study.quantity import (
     ShortValue,
     Stat,
     Value,
-    check_by,
+    check_ranking,
     listed,
 )
 from emtkit.study.roles import Role
@@ -131,6 +131,8 @@ class Figure(View):
     """Statistic of the column over the rows that are taken together."""
     by: str | None = None
     """Column that ranks the rows for `stat: best`; null ranks by the column that is shown."""
+    of: Annotated[int, Field(ge=1)] | None = None
+    """Number of runs of which `stat: expected_best` is the best, in the mean."""
     direction: Direction = "min"
     log: Literal["x", "y", "both"] | None = None
     """Axes that are logarithmic."""
@@ -148,7 +150,7 @@ class Figure(View):
                     f"`use` is a kind of figure or <analysis label>.<drawing>, not '{self.use}'; "
                     f"{did_you_mean(self.use, FIGURE_KINDS)}"
                 )
-            _none_of(given, {"x", "y", "value", "hue", "stat", "by", "log"}, self.use)
+            _none_of(given, {"x", "y", "value", "hue", "stat", "by", "of", "log"}, self.use)
             return self
         _none_of(given, {"cells"}, self.use)
         if self.x is None or not self.y:
@@ -157,7 +159,7 @@ class Figure(View):
             _none_of(given, {"value"}, self.use)
         elif self.value is None or len(self.y) > 1:
             raise ValueError(f"a {self.use} needs `value`, and one axis as `y`")
-        check_by(self.by, self.stat)
+        check_ranking(self.by, self.of, self.stat)
         return self
 
     @property
@@ -234,9 +236,11 @@ class Expect(Quantity):
         mine: dict[str, Any] = {key: getattr(self, key) for key in Quantity.model_fields}
         if given & {"value", "share"}:
             mine |= {"value": None, "share": None}
-        unranked = "stat" in given and not statistic_named(self.bound.stat).ranks
-        if "share" in given or unranked:
+        stat = statistic_named(self.bound.stat if "stat" in given else self.stat)
+        if "share" in given or not stat.ranks:
             mine["by"] = None
+        if "share" in given or not stat.counts_runs:
+            mine["of"] = None
         mine |= {key: getattr(self.bound, key) for key in given}
         mine["where"] = {**self.where, **self.bound.where}
         if mine["share"] is not None:

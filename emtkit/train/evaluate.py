@@ -9,7 +9,7 @@ from torch import Tensor
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch
 from emtkit.study.cells import EvaluationSpec
-from emtkit.train.stack import Stacked, first_scored
+from emtkit.train.stack import Stacked, first_scored, losses_alone
 from emtkit.train.tiers.base import Tier
 
 CHUNK_BYTES = 192 * 2**20
@@ -39,8 +39,10 @@ def judge(
     """The scalars of `test` for each row; all rows see the same draws of one stream.
 
     `loss` is over `loss_horizon`, the metrics over `horizon`; `<metric>_at_<n>` is over the scored
-    steps n-10..n+10 (for the last n: n-20..n). `finite` is False where an output was not: such
-    outputs count as wrong and leave the other rows alone.
+    steps n-10..n+10 (for the last n: n-20..n). `<name>_error` is the standard error of each, by the
+    spread of the sequences, which are independent (the steps of one are not): s / sqrt(B); it is
+    left out of a single sequence. `finite` is False where an output was not: such outputs count as
+    wrong and leave the other rows alone.
     """
     found: list[dict[str, float | bool]] = []
     size = _rows_at_once(stacked, evaluation_specs[0].sequences)
@@ -64,7 +66,8 @@ def _judge_chunk(
     masks = torch.stack(
         [first_scored(m, j.loss_horizon) for m, j in zip(batch.mask, evaluation_specs, strict=True)]
     )
-    losses = tier.losses(stacked.errors(outputs, batch), masks).tolist()
+    errors = stacked.errors(outputs, batch)
+    losses = tier.losses(errors, masks).tolist()
     finite = outputs.isfinite().flatten(1).all(1).tolist()
     rows: list[dict[str, float | bool]] = [
         {"loss": loss if math.isfinite(loss) else math.nan, "finite": bool(ok)}
@@ -73,7 +76,18 @@ def _judge_chunk(
     for suffix, wanted in _windows(batch, asked):
         for row, metrics in zip(rows, stacked.metrics(outputs, batch, wanted), strict=True):
             row.update({f"{name}{suffix}": value for name, value in metrics.items()})
+        if asked.sequences > 1:
+            for row, alone in zip(rows, stacked.metrics_alone(outputs, batch, wanted), strict=True):
+                row.update({f"{name}{suffix}_error": _error(of) for name, of in alone.items()})
+    if asked.sequences > 1:
+        for row, alone in zip(rows, losses_alone(errors, masks), strict=True):
+            row["loss_error"] = _error(alone)
     return rows
+
+
+def _error(alone: Tensor) -> float:
+    """The standard error of a mean of independent values (B)."""
+    return float(alone.std()) / math.sqrt(len(alone))
 
 
 def _windows(batch: Batch, asked: EvaluationSpec) -> list[tuple[str, Tensor]]:

@@ -168,6 +168,19 @@ class Stacked:
                     rows[row][name] = value
         return rows
 
+    def metrics_alone(
+        self, outputs: Tensor, batch: Batch, masks: Tensor
+    ) -> list[dict[str, Tensor]]:
+        """The tasks' metrics per row of every sequence alone (B), on the steps of `masks`."""
+        rows: list[dict[str, Tensor]] = [{} for _ in range(self.models)]
+        windows = (mask.tobytes() for mask in masks.cpu().numpy())
+        for group in self._grouped(zip(self.task_keys, windows, strict=True)):
+            alone = self._of_group("metrics alone", group, masks[group.rows[0]], outputs, batch)
+            for name, values in alone.items():
+                for row, value in zip(group.rows, values, strict=True):
+                    rows[row][name] = value
+        return rows
+
     def _grouped(self, keys: Iterable[object]) -> tuple[Group, ...]:
         """Rows of equal key."""
         found: dict[object, list[int]] = {}
@@ -178,7 +191,7 @@ class Stacked:
     def _of_group(
         self, what: str, group: Group, mask: Tensor, outputs: Tensor, batch: Batch
     ) -> Any:
-        """The task's "loss" or "metrics" of each of the group's rows."""
+        """The task's "loss", "metrics" or "metrics alone" of each of the group's rows."""
         judge = group.task.loss if what == "loss" else group.task.metrics
         index = torch.tensor(group.rows, device=self.device)
         given = [t.index_select(0, index) for t in (outputs, batch.inputs, batch.targets)]
@@ -188,10 +201,16 @@ class Stacked:
         def function(outputs: Tensor, inputs: Tensor, targets: Tensor) -> Any:
             return judge(outputs, Batch(inputs, targets, mask, batch.input_steps))
 
+        def each(outputs: Tensor, inputs: Tensor, targets: Tensor) -> Any:
+            given = [value.unsqueeze(1) for value in (outputs, inputs, targets)]
+            return vmap(function)(*given)
+
+        wanted = each if what == "metrics alone" else function
+
         def sample(rows: int) -> None:
             repeated = [value.detach()[:1].repeat_interleave(rows, 0) for value in given]
             repeated[0].requires_grad_(outputs.requires_grad)
-            found = vmap(function)(*repeated)
+            found = vmap(wanted)(*repeated)
             if outputs.requires_grad:
                 torch.autograd.grad(
                     found, repeated[0], torch.ones_like(found), materialize_grads=True
@@ -199,7 +218,7 @@ class Stacked:
 
         if key not in self.packings:
             self.packings[key] = Packing.of(sample)
-        return self.packings[key].map(function, *given)
+        return self.packings[key].map(wanted, *given)
 
 
 def stack(models: Sequence[SequenceModel], tasks: Sequence[Task], keys: Sequence[str]) -> Stacked:
@@ -215,6 +234,12 @@ def flatten(model: SequenceModel) -> Tensor:
     """All parameters of one model as one row (P)."""
     parts = [value.detach().reshape(-1) for value in model.parameters()]
     return torch.cat(parts) if parts else torch.zeros(0)
+
+
+def losses_alone(errors: Tensor, masks: Tensor) -> Tensor:
+    """The loss of every sequence alone (M B), on the steps that `masks` (M T) leaves."""
+    kept = torch.where(masks.unsqueeze(1) > 0, errors, torch.zeros_like(errors))
+    return kept.sum(2) / masks.sum(1, keepdim=True)
 
 
 def by_step(errors: Tensor, masks: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ def test_a_run_prints_one_json_document(smoke):
     assert smoke.said.code == 0, smoke.said.err
     document = json.loads(smoke.said.out)
     assert document["study"] == "smoke"
-    assert document["cells"]["done"] == document["cells"]["expected"] == 24
+    assert document["cells"]["done"] == document["cells"]["expected"] == 36
     assert {claim["verdict"] for claim in document["claims"]} == {"supported"}
     assert {claim["stated"] for claim in document["claims"]} == {"stated before results"}
     assert all(claim["controls"][0]["met"] is False for claim in document["claims"])
@@ -100,21 +100,21 @@ def test_a_run_writes_an_event_per_change(smoke):
     lines = (smoke.terminal.folder / "events.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     assert [event["last"] for event in events] == [False] * (len(events) - 1) + [True]
-    assert events[-1]["trained"] + events[-1]["stored"] == 24
+    assert events[-1]["trained"] + events[-1]["stored"] == 36
 
 
 def test_watch_shows_a_run_that_is_over(smoke):
     said = smoke.terminal.emtkit("watch", str(smoke.study))
     assert said.code == 0
-    assert "24/24 cells" in said.err
+    assert "36/36 cells" in said.err
 
 
 def test_a_second_run_trains_nothing_and_checks_claims(smoke):
     said = smoke.terminal.emtkit("run", str(smoke.study), "--check-claims")
     assert said.code == 0
-    assert "24 cells = 24 done + 0 failed + 0 lost + 0 not applicable" in said.out
+    assert "36 cells = 36 done + 0 failed + 0 lost + 0 not applicable" in said.out
     assert "supported     exact-is-exact" in said.out
-    assert "(24 stored" in said.err
+    assert "(36 stored" in said.err
 
 
 def test_a_refuted_claim_exits_with_5_where_that_is_asked(smoke):
@@ -135,7 +135,7 @@ def test_tables_in_every_format(smoke):
 
     rows = list(csv.DictReader(io.StringIO(table("csv"))))
     assert len(rows) == 3 * 2 * 2
-    assert {row["n"] for row in rows} == {"4"}
+    assert {row["n"] for row in rows} == {"6"}
     assert table("markdown").count("\n|") == 2 + 6 - 1 + 1
     assert "\\toprule" in table("latex")
     assert "<table" in table("html")
@@ -172,13 +172,13 @@ def test_an_unknown_table_lists_those_there_are(smoke):
 def test_plan_says_what_is_stored_and_what_no_result_could_support(smoke):
     hopeless = smoke.study.read_text("utf-8") + (
         "  - {id: hopeless, text: It is lower., expect: {value: test.loss, where:"
-        " {architecture: linear, task.delay: 1}, below: {where: {task.delay: 2}}}}\n"
+        " {architecture: linear, task.delay: 1}, below: {where: {task.delay: 2}}, alpha: 0.01}}\n"
     )
     (smoke.terminal.folder / "hopeless.yaml").write_text(hopeless)
     said = smoke.terminal.emtkit("plan", "hopeless.yaml")
     assert said.code == 0
-    assert "stored: 24 of 24 cells" in said.out
-    assert "claim 'hopeless' cannot be supported: with 4 paired seeds" in said.err
+    assert "stored: 36 of 36 cells" in said.out
+    assert "claim 'hopeless' cannot be supported: with 6 paired seeds" in said.err
     assert smoke.terminal.emtkit("plan", str(smoke.study)).err == ""
 
 

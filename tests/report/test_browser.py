@@ -137,7 +137,7 @@ def test_a_number_leads_to_its_cells_and_to_the_command_that_makes_them(reader):
         "document.querySelectorAll('#cell-table tbody tr:not([hidden])').length == 4"
     )
     assert set(reader.column("#cell-table", 4)) == {"relu_rnn"}
-    assert "4 of 24 rows" in page.locator("#cell-matches").inner_text()
+    assert "6 of 36 rows" in page.locator("#cell-matches").inner_text()
     first = page.locator("#cell-table tbody tr:not([hidden]) button").first
     first.click()
     assert first.get_attribute("aria-expanded") == "true"
@@ -150,7 +150,7 @@ def test_a_number_leads_to_its_cells_and_to_the_command_that_makes_them(reader):
     page.get_by_role("button", name="Show all cells").click()
     assert first.get_attribute("aria-expanded") == "false"
     assert detail.count() == 0
-    assert len(reader.column("#cell-table", 1)) == 24
+    assert len(reader.column("#cell-table", 1)) == 36
 
 
 def test_print_shows_everything_and_no_controls(reader):
@@ -174,6 +174,6 @@ def test_without_scripts_everything_is_there_to_read(chromium, report):
     page = context.new_page()
     page.goto(report.as_uri())
     assert page.locator(f"{TABLE} tbody tr").count() == 6
-    assert page.locator("#cell-table tbody tr").count() == 24
+    assert page.locator("#cell-table tbody tr").count() == 36
     assert not page.get_by_role("button", name="Dark mode").is_visible()
     context.close()

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from emtkit.report.data.results import Results
-from emtkit.report.inference.claims import verdicts_of_claim
+from emtkit.report.inference.claims import verdicts_of
 from emtkit.report.tables.numbers import verdict_lines
 from emtkit.study.views import Claim
 from tests.report.frames import NAN, frame, reasons
@@ -14,7 +14,7 @@ from tests.report.frames import NAN, frame, reasons
 
 def judged(data, expect, why=None, **given):
     made = Claim.model_validate({"id": "c", "text": "It holds.", "expect": expect, **given})
-    return verdicts_of_claim(Results(data, why), made)
+    return verdicts_of(Results(data, why), [made])
 
 
 def accurate(seeds=20, poor=3, error=0.001):

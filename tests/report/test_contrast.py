@@ -10,7 +10,6 @@ import pytest
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import Sample, statistic_named
 from emtkit.report.data.results import Results
-from emtkit.report.inference.resampling import difference
 from emtkit.report.tables.contrast import Sides, contrast, joined
 from emtkit.report.tables.formats.csv import Csv
 from tests.report.frames import frame, reasons
@@ -61,17 +60,27 @@ def test_the_numbers_are_those_of_the_paired_difference():
         Sample(found[(found["task.delay"] == 3) & (found.architecture == name)]["test.loss"].values)
         for name in ("elman", "gru")
     )
-    expected = difference(one, two, statistic_named("mean"))
+    mean = statistic_named("mean")
+    expected = mean.difference(one, two)
     (row,) = [row for row in rows(table) if row["value"] == "elman − gru"]
-    assert float(row["estimate"]) == pytest.approx(expected.estimate.value)
-    assert float(row["low"]) == pytest.approx(expected.estimate.low)
-    assert [float(p) for p in values(table, "p")] == [pytest.approx(expected.p)]
+    assert float(row["estimate"]) == pytest.approx(expected.value)
+    assert float(row["low"]) == pytest.approx(expected.low)
+    assert [float(p) for p in values(table, "p")] == [pytest.approx(mean.p(one, two))]
 
 
-def test_best_has_no_p():
+def test_bests_are_compared_by_p_alone():
     table = contrast(architectures(data()), stat="best")
-    assert values(table, "p") == ["", ""]
-    assert table.body[0][3].text == "–"
+    assert values(table, "p") == [
+        "1.0",
+        "1.0",
+    ]  # whichever pairs are swapped, the bests are 1 apart
+    assert [row["low"] for row in rows(table)] == [""] * len(rows(table))
+    assert values(contrast(architectures(data()), stat="expected_best", of=8), "p") == [
+        "1.0",
+        "1.0",
+    ]
+    with pytest.raises(EmtkitError, match="needs `of`"):
+        contrast(architectures(data()), stat="expected_best")
 
 
 def test_other_values_are_asked_for_by_name():

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from emtkit.report.data.results import Results
-from emtkit.report.inference.claims import verdicts_of_claim
+from emtkit.report.inference.claims import verdicts_of
 from emtkit.report.inference.uncontrolled import uncontrolled
 from emtkit.report.inference.verdict import Verdict, held_against
 from emtkit.report.tables.numbers import verdict_lines
@@ -33,7 +33,7 @@ def results(*grids, why=None):
 def judged(data, expect=None, **given):
     expect = {"value": "a.x", "above": 0.5, **(expect or {})}
     made = Claim.model_validate({"id": "c", "text": "It holds.", "expect": expect, **given})
-    return verdicts_of_claim(data, made)
+    return verdicts_of(data, [made])
 
 
 OWN = grid("main", "study", 1.0)
@@ -159,7 +159,7 @@ def test_both_sides_of_a_comparison_come_from_the_control(slope, word):
     control = grid("untrained", "negative", lambda levels: slope * levels["task.density"], **axes)
     expect = {key: value for key, value in BELOW.items() if value is not None}
     made = Claim.model_validate({"id": "c", "text": "It falls.", "expect": expect})
-    (found,) = verdicts_of_claim(results(own, control), made)
+    (found,) = verdicts_of(results(own, control), [made])
     assert found.word == word
     (shown,) = found.controls
     assert shown.compared == pytest.approx(slope + 0.0025)
@@ -177,7 +177,7 @@ def test_a_bound_that_the_control_has_not_stays_as_it_is(control, word):
         "tolerance": 0.1,
     }
     made = Claim.model_validate({"id": "c", "text": "It is optimal.", "expect": expect})
-    (found,) = verdicts_of_claim(data, made)
+    (found,) = verdicts_of(data, [made])
     assert found.word == word
 
 
@@ -191,7 +191,7 @@ def test_a_comparison_that_would_be_of_the_same_networks_is_unchecked():
     }
     control = grid("cut", "negative", 0.0, architecture=["gru"])
     made = Claim.model_validate({"id": "c", "text": "It is more.", "expect": expect})
-    (found,) = verdicts_of_claim(results(own, control), made)
+    (found,) = verdicts_of(results(own, control), [made])
     assert found.word == "unchecked"
     assert "the same networks" in found.cause
 

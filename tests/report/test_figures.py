@@ -117,7 +117,10 @@ def test_what_is_not_shown_is_told():
     data.loc[0, "a.x"] = NAN
     why = reasons((data.cell[0], "a", "x", "counts differ", "done"))
     drawn = draw_figure(Results(data, why), figure("line", x="task.delay", y="a.x"))
-    assert drawn.notes == ("1 of 2 not shown: undefined in 1 of 2: counts differ",)
+    assert drawn.notes == (
+        "1 of 2 not shown: undefined in 1 of 2: counts differ",
+        "1 without interval: 2 networks give no 95 % interval of a mean; 11 do",
+    )
 
 
 def test_equal_results_give_equal_bytes_and_no_date(results):
@@ -235,7 +238,7 @@ def test_every_kind_of_the_folders_draws_and_counts_what_it_shows(results, use):
         fields |= {"y": "architecture", "value": "a.x"}
     drawn = draw_figure(results, figure(use, **fields))
     assert len(drawn.cells) == 2 * 3 * 4
-    assert drawn.notes == ()
+    assert not any("not shown" in note for note in drawn.notes)
     assert to_bytes(drawn, "svg") == to_bytes(draw_figure(results, figure(use, **fields)), "svg")
 
 

@@ -92,7 +92,7 @@ def content(question="Which network remembers?", name="elman", seeds=6):
             "id": "small",
             "text": question,
             "source": name,
-            "expect": {"value": "test.loss", "below": 4, "for": scope},
+            "expect": {"value": "test.loss", "stat": "median", "below": 4, "for": scope},
         }
         for scope in ("each", "all")
     ]

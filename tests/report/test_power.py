@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emtkit.report.data.results import Results
-from emtkit.report.inference.claims import verdicts_of_claim
+from emtkit.report.inference.claims import verdicts_of
 from emtkit.report.inference.power import unreachable
 from emtkit.study.views import Claim
 from tests.report.frames import NAN, frame
@@ -32,7 +32,7 @@ def warned(data, one):
 )
 def test_a_claim_is_warned_of_just_when_perfect_data_cannot_support_it(seeds, delays, enough):
     data, one = planned(seeds, delays), claim()
-    words = {verdict.word for verdict in verdicts_of_claim(Results(data), one)}
+    words = {verdict.word for verdict in verdicts_of(Results(data), [one])}
     found = warned(data, one)
     assert bool(found) == (words == {"inconclusive"}) == (enough is not None)
     if enough:
@@ -46,10 +46,30 @@ def test_a_share_of_combinations_does_not_soften_a_family_that_is_too_large():
 
 
 @pytest.mark.parametrize(
-    "one", [claim(below=0.3), claim(stat="best"), claim(equals={"where": {"task.density": 1.0}})]
+    ("seeds", "one"),
+    [
+        (6, claim(stat="median", below=0.3)),
+        (2, claim(equals={"where": {"task.density": 1.0}})),
+        (2, claim(below={"where": {"task.density": 1.0}, "stat": "median"})),
+    ],
 )
-def test_claims_without_a_p_are_not_warned_of(one):
-    assert warned(planned(2), one) == []
+def test_claims_without_a_p_are_not_warned_of(seeds, one):
+    assert warned(planned(seeds), one) == []
+
+
+def test_a_claim_whose_statistic_has_no_interval_is_warned_of():
+    few = "claim 'c' cannot be supported: 5 networks give no 95 % interval of a median; 6 do"
+    assert warned(planned(5), claim(stat="median", below=0.3)) == [few]
+    assert "10 networks give no" in warned(planned(10), claim(below=0.3))[0]
+    assert "an observed best has no interval" in warned(planned(9), claim(stat="best", below=1))[0]
+
+
+def test_the_comparisons_of_all_claims_are_counted():
+    data = Results(planned(7).drop(columns="a.x"))
+    assert list(unreachable(data, [claim()] * 3)) == []
+    (first, *_) = unreachable(data, [claim()] * 4)
+    assert "(Holm-corrected over 4 comparisons of the study)" in first
+    assert "give it 8 seeds" in first
 
 
 def test_only_common_seeds_count():

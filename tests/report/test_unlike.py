@@ -8,7 +8,7 @@ import pytest
 from emtkit.report.data.results import Results
 from emtkit.report.data.unlike import ALSO, ONE_SETTING, PARTLY_TUNED, one_setting, unlike
 from emtkit.report.figures.figure import draw_figure
-from emtkit.report.inference.claims import verdicts_of_claim
+from emtkit.report.inference.claims import verdicts_of
 from emtkit.report.tables.numbers import verdict_lines
 from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Claim, Figure, Table
@@ -89,7 +89,7 @@ def test_tables_figures_and_claims_say_it(results, said):
         "below": {"where": {"architecture": "relu"}},
     }
     claim = Claim.model_validate({"id": "c", "text": "It is.", "expect": expect})
-    (verdict,) = verdicts_of_claim(results, claim)
+    (verdict,) = verdicts_of(results, [claim])
     also = [f"the sides also differ in {', '.join(TEXTS)}"] if said else []
     assert list(verdict.remarks) == [*also, ONE_SETTING]
     assert ("the sides also differ in" in next(iter(verdict_lines([verdict])))) == said

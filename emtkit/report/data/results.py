@@ -151,6 +151,10 @@ class Results:
                 found.append(name)
         return found
 
+    def error_of(self, name: str) -> str | None:
+        """The column of a sampled number's standard error, where there is one."""
+        return f"{name}_error" if f"{name}_error" in self.frame.columns else None
+
     def has(self, row: int, name: str) -> bool:
         """Whether the number `name` of a row is there."""
         return self.column(name)[row] is not None

@@ -103,6 +103,9 @@ def draw_figure(results: Results, spec: Figure) -> Drawn:
     causes = Counter(one.cause for one in counted if one.value is None)
     notes = [f"{count} of {len(counted)} not shown: {why}" for why, count in causes.most_common()]
     notes += _remarks(results, spec, rows)
+    barred = not mapped and CHARTS.load(spec.use, Chart).has_bars
+    bare = [one.estimate.why for one in counted if barred and one.estimate and one.estimate.why]
+    notes += [f"{count} without interval: {why}" for why, count in Counter(bare).most_common()]
     cells = dict.fromkeys(cell for one in counted for cell in one.cells)
     return Drawn(spec.name, spec.title or spec.name, canvas, tuple(notes), tuple(cells))
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,7 +38,9 @@ class Panel:
     def quantity(self, column: str) -> Quantity:
         """The statistic that the figure shows of a column."""
         spec = self.spec
-        return Quantity(value=column, stat=spec.stat, by=spec.by, direction=spec.direction)
+        return Quantity(
+            value=column, stat=spec.stat, by=spec.by, of=spec.of, direction=spec.direction
+        )
 
     def label_axes(self, axes: Axes, stat: str = "") -> None:
         """Labels of both axes, with the statistic if it must be said, and the title."""
@@ -51,7 +53,9 @@ class Panel:
 
 
 class Chart(ABC):
-    """Columns against the axis x, a series per hue."""
+    """Columns against the axis x, a series per hue; `has_bars`: with their intervals."""
+
+    has_bars: ClassVar[bool] = False
 
     @abstractmethod
     def draw(self, axes: Axes, panel: Panel) -> list[Aggregate]:

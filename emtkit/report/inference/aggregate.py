@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from emtkit.plugin.statistic import Estimate, Sample, Statistic, statistic_named
 from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
-from emtkit.report.inference.resampling import bootstrap, share_near_best, text_shares
+from emtkit.report.inference.resampling import share_near_best
 from emtkit.study.quantity import Quantity
 
 
@@ -24,7 +24,8 @@ class Aggregate:
     `left_out` are those that a condition on a scalar removed. `near_best` is the share of networks
     near the best one (`stat: best`) or the share of the mode. `cells` are the keys behind the
     number; `sample` and `pairs` (the values of `over`, one per member of the sample) serve
-    comparisons, and so do the `shares` of resamples in which each text comes out.
+    comparisons, and `texts` are how many networks gave each text. `task` is what the networks were
+    evaluated on: equal tasks share their evaluation set.
     """
 
     value: float | str | None
@@ -37,8 +38,9 @@ class Aggregate:
     why: str = ""
     cells: tuple[str, ...] = ()
     sample: Sample | None = field(default=None, repr=False, compare=False)
-    shares: Mapping[str, float] = field(default_factory=dict)
+    texts: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[Hashable, ...] = field(default=(), repr=False, compare=False)
+    task: frozenset[Hashable] = field(default=frozenset(), repr=False, compare=False)
 
 
 def aggregate(
@@ -76,15 +78,19 @@ def aggregate(
     values = [results.column(column)[row] for row in kept]
     by = [results.column(name)[row] for name in _by(quantity) for row in kept]
     why = _commonest([cause.reason for cause in account.blank.values()])
-    result = _evaluate(values, by, quantity, replace(counted, why=why))
+    tasks = [name for name in results.frame.columns if name.partition(".")[0] == "task"]
+    task = frozenset(results.levels(row, tasks) for row in kept)
+    result = _evaluate(values, by, quantity, replace(counted, why=why, task=task))
+    if result.estimate is not None and (noise := _noise(results, kept, by, quantity)):
+        result = replace(result, estimate=result.estimate.with_noise(noise))
     if result.value is None and not result.cause:
-        result = replace(result, cause=f"undefined in the best network: {why}")
+        result = replace(result, cause=_undefined_best(quantity, len(kept), why))
     return replace(result, pairs=tuple(results.levels(row, over) for row in kept))
 
 
 def statistic_of(quantity: Quantity) -> Statistic:
     """The statistic that a quantity names."""
-    return statistic_named(quantity.statistic)
+    return statistic_named(quantity.statistic, quantity.of)
 
 
 def missing_text(found: Aggregate) -> str:
@@ -93,6 +99,28 @@ def missing_text(found: Aggregate) -> str:
     counts = {status: found.counts[status] for status in statuses}
     listed = ", ".join(f"{n} {_word(status)}" for status, n in counts.items() if n)
     return f"{listed}: {found.why}" if found.why else listed
+
+
+def _noise(results: Results, kept: Sequence[int], by: Sequence[Any], quantity: Quantity) -> float:
+    """The standard error of the evaluation set in a statistic of the column; 0 where none is known.
+
+    One set for all networks: its errors do not average out over them.
+    """
+    column = results.error_of(quantity.column or "")
+    if column is None or quantity.is_share:
+        return 0.0
+    errors = np.array([results.column(column)[row] for row in kept], float)
+    ranking = None
+    if by:
+        ranking = np.array(by, float) * (-1.0 if quantity.direction == "max" else 1.0)
+    noise = float(statistic_of(quantity)(errors, ranking))
+    return noise if np.isfinite(noise) else 0.0
+
+
+def _undefined_best(quantity: Quantity, n: int, why: str) -> str:
+    if quantity.of is not None and quantity.of > n:
+        return f"the best of {quantity.of} runs asks for {quantity.of} networks; there are {n}"
+    return f"undefined in the best network: {why}"
 
 
 def _by(quantity: Quantity) -> list[str]:
@@ -181,8 +209,9 @@ def _evaluate(
         return replace(account, cause=f"{quantity.by} is text, by which nothing can be ranked")
     sign = -1.0 if quantity.direction == "max" else 1.0
     ranking = sign * np.array(by, float) if by else None
-    if statistic.reads == "texts" or (textual and (statistic.ranks or len(values) == 1)):
-        read = statistic if statistic.ranks else statistic_named("mode")
+    picks = statistic.ranks and not statistic.counts_runs
+    if statistic.reads == "texts" or (textual and (picks or len(values) == 1)):
+        read = statistic if picks else statistic_named("mode")
         return _evaluate_text(values, ranking, read, quantity.within, account)
     if textual:
         return replace(account, cause=f"{quantity.column} is text: use `stat: mode` or `share`")
@@ -192,8 +221,8 @@ def _evaluate(
     sample = Sample(np.array(values, float), ranking)
     if np.isnan(statistic(sample.values, sample.by)):
         return account
-    found = bootstrap(statistic, sample)
-    near = None if ranking is None else share_near_best(ranking, quantity.within)
+    found = statistic.interval(sample)
+    near = share_near_best(ranking, quantity.within) if picks and ranking is not None else None
     return replace(account, value=found.value, estimate=found, near_best=near, sample=sample)
 
 
@@ -211,10 +240,10 @@ def _evaluate_text(
     value = names[int(statistic(codes.values, codes.by))]
     if values[texts.index(value)] is None:
         return account
-    shares = text_shares(names, codes, statistic)
-    common = texts.count(value) / len(texts)
+    counts = Counter(texts)
+    common = counts[value] / len(texts)
     near = common if ranking is None else share_near_best(ranking, within)
-    return replace(account, value=value, near_best=near, shares=shares)
+    return replace(account, value=value, near_best=near, texts=counts)
 
 
 def _commonest(reasons: Sequence[str]) -> str:

@@ -1,24 +1,27 @@
 """Claims of a study against its results, and against their controls.
 
 Supported: the 95 % interval lies wholly on the claimed side (for `equals` within `tolerance`) and,
-where there is a p, p < alpha. Not supported: wholly on the other side. Else inconclusive. A claim
-whose cells were not all run, or whose numbers are undefined, is not testable. The p of a claim's
-combinations are Holm-corrected together: the claim is the family. What is then supported must be
-refused in the negative controls, and found in the positive ones (`verdict.held_against`).
+where there is a p, p < alpha. Not supported: wholly on the other side. Where a comparison has no
+interval, p < alpha and its sign decide. Else inconclusive. A claim whose cells were not all run, or
+whose numbers are undefined, is not testable. The p of all comparisons of the study's claims are
+Holm-corrected together: the study is the family. What is then supported must be refused in the
+negative controls, and found in the positive ones (`verdict.held_against`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from emtkit.errors import EmtkitError
-from emtkit.plugin.statistic import Estimate
+from emtkit.plugin.statistic import NORMAL_95, Estimate
 from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
 from emtkit.report.data.unlike import one_setting, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.controls import Asked, asked_of_controls, outcome
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
-from emtkit.report.inference.resampling import CONFIDENCE
+from emtkit.report.inference.statistics.mode import is_commonest
 from emtkit.report.inference.verdict import Control, Verdict, held_against, summary
 from emtkit.study.quantity import Quantity
 from emtkit.study.views import Claim, EachShare, Expect
@@ -50,20 +53,34 @@ class _Case:
 
 
 def verdicts_of(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
-    """A verdict per claim, or per combination of a claim that is decided `for: each`."""
-    return [verdict for claim in claims for verdict in verdicts_of_claim(results, claim)]
+    """A verdict per claim, or per combination of a claim that is decided `for: each`.
+
+    The comparisons of all claims are one family.
+    """
+    found: list[list[_Case] | str] = []
+    for claim in claims:
+        try:
+            among = combinations(results, claim.expect)
+            cases = _cases(results, [(claim.asked, one) for one in among])
+        except EmtkitError as error:
+            found.append(str(error))
+            continue
+        found.append(cases or f"no cell of the results has {where_text(claim.expect.where)}")
+    family = [case for cases in found if not isinstance(cases, str) for case in cases]
+    after = iter(_corrected(family))
+    return [
+        verdict
+        for claim, cases in zip(claims, found, strict=True)
+        for verdict in (
+            [Verdict(claim, "not testable", cause=cases)]
+            if isinstance(cases, str)
+            else _verdicts_on(results, claim, [next(after) for _ in cases])
+        )
+    ]
 
 
-def verdicts_of_claim(results: Results, claim: Claim) -> list[Verdict]:
+def _verdicts_on(results: Results, claim: Claim, cases: Sequence[_Case]) -> list[Verdict]:
     """The verdicts on one claim: one per combination (`each`), else one over all of them."""
-    try:
-        among = combinations(results, claim.expect)
-        cases = _cases(results, [(claim.asked, one) for one in among])
-    except EmtkitError as error:
-        return [Verdict(claim, "not testable", cause=str(error))]
-    if not cases:
-        cause = f"no cell of the results has {where_text(claim.expect.where)}"
-        return [Verdict(claim, "not testable", cause=cause)]
     found = [_told(results, _decide(claim, case), case.one) for case in cases]
     controls = _controls(results, claim, [case.one for case in cases])
     parts = [held_against(*pair) for pair in zip(found, controls, strict=True)]
@@ -137,7 +154,7 @@ def _controls(results: Results, claim: Claim, among: Sequence[Combination]) -> l
         list(asked_of_controls(results, claim, one.levels, one.rows, one.against)) for one in among
     ]
     pairs = [(one, part) for each in asked for one in each for part in _parts(results, one)]
-    cases = _cases(results, [(one.expect, part) for one, part in pairs])
+    cases = _corrected(_cases(results, [(one.expect, part) for one, part in pairs]))
     found: dict[int, list[Verdict]] = {}
     for (one, _), case in zip(pairs, cases, strict=True):
         found.setdefault(id(one), []).append(_decide(claim, _by_value(case), one.expect))
@@ -153,7 +170,7 @@ def _by_value(case: _Case) -> _Case:
     estimate = case.found.estimate
     if estimate is None or case.comparison is not None:
         return case
-    point = replace(estimate, low=estimate.value, high=estimate.value)
+    point = replace(estimate, low=estimate.value, high=estimate.value, why="")
     found = replace(case.found, estimate=point)
     return replace(case, one=replace(case.one, deterministic=True), found=found)
 
@@ -167,7 +184,7 @@ def _parts(results: Results, asked: Asked) -> list[Combination]:
 
 
 def _cases(results: Results, among: Sequence[tuple[Expect, Combination]]) -> list[_Case]:
-    """Every combination with its numbers; p is corrected over all of them."""
+    """Every combination with its numbers; p is not corrected yet."""
     found = []
     for expect, one in among:
         mine, other = aggregate(results, one.rows, expect, expect.over), expect.other
@@ -177,10 +194,18 @@ def _cases(results: Results, among: Sequence[tuple[Expect, Combination]]) -> lis
         second = aggregate(results, one.against, other, expect.over)
         statistics = statistic_of(expect), statistic_of(other)
         apart = paired_difference(mine, second, *statistics, fixed=one.fixed)
+        if expect.equals is not None or one.deterministic:
+            apart = replace(apart, p=None)  # the interval decides, or nothing is left to chance
         found.append(_Case(one, mine, second, apart))
-    fixed = corrected([case.comparison for case in found if case.comparison is not None])
-    pairs = zip(found, fixed, strict=True) if fixed else ()
-    return [replace(case, comparison=comparison) for case, comparison in pairs] or found
+    return found
+
+
+def _corrected(cases: Sequence[_Case]) -> list[_Case]:
+    """The cases with the p of their comparisons corrected for how many there are."""
+    fixed = iter(corrected([case.comparison for case in cases if case.comparison is not None]))
+    return [
+        case if case.comparison is None else replace(case, comparison=next(fixed)) for case in cases
+    ]
 
 
 def _constructed(results: Results, row: int) -> bool:
@@ -216,22 +241,28 @@ def _decide(claim: Claim, case: _Case, expect: Expect | None = None) -> Verdict:
         assert found.estimate is not None
         estimate, p = found.estimate, None
     base = replace(base, estimate=estimate, n=estimate.n, cause=missing_text(found))
-    if estimate.n == 1 and not case.one.deterministic:
+    if certain := case.one.deterministic and all(map(_all_equal, filter(None, (found, other)))):
+        base = replace(base, estimate=(estimate := estimate.of_constructed()))
+    if estimate.n == 1 and not certain:
         return replace(base, word="inconclusive", cause="a single seed gives no interval")
-    certain = case.one.deterministic and estimate.low == estimate.high
-    return _decide_number(base, estimate, None if certain else p)
+    return _decide_number(base, estimate, p)
+
+
+def _all_equal(found: Aggregate) -> bool:
+    return found.sample is not None and bool(np.ptp(found.sample.values) == 0)
 
 
 def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdict:
     expect = base.claim.expect
-    side = _side_of(estimate, expect)
-    if side is None:
-        return replace(base, word="inconclusive", p=p, cause="the interval reaches to both sides")
-    if not side:
+    side = _side_of(estimate, expect) if estimate.bounded else _side_by_test(estimate, expect, p)
+    if side is None and (estimate.bounded or p is None or p < expect.alpha):
+        cause = estimate.why or "the interval reaches to both sides"
+        if not estimate.bounded and p is not None:
+            cause = "the difference is within the error of the two evaluation sets"
+        return replace(base, word="inconclusive", p=p, cause=cause)
+    if side is False:
         return replace(base, word="not supported", p=p)
-    if p is None or expect.equals is not None:
-        return replace(base, word="supported", p=None)
-    if p < expect.alpha:
+    if p is None or p < expect.alpha:
         return replace(base, word="supported", p=p)
     least = statistic_of(expect).least_p(estimate.n)
     beyond = least is not None and least >= expect.alpha
@@ -259,20 +290,34 @@ def _side_of(estimate: Estimate, expect: Expect) -> bool | None:
     return True if inside else (False if outside else None)
 
 
+def _side_by_test(estimate: Estimate, expect: Expect, p: float | None) -> bool | None:
+    """The side of a difference that p has shown; None where it has not, or a number is the bound.
+
+    A margin is not tested: what is shown to lie below 0 lies below the margin, too.
+    """
+    if p is None or p >= expect.alpha or abs(estimate.value) <= NORMAL_95 * estimate.noise:
+        return None
+    return (estimate.value < 0) == (expect.below is not None)
+
+
 def _decide_text(base: Verdict, case: _Case) -> Verdict:
-    """Texts and modes: what is claimed comes out in 95 % of resampled seeds, or in few."""
-    expect = base.claim.expect
+    """Texts: a mode by how often each text comes; a best network's text is that of one network."""
+    expect, found = base.claim.expect, case.found
     if expect.equals is None:
         return replace(base, cause=f"{expect.column} is text, and compares only with `equals`")
     target = case.other.value if case.other is not None else None
     if not isinstance(expect.bound, Quantity):
-        target = expect.bound
-    share = case.found.shares.get(level_text(hashable(target)), 0.0)
-    if case.found.n == 1 and not case.one.deterministic:
-        return replace(base, word="inconclusive", cause="a single seed gives no interval")
-    if 1 - CONFIDENCE < share < CONFIDENCE:
-        return replace(base, word="inconclusive", cause="resampled seeds disagree")
-    return replace(base, word="supported" if share >= CONFIDENCE else "not supported", cause="")
+        target = level_text(hashable(expect.bound))
+    if case.one.deterministic and len(found.texts) == 1:
+        return replace(base, word="supported" if found.value == target else "not supported")
+    if statistic_of(expect).ranks:
+        return replace(base, word="inconclusive", cause=statistic_of(expect).lack)
+    others = [count for text, count in found.texts.items() if text != target]
+    shown = is_commonest(found.texts.get(str(target), 0), others)
+    if shown is None:
+        cause = f"{found.n} networks do not show which text is the commonest"
+        return replace(base, word="inconclusive", cause=cause)
+    return replace(base, word="supported" if shown else "not supported", cause="")
 
 
 def _untestable(found: Aggregate) -> str:

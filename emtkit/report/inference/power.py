@@ -1,55 +1,81 @@
-"""Claims that no result could support: their p cannot fall below alpha with so few seeds."""
+"""Claims that no result could support: too few seeds for an interval, or for a p below alpha."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
 from emtkit.report.inference.aggregate import statistic_of
 from emtkit.report.inference.claims import combinations
-from emtkit.report.inference.resampling import EXACT_UP_TO, holm
+from emtkit.report.inference.resampling import EXACT_UP_TO
 from emtkit.study.views import Claim, EachShare, Expect
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A claim with the number of pairs, or of networks, behind each of its combinations."""
+
+    claim: Claim
+    counts: tuple[int, ...]
+
+    @property
+    def tested(self) -> bool:
+        """Whether a p decides: between the same statistic twice, and not that both are equal."""
+        expect, other = self.claim.expect, self.claim.expect.other
+        return (
+            other is not None
+            and expect.equals is None
+            and statistic_of(other) is statistic_of(expect)
+        )
 
 
 def unreachable(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
     """A sentence for each claim that must come out as inconclusive at best, and what would help.
 
     Only the networks that a study plans are read, no result. Of n pairs the least p is 2/2^n, and
-    Holm multiplies the least of m combinations by m.
+    Holm multiplies the least of the study's m comparisons by m.
     """
-    for claim in claims:
-        expect, other = claim.expect, claim.expect.other
-        least_p = statistic_of(expect).least_p
-        if other is None or expect.equals is not None or other.statistic != expect.statistic:
-            continue  # a p decides between the same statistic twice, and not that both are equal
-        try:
-            pairs = [n for n in _pairs(results, expect) if n]
-        except EmtkitError:  # a column that no cell has: the claim is not testable, which it says
+    planned = [_Planned(claim, tuple(_counts(results, claim.expect))) for claim in claims]
+    family = sum(len(one.counts) for one in planned if one.tested)
+    for one in planned:
+        expect, count = one.claim.expect, len(one.counts)
+        statistic = statistic_of(expect)
+        if one.tested:
+            lacking = [n for n in one.counts if family * statistic.least_p(n) >= expect.alpha]
+        elif expect.other is None:
+            lacking = [n for n in one.counts if statistic.no_interval(n)]
+        else:
             continue
-        reached = [p for p in holm([least_p(n) for n in pairs]) if p is not None]
-        hopeless = sum(p >= expect.alpha for p in reached)
         share = expect.scope.share if isinstance(expect.scope, EachShare) else 1.0
-        count = len(pairs)
-        if hopeless <= int((1 - share) * count + 1e-9):  # so many may stay open without harm
+        if len(lacking) <= int((1 - share) * count + 1e-9):  # so many may stay open without harm
+            continue
+        if not one.tested:
+            why = statistic.no_interval(min(lacking))
+            yield f"claim '{one.claim.id}' cannot be supported: {why}"
             continue
         tried = range(1, EXACT_UP_TO + 1)
-        enough = next((n for n in tried if count * (least_p(n) or 1) < expect.alpha), None)
-        family = f" (over {count} combinations, Holm-corrected)" if count > 1 else ""
-        remedy = f"give it {enough} seeds" if enough else "ask for fewer combinations"
+        enough = next((n for n in tried if family * statistic.least_p(n) < expect.alpha), None)
+        least = min(1.0, family * statistic.least_p(min(lacking)))
+        whole = f" (Holm-corrected over {family} comparisons of the study)" if family > 1 else ""
+        remedy = f"give it {enough} seeds" if enough else "ask for fewer comparisons"
         yield (
-            f"claim '{claim.id}' cannot be supported: with {min(pairs)} paired seeds its p cannot "
-            f"fall below {max(reached):.2g}{family}, and alpha is {expect.alpha:g}; {remedy}"
+            f"claim '{one.claim.id}' cannot be supported: with {min(lacking)} paired seeds its p "
+            f"cannot fall below {least:.2g}{whole}, and alpha is {expect.alpha:g}; {remedy}"
         )
 
 
-def _pairs(results: Results, expect: Expect) -> list[int]:
-    """How many members of `over` each combination shares with what it is compared with.
+def _counts(results: Results, expect: Expect) -> Iterator[int]:
+    """How many members of `over` each combination has, or shares with what it is compared with.
 
-    Where seeds say nothing, one number decides without a p.
+    Where seeds say nothing one number decides without chance, and is left out.
     """
-    found = []
-    for one in combinations(results, expect):
-        if not one.deterministic:
-            own = results.groups(one.rows, expect.over).keys()
-            others = results.groups(one.against, expect.over).keys()
-            found.append(len(own if one.fixed else own & others))
-    return found
+    try:
+        found = combinations(results, expect)
+    except EmtkitError:  # a column that no cell has: the claim is not testable, which it says
+        return
+    for one in found:
+        own = results.groups(one.rows, expect.over).keys()
+        others = results.groups(one.against, expect.over).keys()
+        count = len(own if one.fixed or expect.other is None else own & others)
+        if count and not one.deterministic:
+            yield count

@@ -1,15 +1,14 @@
-"""Intervals by resampling seeds, and paired comparisons; every number is reproducible.
+"""Paired comparisons by swapping sides, order statistics, and Holm; every number is reproducible.
 
-Resampling draws come from a counter-based generator with a fixed key, so that the same seeds give
-the same interval on every machine and in every order of calls.
+Random swaps come from a counter-based generator with a fixed key, so that the same seeds give the
+same p on every machine and in every order of calls.
 
 References:
-    Efron & Tibshirani 1993, An Introduction to the Bootstrap (percentile interval).
     Phipson & Smyth 2010, Permutation p-values should never be zero.
     Holm 1979, A simple sequentially rejective multiple test procedure.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,11 +19,10 @@ from emtkit.plugin.statistic import Estimate, Sample, Statistic
 
 Numbers = NDArray[np.float64]
 
-RESAMPLES = 2000
 CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
 EXACT_UP_TO = 14
-FLIPS = 20_000
-_BOOTSTRAP_KEY = 20_231_011
+SWAPS = 20_000
 _PERMUTATION_KEY = 20_240_216
 _BLOCK = 2_000_000
 
@@ -41,68 +39,72 @@ class Difference:
     effect: float
 
 
-def bootstrap(statistic: Statistic, sample: Sample) -> Estimate:
-    """The statistic with its bootstrap percentile interval, widened to hold the estimate itself.
+def swap_p(statistic: Statistic, a: Sample, b: Sample) -> float:
+    """Two-sided p of S(a) - S(b) over n pairs, the sides of each of which may be swapped."""
 
-    A best network may be among others whose value is undefined (NaN). A resample that finds one
-    of those best could lie anywhere: it pushes both ends of the interval out, in the end to
-    infinity.
+    def difference(swaps: NDArray[np.bool_]) -> Numbers:
+        one, two = a.swapped(b, swaps), b.swapped(a, swaps)
+        return statistic(one.values, one.by) - statistic(two.values, two.by)
 
-    Raises:
-        ValueError: the sample is empty, or NaN where it decides; both are the caller's to report.
+    size = max(float(np.nanmax(np.abs(side.values))) for side in (a, b))
+    return p_of_swaps(len(a), difference, size)
+
+
+def p_of_swaps(n: int, difference: Callable[[NDArray[np.bool_]], Numbers], size: float) -> float:
+    """Two-sided p of a difference (R) as a function of which of n pairs are swapped (R, n).
+
+    Exact over all 2^n ways up to n = 14 (least p: 2 / 2^n), else over 20,000 fixed random ones,
+    where p = (1 + hits) / (1 + swaps) is never zero. Differences closer than the rounding of
+    numbers of this `size` are equal; one that is undefined counts as a hit.
     """
-    _check(sample, statistic)
-    value = float(statistic(sample.values, sample.by))
-    return _interval(value, resampled(statistic, sample), len(sample))
-
-
-def difference(a: Sample, b: Sample, of_a: Statistic, of_b: Statistic | None = None) -> Difference:
-    """of_a(a) - of_b(b) (default: the same statistic), members paired by position.
-
-    Pairs are resampled together. Two equal statistics carry the p of their test, if they have one.
-
-    Raises:
-        ValueError: unequal lengths, an empty sample or NaN.
-    """
-    of_b = of_b or of_a
-    _check(a, of_a)
-    _check(b, of_b)
-    if len(a) != len(b):
-        raise ValueError(f"pairs need equal lengths; found {len(a)} and {len(b)}")
-    value = float(of_a(a.values, a.by)) - float(of_b(b.values, b.by))
-    draws = resampled(of_a, a) - resampled(of_b, b)
-    p = of_a.p(a.values - b.values) if type(of_a) is type(of_b) else None
-    return Difference(_interval(value, draws, len(a)), p, effect_size(a, b))
-
-
-def sum_of(scores: Numbers) -> Numbers:
-    """The sum over the last axis."""
-    return np.asarray(scores.sum(axis=-1))
-
-
-def sign_flip_p(scores: Numbers, statistic: Callable[[Numbers], Numbers] = sum_of) -> float:
-    """Two-sided p of a statistic of n paired differences, each of which may change its sign.
-
-    Exact over all 2^n flips up to n = 14 (least p: 2 / 2^n), else 20,000 fixed random ones, where
-    p = (1 + hits) / (1 + flips) is never zero. Differences that are all 0 give 1.
-    """
-    least = abs(float(statistic(scores))) - 1e-12 * float(statistic(np.abs(scores)))
+    least = abs(float(difference(np.zeros((1, n), bool))[0])) - 1e-12 * size
     hits = tried = 0
-    for flips in _flips(len(scores)):
-        found = np.abs(statistic(np.where(flips, -scores, scores)))
-        hits += int(np.count_nonzero(found >= least))
-        tried += len(flips)
-    return hits / tried if len(scores) <= EXACT_UP_TO else (1 + hits) / (1 + tried)
+    for swaps in side_swaps(n):
+        hits += len(swaps) - int(np.count_nonzero(np.abs(difference(swaps)) < least))
+        tried += len(swaps)
+    return hits / tried if n <= EXACT_UP_TO else (1 + hits) / (1 + tried)
 
 
-def least_flip_p(n: int) -> float:
-    """The least p that `sign_flip_p` can reach with n pairs."""
-    return min(1.0, 2.0 / 2**n) if n <= EXACT_UP_TO else 1.0 / (1 + FLIPS)
+def least_swap_p(n: int) -> float:
+    """The least p that `swap_p` can reach with n pairs."""
+    return min(1.0, 2.0 / 2**n) if n <= EXACT_UP_TO else 1.0 / (1 + SWAPS)
 
 
-def effect_size(a: Sample, b: Sample) -> float:
+def side_swaps(n: int) -> Iterable[NDArray[np.bool_]]:
+    """Which of n pairs to swap, in blocks (R, n): all 2^n ways up to n = 14, else random ones."""
+    return _small_swaps(n) if n <= 64 else _swap_blocks(n)
+
+
+@lru_cache(maxsize=16)
+def _small_swaps(n: int) -> tuple[NDArray[np.bool_], ...]:
+    """The swaps of usual numbers of seeds, which are kept."""
+    return tuple(_swap_blocks(n))
+
+
+def _swap_blocks(n: int) -> Iterator[NDArray[np.bool_]]:
+    if n <= EXACT_UP_TO:
+        yield (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
+        return
+    generator = np.random.Generator(np.random.Philox(key=_PERMUTATION_KEY + n))
+    rows = max(1, min(SWAPS, _BLOCK // n))
+    for start in range(0, SWAPS, rows):
+        yield generator.random((min(rows, SWAPS - start), n)) < 0.5
+
+
+@lru_cache(maxsize=256)
+def lower_rank(n: int, quantile: float) -> int:
+    """The rank, from 1, of the order statistic below a quantile at 97.5 %; 0 where none is.
+
+    The greatest i with P(Binomial(n, quantile) < i) <= 0.025. Ranked from the top it is the upper
+    limit of the quantile 1 - `quantile`.
+    """
+    from scipy.stats import binom  # takes a second to import, which a plan need not pay
+
+    return int(binom.ppf(TAIL, n, quantile))
+
+
+def effect_size(differences: Numbers) -> float:
     """Cohen's d of paired differences; 0 when all are 0, infinite when all are equal, not 0."""
-    differences = a.values - b.values
     differences = differences[~np.isnan(differences)]
     mean = float(differences.mean())
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
@@ -126,67 +128,3 @@ def share_near_best(by: Numbers, within: float) -> float:
     """Share of networks whose `by` lies within the relative distance `within` of the best one."""
     best = float(by.min())
     return float(np.mean(np.abs(by - best) <= within * abs(best)))
-
-
-def text_shares(names: Sequence[str], codes: Sample, statistic: Statistic) -> dict[str, float]:
-    """The share of resamples in which the statistic of `codes` gives each of `names`."""
-    found = resampled(statistic, codes)
-    return {name: float(np.mean(found == code)) for code, name in enumerate(names)}
-
-
-def resampled(statistic: Statistic, sample: Sample) -> Numbers:
-    """The statistic of resampled members; equal n means equal draws, which keeps pairs together."""
-    if len(sample) == 1:
-        return statistic(sample.values[None], None if sample.by is None else sample.by[None])
-    n = len(sample)
-    blocks = _small_draws(n) if n <= 128 else _draw_blocks(n)
-    drawn = [sample.take(chosen) for chosen in blocks]
-    return np.concatenate([statistic(part.values, part.by) for part in drawn])
-
-
-def _check(sample: Sample, statistic: Statistic) -> None:
-    if not len(sample):
-        raise ValueError("a statistic of no values is undefined")
-    decides = sample.values
-    if statistic.ranks and sample.by is not None:
-        decides = np.append(sample.by, statistic(sample.values, sample.by))
-    if np.isnan(decides).any():
-        raise ValueError("a statistic of NaN is undefined; remove or report the rows first")
-
-
-def _interval(value: float, draws: Numbers, n: int) -> Estimate:
-    tail = 100 * (1 - CONFIDENCE) / 2
-    unknown = np.isnan(draws)
-    low = float(np.percentile(np.where(unknown, -np.inf, draws), tail, method="lower"))
-    high = float(np.percentile(np.where(unknown, np.inf, draws), 100 - tail, method="higher"))
-    return Estimate(value, min(low, value), max(high, value), n)
-
-
-@lru_cache(maxsize=32)
-def _small_draws(n: int) -> tuple[NDArray[np.int64], ...]:
-    """The draws of usual numbers of seeds, which are kept."""
-    return tuple(_draw_blocks(n))
-
-
-def _draw_blocks(n: int) -> Iterator[NDArray[np.int64]]:
-    """Resampled members of n, in blocks."""
-    generator = np.random.Generator(np.random.Philox(key=_BOOTSTRAP_KEY + n))
-    for rows in _blocks(RESAMPLES, n):
-        yield generator.integers(n, size=(rows, n))
-
-
-def _flips(n: int) -> Iterator[NDArray[np.bool_]]:
-    """Which signs to change: all 2^n ways up to EXACT_UP_TO pairs, else FLIPS random ones."""
-    if n <= EXACT_UP_TO:
-        yield (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
-        return
-    generator = np.random.Generator(np.random.Philox(key=_PERMUTATION_KEY + n))
-    for rows in _blocks(FLIPS, n):
-        yield generator.random((rows, n)) < 0.5
-
-
-def _blocks(total: int, width: int) -> Iterator[int]:
-    """Sizes of blocks of rows that sum to `total` and bound the memory of a row's `width`."""
-    rows = max(1, min(total, _BLOCK // width))
-    for start in range(0, total, rows):
-        yield min(rows, total - start)

@@ -153,6 +153,8 @@ def _quantity_text(quantity: Quantity) -> str:
     if quantity.share is not None:
         return f"{quantity.share}{where}"
     by = f" by {quantity.by}" if quantity.by else ""
+    if quantity.of is not None:
+        return f"expected best of {quantity.of} of {quantity.value}{by}{where}"
     return f"{quantity.stat} of {quantity.value}{by}{where}"
 
 

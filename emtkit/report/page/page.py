@@ -208,6 +208,7 @@ def _shared(content: ReportContent, link: Link) -> dict[str, Any]:
         "content": content,
         "summary": _summary(content.results),
         "claims": _claims(content.verdicts, link),
+        "corrected": _correction(content.verdicts),
         "coverage": coverage(content.results),
         "quoted": shlex.quote(content.study),
     }
@@ -263,6 +264,13 @@ def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
             ClaimBlock(claim, expectation, lines, combinations, worst, stated, remarks, words)
         )
     return blocks
+
+
+def _correction(verdicts: Sequence[Verdict]) -> str:
+    """What was done to the p of the verdicts; empty where there is none."""
+    parts = [part for one in verdicts for part in (one.parts or (one,))]
+    count = sum(part.p is not None for part in parts)
+    return f"p are corrected over the {count} comparisons of the study (Holm)." if count else ""
 
 
 def _linker(results: Results) -> Link:

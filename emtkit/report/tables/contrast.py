@@ -12,7 +12,7 @@ from emtkit.report.inference.aggregate import Aggregate
 from emtkit.report.tables.drawn import DrawnTable, Heading, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, p_text
 from emtkit.report.tables.table import draw_table, value_label
-from emtkit.study.quantity import Stat
+from emtkit.study.quantity import Stat, check_ranking
 from emtkit.study.views import Table
 
 
@@ -51,7 +51,9 @@ def joined(axis: str, first: tuple[str, Results], second: tuple[str, Results]) -
     return Sides(Results(whole, why, conditions), axis, first[0], second[0])
 
 
-def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> DrawnTable:
+def contrast(
+    sides: Sides, values: Sequence[str] = (), stat: Stat = "mean", of: int | None = None
+) -> DrawnTable:
     """Each value on both sides where both have networks, and first minus second, paired by seed.
 
     A row per combination of everything that varies within a side. `values` are columns of the
@@ -59,10 +61,14 @@ def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> D
     it is the same within each, is said below the table: it may be the cause.
 
     Raises:
-        EmtkitError: a side that has no network, a column that does not exist, or no combination
-            that both sides have.
+        EmtkitError: a side that has no network, a column that does not exist, no combination that
+            both sides have, or an `of` that `stat` does not read, or needs.
     """
     results, axis = sides.results, sides.axis
+    try:
+        check_ranking(None, of, stat)
+    except ValueError as error:
+        raise EmtkitError(str(error)) from None
     if sides.first == sides.second:
         raise EmtkitError(f"both sides are {sides.first}; name two that differ")
     names = list(dict.fromkeys(str(name) for name in results.column(axis)))
@@ -90,7 +96,7 @@ def contrast(sides: Sides, values: Sequence[str] = (), stat: Stat = "mean") -> D
             "name": "compare",
             "caption": f"{sides.first} against {sides.second}",
             "rows": shown,
-            "values": [{"value": column, "stat": stat} for column in columns],
+            "values": [{"value": column, "stat": stat, "of": of} for column in columns],
             "baseline": {axis: sides.second},
             "columns": axis,
         }
@@ -149,8 +155,7 @@ def _compared(entry: TableEntry) -> tuple[TableCell, TableCell, TableCell]:
     spread = found.estimate
     account = Aggregate(spread.value, spread, spread.n, spread.n, cells=entry.found.cells)
     text = number_text(spread.value)
-    interval = interval_text(spread) if spread.n > 1 else ""
-    difference = TableEntry(account, text, interval, bold=comparison.separated)
+    difference = TableEntry(account, text, interval_text(spread), bold=comparison.separated)
     tested = p is not None
     written = p_text(p).removeprefix("p = ").removeprefix("p ")
     chance = TableEntry(replace(account, value=p, estimate=None), written)
@@ -172,6 +177,8 @@ def _metrics(results: Results, axis: str) -> list[str]:
     found = []
     for name in map(str, results.frame.columns):
         if not name.startswith("test.") or name == "test.finite":
+            continue
+        if name.endswith("_error") and name.removesuffix("_error") in results.frame.columns:
             continue
         values = results.column(name)
         numbers = [row for row in range(len(results)) if isinstance(values[row], int | float)]

@@ -26,7 +26,9 @@ def number_text(value: float, specification: str | None = None) -> str:
 
 
 def interval_text(found: Estimate, specification: str | None = None) -> str:
-    """An interval: `[0.11, 0.14]`."""
+    """An interval: `[0.11, 0.14]`; empty where there is none, or of one value alone."""
+    if found.n < 2 or not found.bounded:
+        return ""
     low, high = (number_text(bound, specification) for bound in (found.low, found.high))
     return f"[{low}, {high}]"
 
@@ -47,7 +49,7 @@ def difference_text(found: Difference, p: float | None, specification: str | Non
     """A difference with its interval and, where it was tested, corrected p and effect size."""
     value = number_text(found.estimate.value, specification)
     sign = "+" if found.estimate.value > 0 else ""
-    text = f"{sign}{value} {interval_text(found.estimate, specification)}"
+    text = f"{sign}{value} {interval_text(found.estimate, specification)}".rstrip()
     if p is None:
         return text
     return f"{text}, {p_text(p)}, d = {number_text(found.effect, '.2f')}"
@@ -82,7 +84,7 @@ class VerdictTexts:
 
         return cls(
             _against(one),
-            interval_text(one.estimate) if one.estimate and one.estimate.n > 1 else "",
+            interval_text(one.estimate) if one.estimate else "",
             "" if one.p is None else p_text(one.p),
             f"{one.n} of {one.total}" if one.total else "",
             controls_text(one),

@@ -51,11 +51,13 @@ def value_label(value: Value) -> str:
         return value.label
     if value.share is not None:
         return str(value.share)
+    if value.of is not None:
+        return f"{value.value} (expected best of {value.of})"
     return str(value.value) if value.stat == "mean" else f"{value.value} ({value.stat})"
 
 
 def _interval(found: Aggregate, value: Value) -> str:
-    if found.estimate is None or found.estimate.n < 2:
+    if found.estimate is None or found.estimate.n < 2 or not found.estimate.bounded:
         return ""
     if value.is_share and (value.format is None or value.counts):
         return f"[{share_text(found.estimate.low)}, {share_text(found.estimate.high)}]"
@@ -212,14 +214,24 @@ class _Drawing:
         spec, entries = self.spec, self.entries.values()
         remarks = [f"n = {usual} networks per number unless stated otherwise"] if usual > 1 else []
         if spec.values and any(entry.interval for entry in entries):
-            remarks.append("brackets: 95 % bootstrap interval over " + ", ".join(spec.over))
+            shown = [statistic_of(value).method for value in spec.shown]
+            methods = "; ".join(dict.fromkeys(filter(None, shown)))
+            remarks.append(f"brackets: 95 % interval over {', '.join(spec.over)} ({methods})")
+        estimates = [e.found.estimate for e in entries if e.interval and e.found.estimate]
+        if any(estimate.noise for estimate in estimates):
+            remarks.append("brackets hold the error of the common evaluation set, too")
+        found = [entry.found.estimate for entry in entries if entry.found.estimate is not None]
+        remarks += dict.fromkeys(estimate.why for estimate in found if estimate.why)
         if spec.baseline is not None:
             remarks.append(
                 f"differences from {where_text(spec.baseline)}, paired by {', '.join(spec.over)}; "
-                "p by permutation, Holm-corrected over the table; d is Cohen's d of the pairs"
+                "p by permutation of the sides of pairs (of medians: by signs), Holm-corrected "
+                "over the table; d is Cohen's d of the pairs"
             )
         if any(entry.bold for entry in entries):
-            remarks.append("bold: better (the interval of the difference excludes 0, and p < 0.05)")
+            remarks.append(
+                "bold: better (p < 0.05, and the interval of the difference, if any, excludes 0)"
+            )
         return remarks
 
 

@@ -15,6 +15,8 @@ from emtkit.report.inference.aggregate import Aggregate
 class Line(Chart):
     """The statistic against x with its interval, a series per hue, every network a point."""
 
+    has_bars = True
+
     def draw(self, axes: Axes, panel: Panel) -> list[Aggregate]:
         """Draw one panel."""
         found: list[Aggregate] = []

@@ -4,6 +4,7 @@ import csv
 import io
 from typing import Any
 
+from emtkit.plugin.statistic import Estimate
 from emtkit.report.data.results import level_text
 from emtkit.report.tables.drawn import DrawnTable, TableEntry
 from emtkit.report.tables.format import Format
@@ -46,9 +47,12 @@ def _csv_numbers(entry: TableEntry) -> list[Any]:
     apart = comparison.difference if comparison is not None else None
     differs: list[Any] = ["", "", "", "", ""]
     if comparison is not None and apart is not None:
-        ends = [apart.estimate.value, apart.estimate.low, apart.estimate.high]
-        differs = [*ends, comparison.p, apart.effect]
-    bounds = [found.estimate.low, found.estimate.high] if found.estimate else [None, None]
+        differs = [apart.estimate.value, *_ends(apart.estimate), comparison.p, apart.effect]
+    bounds = _ends(found.estimate)
     counts = [found.n, found.total, *(found.counts[status] for status in _COUNTS)]
     shown: list[Any] = [found.value, *bounds, *counts, found.near_best, entry.bold]
     return [*shown, *differs, found.cause, " ".join(found.cells)]
+
+
+def _ends(found: Estimate | None) -> list[float | None]:
+    return [found.low, found.high] if found is not None and found.bounded else [None, None]

@@ -53,7 +53,7 @@ def test_a_condition_that_no_cell_meets_decides_nothing():
     assert "0 of 20 cells met" in found.cause
     two = frame(
         {"architecture.hidden": [8, 16]},
-        6,
+        11,
         lambda axes, seed: {
             "test.accuracy": 0.5 if axes["architecture.hidden"] == 8 else 0.99,
             "a.error": 0.001 * seed,
@@ -83,7 +83,7 @@ def modes(undefined):
         blank = axes["architecture.hidden"] == 32 and seed < undefined
         return {"a.error": NAN if blank else 0.001 * (1 + seed)}
 
-    data = frame({"architecture.hidden": [8, 16, 32]}, 6, scalars)
+    data = frame({"architecture.hidden": [8, 16, 32]}, 11, scalars)
     blank = data.cell[data["a.error"].isna()]
     return data, reasons(*((cell, "a", "error", "counts differ", "done") for cell in blank))
 
@@ -107,11 +107,11 @@ def test_cells_that_were_not_run_still_leave_it_open():
 
 @pytest.mark.parametrize(("bound", "word"), [(0.2, "unchecked"), (0.95, "not supported")])
 def test_a_share_counts_what_is_undefined_as_failing(bound, word):
-    data, why = modes(3)
+    data, why = modes(4)
     share = {"share": {"of": "a.error", "below": 0.02}, "where": {"architecture.hidden": 32}}
     (found,) = judged(data, {**share, "above": bound}, why)
-    assert found.value == pytest.approx(0.5)
-    assert (found.n, found.total) == (6, 6)
+    assert found.value == pytest.approx(7 / 11)
+    assert (found.n, found.total) == (11, 11)
     if bound == 0.2:
         data, why = modes(0)
         (found,) = judged(data, {**share, "above": bound}, why)

@@ -31,7 +31,7 @@ def results(*grids, why=None):
 
 
 def judged(data, expect=None, **given):
-    expect = {"value": "a.x", "above": 0.5, **(expect or {})}
+    expect = {"value": "a.x", "stat": "median", "above": 0.5, **(expect or {})}
     made = Claim.model_validate({"id": "c", "text": "It holds.", "expect": expect, **given})
     return verdicts_of(data, [made])
 
@@ -172,6 +172,7 @@ def test_a_bound_that_the_control_has_not_stays_as_it_is(control, word):
     data = results(OWN, exact, grid("untrained", "negative", control))
     expect = {
         "value": "a.x",
+        "stat": "median",
         "where": {"grid": "main"},
         "equals": {"where": {"grid": "optimum"}},
         "tolerance": 0.1,

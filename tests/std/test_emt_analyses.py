@@ -151,7 +151,7 @@ def test_confusion_names_the_rule_that_the_network_runs():
 @pytest.mark.parametrize("basis", ["orthonormal", "gaussian"])
 def test_basis_of_the_exact_circuit(method, basis):
     asked = exact(DIAGONAL, basis=basis)
-    found = EmtBasis(method=method).measure(asked)
+    found = EmtBasis(method=method, horizon=40).measure(asked)
     recovered = method == "dual" or basis == "orthonormal"
     assert (found.scalars["phi_error"] <= limit_of(asked)) == recovered
     assert found.scalars["mask_size"] == found.scalars["rank"] == found.scalars["core_size"] == 10
@@ -167,7 +167,7 @@ def test_basis_of_the_exact_circuit(method, basis):
 def test_basis_reads_a_saturating_memory_and_a_rest_outside_it():
     model = seeded(lambda: SequentialEpisodicMemory(REPEAT, hidden=32, amplitude=0.3))
     asked = subject(REPEAT, model)
-    found = EmtBasis().measure(asked)
+    found = EmtBasis(horizon=40).measure(asked)
     assert found.scalars["phi_error"] <= limit_of(asked)
     assert found.scalars["sign_agreement"] == 1.0
 

@@ -26,10 +26,12 @@ MOST_STEPS = 100
 class Run:
     """One run of a model: step t of `states` (B T H) follows all of `sequence` up to t (B T d).
 
-    Steps 0 .. `first` - 1 do not hold a whole history yet; `extras` are the trace's.
+    Steps 0 .. `first` - 1 do not hold a whole history yet; `outputs` (B T O) and `extras` are the
+    trace's.
     """
 
     states: Array
+    outputs: Array
     sequence: Array
     first: int
     extras: dict[str, Array]
@@ -144,9 +146,10 @@ def run(subject: Subject, sequences: int, steps: int | None, span: int, least: i
             f"states of {steps_used} of {batch.steps} steps stay below {LARGEST:g}); at least "
             f"{least} must"
         )
-    states, told = (to_array(values[:, :steps_used]) for values in (seen.states, sequence))
+    kept = (seen.states, seen.outputs, sequence)
+    states, outputs, told = (to_array(values[:, :steps_used]) for values in kept)
     extras = {name: to_array(value[:, :steps_used]) for name, value in seen.extras.items()}
-    return Run(states, told, first, extras)
+    return Run(states, outputs, told, first, extras)
 
 
 def histories(law: HistoryLaw, batch: Batch) -> Array:

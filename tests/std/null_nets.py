@@ -111,6 +111,7 @@ class Permuted(RecurrentModel):
     def __init__(self, inner: RecurrentModel) -> None:
         super().__init__()
         self.inner, self.hidden = inner, inner.hidden
+        self.offers, self.facts = inner.offers, inner.facts
 
     def trace(self, inputs: torch.Tensor, steps: int) -> Trace:
         return self.inner.trace(inputs.roll(1, 0), steps)

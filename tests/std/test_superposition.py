@@ -249,3 +249,13 @@ def test_drawings_need_findings_alone(drawing, hidden):
     Superposition.drawings[drawing](findings, figure)
     assert figure.axes
     assert all(axes.has_data() or axes.texts for axes in figure.axes)
+
+
+def test_a_network_no_better_than_silence_has_no_regime():
+    task = KDelay(delay=3, density=0.3)
+    W_hh, W_uh, W_r = net_a1()
+    model = LinearRnn(task, readout="relu").double()
+    set_weights(model, W_hh, W_uh, 3 * W_r)
+    findings = look(MEASURE, task, model)
+    assert findings.scalars["regime"] == "undefined"
+    assert "no better than silence" in findings.reasons["hidden_share"]

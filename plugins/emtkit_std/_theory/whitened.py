@@ -40,7 +40,7 @@ def whiten(fitted: Array, judged: Array, different: int) -> Whitened:
         NotApplicable: of the rows that are fitted, too few are `different` for the directions.
     """
     mean = fitted.mean(0)
-    found = decompose(np.linalg.qr(fitted - mean, mode="r"))
+    found = decompose(np.asarray(np.linalg.qr(fitted - mean, mode="r")))
     largest = float(found.values[0])
     kept = found.values > FLOOR * largest if largest > 0 else np.zeros(len(found.values), bool)
     values, right = found.values[kept], found.right[kept]

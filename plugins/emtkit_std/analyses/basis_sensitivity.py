@@ -162,7 +162,7 @@ class _Setting:
             undefined = dict.fromkeys(("phi_error", "drift", "sign_agreement"), float("nan"))
             return {**response, **undefined, "rank": 0.0}
         seen = memories.project(self.states.astype(dtype), found)
-        scale = np.linalg.norm(exact.phi)
+        scale = float(np.linalg.norm(exact.phi)) or float("nan")
         return {
             **response,
             "phi_error": memories.phi_error(found, law.phi, law.mask),

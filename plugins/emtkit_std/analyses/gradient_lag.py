@@ -35,9 +35,9 @@ class GradientLag(Analysis):
     `of: state` takes the geometric mean over sequences, `of: loss` the mean of ||dC/du||.
     `decay_rate` is minus the slope of log g_k from `first_lag` on: 0 lets everything through,
     positive vanishes; undefined where the line misses some g_k by more than a factor of 2, as for
-    attention, which lets single lags through. `first_over_last` is g of the farthest input over g at `first_lag`; `radius`
-    is max |eig| of the Jacobian at the fixed point that `point_norm`, `point_residual` and
-    `point_kind` tell of.
+    attention, which lets single lags through. `first_over_last` is g of the farthest input over g
+    at `first_lag`; `radius` is max |eig| of the Jacobian at the fixed point that `point_norm`,
+    `point_residual` and `point_kind` tell of.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16.
     """
@@ -158,12 +158,10 @@ def decay(profile: Array, first_lag: int = 0) -> Decay:
     worst, reason = int(missed.argmax()), ""
     rate = -float(line[0])
     if missed[worst] > np.log(FACTOR):
-        rate, reason = (
-            float("nan"),
-            (
-                f"the profile is not a decay: at lag {worst + first_lag} an exponential misses it by a "
-                f"factor of {np.exp(missed[worst]):.2g}"
-            ),
+        rate = float("nan")
+        reason = (
+            f"the profile is not a decay: at lag {worst + first_lag} an exponential misses it by "
+            f"a factor of {np.exp(missed[worst]):.2g}"
         )
     return Decay(rate, float(used[-1] / used[0]), reason)
 

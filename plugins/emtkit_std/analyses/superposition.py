@@ -1,5 +1,6 @@
 """How the ages of an input share the state: projections, interference, order parameters."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -30,10 +31,10 @@ class Superposition(Analysis):
       `expected_loss_error`; with a linear readout its four terms.
     - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
       `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75,
-      silent where every output on the fresh sequences is zero. H and the regime are undefined but
-      for rectified readouts and inputs of one sign: elsewhere nothing is hidden (and
-      `visible_interference` is all of it), and the mirror image of a network has another H at
-      equal outputs.
+      silent where every output on the fresh sequences is zero. H and the regime are undefined
+      where `relative_loss` is not below 1, and but for rectified readouts and inputs of one sign:
+      elsewhere nothing is hidden (and `visible_interference` is all of it), and the mirror image
+      of a network has another H at equal outputs.
       On a task that runs on after its input (hds) they take the ages that the first scored step
       has received, for an older one may be an answer again; there `expected_loss` is undefined.
     - `travelled_angle` k |arg| of the largest eigenvalue of W_hh, degrees, unfolded;
@@ -179,6 +180,9 @@ def _order(
     if silent:
         nan, why = float("nan"), "the network is silent: every output is zero"
         order = projections.OrderParameters(nan, nan, nan, 0, "silent", why)
+    elif order.regime != "undefined" and not (loss := float(values.scalars["relative_loss"])) < 1.0:
+        why = f"a relative loss of {loss:.3g} is no better than silence: nothing is remembered"
+        order = replace(order, hidden_share=float("nan"), regime="undefined", reason=why)
     for name in ("hidden_share", "visible_interference", "tail", "represented", "regime"):
         values.add(name, getattr(order, name), order.reason)
 

@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from emtkit_std._theory.waves.wavefield import Array, Wavefield, living_steps, motion
+from emtkit_std._theory.facts import Array
+from emtkit_std._theory.waves.wavefield import Wavefield, living_steps, motion
 
 Flag = Literal["wave", "static", "dying", "none", "undefined"]
 

@@ -44,7 +44,7 @@ Steps = Annotated[
     int | None,
     Field(
         description="Number of scored steps that are measured, on tasks with horizons; null takes "
-        "the horizon of the task's training, at most 100."
+        "the horizon of the task's training, at most 64."
     ),
 ]
 Lags = Annotated[

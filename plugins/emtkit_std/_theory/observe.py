@@ -18,7 +18,7 @@ from emtkit_std._theory.networks.recurrence import to_array
 
 LARGEST = 1e50
 """Steps from the first state beyond this on are left out: their squares would overflow."""
-MOST_STEPS = 100
+MOST_STEPS = 64
 """A task may be trained on a million steps; states of as many are not kept."""
 
 

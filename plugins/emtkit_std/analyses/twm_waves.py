@@ -18,6 +18,8 @@ from emtkit_std._theory.waves.history import WaveTest, fit_history, judge_wave, 
 from emtkit_std._theory.waves.wavefield import Columns, NativeColumns, Wavefield
 
 THRESHOLD = 0.9
+IN_FREQUENCY = 32
+"""Sequences that are transformed to frequencies, which costs most."""
 OF_THE_FORM = ("shift_residual", "shift_residual_gain", "speed", "direction", "coherence")
 OF_THE_RULE = ("boundary_residual", "operator_shift_residual", "operator_boundary_residual")
 OF_A_POINT = ("amplitude_ratio", "flag", *OF_THE_FORM, *OF_THE_RULE)
@@ -111,7 +113,8 @@ class TwmWaves(Analysis):
         columns = self._columns(subject, states, told, kept, place)
         whole = wavefield.coordinates(states, columns)
         field = whole.until(max(2, wavefield.living_steps(whole)))
-        moved, picture = speed.wave_speed(field), speed.spectrum(field)
+        some = Wavefield(field.values[:IN_FREQUENCY], field.kept)
+        moved, picture = speed.wave_speed(field), speed.spectrum(some)
         scalars: dict[str, Scalar] = {
             "amplitude_ratio": wavefield.amplitude_ratio(whole),
             "flag": speed.flag_of(whole, moved, test.is_wave),
@@ -121,7 +124,7 @@ class TwmWaves(Analysis):
         reasons = {"amplitude_ratio": "the field begins at zero", **place.reasons}
         for part in (
             _held(test),
-            self._form(field, moved, picture, test),
+            self._form(field, moved, speed.coherence(some), picture, test),
             self._rule(field, columns, place, law_of(subject), test),
         ):
             scalars |= part.scalars
@@ -169,6 +172,7 @@ class TwmWaves(Analysis):
         self,
         field: Wavefield,
         moved: speed.Speed,
+        coherence: float,
         picture: speed.FrequencyWavenumberSpectrum,
         test: WaveTest,
     ) -> Measured:
@@ -180,7 +184,7 @@ class TwmWaves(Analysis):
             "shift_residual_gain": wavefield.gain_corrected_shift(field).residual,
             "speed": moved.value,
             "direction": speed.direction_index(picture),
-            "coherence": speed.coherence(field),
+            "coherence": coherence,
         }
         reasons: dict[str, str] = dict.fromkeys(scalars, "the field is zero or does not move")
         reasons["speed"] = "two columns leave no direction"

@@ -106,6 +106,18 @@ def test_a_decay_may_be_rough_by_less_than_a_factor_of_two(rate):
     assert "lag 3" in decay(rough).reason
 
 
+@pytest.mark.parametrize("lags", [3, 4, 8])
+@pytest.mark.parametrize("spiked", [0, -1])
+def test_few_lags_do_not_hide_a_spike(lags, spiked):
+    """Three lags, the last of them 8 times the others: a line misses them by a factor of 2 only."""
+    profile = np.ones(lags)
+    profile[spiked] = 8.0
+    assert math.isnan(decay(profile).rate)
+    assert math.isfinite(decay(profile).first_over_last)
+    profile[spiked] = 1.9
+    assert math.isfinite(decay(profile).rate)
+
+
 def test_on_a_driven_task_the_lags_reach_to_the_delay():
     task = KDelay(delay=3)
     found = GradientLag().measure(subject_of(build(ShiftRegister, task), task))

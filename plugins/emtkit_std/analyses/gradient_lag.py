@@ -25,8 +25,9 @@ from emtkit_std._theory.observe import draw, driven_jacobians, in_double, law_of
 from emtkit_std._theory.superposition.projections import spectral_radius
 from emtkit_std._theory.waves.drawings import draw_gradients, draw_rate
 
-FACTOR = 2.0
-"""A profile that an exponential misses by more than this has a spike, not a slope."""
+FACTOR, SHARE, VARIED = 2.0, 0.25, 4.0
+"""A profile has a spike, not a slope, if an exponential misses it by more than a factor of FACTOR,
+or by more than SHARE of its whole range (in logarithms) where that is a factor of VARIED."""
 
 
 class GradientLag(Analysis):
@@ -34,8 +35,8 @@ class GradientLag(Analysis):
 
     `of: state` takes the geometric mean over sequences, `of: loss` the mean of ||dC/du||.
     `decay_rate` is minus the slope of log g_k from `first_lag` on: 0 lets everything through,
-    positive vanishes; undefined where the line misses some g_k by more than a factor of 2, as for
-    attention, which lets single lags through. `first_over_last` is g of the farthest input over g
+    positive vanishes; undefined where the line misses some g_k by more than a factor of 2, or by a
+    quarter of a range of 4 or more, as for attention, which lets single lags through. `first_over_last` is g of the farthest input over g
     at `first_lag`; `radius` is max |eig| of the Jacobian at the fixed point that `point_norm`,
     `point_residual` and `point_kind` tell of.
 
@@ -143,7 +144,7 @@ def gradient_profile(gradients: Array) -> Array:
 def decay(profile: Array, first_lag: int = 0) -> Decay:
     """Least squares of log g on the lag, from `first_lag` on; NaN where g is zero or too short.
 
-    The rate is NaN, too, where the line misses a lag by more than a factor of `FACTOR`.
+    The rate is NaN, too, where the profile has a spike (see `FACTOR`).
 
     Trained networks: first_lag = 1, since the write matrix has a large component outside the
     travelling directions, which makes a solved network look as if it decayed.
@@ -157,7 +158,9 @@ def decay(profile: Array, first_lag: int = 0) -> Decay:
     missed = np.abs(logs - np.polyval(line, lags))
     worst, reason = int(missed.argmax()), ""
     rate = -float(line[0])
-    if missed[worst] > np.log(FACTOR):
+    spread = float(np.ptp(logs))
+    spike = missed[worst] > SHARE * spread and spread > np.log(VARIED)
+    if spike or missed[worst] > np.log(FACTOR):
         rate = float("nan")
         reason = (
             f"the profile is not a decay: at lag {worst + first_lag} an exponential misses it by "

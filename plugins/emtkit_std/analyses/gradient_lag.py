@@ -36,9 +36,9 @@ class GradientLag(Analysis):
     `of: state` takes the geometric mean over sequences, `of: loss` the mean of ||dC/du||.
     `decay_rate` is minus the slope of log g_k from `first_lag` on: 0 lets everything through,
     positive vanishes; undefined where the line misses some g_k by more than a factor of 2, or by a
-    quarter of a range of 4 or more, as for attention, which lets single lags through. `first_over_last` is g of the farthest input over g
-    at `first_lag`; `radius` is max |eig| of the Jacobian at the fixed point that `point_norm`,
-    `point_residual` and `point_kind` tell of.
+    quarter of a range of 4 or more, as for attention, which lets single lags through.
+    `first_over_last` is g of the farthest input over g at `first_lag`; `radius` is max |eig| of the
+    Jacobian at the fixed point that `point_norm`, `point_residual` and `point_kind` tell of.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16.
     """

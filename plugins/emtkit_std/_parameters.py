@@ -44,7 +44,8 @@ Steps = Annotated[
     int | None,
     Field(
         description="Number of scored steps that are measured, on tasks with horizons; null takes "
-        "the horizon of the task's training, at most 64."
+        "the horizon of the task's training, at most 64 (and no fewer "
+        "than are needed)."
     ),
 ]
 Lags = Annotated[

@@ -131,9 +131,13 @@ def trajectories(
 def run(subject: Subject, sequences: int, steps: int | None, span: int, least: int = 3) -> Run:
     """Run `sequences` for `steps` autonomous steps (where the task has any) after the inputs.
 
+    None takes the task's own, and `least` where it has fewer.
+
     Raises:
         NotApplicable: fewer than `least` steps hold a whole history in numbers that stay bounded.
     """
+    if steps is None and subject.task.horizon is not None:
+        steps = max(least, min(subject.task.horizon, MOST_STEPS))
     seen = trajectories(subject, in_double(subject.model), sequences, steps)
     batch = seen.batch
     sequence = batch.inputs if law_of(subject) is None else _continued(batch)

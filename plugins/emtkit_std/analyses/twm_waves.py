@@ -14,7 +14,13 @@ from emtkit_std._theory.facts import Array, HistoryLaw, Mask
 from emtkit_std._theory.linearise import Linearisation, Point, attempt
 from emtkit_std._theory.observe import law_of, memory_span, run
 from emtkit_std._theory.waves import drawings, speed, wavefield
-from emtkit_std._theory.waves.history import WaveTest, fit_history, judge_wave, sliding_history
+from emtkit_std._theory.waves.history import (
+    SHARE_REQUIRED,
+    WaveTest,
+    fit_history,
+    judge_wave,
+    sliding_history,
+)
 from emtkit_std._theory.waves.wavefield import Columns, NativeColumns, Wavefield
 
 THRESHOLD = 0.9
@@ -70,7 +76,7 @@ class TwmWaves(Analysis):
     controls = (
         Control(REPEAT_COPY, {"use": "twm_linear", "exact": True}, "flag", equals="wave"),
         Control(REPEAT_COPY, {"use": "twm_linear", "exact": True}, "shift_residual", most=1e-9),
-        Control(REPEAT_COPY, UNTRAINED, "wave_share", most=0.1),
+        Control(REPEAT_COPY, UNTRAINED, "wave_share", most=SHARE_REQUIRED),
     )
 
     def __init__(

@@ -41,12 +41,13 @@ Amplitude = Annotated[
 # Analyses
 Sequences = Annotated[int, Field(ge=1, description="Number of fresh sequences that are measured.")]
 Steps = Annotated[
-    int,
+    int | None,
     Field(
-        description="Number of steps after the inputs that are measured, on tasks with horizons."
+        description="Number of scored steps that are measured, on tasks with horizons; null takes "
+        "the horizon of the task's training, at most 64 (and no fewer "
+        "than are needed)."
     ),
 ]
-Horizon = Annotated[int, Field(ge=1, description="Number of scored steps that are measured.")]
 Lags = Annotated[
     int | None,
     Field(

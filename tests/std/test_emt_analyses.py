@@ -27,6 +27,7 @@ from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.architectures.gsemm import SequentialEpisodicMemory
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from tests.rounding import STILL, from_fixed_point, rounding
+from tests.std.null_nets import PhaseClock
 
 SMALL = {"history": 4, "dimension": 4}
 REPEAT, DIAGONAL = Hds(rule="repeat", **SMALL), Hds(rule="diagonal", **SMALL)
@@ -151,7 +152,7 @@ def test_confusion_names_the_rule_that_the_network_runs():
 @pytest.mark.parametrize("basis", ["orthonormal", "gaussian"])
 def test_basis_of_the_exact_circuit(method, basis):
     asked = exact(DIAGONAL, basis=basis)
-    found = EmtBasis(method=method).measure(asked)
+    found = EmtBasis(method=method, horizon=40).measure(asked)
     recovered = method == "dual" or basis == "orthonormal"
     assert (found.scalars["phi_error"] <= limit_of(asked)) == recovered
     assert found.scalars["mask_size"] == found.scalars["rank"] == found.scalars["core_size"] == 10
@@ -167,7 +168,7 @@ def test_basis_of_the_exact_circuit(method, basis):
 def test_basis_reads_a_saturating_memory_and_a_rest_outside_it():
     model = seeded(lambda: SequentialEpisodicMemory(REPEAT, hidden=32, amplitude=0.3))
     asked = subject(REPEAT, model)
-    found = EmtBasis().measure(asked)
+    found = EmtBasis(horizon=40).measure(asked)
     assert found.scalars["phi_error"] <= limit_of(asked)
     assert found.scalars["sign_agreement"] == 1.0
 
@@ -213,6 +214,14 @@ def test_the_origin_is_the_one_fixed_point_of_a_contracting_network():
     slope = asked.model.W_hh.double()  # of tanh at the origin
     assert np.abs(found.arrays["points"]).max() <= from_fixed_point(slope)
     assert np.isnan(found.scalars["slowest_unconverged"])
+
+
+def test_a_clock_has_no_fixed_point_at_all():
+    found = FixedPointAnalysis(starts=10).measure(
+        subject(REPEAT, PhaseClock(REPEAT, history=REPEAT.history, overwrite=False).double())
+    )
+    assert found.scalars["count"] == found.scalars["stable"] == 0
+    assert "no start reached" in found.reasons["least_radius"]
 
 
 def test_an_exact_edit_mends_a_damaged_circuit_and_a_random_one_does_not():

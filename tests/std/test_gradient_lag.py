@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from emtkit import Findings
-from emtkit_std.analyses.gradient_lag import GradientLag
+from emtkit_std.analyses.gradient_lag import GradientLag, decay
 from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.linear_rnn import LinearRnn
@@ -80,9 +80,42 @@ def test_the_loss_of_a_linear_network_in_closed_form():
 
 def test_attention_has_gradients_but_no_radius():
     found = GradientLag().measure(subject_of(build(Attention, REPEAT), REPEAT))
-    assert math.isfinite(found.scalars["decay_rate"])
+    assert math.isfinite(found.scalars["first_over_last"])
     assert math.isnan(found.scalars["radius"])
     assert "no state map" in found.reasons["radius"]
+
+
+def test_there_is_no_slope_through_a_spike():
+    """One head that looks 7 tokens back lets lags 0 and 7 through: their slope said no decay."""
+    model = build(Attention, REPEAT).double()
+    model.bias.zero_()
+    model.bias[0, 7] = 20.0
+    found = GradientLag().measure(subject_of(model, REPEAT))
+    profile = found.tables["profile"]["gradient"]
+    assert profile[[0, 7]].min() > 10 * profile[1:7].max()
+    assert math.isnan(found.scalars["decay_rate"])
+    assert "not a decay" in found.reasons["decay_rate"]
+
+
+@pytest.mark.parametrize("rate", [-0.3, 0.0, 0.7])
+def test_a_decay_may_be_rough_by_less_than_a_factor_of_two(rate):
+    rough = np.exp(-rate * np.arange(8)) * np.where(np.arange(8) % 2, 1.0, 1.6)
+    assert decay(rough).rate == pytest.approx(rate, abs=0.05)
+    rough[3] *= 4
+    assert math.isnan(decay(rough).rate)
+    assert "lag 3" in decay(rough).reason
+
+
+@pytest.mark.parametrize("lags", [3, 4, 8])
+@pytest.mark.parametrize("spiked", [0, -1])
+def test_few_lags_do_not_hide_a_spike(lags, spiked):
+    """Three lags, the last of them 8 times the others: a line misses them by a factor of 2 only."""
+    profile = np.ones(lags)
+    profile[spiked] = 8.0
+    assert math.isnan(decay(profile).rate)
+    assert math.isfinite(decay(profile).first_over_last)
+    profile[spiked] = 1.9
+    assert math.isfinite(decay(profile).rate)
 
 
 def test_on_a_driven_task_the_lags_reach_to_the_delay():

@@ -8,26 +8,29 @@ import pkgutil
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
+from emtkit import NotApplicable, SequenceModel, Trace
 from emtkit.plugin.params import resolve
 from emtkit_std import architectures
 from emtkit_std.analyses.history_decoding import (
-    RIDGE,
     HistoryDecoding,
     decode_history,
     overlaps,
     subspace_overlap,
 )
+from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_linear import TwmLinear
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import rounding
+from tests.std.null_nets import Changed, Permuted, PhaseClock, changes, untrained
 from tests.std.subjects import Register, build, subject_of
 
-REPEAT = HistoryDependentSystem(rule="repeat", history=4, dimension=4)
-FOUR_LAGS = HistoryDependentSystem(rule="waves_t4", history=4, dimension=4)
+REPEAT = HistoryDependentSystem(rule="repeat", history=4, dimension=4, horizon=12)
+FOUR_LAGS = HistoryDependentSystem(rule="waves_t4", history=4, dimension=4, horizon=12)
 MODULES = [entry.name for entry in pkgutil.iter_modules(architectures.__path__)]
 
 
@@ -35,22 +38,22 @@ def measure(model, task, **parameters):
     return HistoryDecoding(**parameters).measure(subject_of(model, task))
 
 
-def test_a_wave_holds_every_lag_and_a_register_one_in_s():
+def test_a_wave_and_a_register_hold_every_lag():
     wave = measure(build(TwmLinear, REPEAT, exact=True), REPEAT)
-    # States are copies, in any precision; the ridge leaves its square of the variance.
-    assert wave.scalars["capacity"] == pytest.approx(4.0, abs=4 * (RIDGE**2 + rounding(1)))
+    # States are copies, in any precision.
+    assert wave.scalars["capacity"] == pytest.approx(4.0, abs=rounding(4))
     assert wave.scalars["decodable"] == 4
     assert (wave.tables["decoding"]["accuracy"] == 1).all()
     assert wave.scalars["overlap"] <= rounding(16)
-    register = measure(Register(REPEAT), REPEAT)
-    assert register.scalars["mean_r2"] == pytest.approx(1 / 4, abs=0.03)
+    for register in (Register(REPEAT), PhaseClock(REPEAT, history=4, overwrite=False)):
+        assert measure(register, REPEAT).scalars["mean_r2"] == pytest.approx(1.0, abs=rounding(1))
 
 
 def test_a_shift_register_forgets_what_it_has_no_place_for():
     task = KDelay(delay=3, steps=24)
     found = measure(build(ShiftRegister, task, hidden=4), task, lags=6)
     r2 = found.tables["decoding"]["r2"].to_numpy()
-    np.testing.assert_allclose(r2[:4], 1.0, rtol=0, atol=RIDGE**2 + rounding(1))
+    np.testing.assert_allclose(r2[:4], 1.0, rtol=0, atol=rounding(1))
     assert (np.abs(r2[4:]) < 0.05).all()
     assert found.scalars["decodable"] == 4
 
@@ -86,10 +89,67 @@ def test_every_architecture_is_filled(module, task):
 
 def test_decoding_is_judged_on_unseen_sequences():
     rng = np.random.default_rng(0)
-    states, windows = rng.normal(size=(40, 3, 50)), rng.choice([-1.0, 1.0], size=(40, 3, 4, 2))
+    states, windows = rng.normal(size=(200, 3, 50)), rng.choice([-1.0, 1.0], size=(200, 3, 4, 2))
     found = decode_history(states, windows)
     assert (found.r2 < 0.1).all()
     assert found.accuracy == pytest.approx(0.5, abs=0.15)
+    with pytest.raises(NotApplicable, match="raise `sequences`"):
+        decode_history(states[:40], windows[:40])
+
+
+def test_the_default_reads_the_steps_that_are_trained():
+    """A network that is right for its horizon of 4 and wrong after it: R² .094 over 32 steps."""
+    short = HistoryDependentSystem(rule="repeat", history=4, dimension=4, horizon=4)
+    model = Forgets(build(TwmLinear, short, exact=True), 8)
+    assert measure(model, short).scalars["mean_r2"] == pytest.approx(1.0, abs=rounding(1))
+    assert measure(model, short, steps=32).scalars["mean_r2"] < 0.6
+
+
+class Forgets(SequenceModel):
+    """Holds all until `last` steps are over, and nothing after."""
+
+    name = "forgets_fake"
+
+    def __init__(self, inner, last):
+        super().__init__()
+        self.inner, self.last = inner, last
+
+    def trace(self, inputs, steps):
+        found = self.inner.trace(inputs, steps)
+        awake = (torch.arange(steps) < self.last)[:, None]
+        return Trace(found.states * awake, found.outputs * awake)
+
+
+@pytest.mark.parametrize("task", [REPEAT, KDelay(features=4)], ids=["hds", "k_delay"])
+def test_controls_without_memory_hold_nothing_beyond_their_input(task):
+    exact = (
+        build(TwmLinear, task, exact=True)
+        if task is REPEAT
+        else build(ShiftRegister, task, hidden=16)
+    )
+    permuted = measure(Permuted(exact), task).scalars["capacity"]
+    assert permuted < 0.05
+    driven = measure(untrained(task, 0.0), task).tables["decoding"]["r2"].to_numpy()
+    assert (driven[1:] < 0.05).all()
+    assert driven[0] == pytest.approx(0.0 if task is REPEAT else 1.0, abs=0.3)
+
+
+def test_decoding_is_the_same_in_every_coordinate_system():
+    inner = untrained(REPEAT, 1.0, hidden=32)
+    before = measure(inner, REPEAT).scalars
+    for name, matrix in changes(32).items():
+        after = measure(Changed(inner, matrix), REPEAT).scalars
+        for scalar in ("capacity", "mean_r2", "oldest_r2"):
+            assert after[scalar] == pytest.approx(before[scalar], abs=1e-6), (name, scalar)
+
+
+def test_a_network_that_says_nothing_is_silent():
+    task = KDelay(delay=3, density=0.3)
+    model = build(LinearRnn, task, readout="relu", bias=True).double()
+    model.b_r.data.fill_(-100.0)
+    found = measure(model, task)
+    assert found.scalars["regime"] == "silent"
+    assert "every output is zero" in found.reasons["hidden_share"]
 
 
 def test_overlap_of_subspaces():

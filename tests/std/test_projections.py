@@ -65,7 +65,7 @@ def test_any_change_of_basis_leaves_projections_and_travelled_angle(first, secon
 def test_a4_shift_register_is_exact_and_its_hidden_share_undefined():
     found = output_projections(*chain(4), lags=14)[0, 0]
     np.testing.assert_array_equal(found, np.eye(14)[3])
-    order = order_parameters(found[None, None], delay_law(3, 0.1))
+    order = order_parameters(found[None, None], delay_law(3, 0.1), "relu")
     assert np.isnan(order.hidden_share)
     assert order.regime == "undefined"
     assert "0/0" in order.reason
@@ -75,7 +75,7 @@ def test_a4_shift_register_is_exact_and_its_hidden_share_undefined():
 def test_a5_relu_circuit_hides_every_intermediate_and_forgets_sharply():
     found = output_projections(*relu_chain(), lags=6, activation="relu")
     np.testing.assert_array_equal(found[0, 0], [-0.5, -0.5, 1, 0, 0, 0])
-    order = order_parameters(found, delay_law(2, 0.1))
+    order = order_parameters(found, delay_law(2, 0.1), "relu")
     assert (order.hidden_share, order.tail, order.visible_interference) == (1.0, 0.0, 0.0)
     assert order.regime == "sparse"
 
@@ -104,7 +104,7 @@ def test_lone_pulse_equals_running_the_recurrence():
 
 def test_order_parameters_by_hand():
     projections = np.array([-1.0, 0.2, 0.5, 0.1, -0.3])[None, None]
-    order = order_parameters(projections, delay_law(2, 0.5))
+    order = order_parameters(projections, delay_law(2, 0.5), "relu")
     assert order.hidden_share == pytest.approx((1 + 0.09) / (1 + 0.04 + 0.01 + 0.09))
     assert order.visible_interference == pytest.approx((0.04 + 0.01) / 0.25)
     assert order.tail == pytest.approx((0.01 + 0.09) / 0.25)
@@ -116,7 +116,10 @@ def test_order_parameters_by_hand():
 def test_order_parameters_do_not_depend_on_the_scale_of_the_readout(scale):
     projections = output_projections(*net_a1(), lags=14)
     law = delay_law(3, 0.5)
-    one, other = order_parameters(projections, law), order_parameters(scale * projections, law)
+    one, other = (
+        order_parameters(projections, law, "relu"),
+        order_parameters(scale * projections, law, "relu"),
+    )
     if other.regime != "undefined":
         assert_rounded(other.hidden_share, one.hidden_share, 14)  # sums of 14 squares
         assert_rounded(other.tail, one.tail, 14)
@@ -127,14 +130,31 @@ def test_only_represented_features_count_among_several():
     projections[0, 0] = [-1, 1, 0, 0]
     projections[1, 1] = [9, 0.1, 0, 0]
     projections[2, 2, 1], projections[2, 0, 0] = 0.8, 0.4
-    order = order_parameters(projections, delay_law(1, 0.05, features=3))
+    order = order_parameters(projections, delay_law(1, 0.05, features=3), "relu")
     assert order.represented == 2
     assert order.hidden_share == pytest.approx(1 / 1.25)
     assert order.visible_interference == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize(
+    ("readout", "amplitude", "why"),
+    [
+        (None, "uniform", "not known to rectify"),
+        ("linear", "uniform", "readout is linear"),
+        ("relu", "signed", "both signs"),
+    ],
+)
+def test_where_nothing_is_hidden_there_is_no_regime(readout, amplitude, why):
+    projections = np.array([-1.0, 0.2, 0.5, 0.1, -0.3])[None, None]
+    order = order_parameters(projections, delay_law(2, 0.5, amplitude), readout)
+    assert np.isnan(order.hidden_share)
+    assert order.regime == "undefined"
+    assert why in order.reason
+    assert order.visible_interference == pytest.approx((1 + 0.04 + 0.01 + 0.09) / 0.25)
+
+
 def test_a_silent_network_has_no_regime():
-    order = order_parameters(np.zeros((1, 1, 8)), delay_law(3, 0.5))
+    order = order_parameters(np.zeros((1, 1, 8)), delay_law(3, 0.5), "relu")
     assert order.regime == "undefined"
     assert "own gains" in order.reason
 

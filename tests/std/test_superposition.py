@@ -73,9 +73,39 @@ def test_a7_a_silent_network_has_relative_loss_one_and_no_regime():
     findings = look(MEASURE, task, model)
     found = findings.scalars
     assert abs(found["relative_loss"] - 1) < 4 * found["relative_loss_error"]
-    assert found["regime"] == "undefined"
-    assert "own gains" in findings.reasons["hidden_share"]
+    assert found["regime"] == "silent"
+    assert "every output is zero" in findings.reasons["hidden_share"]
     assert "eigenvalue" in findings.reasons["travelled_angle"]
+
+
+def test_a_bias_may_silence_a_network_whose_projections_are_right():
+    """All its interference would be called visible: .18 of it hidden, and nothing is seen."""
+    task = KDelay(delay=3, density=0.3)
+    model = LinearRnn(task, readout="relu", bias=True).double()
+    set_weights(model, *net_a1())
+    model.b_r.data.fill_(-100.0)
+    findings = look(MEASURE, task, model)
+    assert findings.scalars["regime"] == "silent"
+    assert np.isnan(findings.scalars["tail"])
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "readout", "why"),
+    [("signed", "relu", "both signs"), ("uniform", "linear", "readout is linear")],
+)
+def test_mirror_images_have_no_hidden_share_where_nothing_is_hidden(amplitude, readout, why):
+    """theta -> 180 - theta, a_s -> (-1)^s a_s: the label changed in 5 of 9 networks."""
+    task = KDelay(delay=3, amplitude=amplitude)
+    W_hh, W_uh, W_r = net_a1()
+    seen = []
+    for W in ((W_hh, W_uh, W_r), (-W_hh, W_uh, -W_r)):
+        model = LinearRnn(task, readout=readout).double()
+        set_weights(model, *W)
+        findings = look(MEASURE, task, model)
+        assert findings.scalars["regime"] == "undefined"
+        assert why in findings.reasons["hidden_share"]
+        seen.append([findings.scalars[name] for name in ("visible_interference", "tail")])
+    assert_rounded(seen[0], seen[1], 14)  # sums of squares have no sign
 
 
 def test_relu_readouts_are_enumerated_for_constant_amplitude():
@@ -219,3 +249,13 @@ def test_drawings_need_findings_alone(drawing, hidden):
     Superposition.drawings[drawing](findings, figure)
     assert figure.axes
     assert all(axes.has_data() or axes.texts for axes in figure.axes)
+
+
+def test_a_network_no_better_than_silence_has_no_regime():
+    task = KDelay(delay=3, density=0.3)
+    W_hh, W_uh, W_r = net_a1()
+    model = LinearRnn(task, readout="relu").double()
+    set_weights(model, W_hh, W_uh, 3 * W_r)
+    findings = look(MEASURE, task, model)
+    assert findings.scalars["regime"] == "undefined"
+    assert "no better than silence" in findings.reasons["hidden_share"]

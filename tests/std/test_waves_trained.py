@@ -142,11 +142,12 @@ def test_check_17_a_trained_elman_network_holds_a_wave():
     found = train("elman", ELMAN, steps=400)
     good = 0
     for row in range(3):
-        seen = TwmWaves(basis="regression", steps=40).measure(found.subject(row)).scalars
+        seen = TwmWaves(steps=40).measure(found.subject(row)).scalars
         radius = GradientLag().measure(found.subject(row)).scalars["radius"]
         assert radius > 1
         good += (
-            seen["history_r2"] > 0.9
+            seen["flag"] == "wave"
+            and seen["wave_share"] > 0.9
             and seen["shift_residual"] < 0.15
             and seen["boundary_residual"] < 0.1
             and abs(seen["speed"] - 1) < 0.05

@@ -80,6 +80,11 @@ class DelayLaw:
         """Number of input channels."""
         return max(self.source) + 1
 
+    @property
+    def one_signed(self) -> bool:
+        """Whether no input is ever negative."""
+        return self.amplitude in ("uniform", "constant")
+
 
 @dataclass(frozen=True, eq=False)
 class HistoryLaw:

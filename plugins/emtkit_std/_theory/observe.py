@@ -18,16 +18,20 @@ from emtkit_std._theory.networks.recurrence import to_array
 
 LARGEST = 1e50
 """Steps from the first state beyond this on are left out: their squares would overflow."""
+MOST_STEPS = 64
+"""A task may be trained on a million steps; states of as many are not kept."""
 
 
 @dataclass(frozen=True)
 class Run:
     """One run of a model: step t of `states` (B T H) follows all of `sequence` up to t (B T d).
 
-    Steps 0 .. `first` - 1 do not hold a whole history yet; `extras` are the trace's.
+    Steps 0 .. `first` - 1 do not hold a whole history yet; `outputs` (B T O) and `extras` are the
+    trace's.
     """
 
     states: Array
+    outputs: Array
     sequence: Array
     first: int
     extras: dict[str, Array]
@@ -101,8 +105,13 @@ def in_double(model: SequenceModel) -> SequenceModel:
 
 
 def draw(subject: Subject, sequences: int, steps: int | None = None) -> Batch:
-    """Sequences in float64, always the same; `steps` scored ones where the task has horizons."""
+    """Sequences in float64, always the same; `steps` scored ones where the task has horizons.
+
+    None takes the task's own, those it is trained on, up to `MOST_STEPS`.
+    """
     horizon = steps if subject.task.horizons else None
+    if steps is None and subject.task.horizon is not None:
+        horizon = min(subject.task.horizon, MOST_STEPS)
     batch = subject.task.sample(sequences, subject.stream.fork("sequences"), horizon)
     return Batch(
         batch.inputs.double(), batch.targets.double(), batch.mask.double(), batch.input_steps
@@ -119,27 +128,32 @@ def trajectories(
     return Trajectories(batch, trace.states, trace.outputs, trace.extras)
 
 
-def run(subject: Subject, sequences: int, steps: int, span: int) -> Run:
+def run(subject: Subject, sequences: int, steps: int | None, span: int, least: int = 3) -> Run:
     """Run `sequences` for `steps` autonomous steps (where the task has any) after the inputs.
 
+    None takes the task's own, and `least` where it has fewer.
+
     Raises:
-        NotApplicable: fewer than three steps hold a whole history in numbers that stay bounded.
+        NotApplicable: fewer than `least` steps hold a whole history in numbers that stay bounded.
     """
+    if steps is None and subject.task.horizon is not None:
+        steps = max(least, min(subject.task.horizon, MOST_STEPS))
     seen = trajectories(subject, in_double(subject.model), sequences, steps)
     batch = seen.batch
     sequence = batch.inputs if law_of(subject) is None else _continued(batch)
     bounded = (seen.states.abs() < LARGEST).all(-1).all(0)
     steps_used = int(bounded.long().cumprod(0).sum())
     first = span - 1
-    if steps_used < first + 3:
+    if steps_used < first + least:
         raise NotApplicable(
             f"only {max(0, steps_used - first)} steps hold a whole history of {span} items (the "
-            f"states of {steps_used} of {batch.steps} steps stay below {LARGEST:g}); three are "
-            "needed"
+            f"states of {steps_used} of {batch.steps} steps stay below {LARGEST:g}); at least "
+            f"{least} must"
         )
-    states, told = (to_array(values[:, :steps_used]) for values in (seen.states, sequence))
+    kept = (seen.states, seen.outputs, sequence)
+    states, outputs, told = (to_array(values[:, :steps_used]) for values in kept)
     extras = {name: to_array(value[:, :steps_used]) for name, value in seen.extras.items()}
-    return Run(states, told, first, extras)
+    return Run(states, outputs, told, first, extras)
 
 
 def histories(law: HistoryLaw, batch: Batch) -> Array:

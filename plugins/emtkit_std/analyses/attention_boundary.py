@@ -35,7 +35,7 @@ class AttentionBoundary(Analysis):
         self,
         *,
         sequences: Annotated[Sequences, Field(ge=8)] = 128,
-        steps: Annotated[Steps, Field(ge=3)] = 32,
+        steps: Annotated[Steps, Field(ge=3)] = None,
         tolerance: Annotated[
             float,
             Field(

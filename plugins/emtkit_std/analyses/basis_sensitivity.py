@@ -9,7 +9,7 @@ from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Scalar, Subject, hookimpl
 from emtkit_std._drawings import Figure
-from emtkit_std._parameters import Horizon, Sequences, Threshold
+from emtkit_std._parameters import Sequences, Steps, Threshold
 from emtkit_std._theory.emt import angles, memories
 from emtkit_std._theory.emt.memories import Memories
 from emtkit_std._theory.facts import Array, HistoryLaw
@@ -76,7 +76,7 @@ class BasisSensitivity(Analysis):
         ] = 3,
         threshold: Threshold = 0.9,
         sequences: Sequences = 32,
-        horizon: Horizon = 20,
+        horizon: Annotated[Steps, Field(ge=1)] = None,
         point: Point = "auto",
     ) -> None:
         self.noises, self.draws, self.threshold = tuple(sorted(noises)), draws, threshold
@@ -162,7 +162,7 @@ class _Setting:
             undefined = dict.fromkeys(("phi_error", "drift", "sign_agreement"), float("nan"))
             return {**response, **undefined, "rank": 0.0}
         seen = memories.project(self.states.astype(dtype), found)
-        scale = np.linalg.norm(exact.phi)
+        scale = float(np.linalg.norm(exact.phi)) or float("nan")
         return {
             **response,
             "phi_error": memories.phi_error(found, law.phi, law.mask),

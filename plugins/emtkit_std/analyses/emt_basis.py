@@ -9,7 +9,7 @@ from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimp
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
 from emtkit_std._drawings import Figure, draw_signed
 from emtkit_std._findings import undefined
-from emtkit_std._parameters import Horizon, Method, Sequences, Threshold
+from emtkit_std._parameters import Method, Sequences, Steps, Threshold
 from emtkit_std._theory.emt import memories
 from emtkit_std._theory.emt.memories import Memories
 from emtkit_std._theory.facts import Array, HistoryLaw
@@ -103,7 +103,7 @@ class EmtBasis(Analysis):
             Field(ge=0, description="Most directions q of what the memories leave of the states."),
         ] = 10,
         sequences: Sequences = 64,
-        horizon: Horizon = 40,
+        horizon: Annotated[Steps, Field(ge=1)] = None,
         point: Point = "auto",
     ) -> None:
         self.method, self.threshold, self.outside = method, threshold, outside

@@ -95,7 +95,7 @@ class FixedPointAnalysis(Analysis):
                 "unstable_modes": np.where(smooth, found.unstable_modes.numpy(), np.nan),
             }
         )
-        least = points[smooth].nsmallest(1, "radius")
+        least = points[np.array(smooth, dtype=bool)].nsmallest(1, "radius")
         left = found.unconverged_residuals[found.unconverged_residuals.isfinite()].numpy()
         return Findings(
             {

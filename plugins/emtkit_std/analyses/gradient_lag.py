@@ -25,21 +25,26 @@ from emtkit_std._theory.observe import draw, driven_jacobians, in_double, law_of
 from emtkit_std._theory.superposition.projections import spectral_radius
 from emtkit_std._theory.waves.drawings import draw_gradients, draw_rate
 
+FACTOR, SHARE, VARIED = 2.0, 0.25, 4.0
+"""A profile has a spike, not a slope, if an exponential misses it by more than a factor of FACTOR,
+or by more than SHARE of its whole range (in logarithms) where that is a factor of VARIED."""
+
 
 class GradientLag(Analysis):
     """g_k = ||dh(s)/du(s-k)||_F / sqrt(I), its decay rate with the lag k, and max |eigenvalue|.
 
     `of: state` takes the geometric mean over sequences, `of: loss` the mean of ||dC/du||.
     `decay_rate` is minus the slope of log g_k from `first_lag` on: 0 lets everything through,
-    positive vanishes. `first_over_last` is g of the farthest input over g at `first_lag`; `radius`
-    is max |eig| of the Jacobian at the fixed point that `point_norm`, `point_residual` and
-    `point_kind` tell of.
+    positive vanishes; undefined where the line misses some g_k by more than a factor of 2, or by a
+    quarter of a range of 4 or more, as for attention, which lets single lags through.
+    `first_over_last` is g of the farthest input over g at `first_lag`; `radius` is max |eig| of the
+    Jacobian at the fixed point that `point_norm`, `point_residual` and `point_kind` tell of.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Fig. 5 and Eqs. 10-16.
     """
 
     name = "gradient_lag"
-    version = 2  # radius is always that of the Jacobian, never of W_hh
+    version = 3  # no rate through a profile that is not a decay
     drawings = {"gradients": draw_gradients, "rate": draw_rate}
     conditions = {"point_kind": ("radius",)}
     controls = (Control(REPEAT_COPY, EXACT_CIRCUIT, "decay_rate", least=-1e-9, most=1e-9),)
@@ -77,7 +82,6 @@ class GradientLag(Analysis):
         found = decay(profile, self.first_lag)
         place = attempt(subject, self.point)
         radius = float("nan") if place.local is None else spectral_radius(place.local.jacobian)
-        flat = "the gradient is zero at some lag, or fewer than two lags are left"
         visible = bool(profile[self.first_lag] > 0)
         relative = profile / profile[self.first_lag] if visible else np.full(len(profile), np.nan)
         table = pd.DataFrame(
@@ -92,7 +96,7 @@ class GradientLag(Analysis):
             },
             {"profile": table},
             reasons={
-                **dict.fromkeys(("decay_rate", "first_over_last"), flat),
+                **dict.fromkeys(("decay_rate", "first_over_last"), found.reason),
                 "radius": place.reason,
                 **place.reasons,
             },
@@ -120,10 +124,14 @@ class GradientLag(Analysis):
 
 @dataclass(frozen=True)
 class Decay:
-    """`rate` of exponential decay per lag, and g at the farthest lag over g at the first one."""
+    """`rate` of exponential decay per lag, and g at the farthest lag over g at the first one.
+
+    NaN comes with `reason`.
+    """
 
     rate: float
     first_over_last: float
+    reason: str = ""
 
 
 def gradient_profile(gradients: Array) -> Array:
@@ -136,15 +144,29 @@ def gradient_profile(gradients: Array) -> Array:
 def decay(profile: Array, first_lag: int = 0) -> Decay:
     """Least squares of log g on the lag, from `first_lag` on; NaN where g is zero or too short.
 
+    The rate is NaN, too, where the profile has a spike (see `FACTOR`).
+
     Trained networks: first_lag = 1, since the write matrix has a large component outside the
     travelling directions, which makes a solved network look as if it decayed.
     """
     used = profile[first_lag:]
     if len(used) < 2 or not (np.isfinite(used) & (used > 0)).all():
-        return Decay(float("nan"), float("nan"))
-    lags = np.arange(len(used))
-    slope = float(np.polyfit(lags, np.log(used), 1)[0])
-    return Decay(-slope, float(used[-1] / used[0]))
+        flat = "the gradient is zero at some lag, or fewer than two lags are left"
+        return Decay(float("nan"), float("nan"), flat)
+    lags, logs = np.arange(len(used)), np.log(used)
+    line = np.polyfit(lags, logs, 1)
+    missed = np.abs(logs - np.polyval(line, lags))
+    worst, reason = int(missed.argmax()), ""
+    rate = -float(line[0])
+    spread = float(np.ptp(logs))
+    spike = missed[worst] > SHARE * spread and spread > np.log(VARIED)
+    if spike or missed[worst] > np.log(FACTOR):
+        rate = float("nan")
+        reason = (
+            f"the profile is not a decay: at lag {worst + first_lag} an exponential misses it by "
+            f"a factor of {np.exp(missed[worst]):.2g}"
+        )
+    return Decay(rate, float(used[-1] / used[0]), reason)
 
 
 @hookimpl

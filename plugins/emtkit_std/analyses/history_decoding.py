@@ -16,36 +16,43 @@ from emtkit_std._findings import Measured, long_table
 from emtkit_std._parameters import Lags, Sequences, Steps
 from emtkit_std._theory.facts import Array, DelayLaw
 from emtkit_std._theory.observe import draw, driven_jacobians, memory_span, run
-from emtkit_std._theory.superposition.projections import order_parameters
+from emtkit_std._theory.superposition.projections import Regime, order_parameters
+from emtkit_std._theory.superposition.pulses import circuit_of
 from emtkit_std._theory.svd import decompose
 from emtkit_std._theory.waves.drawings import draw_decoding, draw_overlap
-from emtkit_std._theory.waves.wavefield import sliding_history
+from emtkit_std._theory.waves.history import sliding_history
+from emtkit_std._theory.whitened import whiten
 
 JACOBIAN_SEQUENCES = 8
-RIDGE = 1e-8
+MOST_TIMES = 16
 
 
 class HistoryDecoding(Analysis):
-    """R^2 of x(t-k) from the state by one affine map for all t, and the geometry of the past.
+    """R^2 of x(t-k) from the state, by an affine map for each t, and the geometry of the past.
 
-        x(t-k) = A_k h(t) + b_k + error,   k = 0 .. lags - 1
-        r2(k) = 1 - E|error|^2 / Var x
+        x(t-k) = A_tk h(t) + b_tk + error,   k = 0 .. lags - 1
+        r2(k) = 1 - sum_t E|error|^2 / sum_t Var x
 
-    `r2` per lag is on unseen sequences; `capacity` sums what is positive of it, `mean_r2` is its
-    share of the lags, `decodable` counts lags above one half, `oldest_r2` is that of the last lag.
+    As every time has a map of its own, this asks whether an item is there, wherever it is kept
+    (`twm_waves` asks whether one map serves all times). `r2` per lag is on unseen sequences, in
+    whitened coordinates (h -> A h changes nothing), over the steps that the task trains; `capacity`
+    sums what is positive of it, `mean_r2` is its share of the lags, `decodable` counts lags above
+    one half, `oldest_r2` is that of the last lag.
 
     The input Jacobian, averaged over sequences, gives the projections dy(t)/du(t-k) and the
     directions dh(t)/du(t-k) of every age k, at the first autonomous step, or the last where all
     steps are driven. `overlap` is the mean squared cosine between the subspaces of two ages (0 if
-    orthogonal, about I/H by chance). Where the task has a law of delays, `hidden_share` and
-    `regime` follow from the projections as in temporal superposition. Raw directions are not
-    identifiable for a linear recurrence with an untied readout; projections are.
+    orthogonal, about I/H by chance) in raw coordinates, which are not identifiable for a linear
+    recurrence with an untied readout; projections are. Where the task has a law of delays,
+    `hidden_share` and `regime` follow from the projections as in `superposition`: undefined
+    without a rectified readout or for inputs of both signs; `silent` where all outputs are zero.
 
     References: Jaeger 2001 (memory capacity, here in all dimensions at once); Sharma, Proca,
     Prieto and Mediano (ICLR 2026) for projections and order parameters.
     """
 
     name = "history_decoding"
+    version = 2  # a map for each time, whitened; no hidden share without a rectifier
     drawings = {"decoding": draw_decoding, "overlap": draw_overlap}
     controls = (Control(REPEAT_COPY, EXACT_CIRCUIT, "capacity", least=4 - 1e-6),)
 
@@ -53,7 +60,7 @@ class HistoryDecoding(Analysis):
         self,
         *,
         sequences: Annotated[Sequences, Field(ge=16)] = 1024,
-        steps: Annotated[Steps, Field(ge=3)] = 32,
+        steps: Annotated[Steps, Field(ge=1)] = None,
         lags: Annotated[Lags, Field(ge=1)] = None,
     ) -> None:
         self.sequences, self.steps, self.lags = sequences, steps, lags
@@ -61,7 +68,7 @@ class HistoryDecoding(Analysis):
     def measure(self, subject: Subject) -> Findings:
         """Scalars; tables `decoding`, `projections` and `directions`."""
         span = memory_span(subject, self.lags)
-        seen = run(subject, self.sequences, self.steps, span)
+        seen = run(subject, self.sequences, self.steps, span, least=1)
         windows = sliding_history(seen.sequence, span)
         found = decode_history(seen.states[:, seen.first :], windows)
         ages = np.arange(span)
@@ -78,7 +85,7 @@ class HistoryDecoding(Analysis):
         scalars["overlap"] = float(pairs.mean()) if len(pairs) else float("nan")
         reasons = dict.fromkeys(scalars, "the inputs do not vary")
         reasons["overlap"] = "some age has no direction at all, or there is only one age"
-        order = _order(subject, past.projections)
+        order = _order(subject, past.projections, silent=not seen.outputs.any())
         return Findings(
             scalars | order.scalars,
             {
@@ -100,28 +107,28 @@ class Decoding:
 
 
 def decode_history(states: Array, windows: Array) -> Decoding:
-    """One affine map from states to the whole history, fitted on the first half of the sequences.
+    """An affine map from states (B T H) to the whole history (B T s d) for each time.
 
-    The map is the same for all times, so it does not read a register that keeps its place. Measured
-    on the other half; R^2 may be negative there. A ridge of 1e-8 of the states' variance keeps
-    states that do not fill their space harmless.
+    Fitted on the first half of the sequences and measured on the other half, at up to `MOST_TIMES`
+    times; R^2 may be negative there.
+
+    Raises:
+        NotApplicable: too few sequences for so many units.
     """
     half = len(states) // 2
-    history, dimension = windows.shape[2:]
-    flat = windows.reshape(*windows.shape[:2], -1)
-    fitted, seen = (part.reshape(-1, states.shape[-1]) for part in (states[:half], states[half:]))
-    values, true = (part.reshape(-1, flat.shape[-1]) for part in (flat[:half], flat[half:]))
-    mean, values_mean = fitted.mean(0), values.mean(0)
-    centred = fitted - mean
-    gram = centred.T @ centred
-    ridge = RIDGE * max(float(np.trace(gram)) / len(gram), 1e-300)
-    weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), centred.T @ (values - values_mean))
-    guess = (seen - mean) @ weights + values_mean
-    missed = ((true - guess) ** 2).reshape(-1, history, dimension).sum((0, 2))
-    total = ((true - true.mean(0)) ** 2).reshape(-1, history, dimension).sum((0, 2))
-    r2 = 1.0 - np.divide(missed, total, out=np.full(history, np.nan), where=total > 0)
-    right = ((guess >= 0) == (true >= 0)).reshape(-1, history, dimension).mean((0, 2))
-    return Decoding(r2[::-1], right[::-1])
+    times = np.unique(np.linspace(0, states.shape[1] - 1, MOST_TIMES).round().astype(int))
+    missed, total, right = (np.zeros(windows.shape[2]) for _ in range(3))
+    for time in times:
+        white = whiten(states[:half, time], states[half:, time], half)
+        values, true = windows[:half, time], windows[half:, time]
+        mean = values.mean(0)
+        weights = np.tensordot(white.fitted.T, values - mean, 1)
+        guess = mean + np.tensordot(white.judged, weights, 1)
+        missed += np.square(true - guess).sum((0, 2))
+        total += np.square(true - true.mean(0)).sum((0, 2))
+        right += ((guess >= 0) == (true >= 0)).mean((0, 2))
+    r2 = 1.0 - np.divide(missed, total, out=np.full(len(missed), np.nan), where=total > 0)
+    return Decoding(r2[::-1], right[::-1] / len(times))
 
 
 def subspace_overlap(first: Array, second: Array) -> float:
@@ -165,15 +172,21 @@ def _past(subject: Subject) -> _Past:
     return _Past(projections, states, int(autonomous))
 
 
-def _order(subject: Subject, projections: Array) -> Measured:
+def _order(subject: Subject, projections: Array, *, silent: bool) -> Measured:
     try:
         law = subject.fact(DelayLaw)
     except NotApplicable as why:
-        scalars: dict[str, Scalar] = {"hidden_share": float("nan"), "regime": "undefined"}
-        return Measured(scalars, {"hidden_share": str(why)})
-    found = order_parameters(projections, law)
-    scalars = {"hidden_share": found.hidden_share, "regime": found.regime}
+        return _no_order("undefined", str(why))
+    if silent:
+        return _no_order("silent", "the network is silent: every output is zero")
+    circuit = circuit_of(subject.model)
+    found = order_parameters(projections, law, None if circuit is None else circuit.readout)
+    scalars: dict[str, Scalar] = {"hidden_share": found.hidden_share, "regime": found.regime}
     return Measured(scalars, {"hidden_share": found.reason})
+
+
+def _no_order(regime: Regime, reason: str) -> Measured:
+    return Measured({"hidden_share": float("nan"), "regime": regime}, {"hidden_share": reason})
 
 
 def _orthonormal(matrix: Array) -> Array:

@@ -1,5 +1,6 @@
 """How the ages of an input share the state: projections, interference, order parameters."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -29,7 +30,11 @@ class Superposition(Analysis):
       `relative_loss_error`; `expected_loss` from theory, for linear recurrences exact up to
       `expected_loss_error`; with a linear readout its four terms.
     - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
-      `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75.
+      `tail` = sum a² beyond the delay; `regime`: dense H < .35, alternating, sparse from .75,
+      silent where every output on the fresh sequences is zero. H and the regime are undefined
+      where `relative_loss` is not below 1, and but for rectified readouts and inputs of one sign:
+      elsewhere nothing is hidden (and `visible_interference` is all of it), and the mirror image
+      of a network has another H at equal outputs.
       On a task that runs on after its input (hds) they take the ages that the first scored step
       has received, for an older one may be an answer again; there `expected_loss` is undefined.
     - `travelled_angle` k |arg| of the largest eigenvalue of W_hh, degrees, unfolded;
@@ -45,7 +50,7 @@ class Superposition(Analysis):
     """
 
     name = "superposition"
-    version = 3
+    version = 4  # no hidden share without a rectifier or for inputs of both signs
     requires = (DelayLaw,)
     drawings = {"projections": draw_projections, "directions": draw_directions}
     controls = (
@@ -74,7 +79,7 @@ class Superposition(Analysis):
         else:
             seen = pulses.circuit_pulses(circuit, lags)
         values = _Values()
-        _fresh(subject, law, probe, scored, self.samples, values)
+        silent = _fresh(subject, law, probe, scored, self.samples, values)
         ages = _ages(probe.input_steps, scored, lags)
         if len(ages) == lags:
             expected = pulses.expected_loss(circuit, seen, law, scored)
@@ -82,7 +87,7 @@ class Superposition(Analysis):
             reason = "the closed forms have input at every step; here it ends"
             expected = pulses.unexpected(reason)
         _expected(expected, values)
-        _order(seen, ages, law, values)
+        _order(seen, ages, law, circuit, values, silent=silent)
         _angles(circuit, seen, law, values)
         return Findings(
             scalars=values.scalars,
@@ -121,14 +126,17 @@ class _Values:
 
 def _fresh(
     subject: Subject, law: DelayLaw, probe: Batch, scored: Mask, samples: int, values: _Values
-) -> None:
-    """Relative loss on fresh sequences, each weighing its scored steps and outputs."""
+) -> bool:
+    """Relative loss on fresh sequences, each weighing its scored steps and outputs; all silent?"""
     weights = torch.from_numpy(np.asarray(law.importance) / zero_predictor_loss(law, scored))
     # The chunks follow from the task alone, so that every network receives the same sequences.
     chunk = max(_CHUNK // (probe.steps * max(probe.inputs.shape[-1], probe.targets.shape[-1])), 1)
-    left, total, squares = samples, 0.0, 0.0
+    left, total, squares, silent = samples, 0.0, 0.0, True
     while left:
-        losses = _losses(subject, weights, subject.task.sample(min(left, chunk), subject.stream))
+        batch = subject.task.sample(min(left, chunk), subject.stream)
+        outputs = _scored_outputs(subject, batch)
+        silent &= not bool(outputs.any())
+        losses = (torch.square((outputs - batch.targets[:, scored]).double()) @ weights).mean(1)
         total += float(losses.sum())
         squares += float(torch.square(losses).sum())
         left -= len(losses)
@@ -136,16 +144,15 @@ def _fresh(
     error = float(np.sqrt(max(squares / samples - mean**2, 0.0) / samples))
     values.add("relative_loss", mean, "the network's outputs are not finite")
     values.add("relative_loss_error", error, "the network's outputs are not finite")
+    return silent
 
 
-def _losses(subject: Subject, weights: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Weighted squared error of every sequence, mean over its scored steps (B), float64."""
+def _scored_outputs(subject: Subject, batch: Batch) -> torch.Tensor:
+    """Outputs (B scored O)."""
     like = next(iter(subject.model.state_dict().values()))
     with torch.no_grad():
         trace = subject.model.trace(batch.inputs[:, : batch.input_steps].to(like), batch.steps)
-    scored = batch.mask.reshape(-1) > 0
-    errors = (trace.outputs.cpu()[:, scored] - batch.targets[:, scored]).double()
-    return (torch.square(errors) @ weights).mean(1)
+    return trace.outputs.cpu()[:, batch.mask.reshape(-1) > 0]
 
 
 def _expected(expected: Expected, values: _Values) -> None:
@@ -157,10 +164,25 @@ def _expected(expected: Expected, values: _Values) -> None:
         values.add(name, value, expected.terms_reason)
 
 
-def _order(seen: Pulses, ages: range, law: DelayLaw, values: _Values) -> None:
+def _order(
+    seen: Pulses,
+    ages: range,
+    law: DelayLaw,
+    circuit: PulseCircuit | None,
+    values: _Values,
+    *,
+    silent: bool,
+) -> None:
     received = np.zeros_like(seen.projections)
     received[..., ages] = seen.projections[..., ages]
-    order = projections.order_parameters(received, law)
+    readout = None if circuit is None else circuit.readout
+    order = projections.order_parameters(received, law, readout)
+    if silent:
+        nan, why = float("nan"), "the network is silent: every output is zero"
+        order = projections.OrderParameters(nan, nan, nan, 0, "silent", why)
+    elif order.regime != "undefined" and not (loss := float(values.scalars["relative_loss"])) < 1.0:
+        why = f"a relative loss of {loss:.3g} is no better than silence: nothing is remembered"
+        order = replace(order, hidden_share=float("nan"), regime="undefined", reason=why)
     for name in ("hidden_share", "visible_interference", "tail", "represented", "regime"):
         values.add(name, getattr(order, name), order.reason)
 

@@ -1,13 +1,12 @@
 """Is working memory a travelling wave: residuals, speed, direction and coherence of the columns."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
-from emtkit_std._controls import REPEAT_COPY
+from emtkit_std._controls import REPEAT_COPY, UNTRAINED
 from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.emt.memories import dual_memories, spectral_core
@@ -15,32 +14,22 @@ from emtkit_std._theory.facts import Array, HistoryLaw, Mask
 from emtkit_std._theory.linearise import Linearisation, Point, attempt
 from emtkit_std._theory.observe import law_of, memory_span, run
 from emtkit_std._theory.waves import drawings, speed, wavefield
-from emtkit_std._theory.waves.wavefield import HistoryFit, NativeColumns, Wavefield
+from emtkit_std._theory.waves.history import (
+    SHARE_REQUIRED,
+    WaveTest,
+    fit_history,
+    judge_wave,
+    sliding_history,
+)
+from emtkit_std._theory.waves.wavefield import Columns, NativeColumns, Wavefield
 
 THRESHOLD = 0.9
-NULL_SEQUENCES = 32
-OF_A_POINT = (
-    *("amplitude_ratio", "flag", "unexplained", "shift_residual", "shift_residual_gain"),
-    *("speed", "speed_fft", "contrast", "direction", "coherence"),
-    *("coherence_z_columns", "coherence_z_time"),
-    *("boundary_residual", "operator_shift_residual", "operator_boundary_residual"),
-)
+IN_FREQUENCY = 32
+"""Sequences that are transformed to frequencies, which costs most."""
+OF_THE_FORM = ("shift_residual", "shift_residual_gain", "speed", "direction", "coherence")
+OF_THE_RULE = ("boundary_residual", "operator_shift_residual", "operator_boundary_residual")
+OF_A_POINT = ("amplitude_ratio", "flag", *OF_THE_FORM, *OF_THE_RULE)
 """The scalars of the columns, which are counted from the point, and of the Jacobian there."""
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """How states become columns: `basis` (H, s d), `dual` (kept, H) or None for the pseudo-inverse.
-
-    `offset` (H) is taken off the states first. `is_law`: the columns are the task's.
-    """
-
-    history: int
-    basis: Array
-    kept: Mask
-    offset: Array
-    dual: Array | None
-    is_law: bool
 
 
 class TwmWaves(Analysis):
@@ -48,15 +37,24 @@ class TwmWaves(Analysis):
 
         h_i(t+1) = h_{i+1}(t)  for i < s,     h_s(t+1) = f(h_1(t), ..., h_s(t))
 
-    Residuals of a regression are partly circular, as chi itself is a perfect wave: read them beside
-    `history_r2`.
+    Whether there is a wave at all is asked first, of states in whitened coordinates (so that
+    h -> A h changes no answer) and of sequences that nothing was fitted to. `history_r2` is the R^2
+    with which one affine map, the same at all times, reads the sliding history chi; `memoryless_r2`
+    that of what the state knows of the newest item alone; `register_r2` that of the items at places
+    that stay. The excess history_r2 - max(0, memoryless_r2, register_r2) counts as
 
-    `history_r2` is the share of the states that one time-invariant linear map of chi explains: 1
-    for a wave, 1/s for registers that keep their place. Residuals are relative rms, 0 for a wave
-    and sqrt(2) without one (1 after gains); `speed` (by lag) and `speed_fft` in columns per step,
-    positive towards column 1; `contrast` 1 and `coherence`, `direction` 0 without a wave (compare
-    `direction` to 0, not 1). `flag`: wave, static, dying (amplitude below 1e-3 of the start, those
-    steps left out) or undefined. z-scores against shuffles of columns and of time. `point_norm`,
+        wave_share = (excess - null) / (exact - null):   1 exact wave, 0 no wave,
+
+    null: the mean excess with the states of other sequences (`null_share` is the largest of the
+    `draws`), exact: that of chi itself.
+
+    `flag`: wave (wave_share of one half or more, and beyond every draw of the null), static, dying
+    (amplitude below 1e-3 of the start, those steps left out), none, or undefined (not finite).
+
+    Residuals are relative rms, 0 for a wave and sqrt(2) without one (1 after gains); `speed` in
+    columns per step, positive towards column 1; `coherence` and `direction` 0 without a wave
+    (compare `direction` to 0, not 1). A regression on chi always finds unit speed, so under
+    `basis: regression` they are undefined where the history is no wave. `point_norm`,
     `point_residual`, `point_kind`: the fixed point of the `operator_` residuals, from which the
     columns of `emt` and `regression` are counted too (where there is none: from the best offset).
 
@@ -68,14 +66,18 @@ class TwmWaves(Analysis):
     """
 
     name = "twm_waves"
-    version = 2  # the point and the kink test of all analyses
+    version = 3  # the history is read from the state, against nulls; speeds; regression by default
     drawings = {
         "wavefield": drawings.draw_wavefield,
         "frequency": drawings.draw_frequency,
         "basis_change": drawings.draw_basis_change,
     }
     conditions = {"point_kind": OF_A_POINT}
-    controls = (Control(REPEAT_COPY, {"use": "twm_linear"}, "shift_residual", most=1e-9),)
+    controls = (
+        Control(REPEAT_COPY, {"use": "twm_linear", "exact": True}, "flag", equals="wave"),
+        Control(REPEAT_COPY, {"use": "twm_linear", "exact": True}, "shift_residual", most=1e-9),
+        Control(REPEAT_COPY, UNTRAINED, "wave_share", most=SHARE_REQUIRED),
+    )
 
     def __init__(
         self,
@@ -86,12 +88,12 @@ class TwmWaves(Analysis):
                 description="Where the columns come from: the model is built of them, Algorithm 1 "
                 "(dual) at the fixed point, or a regression of the states on the true history chi."
             ),
-        ] = "native",
-        sequences: Annotated[Sequences, Field(ge=8)] = 128,
-        steps: Annotated[Steps, Field(ge=8)] = 64,
+        ] = "regression",
+        sequences: Annotated[Sequences, Field(ge=8)] = 256,
+        steps: Annotated[Steps, Field(ge=3)] = None,
         draws: Annotated[
-            int, Field(ge=2, description="Number of shuffles behind each z-score.")
-        ] = 50,
+            int, Field(ge=2, description="Number of permutations of the sequences in the null.")
+        ] = 20,
         history: Annotated[
             int | None,
             Field(
@@ -109,33 +111,27 @@ class TwmWaves(Analysis):
         """All scalars; arrays `field` (T s d) of one sequence, `states` (T H), `power`, `gains`."""
         span = memory_span(subject, self.history)
         seen = run(subject, self.sequences, self.steps, span)
-        states = seen.states[:, seen.first :]
-        fit = wavefield.fit_history(states, wavefield.sliding_history(seen.sequence, span))
+        states, told = seen.states[:, seen.first :], sliding_history(seen.sequence, span)
+        pairs = subject.stream.fork("null").uniform((self.draws, self.sequences)).numpy()
+        kept = _kept(law_of(subject), *told.shape[2:])
+        test = judge_wave(states, told, kept, pairs.argsort(-1))
         place = attempt(subject, self.point)
-        columns = self._columns(subject, fit, span, place)
-        form = (columns.basis, columns.history, columns.kept, columns.offset, columns.dual)
-        found = wavefield.coordinates(states, *form)
-        whole = found.field
+        columns = self._columns(subject, states, told, kept, place)
+        whole = wavefield.coordinates(states, columns)
         field = whole.until(max(2, wavefield.living_steps(whole)))
-        by_lag, picture = speed.lag_speed(field), speed.spectrum(field)
+        some = Wavefield(field.values[:IN_FREQUENCY], field.kept)
+        moved, picture = speed.wave_speed(field), speed.spectrum(some)
         scalars: dict[str, Scalar] = {
-            "history_r2": fit.r2,
             "amplitude_ratio": wavefield.amplitude_ratio(whole),
-            "flag": speed.flag_of(whole, by_lag),
+            "flag": speed.flag_of(whole, moved, test.is_wave),
             "steps_used": field.values.shape[1],
-            "unexplained": found.unexplained,
             **place.scalars,
         }
-        reasons = {
-            "history_r2": "the states do not vary",
-            "amplitude_ratio": "the field begins at zero",
-            "unexplained": "the states are zero",
-            **place.reasons,
-        }
+        reasons = {"amplitude_ratio": "the field begins at zero", **place.reasons}
         for part in (
-            _form(field, by_lag, picture),
-            _rule(field, columns, place, law_of(subject)),
-            self._nulls(subject, field),
+            _held(test),
+            self._form(field, moved, speed.coherence(some), picture, test),
+            self._rule(field, columns, place, law_of(subject), test),
         ):
             scalars |= part.scalars
             reasons |= part.reasons
@@ -148,16 +144,13 @@ class TwmWaves(Analysis):
         return Findings(scalars, arrays=arrays, reasons=reasons)
 
     def _columns(
-        self, subject: Subject, fit: HistoryFit, span: int, place: Linearisation
-    ) -> _Columns:
+        self, subject: Subject, states: Array, told: Array, kept: Mask, place: Linearisation
+    ) -> Columns:
         law, local = law_of(subject), place.local
-        width, size = fit.basis.shape
-        kept = np.ones((span, size // span), dtype=bool)
-        if law is not None and law.history == span:
-            kept = law.mask.reshape(kept.shape)
         if self.basis == "regression":
+            fit = fit_history(states, told)
             offset = fit.offset if local is None else local.point
-            return _Columns(span, fit.basis, kept, offset, None, law is not None)
+            return Columns(fit.basis, fit.dual[kept.ravel()], kept, offset)
         if self.basis == "native":
             if NativeColumns not in subject.model.offers:
                 raise NotApplicable(
@@ -165,8 +158,9 @@ class TwmWaves(Analysis):
                 )
             own = subject.model.facts(NativeColumns)
             everything = np.ones((own.history, own.dimension), dtype=bool)
-            same = law is not None and own.history == law.history
-            return _Columns(own.history, own.basis, everything, np.zeros(width), None, same)
+            dual = np.linalg.pinv(own.basis)
+            return Columns(own.basis, dual, everything, np.zeros(states.shape[-1]))
+        span = told.shape[2]
         if law is None or law.history != span:
             raise NotApplicable("basis: emt reads the memories of a task's law of history")
         if local is None:
@@ -176,63 +170,83 @@ class TwmWaves(Analysis):
             found = dual_memories(core, local.jacobian, local.readout, span, law.mask)
         except (ValueError, np.linalg.LinAlgError) as error:
             raise NotApplicable(f"basis: emt finds no memories: {error}") from error
-        basis = np.zeros((width, size))
+        basis = np.zeros((states.shape[-1], law.mask.size))
         basis[:, law.mask] = found.basis
-        return _Columns(span, basis, kept, local.point, found.dual, True)
+        return Columns(basis, found.dual, kept, local.point)
 
-    def _nulls(self, subject: Subject, field: Wavefield) -> Measured:
-        _, steps, columns, dimension = field.values.shape
-        field = Wavefield(field.values[:NULL_SEQUENCES], field.kept)
-        stream = subject.stream.fork("null")
-        by_column = stream.uniform((self.draws, dimension, columns)).numpy().argsort(-1)
-        by_time = stream.uniform((self.draws, steps)).numpy().argsort(-1)
+    def _form(
+        self,
+        field: Wavefield,
+        moved: speed.Speed,
+        coherence: float,
+        picture: speed.FrequencyWavenumberSpectrum,
+        test: WaveTest,
+    ) -> Measured:
+        """What follows from the field's form alone."""
+        if self.basis == "regression" and not test.is_wave:
+            return undefined(OF_THE_FORM, _NO_WAVE)
         scalars: dict[str, Scalar] = {
-            "coherence_z_columns": speed.shuffle_z(field, speed.coherence, "columns", by_column),
-            "coherence_z_time": speed.shuffle_z(field, speed.coherence, "time", by_time),
+            "shift_residual": wavefield.shift_residual(field),
+            "shift_residual_gain": wavefield.gain_corrected_shift(field).residual,
+            "speed": moved.value,
+            "direction": speed.direction_index(picture),
+            "coherence": coherence,
         }
-        return Measured(scalars, dict.fromkeys(scalars, "coherence is undefined, or never varies"))
+        reasons: dict[str, str] = dict.fromkeys(scalars, "the field is zero or does not move")
+        reasons["speed"] = "two columns leave no direction"
+        if not moved.peak >= speed.PEAK_REQUIRED:
+            reasons["speed"] = (
+                f"no column is another's past: peak correlation {moved.peak:.2f}, not "
+                f"{speed.PEAK_REQUIRED} or more"
+            )
+        return Measured(scalars, reasons)
+
+    def _rule(
+        self,
+        field: Wavefield,
+        columns: Columns,
+        place: Linearisation,
+        law: HistoryLaw | None,
+        test: WaveTest,
+    ) -> Measured:
+        """What follows from comparing with the task's rule f."""
+        if law is None or columns.kept.shape != (law.history, law.dimension):
+            reason = "these columns follow no autonomous rule, so it is unknown what f should write"
+            return undefined(OF_THE_RULE, reason)
+        if self.basis == "regression" and not test.is_wave:
+            return undefined(OF_THE_RULE, _NO_WAVE)
+        without = undefined(OF_THE_RULE, place.reason)
+        written = wavefield.boundary_residual(field, law.operator)
+        scalars = {**without.scalars, OF_THE_RULE[0]: written}
+        if place.local is not None:
+            found = wavefield.operator_residuals(place.local.jacobian, columns, law.operator)
+            scalars |= {OF_THE_RULE[1]: found.shift, OF_THE_RULE[2]: found.boundary}
+        return Measured(scalars, {**without.reasons, OF_THE_RULE[0]: "the newest column is zero"})
 
 
-def _form(
-    field: Wavefield, by_lag: speed.LagSpeed, picture: speed.FrequencyWavenumberSpectrum
-) -> Measured:
-    """What follows from the field's form alone."""
-    by_frequency = speed.frequency_speed(picture)
+_NO_WAVE = (
+    "the history is no wave here (see wave_share and null_share), and a regression on it would "
+    "find unit speed in anything"
+)
+
+
+def _held(test: WaveTest) -> Measured:
+    """Whether the history travels, beside what a state without a wave would give."""
     scalars: dict[str, Scalar] = {
-        "shift_residual": wavefield.shift_residual(field),
-        "shift_residual_gain": wavefield.gain_corrected_shift(field).residual,
-        "speed": by_lag.speed,
-        "speed_fft": by_frequency.speed,
-        "contrast": by_frequency.contrast,
-        "direction": speed.direction_index(picture),
-        "coherence": speed.coherence(field),
+        "history_r2": test.reading.history_r2,
+        "memoryless_r2": test.reading.memoryless_r2,
+        "register_r2": test.reading.register_r2,
+        "wave_share": test.share,
+        "null_share": test.null_share,
     }
-    reasons: dict[str, str] = dict.fromkeys(scalars, "the field is zero or does not move")
-    reasons["speed"] = "the columns move together, or two columns leave no direction"
-    if not by_lag.peak >= speed.PEAK_REQUIRED:
-        reasons["speed"] = (
-            f"no column is its neighbour's past: peak correlation {by_lag.peak:.2f}, not "
-            f"{speed.PEAK_REQUIRED} or more"
-        )
-    return Measured(scalars, reasons)
+    return Measured(scalars, dict.fromkeys(scalars, "the inputs leave no history that could move"))
 
 
-def _rule(
-    field: Wavefield, columns: _Columns, place: Linearisation, law: HistoryLaw | None
-) -> Measured:
-    """What follows from comparing with the task's rule f."""
-    names = ("boundary_residual", "operator_shift_residual", "operator_boundary_residual")
-    if law is None or not columns.is_law:
-        reason = "these columns follow no autonomous rule, so it is unknown what f should write"
-        return undefined(names, reason)
-    without = undefined(names, place.reason)
-    written = wavefield.boundary_residual(field, law.operator)
-    scalars = {**without.scalars, names[0]: written}
-    if place.local is not None:
-        form = (columns.basis, columns.history, law.operator, columns.kept, columns.dual)
-        found = wavefield.operator_residuals(place.local.jacobian, *form)
-        scalars |= {names[1]: found.shift, names[2]: found.boundary}
-    return Measured(scalars, {**without.reasons, names[0]: "the newest column is zero"})
+def _kept(law: HistoryLaw | None, span: int, dimension: int) -> Mask:
+    """The coordinates that the task's smallest circuit holds; all of them where none is known."""
+    if law is not None and law.history == span:
+        return law.mask.reshape(span, dimension)
+    return np.ones((span, dimension), dtype=bool)
 
 
 @hookimpl

@@ -18,7 +18,7 @@ import numpy as np
 from emtkit import EmtkitError
 from emtkit_std._theory.facts import ACTIVATIONS, Activation, Array, DelayLaw
 
-Regime = Literal["dense", "alternating", "sparse", "undefined"]
+Regime = Literal["dense", "alternating", "sparse", "silent", "undefined"]
 
 DENSE_BELOW = 0.35
 SPARSE_FROM = 0.75
@@ -30,8 +30,8 @@ class OrderParameters:
     """Where the off-target projections lie, for the outputs that hold their item at all.
 
     `hidden_share` H = sum relu(-a)² / sum a² off target (NaN where that is 0/0);
-    `visible_interference` I+ = sum relu(a)² off target; `tail` = sum a² at ages beyond the delay;
-    each output is first scaled to own gain 1.
+    `visible_interference` I+ = sum relu(a)² off target, or sum a² where `all_visible`; `tail` = sum
+    a² at ages beyond the delay; each output is first scaled to own gain 1. NaN comes with `reason`.
     """
 
     hidden_share: float
@@ -64,8 +64,26 @@ def project(directions: Array, W_r: Array) -> Array:
     return np.einsum("oh,shi->ois", W_r, directions)
 
 
-def order_parameters(projections: Array, law: DelayLaw) -> OrderParameters:
+def all_visible(law: DelayLaw, readout: str | None) -> str:
+    """Why no half of the state space is silent, so that H has no meaning; empty where one is.
+
+    Only a rectifier hides negative projections, and only while no input is negative: mirror images
+    of one network, x -> -x with a -> -a, have equal outputs and would have other H. `readout` is
+    that of a PulseCircuit; None where the network offers none.
+    """
+    if readout is None:
+        return "the network offers no PulseCircuit, so its readout is not known to rectify"
+    if readout != "relu":
+        return f"the readout is {readout}: it shows negative projections as it shows positive ones"
+    if not law.one_signed:
+        return "the inputs have both signs, so a negative projection is silent for half of them"
+    return ""
+
+
+def order_parameters(projections: Array, law: DelayLaw, readout: str | None) -> OrderParameters:
     """H, I+, tail and regime of projections (O, I, L), over the outputs that hold their item.
+
+    H and the regime are undefined where `all_visible` says so.
 
     With several outputs these are the ones with own gain of at least 1/2 (features are kept all or
     none). A single output counts from a quarter of its fair share 1/(k+1): the exact linear optimum
@@ -89,6 +107,9 @@ def order_parameters(projections: Array, law: DelayLaw) -> OrderParameters:
         )
         nan = float("nan")
         return OrderParameters(nan, nan, nan, represented, "undefined", reason)
+    if seen := all_visible(law, readout):
+        total = hidden + visible
+        return OrderParameters(float("nan"), total, tail, represented, "undefined", seen)
     # Below rounding of a gain of 1 there is no interference to share out: 0/0.
     share = hidden / (hidden + visible) if hidden + visible > 1e-20 else float("nan")
     reason = "" if share == share else "no off-target projection at all, H is 0/0"

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emtkit_std._theory.emt.memories import windows
 from emtkit_std._theory.facts import Array, Mask
 
 FADED = 1e-3
@@ -60,20 +59,17 @@ class NativeColumns:
 
 
 @dataclass(frozen=True)
-class Coordinates:
-    """A field, and the share of the states' norm that the basis does not reach."""
+class Columns:
+    """How states become columns: Z = dual (h - offset), h = offset + Psi Z where nothing is lost.
 
-    field: Wavefield
-    unexplained: float
-
-
-@dataclass(frozen=True)
-class HistoryFit:
-    """h(t) = mean + Psi (chi(t) - mean chi): `basis` (H, s d), `offset` (H) at chi = 0, `r2`."""
+    `basis` Psi (H, s d), `dual` (kept, H), `kept` (s, d), `offset` (H): the fixed point or mean of
+    a network with bias.
+    """
 
     basis: Array
+    dual: Array
+    kept: Mask
     offset: Array
-    r2: float
 
 
 @dataclass(frozen=True)
@@ -98,53 +94,11 @@ def field_of(values: Array, kept: Mask | None = None) -> Wavefield:
     return Wavefield(np.where(whole, values, 0.0), whole)
 
 
-def coordinates(
-    states: Array,
-    basis: Array,
-    history: int,
-    kept: Mask | None = None,
-    offset: Array | None = None,
-    dual: Array | None = None,
-) -> Coordinates:
-    """Z = Psi^+ (h - offset), of which the kept coordinates are shown; not the ambient projection.
-
-    All of Psi is inverted, so that what is not kept does not leak into what is. `offset` (H) is the
-    fixed point or mean of a network with bias; `dual` (kept, H) reads the kept coordinates where
-    the basis has a dual of its own.
-    """
-    dimension = basis.shape[1] // history
-    whole = np.ones((history, dimension), dtype=bool) if kept is None else kept
-    centred = states if offset is None else states - offset
-    reached = centred @ np.linalg.pinv(basis).T
-    norm = float(np.linalg.norm(centred))
-    missed = float(np.linalg.norm(centred - reached @ basis.T))
-    if dual is not None:
-        reached = np.zeros_like(reached)
-        reached[..., whole.ravel()] = centred @ dual.T
-    values = reached.reshape(*states.shape[:2], history, dimension)
-    return Coordinates(field_of(values, whole), missed / norm if norm > 0 else float("nan"))
-
-
-def sliding_history(values: Array, history: int) -> Array:
-    """Windows (B, T-s+1, s, d) of a sequence (B T d): row t holds the s values up to t + s - 1."""
-    flat = windows(values, history)
-    return flat.reshape(*flat.shape[:2], history, values.shape[-1])
-
-
-def fit_history(states: Array, history: Array) -> HistoryFit:
-    """Least squares of states (B T H) on the true history (B T s d): one map for all b and t.
-
-    R^2 = 1 - ||h - fit||^2 / ||h - mean||^2 is high only if one time-invariant linear map encodes
-    the sliding history, i.e. a wave: a register that keeps each item in its place gets 1/s.
-    """
-    flat = states.reshape(-1, states.shape[-1])
-    chi = history.reshape(len(flat), -1)
-    mean, chi_mean = flat.mean(axis=0), chi.mean(axis=0)
-    solved, *_ = np.linalg.lstsq(chi - chi_mean, flat - mean, rcond=None)
-    missed = float(((flat - mean - (chi - chi_mean) @ solved) ** 2).sum())
-    total = float(((flat - mean) ** 2).sum())
-    r2 = 1.0 - missed / total if total > 0 else float("nan")
-    return HistoryFit(solved.T, mean - solved.T @ chi_mean, r2)
+def coordinates(states: Array, columns: Columns) -> Wavefield:
+    """Z = dual (h - offset), for the coordinates that are kept; not the ambient projection."""
+    values = np.zeros((*states.shape[:2], columns.kept.size))
+    values[..., columns.kept.ravel()] = (states - columns.offset) @ columns.dual.T
+    return Wavefield(values.reshape(*states.shape[:2], *columns.kept.shape), columns.kept)
 
 
 def shift_residual(field: Wavefield) -> float:
@@ -176,25 +130,15 @@ def boundary_residual(field: Wavefield, operator: Array) -> float:
     return _ratio((written - flat @ operator.T)[..., kept], written[..., kept])
 
 
-def operator_residuals(
-    jacobian: Array,
-    basis: Array,
-    history: int,
-    operator: Array,
-    kept: Mask | None = None,
-    dual: Array | None = None,
-) -> OperatorResiduals:
-    """Residuals of Phi^ = Psi^+ J Psi, with J (H, H) the Jacobian at the fixed point.
+def operator_residuals(jacobian: Array, columns: Columns, operator: Array) -> OperatorResiduals:
+    """Residuals of Phi^ = dual J Psi, with J (H, H) the Jacobian at the fixed point.
 
     shift = ||Phi^[:(s-1) d] - [0 I]||_F / sqrt((s-1) d), boundary = ||Phi^[last d] - F||_F /
-    ||F||_F; rows and columns of coordinates that are not kept are left out of both. `dual`
-    (kept, H) replaces Psi^+ where the basis has a dual of its own.
+    ||F||_F; rows and columns of coordinates that are not kept are left out of both.
     """
-    size = basis.shape[1]
-    dimension = size // history
-    chosen = np.ones(size, dtype=bool) if kept is None else kept.ravel()
-    inverse = np.linalg.pinv(basis)[chosen] if dual is None else dual
-    measured = inverse @ jacobian @ basis[:, chosen]
+    chosen = columns.kept.ravel()
+    size, dimension = chosen.size, columns.kept.shape[1]
+    measured = columns.dual @ jacobian @ columns.basis[:, chosen]
     theory = np.eye(size, k=dimension)
     theory[size - dimension :] = operator
     theory = theory[np.ix_(chosen, chosen)]

@@ -46,6 +46,8 @@ class TuningCurve:
     @property
     def text(self) -> str:
         """Heading and settings in one line."""
+        if all(value.counts["missing"] for _, value in self.found):
+            return f"tuned {self.heading}: {len(self.found)} settings, nothing is chosen yet"
         waits = "" if self.chosen is not None else "; nothing is chosen yet"
         return f"tuned {self.heading}: {', '.join(self.lines)}{waits}"
 

@@ -53,7 +53,7 @@ def test_the_page_shows_what_it_says(notebook):
     assert verdicts == [("three-suffice", "supported")]
     assert medians[3] < 0.01 < medians[2]
     assert [row for (row,) in table.rows] == [2, 3]
-    assert len(figure.cells) == 6
+    assert len(figure.cells) == 12
     assert report.read_text("utf-8").startswith("<!doctype html>")
     assert names["directions"].shape[1] == model.hidden == 3
     assert len(names["eigenvalues"]) == 3
@@ -82,7 +82,7 @@ def test_a_notebook_shows_sessions_tables_and_figures_as_html(notebook):
     shown = session._repr_html_()
     assert "Three units hold three items." in shown
     assert "supported" in shown
-    assert "6 done" in shown
+    assert "12 done" in shown
     assert "<table" in table._repr_html_()
     assert "<svg" in figure._repr_html_()
 

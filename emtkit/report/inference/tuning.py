@@ -23,6 +23,11 @@ class TuningCurve:
     chosen: Choice | None
 
     @property
+    def waits(self) -> bool:
+        """Whether networks of the tuning are missing."""
+        return any(value.counts["missing"] for _, value in self.found)
+
+    @property
     def heading(self) -> str:
         """`elman on repeat (main): mean test.loss of 3 seeds each`."""
         settings = self.combination.tuning.settings
@@ -46,10 +51,11 @@ class TuningCurve:
     @property
     def text(self) -> str:
         """Heading and settings in one line."""
-        if all(value.counts["missing"] for _, value in self.found):
+        if all(value.counts["missing"] for _, value in self.found):  # as before a run
             return f"tuned {self.heading}: {len(self.found)} settings, nothing is chosen yet"
-        waits = "" if self.chosen is not None else "; nothing is chosen yet"
-        return f"tuned {self.heading}: {', '.join(self.lines)}{waits}"
+        why = "not all were run" if self.waits else "no setting has a value in every network"
+        open_end = "" if self.chosen is not None else f"; nothing is chosen: {why}"
+        return f"tuned {self.heading}: {', '.join(self.lines)}{open_end}"
 
 
 def settle(plan: Plan, store: Store) -> tuple[Plan, tuple[TuningCurve, ...]]:
@@ -77,8 +83,8 @@ def _curve(plan: Plan, combination: TunedCombination, store: Store) -> TuningCur
     for choice in combination.choices:
         results = read_results(choice.tried, store, plan.conditions)
         found.append((choice, _value(aggregate(results, range(len(results)), quantity, ["seed"]))))
-    ended = not any(value.counts["missing"] for _, value in found)
-    return TuningCurve(combination, tuple(found), _best(found, by.direction) if ended else None)
+    curve = TuningCurve(combination, tuple(found), None)
+    return curve if curve.waits else replace(curve, chosen=_best(found, by.direction))
 
 
 def _value(found: Aggregate) -> Aggregate:

@@ -128,7 +128,8 @@ def _waiting(row: Row) -> Row:
     """The row of a network whose training is not known yet, under keys that no result has."""
 
     def other(key: str) -> str:
-        return digest(["waits for a tuning", key])
+        # Two grids may tune one network by different criteria.
+        return digest(["waits for a tuning", row.grid, row.task, row.architecture, key])
 
     return replace(
         row,

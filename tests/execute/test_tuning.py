@@ -127,6 +127,22 @@ def test_a_setting_that_diverges_is_not_chosen(tmp_path: Path) -> None:
     assert curve.chosen.setting == {"lr": 1e-3}
 
 
+def test_two_grids_may_tune_one_network_by_different_criteria(tmp_path: Path) -> None:
+    best = {"over": {"lr": RATES}, "seeds": 1}
+    grids = [
+        {"name": "best", "tune": best},
+        {"name": "worst", "tune": {**best, "by": {"direction": "max"}}},
+    ]
+    changes = {"architectures": [{"use": "elman", "hidden": 4}], "seeds": 1, "grids": grids}
+    one = session(tmp_path, **{**changes, "training": {**STUDY["training"], "steps": 40}})
+    assert len({row.cell.key for row in one.planned.rows}) == 2
+    train(one)
+    frame = one.frame().set_index("grid")
+    assert frame.loc["best", "training.lr"] == 3e-2
+    assert frame.loc["worst", "training.lr"] in (1e-6, 1e-5)
+    assert set(frame["status"]) == {"done"}
+
+
 def test_more_seeds_do_not_tune_again(tuned: Session) -> None:
     more = session(tuned.store.parent, seeds=3)
     assert list(more.frame()["training.lr"]) == [3e-2] * 6

@@ -42,7 +42,11 @@ def table(session: Session, name: str | None, form: str) -> int:
 @options.only_option
 @click.option("--value", "values", multiple=True, help="A column, e.g. spectrum.radius.  [test.*]")
 @click.option("--stat", type=options.OneOf(STATISTICS), default="mean")
-@click.option("--of", type=click.IntRange(1), help="Runs of which `--stat expected_best` is best.")
+@click.option(
+    "--of",
+    type=options.Number(1, 10**6, whole=True),
+    help="Runs of which `--stat expected_best` is best.",
+)
 @click.option("--format", "form", type=options.OneOf(FORMATS), default="terminal")
 def compare(
     what: Path,

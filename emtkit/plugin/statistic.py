@@ -150,13 +150,13 @@ class Statistic(ABC):
 
         By default the sides of every pair are swapped, and the statistic itself is compared.
         """
-        from emtkit.report.inference.resampling import swap_p
+        from emtkit.plugin.swaps import swap_p
 
         return swap_p(self, a, b)
 
     def least_p(self, n: int) -> float:
         """The least p that n pairs can reach."""
-        from emtkit.report.inference.resampling import least_swap_p
+        from emtkit.plugin.swaps import least_swap_p
 
         return least_swap_p(n)
 

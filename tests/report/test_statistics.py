@@ -19,6 +19,7 @@ from scipy.stats import (
 )
 
 from emtkit.errors import PluginError
+from emtkit.plugin import swaps
 from emtkit.plugin.statistic import STATISTICS, Estimate, Sample, statistic_named
 from emtkit.report.inference import resampling as stats
 from emtkit.report.inference.statistics.mode import is_commonest
@@ -146,9 +147,9 @@ def test_an_expected_best_of_one_is_the_mean_and_of_all_the_best():
 def brute_p(kind, a, b):
     """All swaps of pairs by hand, one at a time."""
     observed, hits, ways = abs(float(kind(a) - kind(b))), 0, 0
-    for swaps in itertools.product([False, True], repeat=len(a)):
-        first = [y if s else x for x, y, s in zip(a, b, swaps, strict=True)]
-        second = [x if s else y for x, y, s in zip(a, b, swaps, strict=True)]
+    for swapped in itertools.product([False, True], repeat=len(a)):
+        first = [y if s else x for x, y, s in zip(a, b, swapped, strict=True)]
+        second = [x if s else y for x, y, s in zip(a, b, swapped, strict=True)]
         tied = observed - rounding(len(a), np.abs(a).max() + np.abs(b).max())
         hits += abs(float(kind(np.array(first)) - kind(np.array(second)))) >= tied
         ways += 1
@@ -213,11 +214,11 @@ def test_random_swaps_agree_with_the_exact_p(monkeypatch):
     generator = np.random.default_rng(2)
     differences = generator.normal(0.4, 1, 13) - generator.normal(size=13)
     exact = against_zero(MEAN, differences)
-    monkeypatch.setattr(stats, "EXACT_UP_TO", 5)
-    stats._small_swaps.cache_clear()
+    monkeypatch.setattr(swaps, "EXACT_UP_TO", 5)
+    swaps._small_swaps.cache_clear()
     drawn = against_zero(MEAN, differences)
-    stats._small_swaps.cache_clear()
-    assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / stats.SWAPS))
+    swaps._small_swaps.cache_clear()
+    assert drawn == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / swaps.SWAPS))
 
 
 def test_effect_is_the_mean_of_differences_over_their_spread():

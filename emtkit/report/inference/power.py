@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from emtkit.errors import EmtkitError
+from emtkit.plugin.swaps import EXACT_UP_TO
 from emtkit.report.data.results import Results
 from emtkit.report.inference.aggregate import statistic_of
 from emtkit.report.inference.claims import combinations
-from emtkit.report.inference.resampling import EXACT_UP_TO
 from emtkit.study.views import Claim, EachShare, Expect
 
 

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emtkit.plugin.statistic import Estimate, Interval, Sample, Statistic
-from emtkit.report.inference.resampling import TAIL, Numbers, lower_rank, p_of_swaps, side_swaps
+from emtkit.plugin.swaps import p_of_swaps, side_swaps
+from emtkit.report.inference.resampling import TAIL, Numbers, lower_rank
 
 _LOWEST = 0.3
 _T_FROM = 20

@@ -3,7 +3,8 @@
 import numpy as np
 
 from emtkit.plugin.statistic import Estimate, Sample, Statistic
-from emtkit.report.inference.resampling import Numbers, least_swap_p, swap_p
+from emtkit.plugin.swaps import least_swap_p, swap_p
+from emtkit.report.inference.resampling import Numbers
 
 
 class Trimmed(Statistic):

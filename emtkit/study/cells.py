@@ -115,10 +115,10 @@ def finding_key(cell: str, analysis: PluginConfig, at: str, steps: tuple[int, ..
 
 def evaluation_spec(
     cell: str,
-    stream: Stream,
     evaluation: Evaluation,
     horizon: int | None,
     loss_horizon: int | None,
+    stream: Stream = "test",
 ) -> EvaluationSpec:
     """The evaluation of a cell with its horizons resolved."""
     identity = [evaluation.sequences, horizon, loss_horizon, list(evaluation.at)]

@@ -133,9 +133,8 @@ def test_whoever_prefers_dark_pages_gets_one(chromium, report):
 def test_a_number_leads_to_its_cells_and_to_the_command_that_makes_them(reader):
     page = reader.page
     page.locator(f"{TABLE} tbody tr").nth(2).get_by_role("link").first.click()
-    page.wait_for_function(
-        "document.querySelectorAll('#cell-table tbody tr:not([hidden])').length == 4"
-    )
+    page.locator("#cell-table tbody tr[hidden]").first.wait_for(state="attached")
+    assert page.locator("#cell-table tbody tr:not([hidden])").count() == 6
     assert set(reader.column("#cell-table", 4)) == {"relu_rnn"}
     assert "6 of 36 rows" in page.locator("#cell-matches").inner_text()
     first = page.locator("#cell-table tbody tr:not([hidden]) button").first

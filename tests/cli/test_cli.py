@@ -190,6 +190,7 @@ def test_list_and_show_plugins(terminal):
     assert "density" in said.out
 
 
+@pytest.mark.slow  # test_boundaries plans every file without the command
 def test_every_file_of_studies_can_be_planned(terminal):
     for study in sorted((ROOT / "studies").rglob("*.yaml")):
         said = terminal.emtkit("plan", str(study))

@@ -34,6 +34,7 @@ _HOMES = {
     "emtkit.plugin.hookspecs": ["hookimpl"],
     "emtkit.plugin.kernel": ["StackedKernel", "Unrolled"],
     "emtkit.plugin.registry": ["Registry"],
+    "emtkit.plugin.scalars": ["ScalarInfo", "Scalars"],
     "emtkit.session": ["load", "run"],
     "emtkit.plugin.stream": ["Stream", "StreamKey", "signs_rows", "sparse_uniform_rows"],
     "emtkit.plugin.task": ["Batch", "Channels", "Fact", "Recipe", "Task"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -319,9 +319,8 @@ def load(
         StudyError: every mistake of the study, together.
         PluginError: a plugin breaks its contract, ends its process or hangs.
     """
-    if plugins:
-        _rehearse(source)
-    plan = plan_study(source, None if plugins else Registry.installed())
+    found = _rehearse(source) if plugins else {}
+    plan = plan_study(source, None if plugins else Registry.installed(), found=found)
     if only is not None or seeds is not None:
         plan = select(plan, only, seeds)
     shown = plan.study.name if isinstance(source, Mapping) else str(source)
@@ -373,19 +372,23 @@ def run(
     return session
 
 
-def _rehearse(source: Path | str | Mapping[str, Any]) -> None:
-    """Run the study's own plugin files in another process first; studies without any wait less."""
+def _rehearse(source: Path | str | Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    """Run the study's own plugin files in another process first; studies without any wait less.
+
+    Returns the scalars that they give without declaring them.
+    """
     document = from_value(source) if isinstance(source, Mapping) else read_document(source)
     listed = document.value.get("plugins") if isinstance(document.value, Mapping) else None
     if not isinstance(listed, list):
-        return
+        return {}
     study: Any = document.value if isinstance(source, Mapping) else Path(source)
     folder = Path() if isinstance(source, Mapping) else Path(source).parent
     plugins = [folder / one for one in listed if isinstance(one, str) and one.endswith(".py")]
     if plugins and all(path.is_file() for path in plugins):
         from emtkit.execute.rehearsal import rehearse
 
-        rehearse(study, plugins)
+        return rehearse(study, plugins)
+    return {}
 
 
 def _known(name: str, named: Mapping[str, T], what: str, where: str) -> T:

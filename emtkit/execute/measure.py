@@ -67,12 +67,19 @@ def _measure_weights(
 ) -> Findings:
     losses = unpack(subject.history).arrays.get("loss")
     made = np.zeros(0) if losses is None else losses
-    history = History(made, len(made), subject.tier)
-    cell = subject.cell
+    task = build_task(registry, subject.cell.task)
+    model = load_model(registry, subject.cell, task, weights)
+    return measure_model(
+        analysis, subject.cell, task, model, History(made, len(made), subject.tier)
+    )
+
+
+def measure_model(
+    analysis: Analysis, cell: Cell, task: Task, model: SequenceModel, history: History
+) -> Findings:
+    """The findings on a model as it is."""
     dtype = DTYPES[cell.training.dtype]
     stream = Stream(None, f"analysis/{analysis.name}", dtype=dtype)
-    task = build_task(registry, cell.task)
-    model = load_model(registry, cell, task, weights)
     found = analysis.measure(Subject(task, model, cell.architecture.parameters, history, stream))
     if not isinstance(found, Findings):
         raise PluginError(

@@ -72,10 +72,14 @@ RunJob = ShapeJob | TrainJob | MeasureJob
 
 @dataclass(frozen=True)
 class PlanJob:
-    """A study, a file's path or its content, to be planned where its plugins can do no harm."""
+    """A study, a file's path or its content, to be planned where its plugins can do no harm.
+
+    The answer has the prefixes of undeclared scalars; where they are `measured`, with their names.
+    """
 
     study: str | Mapping[str, Any]
     folder: str
+    measured: bool = False
 
 
 Job = PlanJob | RunJob
@@ -86,7 +90,8 @@ class Answer:
     """What a worker made of a job.
 
     `digests` are of the sources of every plugin that took part; `failures` say, by pair, what a
-    plugin did when its shape was to be found.
+    plugin did when its shape was to be found; `scalars` are the names that undeclared plugins give,
+    by the prefix of their columns.
     """
 
     cells: tuple[CellResult, ...] = ()
@@ -95,6 +100,7 @@ class Answer:
     shapes: tuple[Shape, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    scalars: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 _MESSAGES = {kind.__name__: kind for kind in (PlanJob, ShapeJob, TrainJob, MeasureJob, Answer)}

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from emtkit.train.grouping import Shape, pair_of
 
 PLAN_SECONDS = 120.0
 SHAPE_SECONDS = 60.0
+SCALAR_SECONDS = 30.0
 KEPT = 200
 
 
@@ -40,8 +41,11 @@ class Shapes:
 
 def rehearse(
     study: Path | Mapping[str, Any], plugins: Sequence[Path], seconds: float = PLAN_SECONDS
-) -> None:
+) -> Mapping[str, Sequence[str]]:
     """Plan a study in another process, once for these bytes of it and of its plugin files.
+
+    Returns the names of the scalars of plugins that declare none, by the prefix of their columns,
+    as untrained networks give them.
 
     Raises:
         PluginError: a plugin ends that process, or hangs.
@@ -50,17 +54,23 @@ def rehearse(
     digest = _digest(study, plugins)
     known = _kept(path)
     if digest in known:
-        return
+        return known[digest]
     job = PlanJob(str(study) if isinstance(study, Path) else study, os.getcwd())
-    with closing(LocalEngine(1, timeout=seconds)) as engine:
-        outcome = _outcome(engine, encode(job), frozenset())
+    outcome = _planned(job, seconds)
     if outcome.answer is None:
         calls = [line for line in outcome.lost.splitlines() if line.startswith(CALLING)]
         listed = ", ".join(map(str, plugins))
         what = calls[-1].removeprefix(CALLING) if calls else f"one of the plugin files {listed}"
         lines = [line for line in outcome.lost.splitlines() if not line.startswith(CALLING)]
         raise PluginError(f"{what}: it ended or blocked its process: " + "\n".join(lines))
-    write_whole(path, [*known[-KEPT:], digest])
+    last = dict([*known.items()][-KEPT:])
+    found = outcome.answer.scalars
+    if found:
+        # What ends or blocks a measurement here ends it again in a worker, and is told of there.
+        measured = _planned(replace(job, measured=True), SCALAR_SECONDS).answer
+        found = {} if measured is None else measured.scalars
+    write_whole(path, {**last, digest: found})
+    return found
 
 
 def find_shapes(cells: Iterable[Cell], registry: Registry) -> Shapes:
@@ -79,6 +89,11 @@ def find_shapes(cells: Iterable[Cell], registry: Registry) -> Shapes:
                 known.update({shape.pair: shape for shape in outcome.answer.shapes})
                 unknown.update(outcome.answer.failures)
     return Shapes({p: s for p, s in known.items() if p not in unknown}, unknown)
+
+
+def _planned(job: PlanJob, seconds: float) -> JobResult:
+    with closing(LocalEngine(1, timeout=seconds)) as engine:
+        return _outcome(engine, encode(job), frozenset())
 
 
 def _outcome(engine: LocalEngine, data: bytes, loose: frozenset[str]) -> JobResult:
@@ -102,8 +117,11 @@ def _digest(study: Path | Mapping[str, Any], plugins: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def _kept(path: Path) -> list[str]:
+def _kept(path: Path) -> dict[str, dict[str, list[str]]]:
     try:
-        return [str(one) for one in json.loads(path.read_bytes())]
-    except (OSError, ValueError, TypeError):
-        return []
+        stored = json.loads(path.read_bytes())
+        return {
+            d: {p: [str(n) for n in names] for p, names in of.items()} for d, of in stored.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}

@@ -26,6 +26,7 @@ from emtkit.execute.messages import (
     plugins_of,
 )
 from emtkit.execute.provenance import provenance, sources
+from emtkit.execute.undeclared import undeclared_scalars
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.guard import ForbiddenError, Guard
@@ -303,11 +304,16 @@ def _rehearse(job: PlanJob) -> Answer:
     """Plan a study and forget the plan; what it raises, the coordinator meets again and reports."""
     os.chdir(job.folder)
     with contextlib.suppress(Exception):
-        plan_study(
-            Path(job.study) if isinstance(job.study, str) else job.study,
-            announce=lambda what: print(f"{CALLING}{what}", flush=True),
-        )
+        study = Path(job.study) if isinstance(job.study, str) else job.study
+        plan = plan_study(study, announce=_announce)
+        if job.measured:
+            return Answer(scalars=undeclared_scalars(plan))
+        return Answer(scalars=dict.fromkeys(sorted(plan.scalars.open), ()))
     return Answer()
+
+
+def _announce(what: str) -> None:
+    print(f"{CALLING}{what}", flush=True)
 
 
 def _why(error: Exception, suspects: str) -> str:

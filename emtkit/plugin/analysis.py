@@ -13,6 +13,8 @@ import pandas as pd
 
 from emtkit.errors import NotApplicable, PluginError
 from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.inherited import forget_inherited
+from emtkit.plugin.scalars import Scalars
 from emtkit.plugin.task import Fact, Task
 
 if TYPE_CHECKING:
@@ -116,18 +118,26 @@ class Analysis(ABC):
 
     `models` is SequenceModel (any network) or RecurrentModel (those with a state map);
     `requires` are types of facts. `drawings` draw from stored findings alone.
+    `scalars` says what each scalar of its findings means; without it a misspelt one is found late.
     `conditions` names scalars (keys) that say under which condition others (values) were measured:
     numbers of different conditions are not comparable, and a table that mixes them says so.
     `controls` are networks with a known answer, which `emtkit check` holds the analysis to.
+
+    A subclass that writes `measure` anew inherits no `scalars`; it may say its own.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     models: ClassVar[type[SequenceModel]] = SequenceModel
     requires: ClassVar[tuple[type, ...]] = ()
+    scalars: ClassVar[Scalars] = {}
     drawings: ClassVar[Mapping[str, Drawing]] = {}
     conditions: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     controls: ClassVar[tuple[Control, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        forget_inherited(cls, Analysis, {("scalars",): ("measure",)})
 
     @abstractmethod
     def measure(self, subject: Subject) -> Findings:

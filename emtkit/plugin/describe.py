@@ -37,6 +37,7 @@ def page(plugin: Plugin) -> str:
             "Parameters:" if parameters(plugin.cls) else "Parameters: none",
             *map(_parameter, parameters(plugin.cls)),
             "",
+            *_scalars(plugin.cls),
             *_capabilities(plugin),
         ]
     )
@@ -55,6 +56,14 @@ def _parameter(parameter: Parameter) -> str:
     default = "required" if parameter.required else f"default {json.dumps(parameter.default)}"
     head = _wrapped(f"{parameter.name}: {parameter.type} ({default})", "  ", " " * 6)
     return "\n".join([head, _wrapped(parameter.description, " " * 6, " " * 6)]).rstrip()
+
+
+def _scalars(cls: type) -> list[str]:
+    """What the scalars of a task or an analysis mean, with a heading and a blank line after."""
+    if not issubclass(cls, Task | Analysis) or not cls.scalars:
+        return []
+    lines = [f"{name}: {info}" for name, info in cls.scalars.items()]
+    return ["Scalars:", *(_wrapped(line, "  ", " " * 6) for line in lines), ""]
 
 
 def _wrapped(text: str, first: str, hanging: str) -> str:

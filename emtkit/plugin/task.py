@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from emtkit.errors import PluginError
-from emtkit.plugin.inherited import FACTS, forget_inherited
+from emtkit.plugin.inherited import FACTS, Names, forget_inherited
+from emtkit.plugin.scalars import Scalars
 
 if TYPE_CHECKING:
     from emtkit.plugin.stream import Stream
@@ -156,8 +157,10 @@ class Task(ABC):
     A task that makes its batches on whatever device its stream puts the numbers on says so
     (`draws_anywhere`); others draw on the processor, and their batches are sent to the device.
 
-    A subclass that writes `sample` or `loss` anew inherits nothing of what its parent says about
-    them: facts, recipe, rows at once, squares. It may say its own.
+    `scalars` says what each of its `metrics` means; without it a misspelt one is found late.
+
+    A subclass that writes `sample`, `loss` or `metrics` anew inherits nothing of what its parent
+    says about them: facts, recipe, rows at once, squares, scalars. It may say its own.
     """
 
     name: ClassVar[str]
@@ -165,15 +168,16 @@ class Task(ABC):
     offers: ClassVar[tuple[type, ...]] = ()
     horizons: ClassVar[bool] = False
     draws_anywhere: ClassVar[bool] = False
+    scalars: ClassVar[Scalars] = {}
     horizon: int | None = None
     evaluation_horizon: int | None = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        drawn = dict.fromkeys(
-            (FACTS, ("recipe",), ("sample_rows",), ("draws_anywhere",)), ("sample",)
-        )
-        forget_inherited(cls, Task, {**drawn, ("squares",): ("loss",)})
+        drawn = (FACTS, ("recipe",), ("sample_rows",), ("draws_anywhere",))
+        said: dict[Names, Names] = dict.fromkeys(drawn, ("sample",))
+        said |= {("squares",): ("loss",), ("scalars",): ("metrics",)}
+        forget_inherited(cls, Task, said)
 
     @property
     @abstractmethod

@@ -1,7 +1,7 @@
 """From a study to the list of its networks and measurements; pure, nothing is trained."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 from emtkit.errors import PluginError, StudyError
 from emtkit.plugin.registry import Registry
-from emtkit.study.axes import Axis, axes_of
+from emtkit.study.axes import Axis, axes_of, conditions
 from emtkit.study.cells import Cell, Row
 from emtkit.study.checked import Problems
 from emtkit.study.document import from_value, read_document
@@ -18,6 +18,7 @@ from emtkit.study.file import Study, read_study
 from emtkit.study.pairs import Pairs
 from emtkit.study.resolve import Setting
 from emtkit.study.rows import GridRows, grid_parts, known_parameters
+from emtkit.study.scalars import ScalarColumns
 from emtkit.study.tuning import Choice, TunedCombination, with_choices
 from emtkit.study.view_checks import check_views
 
@@ -94,6 +95,17 @@ class Plan:
         return found
 
     @cached_property
+    def scalars(self) -> ScalarColumns:
+        """What every scalar column of these rows means."""
+        return self.scalars_with({})
+
+    def scalars_with(self, found: Mapping[str, Iterable[str]]) -> ScalarColumns:
+        """The same with names that were found, by prefix, where plugins declare none."""
+        entries = (entry for grid in self.study.grids for entry in grid.analyses)
+        analyses = {e.label: e.use for e in entries if e.use in self.registry.analyses}
+        return ScalarColumns.of((*self.rows, *self.tried), self.registry, analyses, found)
+
+    @cached_property
     def absences(self) -> tuple[Absence, ...]:
         """What does not apply, with the reason, and how many rows that concerns."""
         counted: Counter[tuple[str, str, str, str]] = Counter()
@@ -109,11 +121,13 @@ def plan_study(
     source: Path | str | Mapping[str, Any],
     registry: Registry | None = None,
     announce: Callable[[str], None] | None = None,
+    found: Mapping[str, Iterable[str]] | None = None,
 ) -> Plan:
     """The plan of a study file, or of a dict that holds one.
 
     Without a `registry`, every installed plugin is known, and those that the study names.
-    `announce` receives which call of plugin code comes next.
+    `announce` receives which call of plugin code comes next. `found` are scalars by the prefix of
+    their columns, as they were found where plugins do not declare them.
 
     Raises:
         StudyError: all mistakes of the study at once.
@@ -123,11 +137,11 @@ def plan_study(
     problems = Problems(document)
     study = read_study(document, problems)
     known = Registry.installed(study.plugins, announce) if registry is None else registry
-    plan = make_plan(study, known, problems, announce)
+    plan = make_plan(study, known, problems, announce, found)
     own = {str(path) for path in study.plugins}
     if broken := [one for one in known.broken if one.owner in own]:
-        found = [f"the plugin file {one.module} does not load: {one.reason}" for one in broken]
-        raise PluginError("\n".join([*found, *map(str, problems.found)]))
+        said = [f"the plugin file {one.module} does not load: {one.reason}" for one in broken]
+        raise PluginError("\n".join([*said, *map(str, problems.found)]))
     if problems.found:
         raise StudyError(problems.found)
     return plan
@@ -138,6 +152,7 @@ def make_plan(
     registry: Registry,
     problems: Problems,
     announce: Callable[[str], None] | None = None,
+    found: Mapping[str, Iterable[str]] | None = None,
 ) -> Plan:
     """Every row of `study`; whatever is wrong goes to `problems`, and is left out."""
     pairs, exclusion = Pairs(problems, announce), Exclusion()
@@ -149,9 +164,9 @@ def make_plan(
         parts = grid_parts(grid, registry, problems)
         analyses.extend(parts.analyses)
         known = known_parameters(parts, known)
-        found = GridRows(grid, parts, pairs, exclusion, problems)
-        rows.extend(found.all())
-        tuned.extend(found.tuned)
+        own = GridRows(grid, parts, pairs, exclusion, problems)
+        rows.extend(own.all())
+        tuned.extend(own.tuned)
     # A mistake in a view takes no row away; any other may, and then rows cannot be checked.
     complete = all(problem.path.startswith(_VIEWS) for problem in problems.found)
     if complete:
@@ -159,5 +174,6 @@ def make_plan(
         if not rows:
             problems.say(("exclude",), "nothing is left to plan", "loosen the rules of `exclude`")
     plan = Plan(study, registry, tuple(rows), tuple(tuned))
-    check_views(study, plan.rows, analyses, problems, complete=complete)
+    scalars = plan.scalars_with(found or {})
+    check_views(study, conditions(rows), scalars, analyses, problems, complete=complete)
     return plan

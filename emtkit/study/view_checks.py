@@ -5,14 +5,14 @@ from typing import Any
 
 from emtkit.errors import did_you_mean
 from emtkit.plugin.analysis import Analysis
-from emtkit.study.axes import Condition, conditions, declared, values_of
-from emtkit.study.cells import Row
+from emtkit.study.axes import Condition, declared, values_of
 from emtkit.study.checked import Problems, shown
 from emtkit.study.file import Study
 from emtkit.study.math_text import math_mistake
 from emtkit.study.quantity import Quantity
 from emtkit.study.resolve import Setting
 from emtkit.study.roles import is_shown
+from emtkit.study.scalars import ScalarColumns
 from emtkit.study.views import CHARTS, FIGURE_KINDS, Claim, Figure, Table
 from emtkit.study.wanted import Criterion, matches
 from emtkit.study.yaml_nodes import Trail
@@ -25,7 +25,8 @@ FAMILIES = ("task", "architecture", "training")
 
 def check_views(
     study: Study,
-    rows: Sequence[Row],
+    groups: tuple[Condition, ...],
+    scalars: ScalarColumns,
     analyses: Iterable[Setting],
     problems: Problems,
     *,
@@ -33,11 +34,12 @@ def check_views(
 ) -> None:
     """Note every column that does not exist, and every varying axis that a view leaves out.
 
-    With `complete` False some entries are missing from `rows`, because they are wrong; what can
-    then not be decided is left alone.
+    `groups` are the conditions of the rows. With `complete` False some entries are missing from
+    them, because they are wrong; what can then not be decided is left alone.
     """
-    checker = _Checker(study, rows, analyses, problems, complete)
+    checker = _Checker(study, groups, scalars, analyses, problems, complete)
     checker.labels(study)
+    checker.tunings(study)
     for path, table in study.tables.items():
         checker.table(path, table)
     for path, figure in study.figures.items():
@@ -50,12 +52,13 @@ class _Checker:
     def __init__(
         self,
         study: Study,
-        rows: Sequence[Row],
+        groups: tuple[Condition, ...],
+        scalars: ScalarColumns,
         analyses: Iterable[Setting],
         problems: Problems,
         complete: bool,
     ) -> None:
-        self._groups = conditions(rows)
+        self._groups, self._scalars = groups, scalars
         self._axes = declared(study)
         self._say = problems.say
         self._complete = complete
@@ -76,6 +79,14 @@ class _Checker:
             if first != entry.use:
                 text = f"the label '{entry.label}' means '{first}' in another grid"
                 self._say(entry.path, text, "give one of them its own `label`")
+
+    def tunings(self, study: Study) -> None:
+        """What decides between settings is a column; `rows.py` has checked how it begins."""
+        entries = (entry for grid in study.grids for entry in grid.architectures)
+        for tuning in {e.tuning.path: e.tuning for e in entries if e.tuning}.values():
+            column = "" if tuning.settings is None else tuning.settings.by.metric
+            if self._complete and (mistake := self._scalars.mistake(column)):
+                self._say((*tuning.path, "by", "metric"), *mistake)
 
     def table(self, path: Trail, table: Table) -> None:
         self._axis_names(path, {"rows": table.rows, "columns": table.columns, "over": table.over})
@@ -193,11 +204,14 @@ class _Checker:
         )
 
     def _column(self, path: Trail, column: str) -> None:
-        """Note a column that cannot be; what an analysis will find is known only by its label."""
+        """Note a column that cannot be, as far as plugins say what they find."""
         prefix, dot, rest = column.partition(".")
         if column in {*LABELS, "status", "cell"} or self._is_parameter(column):
             return
         if dot and rest and prefix in {*MEASURED, *self._labels}:
+            mistake = self._scalars.mistake(column)
+            if mistake and (self._complete or prefix in self._labels):
+                self._say(path, *mistake)
             return
         if prefix in FAMILIES:
             if self._complete:

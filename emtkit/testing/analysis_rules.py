@@ -15,6 +15,7 @@ import torch
 
 from emtkit.errors import EmtkitError, NotApplicable
 from emtkit.plugin.analysis import Control, Findings
+from emtkit.plugin.scalars import info_of
 from emtkit.store.content import pack, unpack
 from emtkit.testing import values
 from emtkit.testing.bench import (
@@ -139,6 +140,18 @@ def drawings_draw(bench: AnalysisBench) -> Steps:
                 yield Mistake(f"'{name}' left the figure of {pair} empty", change)
 
 
+def scalars_are_declared(bench: AnalysisBench) -> Steps:
+    """`scalars` says what every scalar means, so that a plan knows the columns."""
+    yield "looked for every scalar in `scalars`, by default and one parameter changed at a time"
+    change = 'write `scalars = {"radius": ScalarInfo("largest modulus of the eigenvalues")}`'
+    usual = small_parameters(bench.cls)
+    settings = (usual, *values.one_by_one(bench.cls, usual, Random(1), 8))
+    found = {n for s in settings for pair in bench.pairings for n in _scalars(bench, pair, s)}
+    for name in sorted(found):
+        if info_of(bench.cls.scalars, name) is None:
+            yield Mistake(f"the scalar '{name}' is not declared", change)
+
+
 def conditions_are_scalars(bench: AnalysisBench) -> Steps:
     """What `conditions` names, on both sides, are scalars that some setting of it finds."""
     missing = {*bench.cls.conditions, *chain.from_iterable(bench.cls.conditions.values())}
@@ -177,6 +190,7 @@ ANALYSIS_RULES: tuple[Callable[[AnalysisBench], Steps], ...] = (
     leaves_the_network_alone,
     findings_can_be_stored,
     drawings_draw,
+    scalars_are_declared,
     conditions_are_scalars,
     answers_on_its_controls,
 )

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from emtkit.plugin import params
+from emtkit.plugin.scalars import info_of
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
 from emtkit.testing import values
@@ -151,6 +152,17 @@ def metrics_are_numbers(bench: TaskBench) -> Steps:
             yield Mistake(f"'{name}' is {value.item()}", "divide by the mask's sum")
 
 
+def metrics_are_declared(bench: TaskBench) -> Steps:
+    """`scalars` says what every metric means, so that a plan knows the columns."""
+    yield "looked for the metrics of several settings in `scalars`"
+    change = 'write `scalars = {"accuracy": ScalarInfo("share of right answers")}`'
+    answers = ((case.task, *_answered(case.task)) for case in bench.cases)
+    names = {name: None for task, batch, out in answers for name in task.metrics(out, batch)}
+    for name in names:
+        if info_of(bench.cls.scalars, name) is None:
+            yield Mistake(f"the metric '{name}' is not declared", change)
+
+
 def loss_and_metrics_stack(bench: TaskBench) -> Steps:
     """Loss and metrics of a stack of networks equal those of each network."""
     yield "took loss and metrics of two networks at once (torch.func.vmap) and one by one"
@@ -257,6 +269,7 @@ TASK_RULES: tuple[Callable[[TaskBench], Steps], ...] = (
     no_global_randomness,
     loss_of_each_sequence_alone,
     metrics_are_numbers,
+    metrics_are_declared,
     loss_and_metrics_stack,
     horizons_are_prefixes,
     rows_equal_single_draws,

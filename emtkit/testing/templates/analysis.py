@@ -9,7 +9,17 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Control, Drawing, Findings, NotApplicable, Subject, hookimpl
+from emtkit import (
+    Analysis,
+    Control,
+    Drawing,
+    Findings,
+    NotApplicable,
+    ScalarInfo,
+    Scalars,
+    Subject,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,14 +39,19 @@ class TemplateName(Analysis):
 
     dimension = (sum_i v_i)^2 / sum_i v_i^2,   v_i the eigenvalues of the covariance of h (H, H)
 
-    It is 1 when the state moves along a line, and n when it moves alike in n directions. Scalars:
-    `dimension`, and `share`, `dimension` / H. Table: `variances` (direction, variance).
+    It is 1 when the state moves along a line, and n when it moves alike in n directions.
+    Table: `variances` (direction, variance).
 
     References: none yet (say here where the measure comes from).
     """
 
     name = "template_name"
     version = 1  # raise it when equal parameters give other numbers
+    # What each scalar means, for tables, reports and help; a study may ask for these names alone.
+    scalars: ClassVar[Scalars] = {
+        "dimension": ScalarInfo("number of directions in which the state moves alike"),
+        "share": ScalarInfo("the same as a share of all directions H"),
+    }
     drawings: ClassVar[Mapping[str, Drawing]] = {"variances": draw_variances}
     # Networks with a known answer: a register that holds the last four inputs moves in four ways.
     controls = (

@@ -1,12 +1,12 @@
 """Task `template_name`: remember the sign of the last pulse."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, Stream, Task, hookimpl
+from emtkit import Batch, Channels, ScalarInfo, Scalars, Stream, Task, hookimpl
 
 
 class TemplateName(Task):
@@ -21,6 +21,8 @@ class TemplateName(Task):
 
     name = "template_name"
     version = 1  # raise it when equal parameters give other numbers
+    # What each of `metrics` means; a study may ask for these names alone.
+    scalars: ClassVar[Scalars] = {"accuracy": ScalarInfo("share of right outputs", better="higher")}
 
     # What stands after `*` is what a study file may set; Field says what it means and may be.
     def __init__(

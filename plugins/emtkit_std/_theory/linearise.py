@@ -15,6 +15,7 @@ from emtkit import (
     NotApplicable,
     RecurrentModel,
     Scalar,
+    ScalarInfo,
     StateMap,
     Subject,
     find_fixed_points,
@@ -33,6 +34,13 @@ Point = Annotated[
     ),
 ]
 PointKind = Literal["origin", "nearest fixed point", "attractor reached"]
+
+POINT_SCALARS = {
+    "point_norm": ScalarInfo("norm of the fixed point", undefined="without one"),
+    "point_residual": ScalarInfo("|F(h) - h|² / 2 at the fixed point", undefined="without one"),
+    "point_kind": ScalarInfo("how the fixed point was chosen; none where there is none"),
+}
+"""What every finding that linearises says of its point, for `Analysis.scalars`."""
 
 FIXED = 1e-12
 STARTS, SEQUENCES = 32, 16

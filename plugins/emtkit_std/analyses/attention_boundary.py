@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit import Analysis, Findings, NotApplicable, Scalar, ScalarInfo, Subject, hookimpl
 from emtkit_std._findings import long_table, undefined
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.facts import Array
@@ -29,6 +29,35 @@ class AttentionBoundary(Analysis):
     """
 
     name = "attention_boundary"
+    scalars = {
+        "entropy": ScalarInfo(
+            "entropy of attention, mean over heads, sequences and autonomous steps", unit="nats"
+        ),
+        "kronecker_rank": ScalarInfo(
+            "number of Kronecker terms in the effective boundary F; heads bound it",
+            undefined="where attention writes no columns",
+        ),
+        "linearity": ScalarInfo(
+            "R² of the written columns under the best linear boundary",
+            undefined="where attention writes no columns",
+        ),
+        "boundary_error": ScalarInfo(
+            "relative distance of F from the task's rule",
+            better="lower",
+            undefined="where the task has no law of history",
+        ),
+        "leak": ScalarInfo(
+            "largest share of attention over heads that misses the favourite column",
+            better="lower",
+            undefined="where attention writes no columns",
+        ),
+        "safe_horizon": ScalarInfo(
+            "steps for which a constructed rule of this leak holds",
+            unit="steps",
+            better="higher",
+            undefined="where nothing leaks",
+        ),
+    }
     drawings = {"attention": draw_attention, "boundary": draw_boundary}
 
     def __init__(

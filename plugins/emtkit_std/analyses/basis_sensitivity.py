@@ -7,13 +7,22 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Scalar, Subject, hookimpl
+from emtkit import (
+    Analysis,
+    Findings,
+    NotApplicable,
+    RecurrentModel,
+    Scalar,
+    ScalarInfo,
+    Subject,
+    hookimpl,
+)
 from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Sequences, Steps, Threshold
 from emtkit_std._theory.emt import angles, memories
 from emtkit_std._theory.emt.memories import Memories
 from emtkit_std._theory.facts import Array, HistoryLaw
-from emtkit_std._theory.linearise import Linearised, Point, linearise
+from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 
 METHODS = tuple(memories.ALGORITHMS)
@@ -58,6 +67,26 @@ class BasisSensitivity(Analysis):
     name = "basis_sensitivity"
     models = RecurrentModel
     requires = (HistoryLaw,)
+    scalars = {
+        "phi_error_{method}": ScalarInfo(
+            "relative distance of Phi_hat from Phi without noise",
+            better="lower",
+            undefined="without a core",
+        ),
+        "single_phi_error_{method}": ScalarInfo(
+            "the same in single precision", better="lower", undefined="without a core"
+        ),
+        "phi_gain_{method}": ScalarInfo(
+            "movement of Phi_hat per unit of noise on the weights, at the level nearest 1e-4",
+            better="lower",
+            undefined="without a core",
+        ),
+        "noise_kept_{method}": ScalarInfo(
+            "largest noise at which all modes are found and the signs agree; 0 if none",
+            better="higher",
+        ),
+        **POINT_SCALARS,
+    }
     drawings = {"response": draw_response}
     conditions = {"point_kind": tuple(f"{name}_{m}" for name in NUMBERS for m in METHODS)}
 

@@ -22,12 +22,12 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 
-from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, ScalarInfo, Subject, hookimpl
 from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Sequences, Threshold
 from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import ACTIVATIONS, Array, PulseCircuit
-from emtkit_std._theory.linearise import Linearisation, Point, attempt, recurrent
+from emtkit_std._theory.linearise import POINT_SCALARS, Linearisation, Point, attempt, recurrent
 from emtkit_std._theory.observe import autonomous_law, trajectories
 
 TINY = 1e-300
@@ -53,6 +53,24 @@ class Conjugacy(Analysis):
     name = "conjugacy"
     models = RecurrentModel
     requires = (PulseCircuit,)
+    scalars = {
+        "defect": ScalarInfo(
+            "largest distance of the episodic memory's states from the network's",
+            better="lower",
+            undefined="where the network diverges",
+        ),
+        "spectrum_defect": ScalarInfo(
+            "largest distance between paired eigenvalues of Phi and W_hh, relative to |W_hh|",
+            better="lower",
+        ),
+        "norm": ScalarInfo("spectral norm of W_hh"),
+        "core_defect": ScalarInfo(
+            "relative error of the variable memories alone in moving the network a step",
+            better="lower",
+            undefined="without a fixed point or a core",
+        ),
+        **POINT_SCALARS,
+    }
     conditions = {"point_kind": CORE}
 
     def __init__(

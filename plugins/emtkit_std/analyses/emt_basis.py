@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, RecurrentModel, ScalarInfo, Subject, hookimpl
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
 from emtkit_std._drawings import Figure, draw_signed
 from emtkit_std._findings import undefined
@@ -13,7 +13,7 @@ from emtkit_std._parameters import Method, Sequences, Steps, Threshold
 from emtkit_std._theory.emt import memories
 from emtkit_std._theory.emt.memories import Memories
 from emtkit_std._theory.facts import Array, HistoryLaw
-from emtkit_std._theory.linearise import Linearised, Point, linearise
+from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 
 UNDEFINED = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", "residual")
@@ -86,6 +86,29 @@ class EmtBasis(Analysis):
     name = "emt_basis"
     models = RecurrentModel
     requires = (HistoryLaw,)
+    scalars = {
+        "phi_error": ScalarInfo(
+            "relative Frobenius distance of Phi_hat from Phi",
+            better="lower",
+            undefined="without a core",
+        ),
+        "sign_agreement": ScalarInfo(
+            "share of signs of the variables that agree with the true history, all t >= s",
+            better="higher",
+            undefined="without a core",
+        ),
+        "sign_agreement_at_s": ScalarInfo(
+            "the same at t = s alone", better="higher", undefined="without a core"
+        ),
+        "condition": ScalarInfo(
+            "condition number of the basis Psi", undefined="where the basis is singular"
+        ),
+        "rank": ScalarInfo("rank of the basis"),
+        "residual": ScalarInfo("max |Psi* Psi - I|", better="lower", undefined="without a core"),
+        "mask_size": ScalarInfo("number of coordinates that the rule keeps"),
+        "core_size": ScalarInfo("number of eigenvalues above the threshold"),
+        **POINT_SCALARS,
+    }
     drawings = {"weights": draw_weights, "hidden": draw_hidden}
     conditions = {"point_kind": (*UNDEFINED, "rank", "core_size")}
     controls = (

@@ -9,14 +9,24 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, RecurrentModel, Stream, StreamKey, Subject, hookimpl
+from emtkit import (
+    Analysis,
+    Control,
+    Findings,
+    RecurrentModel,
+    ScalarInfo,
+    Stream,
+    StreamKey,
+    Subject,
+    hookimpl,
+)
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
 from emtkit_std._drawings import Figure, draw_plane
 from emtkit_std._parameters import Threshold
 from emtkit_std._theory.emt import angles, binding
 from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.facts import HistoryLaw
-from emtkit_std._theory.linearise import Point, linearise
+from emtkit_std._theory.linearise import POINT_SCALARS, Point, linearise
 from emtkit_std._theory.observe import autonomous_law
 
 OF_THE_POINT = ("angle_error", "modes_found", "status", "gap", "top_angle_error", "best_rule")
@@ -67,6 +77,32 @@ class EmtSpectrum(Analysis):
     name = "emt_spectrum"
     models = RecurrentModel
     requires = (HistoryLaw,)
+    scalars = {
+        "angle_error": ScalarInfo(
+            "mean distance between the angles of paired eigenvalues of network and rule",
+            unit="radians",
+            better="lower",
+            undefined="where their numbers differ",
+        ),
+        "modes_found": ScalarInfo("number of eigenvalues above the threshold"),
+        "modes_expected": ScalarInfo("number of eigenvalues that the rule has"),
+        "status": ScalarInfo("comparable, or indeterminate where the numbers of modes differ"),
+        "gap": ScalarInfo(
+            "modulus of the last expected mode over that of the next",
+            undefined="without a next mode",
+        ),
+        "null_angle_error": ScalarInfo(
+            "mean angle error of random orthogonal matrices of this size", unit="radians"
+        ),
+        "top_angle_error": ScalarInfo(
+            "angle error of the largest moduli, as many as are expected, whatever their size",
+            unit="radians",
+            better="lower",
+            undefined="with fewer eigenvalues than expected",
+        ),
+        "best_rule": ScalarInfo("rule with the least top_angle_error, or none"),
+        **POINT_SCALARS,
+    }
     drawings = {"spectrum": draw_spectrum}
     conditions = {"point_kind": OF_THE_POINT}
     controls = (

@@ -13,12 +13,13 @@ from emtkit import (
     Findings,
     FixedPointSearch,
     RecurrentModel,
+    ScalarInfo,
     Subject,
     find_fixed_points,
     hookimpl,
 )
 from emtkit_std._drawings import Figure
-from emtkit_std._theory.linearise import kinked_units, recurrent, silent_map
+from emtkit_std._theory.linearise import POINT_SCALARS, kinked_units, recurrent, silent_map
 from emtkit_std._theory.observe import trajectories
 
 OF_LEAST = ("least_radius", "point_norm", "point_residual")
@@ -53,6 +54,23 @@ class FixedPointAnalysis(Analysis):
     name = "fixed_points"
     version = 2  # no radius on a kink of relu; the point of `least_radius` is reported
     models = RecurrentModel
+    scalars = {
+        "count": ScalarInfo("number of distinct fixed points found"),
+        "converged": ScalarInfo("share of starts that reached a fixed point"),
+        "stable": ScalarInfo("number of points without an eigenvalue outside the unit circle"),
+        "worst_residual": ScalarInfo(
+            "largest q = |F(h) - h|² / 2 among the points",
+            better="lower",
+            undefined="without a point",
+        ),
+        "least_radius": ScalarInfo(
+            "smallest spectral radius among the points", undefined="without a smooth point"
+        ),
+        "slowest_unconverged": ScalarInfo(
+            "least q of the starts that reached no point", undefined="where all converged"
+        ),
+        **POINT_SCALARS,
+    }
     drawings = {"points": draw_points}
 
     def __init__(

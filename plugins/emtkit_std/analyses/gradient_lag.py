@@ -16,11 +16,11 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, NotApplicable, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, NotApplicable, ScalarInfo, Subject, hookimpl
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY
 from emtkit_std._parameters import Lags, Sequences
 from emtkit_std._theory.facts import Array
-from emtkit_std._theory.linearise import Point, attempt
+from emtkit_std._theory.linearise import POINT_SCALARS, Point, attempt
 from emtkit_std._theory.observe import draw, driven_jacobians, in_double, law_of, memory_span
 from emtkit_std._theory.superposition.projections import spectral_radius
 from emtkit_std._theory.waves.drawings import draw_gradients, draw_rate
@@ -45,6 +45,22 @@ class GradientLag(Analysis):
 
     name = "gradient_lag"
     version = 3  # no rate through a profile that is not a decay
+    scalars = {
+        "decay_rate": ScalarInfo(
+            "minus the slope of the log gradient over the lag: positive where it vanishes",
+            unit="per step",
+            undefined="where the profile is not a decay",
+        ),
+        "first_over_last": ScalarInfo(
+            "gradient of the farthest input over that at the first lag",
+            undefined="where the profile is not a decay",
+        ),
+        "radius": ScalarInfo(
+            "largest modulus of the eigenvalues of the Jacobian at the fixed point",
+            undefined="without a fixed point",
+        ),
+        **POINT_SCALARS,
+    }
     drawings = {"gradients": draw_gradients, "rate": draw_rate}
     conditions = {"point_kind": ("radius",)}
     controls = (Control(REPEAT_COPY, EXACT_CIRCUIT, "decay_rate", least=-1e-9, most=1e-9),)

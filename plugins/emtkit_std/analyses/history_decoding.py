@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, ScalarInfo, Subject, hookimpl
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY
 from emtkit_std._findings import Measured, long_table
 from emtkit_std._parameters import Lags, Sequences, Steps
@@ -53,6 +53,34 @@ class HistoryDecoding(Analysis):
 
     name = "history_decoding"
     version = 2  # a map for each time, whitened; no hidden share without a rectifier
+    scalars = {
+        "capacity": ScalarInfo(
+            "sum of the positive R² over the lags",
+            unit="items",
+            better="higher",
+            undefined="where inputs do not vary",
+        ),
+        "mean_r2": ScalarInfo(
+            "mean R² with which the past items are read from the state",
+            better="higher",
+            undefined="where inputs do not vary",
+        ),
+        "decodable": ScalarInfo(
+            "number of lags with R² above one half", unit="lags", better="higher"
+        ),
+        "oldest_r2": ScalarInfo(
+            "R² of the last lag", better="higher", undefined="where inputs do not vary"
+        ),
+        "overlap": ScalarInfo(
+            "mean squared cosine between the subspaces of two ages, in raw coordinates",
+            undefined="where an age has no direction",
+        ),
+        "hidden_share": ScalarInfo(
+            "share of the interference that the rectifier hides",
+            undefined="but for rectified readouts of inputs of one sign",
+        ),
+        "regime": ScalarInfo("dense, alternating, sparse or silent, by the hidden share"),
+    }
     drawings = {"decoding": draw_decoding, "overlap": draw_overlap}
     controls = (Control(REPEAT_COPY, EXACT_CIRCUIT, "capacity", least=4 - 1e-6),)
 

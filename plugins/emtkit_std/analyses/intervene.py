@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, Subject, hookimpl
+from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, ScalarInfo, Subject, hookimpl
 from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Method, Sequences, Threshold
 from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import HistoryLaw
-from emtkit_std._theory.linearise import Linearised, Point, linearise
+from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, trajectories
 
 SAME_WEIGHTS = 1e-6
@@ -51,6 +51,14 @@ class Intervene(Analysis):
     name = "intervene"
     models = RecurrentModel
     requires = (HistoryLaw,)
+    scalars = {
+        "accuracy_before": ScalarInfo("accuracy of the network as it is", better="higher"),
+        "accuracy_after": ScalarInfo("accuracy with the edited Phi", better="higher"),
+        "change": ScalarInfo("accuracy won by the edit", better="higher"),
+        "null_change": ScalarInfo("accuracy won by random edits of equal size, mean"),
+        "edit_norm": ScalarInfo("size of the edit, as a share of |W_hh|"),
+        **POINT_SCALARS,
+    }
     drawings = {"change": draw_change}
     conditions = {"point_kind": ("accuracy_after", "change", "null_change", "edit_norm")}
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Findings, Subject, hookimpl
+from emtkit import Analysis, Findings, ScalarInfo, Subject, hookimpl
 from emtkit_std._theory.facts import Array, HistoryLaw, LinearRecurrence
 
 
@@ -27,6 +27,12 @@ class LinearCeiling(Analysis):
 
     name = "linear_ceiling"
     requires = (HistoryLaw, LinearRecurrence)
+    scalars = {
+        "least_loss": ScalarInfo(
+            "least mean squared error that any linear recurrence can reach on this rule"
+        ),
+        "possible": ScalarInfo("whether a linear recurrence can solve the task"),
+    }
 
     def __init__(
         self,

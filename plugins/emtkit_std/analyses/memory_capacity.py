@@ -17,7 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve_discrete_lyapunov
 
-from emtkit import Analysis, Control, EmtkitError, Findings, RecurrentModel, Subject, hookimpl
+from emtkit import (
+    Analysis,
+    Control,
+    EmtkitError,
+    Findings,
+    RecurrentModel,
+    ScalarInfo,
+    Subject,
+    hookimpl,
+)
 from emtkit_std._controls import LAST_DELAY, REGISTER
 from emtkit_std._drawings import Figure
 from emtkit_std._findings import long_table, undefined
@@ -55,6 +64,18 @@ class MemoryCapacity(Analysis):
     name = "memory_capacity"
     models = RecurrentModel
     requires = (LinearRecurrence,)
+    scalars = {
+        "linear": ScalarInfo(
+            "linear memory capacity: number of directions reached",
+            better="higher",
+            undefined="where the recurrence does not forget",
+        ),
+        "fisher": ScalarInfo(
+            "Fisher memory of inputs of unit length, over all ages",
+            better="higher",
+            undefined="where the recurrence does not forget",
+        ),
+    }
     drawings = {"memory": draw_memory}
     controls = (Control(LAST_DELAY, REGISTER, "linear", least=4 - 1e-9, most=4 + 1e-9),)
 

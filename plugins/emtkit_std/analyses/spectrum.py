@@ -15,13 +15,14 @@ from emtkit import (
     NotApplicable,
     RecurrentModel,
     Scalar,
+    ScalarInfo,
     Subject,
     hookimpl,
 )
 from emtkit_std._controls import EXACT_CIRCUIT, LAST_DELAY, REGISTER, REPEAT_COPY
 from emtkit_std._drawings import Figure, draw_plane
 from emtkit_std._theory.facts import Array, LinearRecurrence, PulseCircuit
-from emtkit_std._theory.linearise import Point, linearise
+from emtkit_std._theory.linearise import POINT_SCALARS, Point, linearise
 from emtkit_std._theory.networks.recurrence import to_array
 
 
@@ -46,6 +47,15 @@ class Spectrum(Analysis):
     name = "spectrum"
     version = 2  # `of: jacobian`: at the point of all analyses, not at the attractor
     models = RecurrentModel
+    scalars = {
+        "radius": ScalarInfo("largest modulus of the eigenvalues"),
+        "angle": ScalarInfo(
+            "|arg| of that eigenvalue, 0 to 180",
+            unit="degrees",
+            undefined="where every eigenvalue is 0",
+        ),
+        **POINT_SCALARS,
+    }
     drawings = {"eigenvalues": draw_eigenvalues}
     conditions = {"point_kind": ("radius", "angle")}
     controls = (

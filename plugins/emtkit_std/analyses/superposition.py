@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Batch, Control, Findings, Subject, hookimpl
+from emtkit import Analysis, Batch, Control, Findings, ScalarInfo, Subject, hookimpl
 from emtkit_std._controls import LAST_DELAY, REGISTER
 from emtkit_std._findings import long_table
 from emtkit_std._theory.facts import DelayLaw, Mask, PulseCircuit
@@ -52,6 +52,65 @@ class Superposition(Analysis):
     name = "superposition"
     version = 4  # no hidden share without a rectifier or for inputs of both signs
     requires = (DelayLaw,)
+    scalars = {
+        "relative_loss": ScalarInfo(
+            "loss on fresh sequences; 1 is that of the answer 0", better="lower"
+        ),
+        "relative_loss_error": ScalarInfo("its standard error"),
+        "expected_loss": ScalarInfo(
+            "expected relative loss, from theory",
+            better="lower",
+            undefined="where theory has no closed form",
+        ),
+        "expected_loss_error": ScalarInfo(
+            "error bound of the expected loss", undefined="where theory has no closed form"
+        ),
+        "task_benefit": ScalarInfo(
+            "term of the linear readout's loss: what the target gains",
+            undefined="but for linear readouts",
+        ),
+        "mean_correction": ScalarInfo(
+            "term of the linear readout's loss: the means", undefined="but for linear readouts"
+        ),
+        "projection": ScalarInfo(
+            "term of the linear readout's loss: interference", undefined="but for linear readouts"
+        ),
+        "composition": ScalarInfo(
+            "term of the linear readout's loss: interference of the means",
+            undefined="but for linear readouts",
+        ),
+        "hidden_share": ScalarInfo(
+            "share of the interference that the rectifier hides",
+            undefined="but for rectified readouts of inputs of one sign, or if nothing is learned",
+        ),
+        "visible_interference": ScalarInfo(
+            "sum of the squared projections off target that reach the output", better="lower"
+        ),
+        "tail": ScalarInfo("sum of the squared projections beyond the delay", better="lower"),
+        "represented": ScalarInfo("number of outputs with own gain above 1/2", better="higher"),
+        "regime": ScalarInfo(
+            "dense (hidden share below .35), alternating, sparse (from .75), silent or undefined"
+        ),
+        "travelled_angle": ScalarInfo(
+            "delay times the angle of the largest eigenvalue, unfolded",
+            unit="degrees",
+            undefined="without a complex or real mode",
+        ),
+        "travelled_angle_folded": ScalarInfo(
+            "the same where the problem has the mirror symmetry",
+            unit="degrees",
+            undefined="without that symmetry",
+        ),
+        "feature_angle_mean": ScalarInfo(
+            "mean angle between successive directions up to the delay",
+            unit="degrees",
+            undefined="where it is not identifiable",
+        ),
+        "input_norm": ScalarInfo(
+            "length of the direction of a lone pulse at age 0",
+            undefined="where it is not identifiable",
+        ),
+    }
     drawings = {"projections": draw_projections, "directions": draw_directions}
     controls = (
         Control(LAST_DELAY, REGISTER, "relative_loss", most=1e-12),

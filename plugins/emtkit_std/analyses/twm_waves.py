@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, Subject, hookimpl
+from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, ScalarInfo, Subject, hookimpl
 from emtkit_std._controls import REPEAT_COPY, UNTRAINED
 from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.emt.memories import dual_memories, spectral_core
 from emtkit_std._theory.facts import Array, HistoryLaw, Mask
-from emtkit_std._theory.linearise import Linearisation, Point, attempt
+from emtkit_std._theory.linearise import POINT_SCALARS, Linearisation, Point, attempt
 from emtkit_std._theory.observe import law_of, memory_span, run
 from emtkit_std._theory.waves import drawings, speed, wavefield
 from emtkit_std._theory.waves.history import (
@@ -67,6 +67,71 @@ class TwmWaves(Analysis):
 
     name = "twm_waves"
     version = 3  # the history is read from the state, against nulls; speeds; regression by default
+    scalars = {
+        "wave_share": ScalarInfo(
+            "how much of the history travels: 1 exact wave, 0 none or no more than the nulls",
+            undefined="where states do not vary",
+        ),
+        "flag": ScalarInfo("wave, static, dying, none or undefined"),
+        "history_r2": ScalarInfo(
+            "R² with which one map, the same at all times, reads the sliding history",
+            undefined="where states do not vary",
+        ),
+        "memoryless_r2": ScalarInfo(
+            "the same for what the state knows of the newest item alone",
+            undefined="where states do not vary",
+        ),
+        "register_r2": ScalarInfo(
+            "the same for items at places that stay", undefined="where states do not vary"
+        ),
+        "null_share": ScalarInfo(
+            "largest wave share among states of other sequences",
+            undefined="where states do not vary",
+        ),
+        "amplitude_ratio": ScalarInfo(
+            "amplitude of the field at the end over that at the start",
+            undefined="where the field begins at zero",
+        ),
+        "steps_used": ScalarInfo("number of steps with a living field", unit="steps"),
+        "shift_residual": ScalarInfo(
+            "relative rms of the shift: 0 for a wave, 1.41 without one",
+            better="lower",
+            undefined="where there is no wave",
+        ),
+        "shift_residual_gain": ScalarInfo(
+            "the same after a gain for each column",
+            better="lower",
+            undefined="where there is no wave",
+        ),
+        "boundary_residual": ScalarInfo(
+            "relative rms of the boundary rule: 0 exact, 1.41 none",
+            better="lower",
+            undefined="without an autonomous rule",
+        ),
+        "operator_shift_residual": ScalarInfo(
+            "shift residual of the Jacobian at the fixed point",
+            better="lower",
+            undefined="without a fixed point",
+        ),
+        "operator_boundary_residual": ScalarInfo(
+            "boundary residual of the Jacobian at the fixed point",
+            better="lower",
+            undefined="without a fixed point",
+        ),
+        "speed": ScalarInfo(
+            "speed of the wave, positive towards column 1",
+            unit="columns per step",
+            undefined="where there is no wave",
+        ),
+        "direction": ScalarInfo(
+            "share of power that travels one way, less the other",
+            undefined="where there is no wave",
+        ),
+        "coherence": ScalarInfo(
+            "share of power on the line of one speed", undefined="where there is no wave"
+        ),
+        **POINT_SCALARS,
+    }
     drawings = {
         "wavefield": drawings.draw_wavefield,
         "frequency": drawings.draw_frequency,

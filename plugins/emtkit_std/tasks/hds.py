@@ -17,6 +17,7 @@ from emtkit import (
     Fact,
     NotApplicable,
     Recipe,
+    ScalarInfo,
     Stream,
     Task,
     hookimpl,
@@ -52,6 +53,11 @@ class HistoryDependentSystem(Task):
     """
 
     name = "hds"
+    scalars = {
+        "accuracy": ScalarInfo("share of right signs over the scored outputs", better="higher"),
+        "first_accuracy": ScalarInfo("the same at the first scored output", better="higher"),
+        "relative_error": ScalarInfo("mean relative distance of real outputs", better="lower"),
+    }
     offers = (HistoryLaw, DelayLaw)
     horizons = True
     draws_anywhere = True

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, Subject
+from emtkit import Analysis, Control, Findings, ScalarInfo, Subject
 from emtkit.testing.probes import ProbeDelay, ProbeNetwork
 
 
@@ -21,6 +21,7 @@ def draw_nothing(findings: Findings, figure) -> None:
 
 
 Power = Annotated[int, Field(ge=1, description="Power of the size.")]
+SIZE = {"size": ScalarInfo("largest weight")}
 PROBES = ({"use": ProbeDelay.name}, {"use": ProbeNetwork.name})
 
 
@@ -31,6 +32,7 @@ class GoodAnalysis(Analysis):
     """
 
     name = "good_analysis"
+    scalars: ClassVar = SIZE
     drawings: ClassVar = {"bar": draw_bar}
     controls = (Control(*PROBES, "size", least=0.1, most=10.0),)
 
@@ -64,6 +66,7 @@ class SilentNan(GoodAnalysis):
     """size = 0. References: none."""
 
     name = "silent_nan"
+    scalars: ClassVar = SIZE
 
     def measure(self, subject: Subject) -> Findings:
         return Findings({"size": float("nan")})
@@ -82,6 +85,7 @@ class CountsItsCalls(GoodAnalysis):
     """size = 0. References: none."""
 
     name = "counts_its_calls"
+    scalars: ClassVar = SIZE
     controls = ()
 
     def __init__(self) -> None:
@@ -105,6 +109,7 @@ class ChangesTheNetwork(GoodAnalysis):
     """size = 0. References: none."""
 
     name = "changes_the_network"
+    scalars: ClassVar = SIZE
 
     def measure(self, subject: Subject) -> Findings:
         found = super().measure(subject)
@@ -117,6 +122,7 @@ class InfiniteArray(GoodAnalysis):
     """size = 0. References: none."""
 
     name = "infinite_array"
+    scalars: ClassVar = SIZE
 
     def measure(self, subject: Subject) -> Findings:
         return Findings(super().measure(subject).scalars, arrays={"far": np.array([np.inf])})
@@ -127,6 +133,13 @@ class EmptyFigure(GoodAnalysis):
 
     name = "empty_figure"
     drawings: ClassVar = {"nothing": draw_nothing}
+
+
+class SaysNothingOfItsScalar(GoodAnalysis):
+    """size = 0. References: none."""
+
+    name = "says_nothing_of_its_scalar"
+    scalars: ClassVar = {"sizes": ScalarInfo("another")}
 
 
 class ConditionOfNothing(GoodAnalysis):
@@ -153,6 +166,7 @@ BREAKS: dict[type[Analysis], str] = {
     ChangesTheNetwork: "leaves the network alone",
     InfiniteArray: "findings can be stored",
     EmptyFigure: "drawings draw",
+    SaysNothingOfItsScalar: "scalars are declared",
     ConditionOfNothing: "conditions are scalars",
     WrongOnItsControl: "answers on its controls",
 }

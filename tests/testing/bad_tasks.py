@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, Recipe, Stream, Task
+from emtkit import Batch, Channels, Recipe, ScalarInfo, Stream, Task
 
 Gain = Annotated[float, Field(gt=0, description="How much louder the targets are.")]
 
@@ -20,6 +20,7 @@ class GoodTask(Task):
     """
 
     name = "good_task"
+    scalars: ClassVar = {"close": ScalarInfo("share of outputs within 0.1 of the target")}
 
     def __init__(self, *, gain: Gain = 1.0) -> None:
         self.gain = gain
@@ -212,9 +213,19 @@ class MetricPerSequence(GoodTask):
     """y_t = u_t. References: none."""
 
     name = "metric_per_sequence"
+    scalars: ClassVar = {"size": ScalarInfo("mean output")}
 
     def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         return {"size": outputs.mean((1, 2))}
+
+
+class MetricWithoutAMeaning(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "metric_without_a_meaning"
+
+    def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return super().metrics(outputs, batch)
 
 
 class LossThatBranches(GoodTask):
@@ -296,6 +307,7 @@ BREAKS: dict[type[Task], str] = {
     GlobalDraw: "no global randomness",
     LossOverTheBatch: "loss of each sequence alone",
     MetricPerSequence: "metrics are numbers",
+    MetricWithoutAMeaning: "metrics are declared",
     LossThatBranches: "loss and metrics stack",
     BackwardsHorizon: "horizons are prefixes",
     OneStreamForAllRows: "rows equal single draws",

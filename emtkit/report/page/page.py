@@ -11,7 +11,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
 from itertools import groupby
@@ -83,7 +83,8 @@ class ReportContent:
     """Everything that a report shows; nothing is computed from other sources.
 
     `study` is the path of the study file as commands name it, `made` the date as text,
-    `remarks` what concerns the report as a whole (stale results, mixed tiers).
+    `remarks` what concerns the report as a whole (stale results, mixed tiers), `glossary` what the
+    columns behind tables, figures and claims mean.
     """
 
     study: str
@@ -95,6 +96,7 @@ class ReportContent:
     tables: tuple[DrawnTable, ...] = ()
     figures: tuple[PageFigure, ...] = ()
     remarks: tuple[str, ...] = ()
+    glossary: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] | None = None
     citations: tuple[Citation, ...] = ()
 
@@ -144,7 +146,7 @@ def build_page(content: ReportContent) -> str:
     results, script = content.results, _source("report.js")
     axes, link = _shown_axes(results), _linker(results)
     own = {
-        "tables": [(table, Markup(to_html(table, link))) for table in content.tables],
+        "tables": [(one, Markup(to_html(one, link, content.glossary))) for one in content.tables],
         "figures": [(one, Markup(one.svg), link(one.cells)) for one in content.figures],
         "failures": [(one, _rows_link(one.rows)) for one in failures(results)],
         "axes": axes,

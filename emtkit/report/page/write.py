@@ -11,6 +11,7 @@ from emtkit.report.data.results import Results
 from emtkit.report.figures.figure import Drawn, inline_svg, save
 from emtkit.report.inference.tuning import TuningCurve
 from emtkit.report.inference.verdict import Verdict
+from emtkit.report.page.glossary import glossary
 from emtkit.report.page.page import (
     Citation,
     PageFigure,
@@ -80,6 +81,7 @@ def write_report(
         tables=tuple(tables),
         figures=tuple(figures),
         remarks=(*remarks, *_remarks(plan, stored)),
+        glossary=glossary(plan),
         provenance=_provenance(stored, store),
         citations=citations(plan),
     )

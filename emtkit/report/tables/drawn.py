@@ -1,6 +1,6 @@
 """A drawn table as a record, its texts that every format shares, and its element of a page."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -47,10 +47,11 @@ class TableCell:
 
 @dataclass(frozen=True)
 class Heading:
-    """A column: its levels on the column axes, and the value it shows."""
+    """A column: its levels on the column axes, the value it shows, and the columns behind it."""
 
     levels: Levels
     value: str
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,13 @@ class DrawnTable:
         return to_html(self)
 
 
-def to_html(table: DrawnTable, link: Link | None = None) -> str:
-    """A table element with its notes; every number carries its account, and its link."""
+def to_html(
+    table: DrawnTable, link: Link | None = None, meanings: Mapping[str, str] | None = None
+) -> str:
+    """A table element with its notes; every number carries its account, and its link.
+
+    `meanings` of columns of the frame explain the headings.
+    """
 
     def written(cell: TableCell) -> str:
         details = " | ".join(_account(entry) for entry in cell.entries)
@@ -96,13 +102,14 @@ def to_html(table: DrawnTable, link: Link | None = None) -> str:
         key = "" if value is None else str(value)
         return f'<td data-key="{escape(key)}" title="{escape(details)}">{text}</td>'
 
-    heads = [*table.row_axes, *column_heads(table)]
+    said = [_explained(heading.columns, meanings or {}) for heading in table.headings]
+    heads = [*((axis, "") for axis in table.row_axes), *zip(column_heads(table), said, strict=True)]
     lines = [
         f'<div class="scroll" role="region" tabindex="0" aria-label="Table {escape(table.name)}">',
         '<table class="data">',
         f"<caption><span>{escape(table.caption or table.name)}</span></caption>",
         "<thead><tr>",
-        *(f'<th scope="col">{escape(head)}</th>' for head in heads),
+        *(f'<th scope="col"{title}>{escape(head)}</th>' for head, title in heads),
         "</tr></thead><tbody>",
     ]
     for row, line in zip(table.rows, table.body, strict=True):
@@ -118,6 +125,12 @@ def to_html(table: DrawnTable, link: Link | None = None) -> str:
         head = f"<summary>{len(apart)} differences from the baseline</summary>"
         lines.append(f'<details class="notes">{head}<ul>{"".join(apart)}</ul></details>')
     return "\n".join(lines) + "\n"
+
+
+def _explained(columns: Sequence[str], meanings: Mapping[str, str]) -> str:
+    """The attribute that says what columns mean; empty where nobody says it."""
+    known = [f"{column}: {meanings[column]}" for column in columns if column in meanings]
+    return f' title="{escape("; ".join(known))}"' if known else ""
 
 
 def cell_text(cell: TableCell, table: DrawnTable) -> str:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from emtkit.errors import EmtkitError, did_you_mean
@@ -99,15 +99,17 @@ class _Drawing:
                 cells = [found] if spec.cell else [[entry] for entry in found]
                 line += [_cell(cell, spec, notes) for cell in cells]
             body.append(tuple(line))
-        labels = [value_label(value) for value in spec.shown]
-        heads = [spec.template.format(*labels)] if spec.cell else labels
+        heads = [(value_label(value), (str(value.column),)) for value in spec.shown]
+        if spec.cell:
+            labels, columns = zip(*heads, strict=True)
+            heads = [(spec.template.format(*labels), tuple(chain(*columns)))]
         return DrawnTable(
             spec.name,
             spec.caption or "",
             spec.rows,
             spec.columns,
             tuple(self.rows),
-            tuple(Heading(top, head) for top in self.columns for head in heads),
+            tuple(Heading(top, *head) for top in self.columns for head in heads),
             tuple(body),
             usually,
             tuple(notes),

@@ -67,9 +67,29 @@ class StudyError(EmtkitError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+OTHER_WORDS = {
+    "batch": ("batch_size", "minibatch"),
+    "clip": ("grad_clip", "gradient_clip", "max_grad_norm"),
+    "density": ("sparsity", "probability"),
+    "dimension": ("dim", "n_dims"),
+    "features": ("inputs", "n_features", "input_size"),
+    "heads": ("n_heads", "num_heads"),
+    "hidden": ("hidden_size", "units", "neurons", "width", "d_model", "n_units"),
+    "horizon": ("length", "output_length"),
+    "lr": ("learning_rate", "rate", "step_size"),
+    "optimizer": ("optimiser", "optim"),
+    "schedule": ("scheduler", "lr_schedule"),
+    "seeds": ("n_seeds", "runs", "repeats"),
+    "steps": ("epochs", "iterations", "n_steps", "num_steps"),
+    "weight_decay": ("l2", "wd", "regularization", "regularisation"),
+}
+"""Names that other tools have for what is written here."""
+
+
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """The sentence that lists the allowed names and, if one is close, suggests it."""
+    """The sentence that lists the allowed names and suggests one that is close or means it."""
     names = sorted(allowed)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    near = [one for one in names if name.lower() in OTHER_WORDS.get(one, ())]
+    near = near or get_close_matches(name, names, n=1, cutoff=0.6)
     listed = ", ".join(names) if names else "nothing"
     return f"did you mean '{near[0]}'? allowed: {listed}" if near else f"allowed: {listed}"

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emtkit.errors import PluginError, StudyError
+from emtkit.errors import PluginError, StudyError, did_you_mean
 from emtkit.plugin.registry import Registry
 from emtkit.study.document import parse_document
 from emtkit.study.math_text import math_mistake
 from emtkit.study.plan import Plan, plan_study
+from emtkit.study.settings import Training
 from tests.study.fakes import registry
 
 REGISTRY = registry()
@@ -600,3 +601,16 @@ def test_formulas_that_can_be_drawn_are_accepted():
         assert math_mistake(text) is None
     for text in (r"$\rhoo$", "$$", r"$\frac{a$", r"a $ b \frac $ c", "$" + "{" * 2000 + "$"):
         assert math_mistake(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("learning_rate", "lr"),
+        ("epochs", "steps"),
+        ("optimiser", "optimizer"),
+        ("L2", "weight_decay"),
+    ],
+)
+def test_the_word_of_another_tool_hints_at_ours(key: str, meant: str):
+    assert did_you_mean(key, Training.model_fields).startswith(f"did you mean '{meant}'?")

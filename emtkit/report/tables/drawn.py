@@ -1,7 +1,7 @@
 """A drawn table as a record, its texts that every format shares, and its element of a page."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -51,7 +51,7 @@ class Heading:
 
     levels: Levels
     value: str
-    columns: tuple[str, ...] = ()
+    columns: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

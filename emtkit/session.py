@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from emtkit.errors import EmtkitError, StoreError, did_you_mean
 from emtkit.execute.engines.engine import TIMEOUT
-from emtkit.places import RESULTS, STORE
+from emtkit.places import RESULTS, STORE, CommandOptions, keep_apart
 from emtkit.plugin.guard import guarded
 from emtkit.plugin.registry import Registry
 from emtkit.study.document import from_value, read_document
@@ -54,8 +54,7 @@ class Session:
     """
 
     planned: Plan
-    store: Path
-    source: str
+    options: CommandOptions
 
     def __repr__(self) -> str:
         return f"Session({self.name}: {len(self.plan.cells)} cells, store {self.store})"
@@ -89,7 +88,12 @@ class Session:
     @property
     def folder(self) -> Path:
         """Where its tables, figures and report go."""
-        return RESULTS / self.name
+        return self.options.out / self.name
+
+    @property
+    def store(self) -> Path:
+        """The file of all results."""
+        return self.options.store
 
     def run(self, engine: Engine, monitor: Monitor, options: Options) -> RunSummary:
         """Train and measure what is missing; what is tuned first, then what that chooses.
@@ -103,6 +107,7 @@ class Session:
         from emtkit.report.inference.tuning import settle
         from emtkit.store.store import Store
 
+        keep_apart(self.folder, self.options.study)
         with Store.open(self.store, writer=True) as store:
             store.set_times(self._unknown_claims(store))
             recorded = Recorded(store, self.name, monitor)
@@ -195,9 +200,10 @@ class Session:
 
         verdicts = tuple(self.verdicts())
         views = Views(self.results, verdicts, self.tunings, self.table, self.figure)
+        keep_apart(self.folder, self.options.study)
         with self.read() as store:
             stored = store.cells_of(self.plan.cells)
-        return write_report(self.plan, views, stored, self.folder, self.source, self.store)
+        return write_report(self.plan, views, stored, self.folder, self.options)
 
     def warnings(self) -> list[str]:
         """What cannot come out well however the networks turn out; known before any is trained."""
@@ -306,13 +312,14 @@ def load(
     source: Path | str | Mapping[str, Any],
     *,
     store: str | Path | None = None,
+    out: str | Path | None = None,
     only: str | None = None,
     seeds: str | None = None,
     plugins: bool = True,
 ) -> Session:
     """A study, given as a file or as a dict, with what its store holds; nothing is trained.
 
-    `only` and `seeds` choose a part, as `--only` and `--seeds` do. Without `plugins` the
+    `store`, `out`, `only` and `seeds` are as the command's options. Without `plugins` the
     study's own plugin files are not run, and what they hold is unknown.
 
     Raises:
@@ -324,13 +331,15 @@ def load(
     if only is not None or seeds is not None:
         plan = select(plan, only, seeds)
     shown = plan.study.name if isinstance(source, Mapping) else str(source)
-    return Session(plan, Path(store or STORE), shown)
+    places = Path(store or STORE), Path(out or RESULTS)
+    return Session(plan, CommandOptions(shown, *places, only, seeds))
 
 
 def run(
     study: str | Path | Mapping[str, Any],
     *,
     store: str | Path | None = None,
+    out: str | Path | None = None,
     only: str | None = None,
     seeds: str | None = None,
     jobs: int | None = None,
@@ -358,7 +367,7 @@ def run(
     from emtkit.execute.monitor import Lines, Quiet
     from emtkit.execute.run import Options
 
-    session = load(study, store=store, only=only, seeds=seeds)
+    session = load(study, store=store, out=out, only=only, seeds=seeds)
     limits = Limits.of(jobs, timeout, memory)
     options = Options(
         retry=retry,

@@ -9,7 +9,7 @@ import click
 
 from emtkit.errors import StoreError, did_you_mean
 from emtkit.methods.folder import Methods
-from emtkit.places import STORE
+from emtkit.places import RESULTS, STORE
 from emtkit.store.schema import resolved
 from emtkit.text import read_number
 
@@ -92,6 +92,14 @@ store_option = click.option(
     show_default=True,
     help="The file that holds all results.",
 )
+out_option = click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=RESULTS,
+    show_default=True,
+    help="The folder in which a folder of the study's name gets its report.",
+)
 jobs_option = click.option(
     "-j",
     "--jobs",
@@ -120,5 +128,11 @@ class SessionCommand(click.Command):
 
         study, part = context.params.pop("study"), ("store", "only", "seeds")
         chosen = {name: context.params.pop(name) for name in part}
-        context.params["session"] = load(study, **chosen)
+        session = load(study, out=context.params.pop("folder", None), **chosen)
+        if not session.store.exists():
+            raise StoreError(
+                f"there is no store {session.store}; `emtkit run {session.options.reads}` makes "
+                "it, and `--store` names another"
+            )
+        context.params["session"] = session
         return super().invoke(context)

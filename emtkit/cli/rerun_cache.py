@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from emtkit.cli.output import RunOutput, terminal_format
-from emtkit.places import RESULTS
 from emtkit.plugin.index import SETTLED, unchanged, write_whole
 from emtkit.plugin.installation import Installation, installation, outside, stamp
 
@@ -33,6 +32,7 @@ class RunRequest:
 
     study: str
     store: str
+    out: str
     only: str | None
     seeds: str | None
     tier: str | None
@@ -42,7 +42,7 @@ class RunRequest:
     @property
     def cache_file(self) -> Path:
         """Beside the report, so that another run's report is not taken for this one's."""
-        return RESULTS / Path(self.study).stem / "rerun.json"
+        return Path(self.out) / Path(self.study).stem / "rerun.json"
 
 
 @dataclass(frozen=True)

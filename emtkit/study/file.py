@@ -46,6 +46,7 @@ GRID_ROLE = (
 )
 STUDY_KEYS = {
     "question": "The question that the study answers, printed at the head of its report.",
+    "answer": "What the study found; its report begins with it where every claim is supported.",
     "plugins": "Python files with plugins of your own, relative to the study's folder.",
     "grids": "Several grids, each with its own keys; the top level gives their defaults.",
     "tables": "Tables of the report.",
@@ -94,6 +95,7 @@ class Study:
     path: Path | None
     name: str
     question: str
+    answer: str
     plugins: tuple[Path, ...]
     grids: tuple[Grid, ...]
     tables: Mapping[Trail, Table]
@@ -112,14 +114,12 @@ def read_study(document: Document, problems: Problems) -> Study:
         problems.say((), "the study is empty", "it needs `tasks:` and `architectures:`")
     given = Given(whole, (), problems)
     given.check_keys(STUDY_KEYS)
-    path, question = document.path, whole.get("question")
-    if question is not None and not isinstance(question, str):
-        given.say(f"{shown(question)} is not text", "put it into quotes", ("question",))
-        question = None
+    path = document.path
     return Study(
         path=path,
         name=document.name.strip("<>") if path is None else path.stem,
-        question=question or "",
+        question=_text(given, "question"),
+        answer=_text(given, "answer"),
         plugins=_plugins(given.part("plugins"), Path() if path is None else path.parent),
         grids=_grids(given) if whole else (),
         tables=_views(Table, given.part("tables"), "name"),
@@ -127,6 +127,15 @@ def read_study(document: Document, problems: Problems) -> Study:
         claims=_views(Claim, given.part("claims"), "id"),
         document=document,
     )
+
+
+def _text(given: Given, key: str) -> str:
+    """The text under a key; empty where there is none."""
+    found = given.value.get(key)
+    if found is None or isinstance(found, str):
+        return found or ""
+    given.say(f"{shown(found)} is not text", "put it into quotes", (key,))
+    return ""
 
 
 def _plugins(given: Given, folder: Path) -> tuple[Path, ...]:

@@ -115,6 +115,8 @@ class Figure(View):
     """Text above the figure."""
     caption: str | None = None
     """Text printed with the figure."""
+    key: bool = False
+    """Whether the report opens with this figure; without any, it opens with the first."""
     x: str | None = None
     """Column along the horizontal axis."""
     y: Columns = ()

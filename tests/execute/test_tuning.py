@@ -9,6 +9,7 @@ from emtkit import Registry
 from emtkit.errors import StudyError
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options
+from emtkit.places import CommandOptions
 from emtkit.session import Session
 from emtkit.study.plan import plan_study
 from emtkit.study.select import select
@@ -30,7 +31,7 @@ REGISTRY = Registry.installed()
 
 def session(folder: Path, **changes: Any) -> Session:
     plan = plan_study({**STUDY, **changes}, REGISTRY)
-    return Session(plan, folder / "r.sqlite", "s")
+    return Session(plan, CommandOptions("s", folder / "r.sqlite"))
 
 
 def train(one: Session) -> None:

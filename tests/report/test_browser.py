@@ -82,6 +82,25 @@ def test_the_page_opens_with_verdicts_tables_and_figures(reader):
     assert wide <= 1280
 
 
+def test_the_first_screen_has_the_answer_and_the_key_figure(reader):
+    page = reader.page
+    assert page.locator("header .answer").inner_text().startswith("Supported: ")
+    assert "2 claims supported" in page.locator(".verdict-counts").inner_text()
+    for what in ("header h1", "header .answer", "#key svg"):
+        place = page.locator(what).bounding_box()
+        assert place["y"] + place["height"] <= 900, what
+    assert page.locator("#key svg").bounding_box()["height"] > 240
+
+
+def test_evidence_and_controls_of_a_claim_are_folded(reader):
+    claim = reader.page.locator("#verdicts .claim").last
+    assert not claim.locator(".expectation").is_visible()
+    assert claim.locator("summary").bounding_box()["height"] < 60
+    claim.locator("summary").click()
+    assert claim.locator(".expectation").is_visible()
+    assert claim.locator(".controls").first.is_visible()
+
+
 def test_a_click_sorts_a_table_and_another_turns_it_round(reader):
     head = reader.page.locator(f"{TABLE} thead th").nth(2)
     before = reader.keys(TABLE, 3)
@@ -166,6 +185,8 @@ def test_print_shows_everything_and_no_controls(reader):
 def test_a_narrow_screen_scrolls_tables_and_not_the_page(reader):
     reader.page.set_viewport_size({"width": 390, "height": 800})
     assert reader.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert reader.page.locator("#key svg").bounding_box()["height"] >= 240
+    assert reader.page.locator("nav").bounding_box()["height"] < 70
 
 
 def test_without_scripts_everything_is_there_to_read(chromium, report):

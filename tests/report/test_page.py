@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from emtkit.places import CommandOptions
 from emtkit.report.data.coverage import coverage, failures
 from emtkit.report.data.results import Results
 from emtkit.report.inference.claims import verdicts_of
@@ -98,7 +99,7 @@ def content(question="Which network remembers?", name="elman", seeds=6):
     ]
     verdicts = verdicts_of(results, [Claim.model_validate(claim) for claim in claims])
     return ReportContent(
-        study=f"studies/{name}.yaml",
+        options=CommandOptions(f"studies/{name}.yaml"),
         question=question,
         results=results,
         made="2026-11-22",
@@ -162,7 +163,7 @@ def test_the_page_loads_nothing(page):
 
 
 def test_every_number_of_a_table_leads_to_its_cells(page):
-    body = page[page.index('id="table-losses"') : page.index('id="figures"')]
+    body = page[page.index('id="table-losses"') : page.index('id="coverage"')]
     numbers = re.findall(r'<a href="#cells=([\d,-]+)">', body)
     assert numbers == [span for row in ("0-5", "6-11", "12-17", "18-23") for span in (row, row)]
 

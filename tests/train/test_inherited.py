@@ -10,6 +10,7 @@ import torch
 from emtkit import RecurrentModel, Registry, SequenceModel, Stream, Task
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options
+from emtkit.places import CommandOptions
 from emtkit.session import Session
 from emtkit.study.plan import plan_study
 from emtkit_std.architectures.elman import Elman
@@ -122,7 +123,7 @@ def test_it_trains_as_it_is_written(tmp_path: Any, task: str, network: str) -> N
     plan = plan_study(tmp_path / "s.yaml")
     weights = []
     for tier in (None, "loop"):
-        one = Session(plan, tmp_path / f"{tier}.sqlite", "s")
+        one = Session(plan, CommandOptions("s", tmp_path / f"{tier}.sqlite"))
         one.run(InlineEngine(plan.registry), Quiet(), Options(tier=tier))
         weights.append([one.model(row.cell.key).state_dict() for row in plan.rows])
     for ours, alone in zip(*weights, strict=True):

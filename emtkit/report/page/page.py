@@ -9,33 +9,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from emtkit.places import CommandOptions
 from emtkit.report.data.coverage import coverage, failures
 from emtkit.report.data.results import Results, level_text
-from emtkit.report.inference.verdict import Verdict, expectation_text
+from emtkit.report.inference.verdict import Verdict
+from emtkit.report.page.claims import answer_of, claim_blocks, correction
 from emtkit.report.tables.drawn import DrawnTable, Link, to_html
 from emtkit.report.tables.formats.markdown import Markdown, markdown_text
-from emtkit.report.tables.numbers import VerdictTexts, controls_text, numbers_text
-from emtkit.study.views import Claim
+from emtkit.report.tables.numbers import controls_text, numbers_text
 from emtkit.text import spans
 
 if TYPE_CHECKING:
     from emtkit.report.inference.tuning import TuningCurve
 
-_WORST_FIRST = (
-    *("not supported", "no power", "unchecked"),
-    *("inconclusive", "not testable", "supported"),
-)
 _DOUBT = "#b07a00"
 _COLOURS = {
     "supported": "#0b8a5f",
@@ -44,21 +39,14 @@ _COLOURS = {
     "not supported": "#d03a3a",
     "inconclusive": _DOUBT,
 }
-_MARKS = {
-    "supported": "✓",
-    "unchecked": "○",
-    "no power": "∅",
-    "not supported": "✗",
-    "inconclusive": "?",
-    "not testable": "–",
-}
 
 
 @dataclass(frozen=True)
 class PageFigure:
     """A figure of the report: `svg` is an element from `figures.inline_svg`.
 
-    `cells` are the keys behind it, `file` its place beside the Markdown report (empty: none).
+    `cells` are the keys behind it, `file` its place beside the Markdown report (empty: none); the
+    `key` figure opens the page.
     """
 
     name: str
@@ -68,6 +56,7 @@ class PageFigure:
     notes: tuple[str, ...] = ()
     cells: tuple[str, ...] = ()
     file: str = ""
+    key: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,14 +71,15 @@ class Citation:
 class ReportContent:
     """Everything that a report shows; nothing is computed from other sources.
 
-    `study` is the path of the study file as commands name it, `made` the date as text,
+    `options` are the study with what finds its results, `made` the date as text,
     `remarks` what concerns the report as a whole (stale results, mixed tiers), `glossary` what the
     columns behind tables, figures and claims mean.
     """
 
-    study: str
+    options: CommandOptions
     question: str
     results: Results
+    answer: str = ""
     made: str = ""
     verdicts: tuple[Verdict, ...] = ()
     tunings: tuple[TuningCurve, ...] = ()
@@ -99,37 +89,6 @@ class ReportContent:
     glossary: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] | None = None
     citations: tuple[Citation, ...] = ()
-
-
-@dataclass(frozen=True)
-class Line:
-    """One verdict as the page shows it."""
-
-    verdict: Verdict
-    mark: str
-    where: str
-    texts: VerdictTexts
-    link: str
-
-    @property
-    def interval(self) -> str:
-        """The interval, said to be that of a difference where it is."""
-        compared = self.texts.interval and self.verdict.compared is not None
-        return f"difference {self.texts.interval}" if compared else self.texts.interval
-
-
-@dataclass(frozen=True)
-class ClaimBlock:
-    """One claim with its verdicts; `words` counts those that are not part of another."""
-
-    claim: Claim
-    expectation: str
-    lines: tuple[Line, ...]
-    combinations: int
-    worst: str
-    stated: str
-    remarks: tuple[str, ...]
-    words: tuple[tuple[str, str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -145,9 +104,13 @@ def build_page(content: ReportContent) -> str:
     """The report as one HTML page."""
     results, script = content.results, _source("report.js")
     axes, link = _shown_axes(results), _linker(results)
+    figures = [(one, Markup(one.svg), link(one.cells)) for one in content.figures]
+    key = next((one for one in figures if one[0].key), figures[0] if figures else None)
+    figures = [one for one in figures if one is not key]
     own = {
         "tables": [(one, Markup(to_html(one, link, content.glossary))) for one in content.tables],
-        "figures": [(one, Markup(one.svg), link(one.cells)) for one in content.figures],
+        "figures": figures,
+        "key_figure": key,
         "failures": [(one, _rows_link(one.rows)) for one in failures(results)],
         "axes": axes,
         "cells": _cells(results, axes),
@@ -206,13 +169,15 @@ def _found(one: Verdict) -> tuple[str, str]:
 
 def _shared(content: ReportContent, link: Link) -> dict[str, Any]:
     """What both pages show."""
+    blocks = claim_blocks(content.verdicts, link)
     return {
+        "answer": answer_of(blocks, content.answer),
         "content": content,
         "summary": _summary(content.results),
-        "claims": _claims(content.verdicts, link),
-        "corrected": _correction(content.verdicts),
+        "claims": blocks,
+        "corrected": correction(content.verdicts),
         "coverage": coverage(content.results),
-        "quoted": shlex.quote(content.study),
+        "options": content.options,
     }
 
 
@@ -236,43 +201,6 @@ def _summary(results: Results) -> list[tuple[str, int]]:
     words = ("done", "failed", "lost", "not_applicable", "missing")
     counts = [(word.replace("_", " "), list(statuses.values()).count(word)) for word in words]
     return [(word, count) for word, count in counts if count]
-
-
-def _claims(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
-    blocks = []
-    for _, group in groupby(verdicts, key=lambda one: one.claim.id):
-        members = list(group)
-        claim = members[0].claim
-        counts = {word: sum(one.word == word for one in members) for word in _MARKS}
-        shown = [part for one in members for part in (one, *one.parts)]
-        lines = tuple(
-            Line(
-                one,
-                _MARKS[one.word],
-                one.where or ("over all combinations" if one.parts else ""),
-                VerdictTexts.of(one),
-                link(one.cells),
-            )
-            for one in shown
-        )
-        combinations = sum(not one.parts for one in shown)
-        worst = next(word for word in _WORST_FIRST if counts[word])
-        words = tuple((word, _MARKS[word], count) for word, count in counts.items() if count)
-        expectation = expectation_text(claim.expect)
-        # The combinations of one claim may have begun at different times.
-        remarks = tuple(dict.fromkeys(text for one in members for text in one.remarks))
-        stated = "; ".join(dict.fromkeys(filter(None, (one.stated for one in members))))
-        blocks.append(
-            ClaimBlock(claim, expectation, lines, combinations, worst, stated, remarks, words)
-        )
-    return blocks
-
-
-def _correction(verdicts: Sequence[Verdict]) -> str:
-    """What was done to the p of the verdicts; empty where there is none."""
-    parts = [part for one in verdicts for part in (one.parts or (one,))]
-    count = sum(part.p is not None for part in parts)
-    return f"p are corrected over the {count} comparisons of the study (Holm)." if count else ""
 
 
 def _linker(results: Results) -> Link:
@@ -309,7 +237,7 @@ def _data(content: ReportContent, axes: Sequence[str]) -> str:
     columns = [str(name) for name in results.frame.columns]
     rows = list(zip(*(results.column(name) for name in columns), strict=True))
     reasons = {row: found for row in range(len(results)) if (found := results.undefined(row))}
-    known = {"study": shlex.quote(content.study), "columns": columns, "rows": rows}
+    known = {"study": content.options.whole, "columns": columns, "rows": rows}
     data = {**known, "reasons": reasons, "only": [axis for axis in axes if axis != "seed"]}
     text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

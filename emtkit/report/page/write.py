@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from emtkit.errors import EmtkitError
+from emtkit.places import CommandOptions
 from emtkit.report.data.results import Results
 from emtkit.report.figures.figure import Drawn, inline_svg, save
 from emtkit.report.inference.tuning import TuningCurve
@@ -41,12 +42,11 @@ def write_report(
     views: Views,
     stored: Mapping[str, CellResult],
     folder: Path,
-    source: str,
-    store: Path,
+    options: CommandOptions,
 ) -> tuple[Path, ...]:
     """Write a report, its tables and its figures into `folder`; returns the files, page first.
 
-    `stored` are the cells of the plan that `store` holds, by key; `source` is the study's file.
+    `stored` are the cells of the plan that its store holds, by key.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
@@ -70,10 +70,11 @@ def write_report(
             save(drawn, folder / place)
             files.append(folder / place)
             texts = (spec.name, drawn.title, spec.caption or "", svg)
-            figures.append(PageFigure(*texts, drawn.notes, drawn.cells, place))
+            figures.append(PageFigure(*texts, drawn.notes, drawn.cells, place, spec.key))
     content = ReportContent(
-        study=source,
+        options=options,
         question=plan.study.question,
+        answer=plan.study.answer,
         results=views.results,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         verdicts=views.verdicts,
@@ -82,7 +83,7 @@ def write_report(
         figures=tuple(figures),
         remarks=(*remarks, *_remarks(plan, stored)),
         glossary=glossary(plan),
-        provenance=_provenance(stored, store),
+        provenance=_provenance(stored, options.store),
         citations=citations(plan),
     )
     page = _write(folder / "report.html", build_page(content))

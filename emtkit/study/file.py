@@ -4,7 +4,7 @@ Every mistake is noted with its place and reading continues, so that all are rep
 Plugins are not known here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -36,7 +36,7 @@ GRID_KEYS = {
     "training": "How every network is trained.",
     "tune": "Settings of training that are tried for every architecture, on seeds of their own.",
     "evaluation": "The fresh sequences on which every network is tested.",
-    "seeds": "Number of seeds from 0 on, or a mapping with `first` and `count`.",
+    "seeds": "Number of seeds from 0 on, a mapping with `first` and `count`, or a list of seeds.",
     "exclude": "Rules that leave out combinations of tasks, architectures, training and seeds.",
 }
 """Keys of a grid beside its name, with their meaning."""
@@ -67,10 +67,6 @@ class Seeds(Settings):
     count: Count = 1
     """Number of seeds."""
 
-    def all(self) -> range:
-        """Every seed."""
-        return range(self.first, self.first + self.count)
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -82,7 +78,7 @@ class Grid:
     analyses: tuple[Entry, ...]
     training: Axes
     evaluation: Evaluation
-    seeds: Seeds
+    seeds: Sequence[int]
     exclude: tuple[ExclusionRule, ...]
     path: Trail
     role: Role = STUDY
@@ -224,22 +220,29 @@ def _grid(name: str, whole: Given, own: Given, default: Axes) -> Grid:
     )
 
 
-def _seeds(given: Given) -> Seeds:
-    raw = given.value
+def _seeds(given: Given) -> Sequence[int]:
+    raw, one = given.value, range(1)
     if raw is None:
-        return Seeds()
+        return one
     if isinstance(raw, dict):
-        seeds = given.read_as(Seeds) or Seeds()
-    elif isinstance(raw, int) and not isinstance(raw, bool) and raw >= 1:
-        seeds = Seeds(count=raw)
+        span = given.read_as(Seeds) or Seeds()
+        found: Sequence[int] = range(span.first, span.first + span.count)
+    elif _is_seed(raw) and raw >= 1:
+        found = range(raw)
+    elif isinstance(raw, list) and raw and all(map(_is_seed, raw)) and len({*raw}) == len(raw):
+        found = tuple(sorted(raw))
     else:
-        hint = "seeds: 16, or seeds: {first: 0, count: 16}"
-        given.say(f"{shown(raw)} is not a number of seeds", hint)
-        return Seeds()
-    if not 0 <= seeds.first <= 2**32 - 1 - seeds.count:
-        given.say(f"the seeds from {seeds.first} on leave 0 ... 2^32 - 2", "choose others")
-        return Seeds()
-    return seeds
+        hint = "seeds: 16, or seeds: {first: 0, count: 16}, or a list of different ones: [3, 5, 8]"
+        given.say(f"{shown(raw)} is not a number of seeds, nor a list of them", hint)
+        return one
+    if found[0] < 0 or found[-1] > 2**32 - 2:
+        given.say(f"the seeds {found[0]} to {found[-1]} leave 0 ... 2^32 - 2", "choose others")
+        return one
+    return found
+
+
+def _is_seed(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _views(model: type[V], given: Given, title: Literal["name", "id"]) -> Mapping[Trail, V]:

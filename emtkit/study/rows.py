@@ -70,7 +70,7 @@ class GridRows:
         choices: list[Choice] = []
         for regime in tried:
             at = Candidate(self.grid.name, task, architecture, regime)
-            kept = self.exclusion.kept(self.grid.exclude, at, tuple(self.grid.seeds.all()))
+            kept = self.exclusion.kept(self.grid.exclude, at, tuple(self.grid.seeds))
             pair = self.pairs.pair(task, architecture) if kept else None
             if pair is None:
                 continue
@@ -115,7 +115,7 @@ class GridRows:
 def grid_parts(grid: Grid, registry: Registry, problems: Problems) -> GridParts:
     """The settings of one grid; whatever is wrong goes to `problems`, and is left out."""
     counts = [sum(entry.axes.size for entry in part) for part in (grid.tasks, grid.architectures)]
-    counts += [grid.training.size, grid.seeds.count]
+    counts += [grid.training.size, len(grid.seeds)]
     tunings = {entry.path: entry.tuning or NOT_TUNED for entry in grid.architectures}
     counts.append(max((one.size for one in tunings.values()), default=1))
     total = prod(counts)
@@ -207,7 +207,7 @@ def _row(
 def _check_tuning(grid: Grid, tuning: Tuning, problems: Problems) -> None:
     if tuning.settings is None:
         return
-    if grid.seeds.all()[-1] >= FIRST_SEED:
+    if grid.seeds[-1] >= FIRST_SEED:
         hint = f"judge on seeds below {FIRST_SEED}"
         problems.say(tuning.path, f"a tuning has the seeds from {FIRST_SEED} on", hint)
     metric = tuning.settings.by.metric

@@ -39,7 +39,13 @@ def study_schema(registry: Registry) -> Schema:
         "training": _training(shared),
         "evaluation": _of(Evaluation, shared),
         "tune": {"anyOf": [{"type": "null"}, _of(TuneSettings, shared)]},
-        "seeds": {"anyOf": [{"type": "integer", "minimum": 1}, _of(Seeds, shared)]},
+        "seeds": {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+                _of(Seeds, shared),
+            ]
+        },
         "exclude": {"type": "array", "items": _mapping(_described(RULE_KEYS, {}), least=1)},
     }
     grid = _mapping(

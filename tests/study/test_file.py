@@ -64,7 +64,7 @@ def test_a_whole_study_is_read(tmp_path: Path):
     study = planned(WHOLE, tmp_path).study
     assert (study.name, study.question) == ("s", "Does it?")
     (grid,) = study.grids
-    assert list(grid.seeds.all()) == [4, 5]
+    assert list(grid.seeds) == [4, 5]
     assert [entry.label for entry in grid.architectures] == ["plain", "wide", "attend", "exact"]
     assert [entry.at for entry in grid.analyses] == ["end", "snapshots", "end"]
     assert [table.name for table in study.tables.values()] == ["losses"]
@@ -601,6 +601,15 @@ def test_formulas_that_can_be_drawn_are_accepted():
         assert math_mistake(text) is None
     for text in (r"$\rhoo$", "$$", r"$\frac{a$", r"a $ b \frac $ c", "$" + "{" * 2000 + "$"):
         assert math_mistake(text)
+
+
+def test_seeds_may_be_listed(tmp_path: Path):
+    plan = planned(BASE + "seeds: [7, 3, 2147483647]", tmp_path)
+    assert sorted({row.cell.seed for row in plan.rows}) == [3, 7, 2**31 - 1]
+    for wrong in ("[]", "[1, 1]", "[1, true]", "[1.5]", "['1']"):
+        assert "nor a list of them" in told(BASE + f"seeds: {wrong}", tmp_path)[0]
+    for outside in ("[-1, 2]", "[4294967295]", "{first: 4294967290, count: 100}"):
+        assert "leave 0 ... 2^32 - 2" in told(BASE + f"seeds: {outside}", tmp_path)[0]
 
 
 @pytest.mark.parametrize(

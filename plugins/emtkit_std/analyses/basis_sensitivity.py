@@ -54,11 +54,7 @@ class BasisSensitivity(Analysis):
     Gaussian matrices are added to Jacobian and readout, alike for both methods and precisions; the
     memories are extracted anew and read the network's own undisturbed states.
 
-    Scalars, for m = dual, primal: `phi_error_m` and `single_phi_error_m` (no noise, double and
-    single precision), `phi_gain_m` (distance of Phi_hat from the undisturbed one per unit of
-    noise, at the level nearest 1e-4), `noise_kept_m` (largest level at which the modes are all
-    found and the signs agree to 0.99; 0 if none); `point_norm`, `point_residual`, `point_kind`.
-    Table: `response` (method, precision, noise,
+    `noise_kept` asks that all modes are found and the signs agree to 0.99. Table: `response` (method, precision, noise,
     angle_error, phi_error, drift, sign_agreement, rank, modes_found), means over draws.
 
     References: the sensitivity left open by Episodic Memory Theory, arXiv:2310.02430.

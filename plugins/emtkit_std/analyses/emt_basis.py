@@ -71,11 +71,7 @@ class EmtBasis(Analysis):
     every linear rule in every basis; the primal, which the papers print, where the newest
     variable is orthogonal to the others.
 
-    Scalars: `phi_error` (relative Frobenius distance of Phi_hat from Phi), `sign_agreement` (of
-    Psi* (h(t) - h*) with the true history, all t >= s), `sign_agreement_at_s` (t = s alone),
-    `condition` and `rank` of the basis, `mask_size`, `core_size`, `residual` (max |Psi* Psi - I|),
-    and `point_norm`, `point_residual`, `point_kind` of the fixed point h*. Arrays:
-    `basis` (H, m), `dual` (m, H), `phi`, `phi_theory` (m, m), `outside` (H, q: main directions of
+    The variables of a state are Psi* (h(t) - h*), from the fixed point h*. Arrays: `basis` (H, m), `dual` (m, H), `phi`, `phi_theory` (m, m), `outside` (H, q: main directions of
     what the memories leave of the states, centred), `weights_in_basis` (m + q, m + q),
     `jacobian`, and of one sequence `hidden_states` (T, H), `coordinates`, `contents` (T, s d;
     NaN where the mask drops a coordinate).

@@ -64,12 +64,7 @@ class EmtSpectrum(Analysis):
     number. `null_angle_error` is the same for Haar-random orthogonal matrices of the core's size
     (mean): without it, errors of different rules cannot be compared.
 
-    Scalars: `angle_error`, `modes_found`, `modes_expected`, `status` (comparable|indeterminate),
-    `gap` (modulus of the last expected mode over the next), `null_angle_error`,
-    `top_angle_error` (over the `modes_expected` largest moduli whatever their size; a
-    diagnostic), `best_rule` (least top_angle_error in the table `confusion`; `none` where no
-    mode was found), and `point_norm`, `point_residual`, `point_kind` of the fixed point. Tables:
-    `eigenvalues`, `theory`, `confusion` (against the other rules of this size).
+    Tables: `eigenvalues`, `theory`, `confusion` (top_angle_error against each rule of this size).
 
     References: Episodic Memory Theory, arXiv:2310.02430, section 4, Table 1.
     """

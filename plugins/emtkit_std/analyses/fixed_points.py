@@ -41,12 +41,10 @@ class FixedPointAnalysis(Analysis):
     exact Jacobians on q = |step(h) - h|^2 / 2 and is polished by Newton in float64. Starts that
     reach no fixed point are counted apart and never listed among the points.
 
-    Scalars: `count`, `converged` (share of starts), `stable` (points without an eigenvalue
-    outside the unit circle), `worst_residual` (of the points), `least_radius` (smallest spectral
-    radius among the points; `point_norm`, `point_residual` and `point_kind` are of that one),
-    `slowest_unconverged` (least q of the starts left over). Tables: `points` (residual, hits, norm,
-    radius, unstable_modes), `unconverged`. Array: `points` (K, H). On a kink of relu there is no
-    Jacobian: such a point has neither radius nor unstable modes, and is not counted as stable.
+    `point_norm`, `point_residual` and `point_kind` are of the point with `least_radius`. Tables:
+    `points` (residual, hits, norm, radius, unstable_modes), `unconverged`. Array: `points` (K, H).
+    On a kink of relu there is no Jacobian: such a point has neither radius nor unstable modes, and
+    is not counted as stable.
 
     References: Sussillo & Barak (2013), doi:10.1162/NECO_a_00409.
     """

@@ -37,8 +37,7 @@ def draw_eigenvalues(findings: Findings, figure: Figure) -> None:
 class Spectrum(Analysis):
     """Eigenvalues of how a network moves its state.
 
-    Scalars: `radius` = max |lambda| and `angle`, |arg| in degrees (0 to 180) of that eigenvalue;
-    for the Jacobian `point_norm`, `point_residual`, `point_kind`. Table `eigenvalues`, largest
+    radius = max |lambda|, angle = |arg lambda| of that eigenvalue. Table `eigenvalues`, largest
     first. A fixed point on a kink of relu is refused, as it has no derivative.
 
     References: Sussillo and Barak (2013), doi:10.1162/NECO_a_00409 (linearisation at fixed points).

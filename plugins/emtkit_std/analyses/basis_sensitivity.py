@@ -55,7 +55,8 @@ class BasisSensitivity(Analysis):
     memories are extracted anew and read the network's own undisturbed states.
 
     `noise_kept` asks that all modes are found and the signs agree to 0.99. Table: `response`
-    (method, precision, noise, angle_error, phi_error, drift, sign_agreement, rank, modes_found), means over draws.
+    (method, precision, noise, angle_error, phi_error, drift, sign_agreement, rank, modes_found),
+    means over draws.
 
     References: the sensitivity left open by Episodic Memory Theory, arXiv:2310.02430.
     """

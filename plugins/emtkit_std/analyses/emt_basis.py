@@ -73,8 +73,9 @@ class EmtBasis(Analysis):
 
     The variables of a state are Psi* (h(t) - h*), from the fixed point h*. Arrays: `basis` (H, m),
     `dual` (m, H), `phi`, `phi_theory` (m, m), `outside` (H, q: main directions of what the memories
-    leave of the states, centred), `weights_in_basis` (m + q, m + q), `jacobian`, and of one sequence `hidden_states` (T, H), `coordinates`, `contents` (T, s d;
-    NaN where the mask drops a coordinate).
+    leave of the states, centred), `weights_in_basis` (m + q, m + q), `jacobian`, and of one
+    sequence `hidden_states` (T, H), `coordinates`, `contents` (T, s d; NaN where the mask drops a
+    coordinate).
 
     References: Episodic Memory Theory, arXiv:2310.02430, Eqs. 8-11, Algorithm 1, Figs. 3-4.
     """

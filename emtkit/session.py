@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from emtkit.execute.monitor import Monitor
     from emtkit.execute.run import Options, RunSummary
     from emtkit.plugin.architecture import SequenceModel
+    from emtkit.plugin.task import Task
     from emtkit.report.data.results import Results
     from emtkit.report.figures.examples import Example
     from emtkit.report.figures.figure import Drawn
@@ -231,6 +232,20 @@ class Session:
         model = build_model(self.registry, chosen, build_task(self.registry, chosen.task))
         model.load_state_dict(load(weights))
         return model.eval()
+
+    def task(self, cell: str) -> Task:
+        """The task of a cell: `session.task(cell).sample(8, emtkit.Stream(0, "mine"))`."""
+        from emtkit.train.build import build_task
+
+        return build_task(self.registry, self.plan.cells[self._cell(cell)].task)
+
+    def history(self, cell: str) -> np.ndarray[Any, Any]:
+        """The training loss of every iteration of a cell; empty where nothing was trained."""
+        import numpy as np
+
+        with self.read() as store:
+            found = store.history(self._cell(cell))
+        return np.asarray(found.get("loss", []), dtype=float)
 
     def arrays(self, cell: str, analysis: str) -> Mapping[str, np.ndarray[Any, Any]]:
         """The arrays that an analysis (by its label) stored for a cell."""

@@ -73,8 +73,18 @@ def test_the_model_answers_as_the_stored_spectrum_says(notebook):
     assert not model.training
     radius = np.abs(np.linalg.eigvals(model.W_hh.detach().double().numpy())).max()
     assert radius == pytest.approx(names["best"]["spectrum.radius"])
-    trace = model(torch.zeros(2, 4, 1), 4)
-    assert trace.outputs.shape == (2, 4, 1)
+    trace = model(torch.zeros(2, 4, 1), 6)
+    assert trace.outputs.shape == (2, 6, 1)
+    batch, outputs = names["batch"], names["outputs"]
+    torch.testing.assert_close(outputs, model.trace(batch.inputs, batch.steps).outputs)
+    assert Path("units.svg").read_text("utf-8").startswith("<?xml")
+
+
+def test_the_history_is_that_of_every_iteration(notebook):
+    names, _ = notebook
+    losses = names["losses"]
+    assert losses.shape == (300,)
+    assert losses[-30:].mean() == pytest.approx(names["best"]["train.loss"])
 
 
 def test_a_notebook_shows_sessions_tables_and_figures_as_html(notebook):

@@ -42,7 +42,7 @@ def cli() -> None:
 
 @cli.command()
 @options.study_options
-@options.out_option
+@options.out_option("out")
 @options.jobs_option
 @click.option("--tier", type=click.Choice(TIERS), help="Train in this tier.")
 @click.option("--engine", type=click.Choice(ENGINES), default="local", show_default=True)
@@ -79,7 +79,7 @@ def cli() -> None:
 def run(
     study: Path,
     store: Path,
-    folder: Path,
+    out: Path,
     only: str | None,
     seeds: str | None,
     jobs: int | None,
@@ -101,7 +101,7 @@ def run(
     """Train and measure the networks of a study, and write its report."""
     from emtkit.cli.rerun_cache import RerunCache, RunRequest
 
-    request = RunRequest(str(study), str(store), str(folder), only, seeds, tier, engine, scheduler)
+    request = RunRequest(str(study), str(store), str(out), only, seeds, tier, engine, scheduler)
     cache, silent = RerunCache.at_start(request), quiet or as_json
     special = retry_failed or audit is not None or events is not None
     known = None if special else cache.load(shown=not silent)
@@ -117,7 +117,7 @@ def run(
     from emtkit.execute.run import Options
     from emtkit.session import load
 
-    session = load(study, store=store, out=folder, only=only, seeds=seeds)
+    session = load(study, store=store, out=out, only=only, seeds=seeds)
     most = 0 if fail_fast else max_failures
     limits = Limits.of(jobs, timeout, memory)
     asked = Options(

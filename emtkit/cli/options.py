@@ -92,14 +92,6 @@ store_option = click.option(
     show_default=True,
     help="The file that holds all results.",
 )
-out_option = click.option(
-    "--out",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=RESULTS,
-    show_default=True,
-    help="The folder in which a folder of the study's name gets its report.",
-)
 jobs_option = click.option(
     "-j",
     "--jobs",
@@ -110,6 +102,18 @@ only_option = click.option(
     "--only", help="A part of the study, e.g. task.delay=3,architecture.hidden=2."
 )
 seeds_option = click.option("--seeds", help="Some of its seeds, e.g. 0-2 or 0,4.")
+
+
+def out_option(parameter: str) -> Callable[[F], F]:
+    """Where reports go, as a parameter of that name."""
+    return click.option(
+        "--out",
+        parameter,
+        type=click.Path(path_type=Path, file_okay=False),
+        default=RESULTS,
+        show_default=True,
+        help="The folder in which a folder of the study's name gets its report.",
+    )
 
 
 def study_options(command: F) -> F:

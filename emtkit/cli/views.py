@@ -93,7 +93,7 @@ def figure(session: Session, name: str, out: Path | None) -> int:
 
 @click.command(cls=options.SessionCommand)
 @options.study_options
-@options.out_option
+@options.out_option("folder")
 def report(session: Session) -> int:
     """Write the report of a study from what is stored."""
     echo(session.report())

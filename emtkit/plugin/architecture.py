@@ -82,9 +82,9 @@ class SequenceModel(nn.Module, ABC):
             f"{[offer.__name__ for offer in self.offers]} and must answer each in `facts`"
         )
 
-    def forward(self, inputs: Tensor, steps: int) -> Trace:
-        """`trace`, under the name by which torch calls a module."""
-        return self.trace(inputs, steps)
+    def forward(self, inputs: Tensor, steps: int | None = None) -> Trace:
+        """`trace`, under the name by which torch calls a module; of the inputs alone by default."""
+        return self.trace(inputs, inputs.shape[1] if steps is None else steps)
 
 
 @dataclass(frozen=True)

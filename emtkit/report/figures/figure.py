@@ -57,6 +57,10 @@ class Drawn:
     notes: tuple[str, ...]
     cells: tuple[str, ...]
 
+    def savefig(self, path: Path | str) -> None:
+        """Write it, as `save` does."""
+        save(self, Path(path))
+
     def _repr_html_(self) -> str:
         return f"<figure>{inline_svg(self)}</figure>"
 

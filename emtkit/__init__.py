@@ -35,6 +35,7 @@ _HOMES = {
     "emtkit.plugin.kernel": ["StackedKernel", "Unrolled"],
     "emtkit.plugin.registry": ["Registry"],
     "emtkit.session": ["load", "run"],
+    "emtkit.plugin.strata": ["SparseDraw", "Strata", "Stratified", "sparse_uniform_strata"],
     "emtkit.plugin.stream": ["Stream", "StreamKey", "signs_rows", "sparse_uniform_rows"],
     "emtkit.plugin.task": ["Batch", "Channels", "Fact", "Recipe", "Task"],
 }

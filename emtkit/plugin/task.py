@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from emtkit.errors import PluginError
-from emtkit.plugin.inherited import FACTS, forget_inherited
+from emtkit.plugin.inherited import FACTS, Names, forget_inherited
+from emtkit.plugin.strata import Strata, Stratified
 
 if TYPE_CHECKING:
     from emtkit.plugin.stream import Stream
@@ -63,6 +64,15 @@ class Batch:
     def steps(self) -> int:
         """Number of steps T."""
         return int(self.inputs.shape[-2])
+
+    @classmethod
+    def stacked(cls, rows: Sequence[Batch]) -> Batch:
+        """Batches of equal shapes as one, with a leading M."""
+        inputs, targets, mask = (
+            torch.stack([getattr(row, name) for row in rows])
+            for name in ("inputs", "targets", "mask")
+        )
+        return cls(inputs, targets, mask, rows[0].input_steps)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -157,7 +167,7 @@ class Task(ABC):
     (`draws_anywhere`); others draw on the processor, and their batches are sent to the device.
 
     A subclass that writes `sample` or `loss` anew inherits nothing of what its parent says about
-    them: facts, recipe, rows at once, squares. It may say its own.
+    them: facts, recipe, rows at once, strata, squares. It may say its own.
     """
 
     name: ClassVar[str]
@@ -170,10 +180,11 @@ class Task(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        drawn = dict.fromkeys(
+        drawn: dict[Names, Names] = dict.fromkeys(
             (FACTS, ("recipe",), ("sample_rows",), ("draws_anywhere",)), ("sample",)
         )
-        forget_inherited(cls, Task, {**drawn, ("squares",): ("loss",)})
+        kinds: dict[Names, Names] = {("sample_strata",): ("sample", "metrics")}
+        forget_inherited(cls, Task, {**drawn, **kinds, ("squares",): ("loss",)})
 
     @property
     @abstractmethod
@@ -192,15 +203,20 @@ class Task(ABC):
 
         Equal, bit for bit, to `sample` row by row. Override it where one draw serves many rows.
         """
-        rows = [
-            task.sample(batch, stream, horizon) for task, stream in zip(tasks, streams, strict=True)
-        ]
-        return Batch(
-            torch.stack([row.inputs for row in rows]),
-            torch.stack([row.targets for row in rows]),
-            torch.stack([row.mask for row in rows]),
-            rows[0].input_steps,
+        return Batch.stacked(
+            [
+                task.sample(batch, stream, horizon)
+                for task, stream in zip(tasks, streams, strict=True)
+            ]
         )
+
+    def sample_strata(self, batch: int, stream: Stream, horizon: int | None = None) -> Stratified:
+        """The sequences of an evaluation, by kinds of exact chance; by default as they come.
+
+        Override it where most sequences say little, as sparse ones do (`sparse_uniform_strata`).
+        Every metric must then be the mean of what its sequences give alone.
+        """
+        return Stratified(self.sample(batch, stream, horizon), Strata((1.0,), (batch,)))
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:

@@ -32,7 +32,15 @@ from tests.std.subjects import build, subject_of
 PAGE = Path(__file__).parents[2] / "docs" / "analyses-nulls.md"
 HORIZON = 12
 COPY = HistoryDependentSystem(rule="repeat", history=4, dimension=2, horizon=HORIZON)
-DELAY = KDelay(delay=3, density=0.3)
+
+
+class _AsTheyCome(KDelay):
+    """Without kinds of sequences: the next one would be of the same kind, hardly a permutation."""
+
+    sample_strata = Task.sample_strata
+
+
+DELAY = _AsTheyCome(delay=3, density=0.3)
 FEW = {
     "basis_sensitivity": {"draws": 1, "noises": (1e-4,)},
     "fixed_points": {"starts": 32},

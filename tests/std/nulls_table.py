@@ -86,7 +86,7 @@ asks whether an edit lengthens the horizon; `linear_ceiling` speaks of the task 
 """
 MARGINS = f"""
 How often chance passes the margins, of {SEEDS} networks of each kind: `twm_waves` calls the history
-travelling from a `wave_share` of one half on (`wave`, or `driven` on the delay); `gradient_lag`
+travelling from a `wave_share` of 3/4 on (`wave`, or `driven` on the delay); `gradient_lag`
 gives a rate where an exponential misses no lag by more than a factor of 2, nor by a quarter of a
 range of 4 or more. *flat* is the share with a rate within 0.05 of 0, which lets everything through.
 *profiles*: random ones, independent and lognormal (sigma 1) at each lag.
@@ -326,8 +326,8 @@ def chances() -> Iterator[tuple[str, list[str]]]:
         "`gru`, 16 units": partial(drawn, GatedRecurrentUnit),
         "`attention`, 16 units": partial(drawn, Attention, heads=4),
         **{
-            f"tanh, 32 units, gain {gain}": partial(untrained, gain=gain, hidden=32)
-            for gain in (0.9, 1.2, 2.0)
+            f"tanh, {hidden} units, gain {gain}": partial(untrained, gain=gain, hidden=hidden)
+            for hidden, gain in ((32, 0.9), (64, 1.0), (32, 2.0))
         },
     }
     for name, make in makers.items():

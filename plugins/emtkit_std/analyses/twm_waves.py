@@ -45,10 +45,10 @@ class TwmWaves(Analysis):
 
         wave_share = (excess - null) / (exact - null):   1 exact wave, 0 no wave,
 
-    null: the mean excess with the states of other sequences (`null_share` is the largest of the
-    `draws`), exact: that of chi itself.
+    null: the mean excess with the states of other sequences, not below 0 (`null_share` is the
+    largest of the `draws`), exact: that of chi itself.
 
-    `flag`: wave (wave_share of one half or more, and beyond every draw of the null), static, dying
+    `flag`: wave (wave_share of 3/4 or more, and beyond every draw of the null), static, dying
     (amplitude below 1e-3 of the start, those steps left out), none, or undefined (not finite).
     Where inputs come at every step, what would be a wave is `driven`: if W_hh^k W_uh,
     k < s, are independent, a linear state is the last s inputs in other coordinates, in which
@@ -70,7 +70,7 @@ class TwmWaves(Analysis):
     """
 
     name = "twm_waves"
-    version = 4  # what the input pushes is driven
+    version = 4  # what the input pushes is driven; a null below 0 is 0; 3/4 of a wave
     drawings = {
         "wavefield": drawings.draw_wavefield,
         "frequency": drawings.draw_frequency,

@@ -64,8 +64,7 @@ class Strata:
     @cached_property
     def factors(self) -> Tensor:
         """What each value (B, float64) counts in their mean: chance_s B / n_s; 1 where simple."""
-        each = [c * self.sequences / n for c, n in zip(self.chances, self.counts, strict=True)]
-        return torch.tensor(each, dtype=torch.float64)[self._kinds]
+        return (self._chances * self.sequences / self._counts)[self._kinds]
 
     def mean(self, values: Tensor) -> float:
         """The mean of values (B)."""
@@ -73,10 +72,17 @@ class Strata:
 
     def error(self, values: Tensor) -> float:
         """The standard error of the mean of values (B); NaN of a single one."""
-        counts = torch.tensor(self.counts, dtype=torch.float64)
-        apart = torch.square(values - (self._sums(values) / counts)[self._kinds])
-        squares = torch.tensor(self.chances, dtype=torch.float64).square()
-        return float((squares * self._sums(apart) / (counts - 1) / counts).sum().sqrt())
+        apart = torch.square(values - (self._sums(values) / self._counts)[self._kinds])
+        squares = self._chances.square() * self._sums(apart) / (self._counts - 1) / self._counts
+        return float(squares.sum().sqrt())
+
+    @cached_property
+    def _chances(self) -> Tensor:
+        return torch.tensor(self.chances, dtype=torch.float64)
+
+    @cached_property
+    def _counts(self) -> Tensor:
+        return torch.tensor(self.counts, dtype=torch.float64)
 
     @cached_property
     def _kinds(self) -> Tensor:

@@ -15,9 +15,10 @@ from emtkit.train.stack import Stacked, stack
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.superposition import pulses
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
+from emtkit_std.analyses.superposition import Superposition
 from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.tasks.k_delay import KDelay
-from tests.std.known_nets import set_weights, turn
+from tests.std.known_nets import look, set_weights, turn
 from tests.std.subjects import build
 
 REPEATS = 150
@@ -28,6 +29,7 @@ class CloseAnswers(KDelay):
 
     name = "close_answers"
     sample_strata = KDelay.sample_strata
+    offers, facts = KDelay.offers, KDelay.facts
 
     def metrics(self, outputs, batch):
         close = ((outputs - batch.targets).abs() < 0.1).to(outputs.dtype).mean((0, 2))
@@ -196,6 +198,19 @@ def test_rows_of_different_densities_have_kinds_of_their_own():
         assert together[row]["loss"] == pytest.approx(alone[0]["loss"], rel=1e-6)
         assert together[row]["loss_error"] == pytest.approx(alone[0]["loss_error"], rel=1e-6)
     assert together[0] == together[3]
+
+
+@pytest.mark.parametrize(("density", "gain"), [(0.02, 4.0), (0.1, 1.5)])
+def test_the_sampled_loss_of_superposition_is_sharper_and_true(density, gain):
+    """Whatever the sizes of its chunks."""
+    found = {}
+    for task in (CloseAnswers, AsTheyCome):
+        one = task(delay=3, density=density)
+        scalars = look(Superposition(samples=50_000), one, spiral(one)).scalars
+        found[task] = scalars["relative_loss_error"]
+        away = scalars["relative_loss"] - scalars["expected_loss"]
+        assert abs(away) < 4 * found[task]
+    assert found[AsTheyCome] > gain * found[CloseAnswers]
 
 
 def test_the_exact_loss_of_a_silent_answer():

@@ -147,8 +147,8 @@ def _fresh(
 
 
 def _sizes(samples: int, chunk: int) -> list[int]:
-    """Chunks of about equal sizes, none of a single sequence, which would show no spread."""
-    ends = np.linspace(0, samples, -(-samples // chunk) + 1).round().astype(int)
+    """At least `chunk` in each, where there are as many: one sequence would show no spread."""
+    ends = np.linspace(0, samples, max(samples // chunk, 1) + 1).round().astype(int)
     return np.diff(ends).tolist()
 
 

@@ -36,6 +36,7 @@ _HOMES = {
     "emtkit.plugin.registry": ["Registry"],
     "emtkit.plugin.scalars": ["ScalarInfo", "Scalars"],
     "emtkit.session": ["load", "run"],
+    "emtkit.plugin.strata": ["SparseDraw", "Strata", "Stratified", "sparse_uniform_strata"],
     "emtkit.plugin.stream": ["Stream", "StreamKey", "signs_rows", "sparse_uniform_rows"],
     "emtkit.plugin.task": ["Batch", "Channels", "Fact", "Recipe", "Task"],
 }

@@ -13,6 +13,7 @@ from torch import Tensor
 from emtkit.errors import PluginError
 from emtkit.plugin.inherited import FACTS, Names, forget_inherited
 from emtkit.plugin.scalars import Scalars
+from emtkit.plugin.strata import Strata, Stratified
 
 if TYPE_CHECKING:
     from emtkit.plugin.stream import Stream
@@ -64,6 +65,15 @@ class Batch:
     def steps(self) -> int:
         """Number of steps T."""
         return int(self.inputs.shape[-2])
+
+    @classmethod
+    def stacked(cls, rows: Sequence[Batch]) -> Batch:
+        """Batches of equal shapes as one, with a leading M."""
+        inputs, targets, mask = (
+            torch.stack([getattr(row, name) for row in rows])
+            for name in ("inputs", "targets", "mask")
+        )
+        return cls(inputs, targets, mask, rows[0].input_steps)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -160,7 +170,7 @@ class Task(ABC):
     `scalars` says what each of its `metrics` means; without it a misspelt one is found late.
 
     A subclass that writes `sample`, `loss` or `metrics` anew inherits nothing of what its parent
-    says about them: facts, recipe, rows at once, squares, scalars. It may say its own.
+    says about them: facts, recipe, rows at once, strata, squares, scalars. It may say its own.
     """
 
     name: ClassVar[str]
@@ -177,6 +187,7 @@ class Task(ABC):
         drawn = (FACTS, ("recipe",), ("sample_rows",), ("draws_anywhere",))
         said: dict[Names, Names] = dict.fromkeys(drawn, ("sample",))
         said |= {("squares",): ("loss",), ("scalars",): ("metrics",)}
+        said |= {("sample_strata",): ("sample", "metrics")}
         forget_inherited(cls, Task, said)
 
     @property
@@ -196,15 +207,20 @@ class Task(ABC):
 
         Equal, bit for bit, to `sample` row by row. Override it where one draw serves many rows.
         """
-        rows = [
-            task.sample(batch, stream, horizon) for task, stream in zip(tasks, streams, strict=True)
-        ]
-        return Batch(
-            torch.stack([row.inputs for row in rows]),
-            torch.stack([row.targets for row in rows]),
-            torch.stack([row.mask for row in rows]),
-            rows[0].input_steps,
+        return Batch.stacked(
+            [
+                task.sample(batch, stream, horizon)
+                for task, stream in zip(tasks, streams, strict=True)
+            ]
         )
+
+    def sample_strata(self, batch: int, stream: Stream, horizon: int | None = None) -> Stratified:
+        """The sequences of an evaluation, by kinds of exact chance; by default as they come.
+
+        Override it where most sequences say little, as sparse ones do (`sparse_uniform_strata`).
+        Every metric must then be the mean of what its sequences give alone.
+        """
+        return Stratified(self.sample(batch, stream, horizon), Strata((1.0,), (batch,)))
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:

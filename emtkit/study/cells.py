@@ -11,7 +11,7 @@ from emtkit.study.settings import Evaluation, Training
 
 TRAINING_VERSION = 4
 """Raised when the core's training of an unchanged cell would give other numbers."""
-EVALUATION_VERSION = 2
+EVALUATION_VERSION = 3
 """Raised when the core's evaluation of an unchanged network would give other or more numbers."""
 
 Stream = Literal["test", "tuning"]

@@ -160,6 +160,9 @@ def _check_sense(training: Training, trail: Callable[[Trail], Trail], problems: 
         text = f"`tf32` with `device: {training.device}` and `dtype: {training.dtype}`"
         hint = "TF32 is there for `device: cuda` and `dtype: float32` alone"
         problems.say(trail(("tf32",)), text, hint)
+    if training.shuffled and training.batch < 2:
+        hint = "take a batch of two or more"
+        problems.say(trail(("shuffled",)), "one sequence has no other whose targets it takes", hint)
     for position, step in enumerate(training.snapshots):
         if step > training.steps:
             text = f"the snapshot at {step} lies beyond the {training.steps} steps of training"

@@ -7,7 +7,15 @@ from pydantic import Field
 from emtkit.methods.curricula.base import Curriculum
 from emtkit.methods.optimisers.base import Optimiser
 from emtkit.methods.schedules.base import Schedule
-from emtkit.methods.settings import Count, Horizon, Positive, Scope, ScopedSettings, Settings
+from emtkit.methods.settings import (
+    Count,
+    Horizon,
+    Positive,
+    Scope,
+    ScopedSettings,
+    Settings,
+    Since,
+)
 
 
 class Check(Settings):
@@ -58,6 +66,8 @@ class Training(ScopedSettings):
     """Condition whose first iteration is recorded as `train.solved_at`, without stopping."""
     check: Annotated[Count, Scope.ROW] = 25
     """Number of iterations between two tests of `stop` and `solved`."""
+    shuffled: Annotated[bool, Scope.STACK, Since.LATER] = False
+    """Whether every sequence is trained on the targets of another, as a control."""
     curriculum: Annotated[Curriculum, Scope.STACK] = Field(default="none", validate_default=True)
     """How the horizon changes, on tasks with horizons: a name, or a mapping with options."""
     snapshots: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Scope.OUTSIDE] = ()

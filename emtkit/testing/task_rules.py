@@ -22,6 +22,7 @@ from emtkit.testing.common_rules import (
     under_global_seed,
 )
 from emtkit.testing.rule import Mistake, Skip, Steps
+from emtkit.testing.strata_rules import strata_keep_the_expectation
 
 SEQUENCES = 3
 
@@ -273,6 +274,7 @@ TASK_RULES: tuple[Callable[[TaskBench], Steps], ...] = (
     loss_and_metrics_stack,
     horizons_are_prefixes,
     rows_equal_single_draws,
+    strata_keep_the_expectation,
     recipe_gives_the_batch,
     draws_where_the_stream_is,
     facts_are_answered,

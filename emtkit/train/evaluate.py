@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from emtkit.plugin.strata import Stratified
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch
 from emtkit.study.cells import EvaluationSpec
@@ -40,9 +41,9 @@ def judge(
 
     `loss` is over `loss_horizon`, the metrics over `horizon`; `<metric>_at_<n>` is over the scored
     steps n-10..n+10 (for the last n: n-20..n). `<name>_error` is the standard error of each, by the
-    spread of the sequences, which are independent (the steps of one are not): s / sqrt(B); it is
-    left out of a single sequence. `finite` is False where an output was not: such outputs count as
-    wrong and leave the other rows alone.
+    spread of the sequences, which are independent (the steps of one are not), within the kinds by
+    which the task draws them (`Task.sample_strata`); a single sequence has none. `finite` is False
+    where an output was not: such outputs count as wrong and leave the other rows alone.
     """
     found: list[dict[str, float | bool]] = []
     size = _rows_at_once(stacked, evaluation_specs[0].sequences)
@@ -60,14 +61,15 @@ def _judge_chunk(
     asked = evaluation_specs[0]
     reaches = [asked.horizon, *asked.at, *(spec.loss_horizon for spec in evaluation_specs)]
     longest = None if asked.horizon is None else max(n for n in reaches if n is not None)
-    streams = [Stream(None, asked.stream, dtype=flat.dtype) for _ in evaluation_specs]
-    batch = stacked.draw(asked.sequences, streams, longest)
+    drawn = _drawn(stacked, asked, longest, flat.dtype)
+    batch, strata = Batch.stacked([one.batch for one in drawn]), [one.strata for one in drawn]
     outputs = tier.outputs(stacked, flat, batch)
     masks = torch.stack(
         [first_scored(m, j.loss_horizon) for m, j in zip(batch.mask, evaluation_specs, strict=True)]
     )
     errors = stacked.errors(outputs, batch)
-    losses = tier.losses(errors, masks).tolist()
+    factors = torch.stack([kinds.factors for kinds in strata]).to(errors)
+    losses = tier.losses(errors * factors[..., None], masks).tolist()
     finite = outputs.isfinite().flatten(1).all(1).tolist()
     rows: list[dict[str, float | bool]] = [
         {"loss": loss if math.isfinite(loss) else math.nan, "finite": bool(ok)}
@@ -77,17 +79,27 @@ def _judge_chunk(
         for row, metrics in zip(rows, stacked.metrics(outputs, batch, wanted), strict=True):
             row.update({f"{name}{suffix}": value for name, value in metrics.items()})
         if asked.sequences > 1:
-            for row, alone in zip(rows, stacked.metrics_alone(outputs, batch, wanted), strict=True):
-                row.update({f"{name}{suffix}_error": _error(of) for name, of in alone.items()})
+            found = stacked.metrics_alone(outputs, batch, wanted)
+            for row, alone, kinds in zip(rows, found, strata, strict=True):
+                row.update({f"{name}{suffix}_error": kinds.error(of) for name, of in alone.items()})
+                if not kinds.simple:
+                    row.update({f"{name}{suffix}": kinds.mean(of) for name, of in alone.items()})
     if asked.sequences > 1:
-        for row, alone in zip(rows, losses_alone(errors, masks), strict=True):
-            row["loss_error"] = _error(alone)
+        for row, one, kinds in zip(rows, losses_alone(errors, masks), strata, strict=True):
+            row["loss_error"] = kinds.error(one)
     return rows
 
 
-def _error(alone: Tensor) -> float:
-    """The standard error of a mean of independent values (B)."""
-    return float(alone.std()) / math.sqrt(len(alone))
+def _drawn(
+    stacked: Stacked, asked: EvaluationSpec, horizon: int | None, dtype: torch.dtype
+) -> list[Stratified]:
+    """The sequences of every row, all from one stream; rows of equal tasks share them."""
+    found = {}
+    for group in stacked.groups:
+        stream = Stream(None, asked.stream, dtype=dtype)
+        one = group.task.sample_strata(asked.sequences, stream, horizon)
+        found.update(dict.fromkeys(group.rows, one))
+    return [found[row] for row in range(stacked.models)]
 
 
 def _windows(batch: Batch, asked: EvaluationSpec) -> list[tuple[str, Tensor]]:

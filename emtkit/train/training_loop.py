@@ -6,7 +6,7 @@ Only a curriculum looks after every iteration.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -125,6 +125,8 @@ class TrainingLoop:
     ) -> tuple[Batch, Tensor]:
         """Data of `rows`, the rows of `stacked`; masks (M T) end with each row's own horizon."""
         batch = stacked.draw(self.shared.batch, self._streams(rows), drawn)
+        if self.shared.shuffled:
+            batch = replace(batch, targets=batch.targets.roll(1, 1))
         if set(horizons) == {drawn}:
             return batch, batch.mask
         limits = torch.tensor([horizon or 0 for horizon in horizons]).unsqueeze(1)

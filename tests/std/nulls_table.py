@@ -6,19 +6,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from emtkit import Analysis, Batch, NotApplicable, Registry, SequenceModel, Stream, Task
 from emtkit.plugin.analysis import refusal
+from emtkit.plugin.params import build_arguments, resolve
 from emtkit_std._theory.emt.binding import phi_of
+from emtkit_std.analyses.gradient_lag import GradientLag, decay
+from emtkit_std.analyses.twm_waves import TwmWaves
+from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.emt_circuit import EmtCircuit
+from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.relu_rnn import ReluRnn
 from emtkit_std.architectures.shift_register import ShiftRegister
@@ -31,8 +37,17 @@ from tests.std.subjects import build, subject_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "analyses-nulls.md"
 HORIZON = 12
+SEEDS = 40
 COPY = HistoryDependentSystem(rule="repeat", history=4, dimension=2, horizon=HORIZON)
-DELAY = KDelay(delay=3, density=0.3)
+
+
+class _AsTheyCome(KDelay):
+    """Without kinds of sequences: the next one would be of the same kind, hardly a permutation."""
+
+    sample_strata = Task.sample_strata
+
+
+DELAY = _AsTheyCome(delay=3, density=0.3)
 FEW = {
     "basis_sensitivity": {"draws": 1, "noises": (1e-4,)},
     "fixed_points": {"starts": 32},
@@ -62,11 +77,19 @@ Made by `python -m tests.std.nulls_table`; a test compares the page with the cod
 What is read from weights or at a fixed point cannot see that sequences are permuted:
 `emt_spectrum`, `emt_basis` (but for `sign_agreement`), `fixed_points`, `gradient_lag`, `spectrum`,
 `conjugacy`, `memory_capacity`. That items can be decoded says little by itself: `history_decoding`
-reads them from untrained networks, too, and on driven tasks every fading memory is a sliding
-history, so that an untrained tanh network passes for a wave there. Nor is `gradient_lag` a proof
-of memory: a random network may let everything through. A claim about training needs the untrained
-network beside it. `intervene` measures beyond the trained steps, as it asks whether an edit
-lengthens the horizon; `linear_ceiling` speaks of the task alone.
+reads them from untrained networks, too, and on tasks with an input at every step a fading memory is
+a sliding history: the state of an untrained network is the last inputs in other coordinates, and
+the inputs push them on. `twm_waves` then says `driven`, whatever the network has learned. Nor is
+`gradient_lag` a proof of memory: a random network may let everything through. A claim about
+training needs the untrained network beside it. `intervene` measures beyond the trained steps, as it
+asks whether an edit lengthens the horizon; `linear_ceiling` speaks of the task alone.
+"""
+MARGINS = f"""
+How often chance passes the margins, of {SEEDS} networks of each kind: `twm_waves` calls the history
+travelling from a `wave_share` of 3/4 on (`wave`, or `driven` on the delay); `gradient_lag`
+gives a rate where an exponential misses no lag by more than a factor of 2, nor by a quarter of a
+range of 4 or more. *flat* is the share with a rate within 0.05 of 0, which lets everything through.
+*profiles*: random ones, independent and lognormal (sigma 1) at each lag.
 """
 CHANGES = """
 Scalars that change although the outputs do not, on a leaky circuit with noise (linear; for order
@@ -111,6 +134,8 @@ DRIVEN = {
 class WatchedCopy(HistoryDependentSystem):
     """Repeat copy that notes how many scored steps it is asked for."""
 
+    offers, facts = HistoryDependentSystem.offers, HistoryDependentSystem.facts
+
     def __init__(self) -> None:
         super().__init__(rule="repeat", history=4, dimension=2, horizon=HORIZON)
         self.trained, self.asked = HORIZON, [0]
@@ -122,6 +147,8 @@ class WatchedCopy(HistoryDependentSystem):
 
 class WatchedDelay(KDelay):
     """A delay that notes whether it is asked for sequences, which have one length."""
+
+    offers, facts = KDelay.offers, KDelay.facts
 
     def __init__(self) -> None:
         super().__init__(delay=3, density=0.3)
@@ -273,6 +300,7 @@ def page() -> str:
             for name in changes(1)
         ]
     lines += [_table(("analysis", "steps", "scalars", *NETWORKS), said)]
+    lines += [MARGINS, _table(("networks", *CHANCES), dict(chances()))]
     lines += [CHANGES, _table(("analysis", *changes(1)), unchanged)]
     return "\n".join(lines)
 
@@ -282,6 +310,58 @@ def _said(analysis: type[Analysis], row: Row) -> list[str]:
     cells = {name: _cell(measure(analysis, net, row.task), row) for name, net in nets}
     scalars = ", ".join(f"`{name}`" for name in row.scalars)
     return [reads(analysis, row), scalars, *(cells.get(name, "n/a") for name in NETWORKS)]
+
+
+CHANCES = (
+    *("repeat copy: travels", "largest share", "delay: travels", "median share"),
+    *("has a rate", "flat"),
+)
+
+
+def chances() -> Iterator[tuple[str, list[str]]]:
+    """What share of untrained networks the margins of waves and decays let pass."""
+    makers = {
+        "`elman`, 16 units": partial(drawn, Elman),
+        "`linear_rnn`, 16 units": partial(drawn, LinearRnn, init="gaussian"),
+        "`gru`, 16 units": partial(drawn, GatedRecurrentUnit),
+        "`attention`, 16 units": partial(drawn, Attention, heads=4),
+        **{
+            f"tanh, {hidden} units, gain {gain}": partial(untrained, gain=gain, hidden=hidden)
+            for hidden, gain in ((32, 0.9), (64, 1.0), (32, 2.0))
+        },
+    }
+    for name, make in makers.items():
+        waves = [_all(TwmWaves, make, task) for task in (COPY, DELAY)]
+        travels = [[one["flag"] in ("wave", "driven") for one in found] for found in waves]
+        shares = [[one["wave_share"] for one in found] for found in waves]
+        rates = np.array([one["decay_rate"] for one in _all(GradientLag, make, COPY)], float)
+        shown = np.mean(travels[0]), max(shares[0]), np.mean(travels[1]), np.median(shares[1])
+        yield name, [_number(float(value)) for value in (*shown, *_given(rates))]
+    for lags in (4, 8):
+        profiles = np.exp(np.random.default_rng(0).normal(size=(4000, lags)))
+        rates = np.array([decay(profile).rate for profile in profiles])
+        yield f"profiles, {lags} lags", ["", "", "", "", *map(_number, _given(rates))]
+
+
+def _given(rates: np.ndarray) -> tuple[float, float]:
+    """The shares of rates that are defined, and of those within 0.05 of 0."""
+    return float(np.isfinite(rates).mean()), float((np.abs(rates) < 0.05).mean())
+
+
+def _all(
+    analysis: type[Analysis], make: Callable[..., SequenceModel], task: Task
+) -> list[dict[str, object]]:
+    return [measure(analysis, make(task, seed=seed), task).scalars for seed in range(SEEDS)]
+
+
+def drawn(
+    cls: type[SequenceModel], task: Task, *, seed: int, hidden: int = 16, **parameters: object
+) -> SequenceModel:
+    """An untrained network of this seed."""
+    arguments = build_arguments(cls, resolve(cls, {"hidden": hidden, **parameters}).values)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return cls(task, **arguments).eval().requires_grad_(False).double()
 
 
 def _table(head: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:

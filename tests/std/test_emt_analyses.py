@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -237,6 +239,16 @@ def test_an_exact_edit_mends_a_damaged_circuit_and_a_random_one_does_not():
         found.scalars["accuracy_before"] + found.scalars["change"]
     )
     drawn(Intervene, found)
+    # The sets of two numbers of sequences differ by no more than both errors.
+    more = Intervene(threshold=0.7, sequences=256).measure(damaged).scalars
+    for name in ("accuracy_before", "accuracy_after", "change"):
+        few, many = (each[f"{name}_error"] for each in (found.scalars, more))
+        assert abs(found.scalars[name] - more[name]) <= 4 * math.hypot(few, many)
+        assert many == pytest.approx(few / 2, rel=0.4)
+    assert more["change_error"] > 0
+    one = Intervene(threshold=0.7, sequences=1).measure(damaged)
+    assert math.isnan(one.scalars["change_error"])
+    assert "single sequence" in one.reasons["change_error"]
 
 
 def test_an_exact_edit_of_an_exact_circuit_changes_nothing_and_a_dropped_memory_does():

@@ -97,6 +97,22 @@ def test_decoding_is_judged_on_unseen_sequences():
         decode_history(states[:40], windows[:40])
 
 
+def test_the_error_is_the_spread_over_sequences():
+    """Of one map on many sets of unseen sequences: items in noise, R² = 1 / (1 + noise²)."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(60):
+        windows = rng.choice([-1.0, 1.0], size=(400, 2, 3, 1))
+        noise = np.array([0.3, 0.6, 1.0])
+        states = windows[..., 0] + noise * rng.normal(size=(400, 2, 3))
+        found.append(decode_history(states, windows))
+    values = np.array([one.r2 for one in found])
+    errors = np.array([one.apart.std(0, ddof=1) for one in found]) / np.sqrt(200)
+    assert values.mean(0) == pytest.approx(1 / (1 + noise[::-1] ** 2), abs=0.02)
+    assert np.abs([one.apart.mean(0) for one in found]).max() < 1e-12
+    assert np.sqrt(np.square(errors).mean(0)) == pytest.approx(values.std(0), rel=0.25)
+
+
 def test_the_default_reads_the_steps_that_are_trained():
     """A network that is right for its horizon of 4 and wrong after it: R² .094 over 32 steps."""
     short = HistoryDependentSystem(rule="repeat", history=4, dimension=4, horizon=4)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, Recipe, ScalarInfo, Stream, Task
+from emtkit import (
+    Batch,
+    Channels,
+    Recipe,
+    ScalarInfo,
+    Strata,
+    Stratified,
+    Stream,
+    Task,
+    sparse_uniform_strata,
+)
 
 Gain = Annotated[float, Field(gt=0, description="How much louder the targets are.")]
 
@@ -268,6 +279,47 @@ class OtherRecipe(GoodTask):
         return Recipe.delayed((1.0,) * 4, 0.5, 0, 1)
 
 
+class Sparse(GoodTask):
+    """Say sparse inputs again: y_t = u_t, and how many of the answers are close (B T 2).
+
+    References: none (a test).
+    """
+
+    name = "sparse"
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        return self.say(stream.sparse_uniform((batch, 4, 2), 0.1))
+
+    def sample_strata(self, batch, stream, horizon=None):
+        drawn = sparse_uniform_strata(stream, (batch, 4, 2), 0.1)
+        return Stratified(self.say(drawn.values), drawn.strata)
+
+    def say(self, inputs: Tensor) -> Batch:
+        return Batch(inputs, inputs * self.gain, inputs.new_ones(4), 4)
+
+
+class OtherChances(Sparse):
+    """y_t = u_t. References: none."""
+
+    name = "other_chances"
+
+    def sample_strata(self, batch, stream, horizon=None):
+        found = super().sample_strata(batch, stream)
+        if len(counts := found.strata.counts) == 1:
+            return found
+        return replace(found, strata=Strata((1 / len(counts),) * len(counts), counts))
+
+
+class WorstSequence(Sparse):
+    """y_t = u_t. References: none."""
+
+    name = "worst_sequence"
+    sample_strata = Sparse.sample_strata
+
+    def metrics(self, outputs, batch):
+        return {"worst": (outputs - batch.targets).abs().amax()}
+
+
 class OtherFact(GoodTask):
     """y_t = u_t. References: none."""
 
@@ -312,5 +364,7 @@ BREAKS: dict[type[Task], str] = {
     BackwardsHorizon: "horizons are prefixes",
     OneStreamForAllRows: "rows equal single draws",
     OtherRecipe: "recipe gives the batch",
+    OtherChances: "strata keep the expectation",
+    WorstSequence: "strata keep the expectation",
     OtherFact: "facts are answered",
 }

@@ -13,6 +13,7 @@ from tests.testing import bad_analyses, bad_models, bad_tasks
 GOOD = [
     bad_tasks.GoodTask,
     bad_tasks.GoodRecall,
+    bad_tasks.Sparse,
     bad_models.GoodModel,
     bad_models.GoodSequence,
     bad_analyses.GoodAnalysis,

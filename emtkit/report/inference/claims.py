@@ -10,36 +10,21 @@ negative controls, and found in the positive ones (`verdict.held_against`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import NORMAL_95, Estimate
-from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
+from emtkit.report.data.results import Results, hashable, level_text, where_text
 from emtkit.report.data.unlike import one_setting, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
+from emtkit.report.inference.combinations import Combination, combinations, combined
 from emtkit.report.inference.controls import Asked, asked_of_controls, outcome
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.inference.statistics.mode import is_commonest
 from emtkit.report.inference.verdict import Control, Verdict, held_against, summary
 from emtkit.study.quantity import Quantity
 from emtkit.study.views import Claim, EachShare, Expect
-
-
-@dataclass(frozen=True)
-class Combination:
-    """One combination that a claim speaks of: its levels, its rows, and those compared with.
-
-    `deterministic`: seeds say nothing, since there is one by choice, or nothing to train in any
-    network. `fixed`: it is compared with a single network that has nothing to train.
-    """
-
-    levels: tuple[tuple[str, Any], ...]
-    rows: list[int]
-    against: list[int]
-    deterministic: bool
-    fixed: bool
 
 
 @dataclass(frozen=True)
@@ -121,33 +106,6 @@ def _is_undefined(verdict: Verdict) -> bool:
     return verdict.word == "not testable" and verdict.cause.startswith("undefined")
 
 
-def combinations(results: Results, expect: Expect) -> list[Combination]:
-    """Every combination of the axes that are neither fixed nor averaged."""
-    other = expect.other
-    against = results.shown(on_axes(other.where)) if other is not None else []
-    return _combined(results, expect, results.shown(on_axes(expect.where)), against)
-
-
-def _combined(
-    results: Results, expect: Expect, rows: list[int], against: list[int]
-) -> list[Combination]:
-    """The combinations of these rows, each with those of `against` that it is compared with."""
-    axes = results.distinguishing(rows, aside=expect.over)
-    fixed = set(expect.bound.where) if isinstance(expect.bound, Quantity) else set()
-    shared = [axis for axis in axes if axis not in fixed]
-    partners = results.groups(against, shared)
-    chosen = "seed" in expect.where or "seed" not in expect.over
-    found = []
-    for levels, members in results.groups(rows, axes).items():
-        named = tuple(zip(axes, levels, strict=True))
-        beside = partners.get(tuple(level for axis, level in named if axis in shared), [])
-        still = {row for row in (*members, *beside) if _constructed(results, row)}
-        deterministic = chosen or still == {*members, *beside}
-        alone = len(beside) == 1 and beside[0] in still
-        found.append(Combination(named, members, beside, deterministic, alone))
-    return found
-
-
 def _controls(results: Results, claim: Claim, among: Sequence[Combination]) -> list[list[Control]]:
     """What the controls of each combination show; their p are corrected together."""
     asked = [
@@ -179,7 +137,7 @@ def _parts(results: Results, asked: Asked) -> list[Combination]:
     """The combinations within one control; of one network its value decides."""
     if asked.cause:
         return []
-    found = _combined(results, asked.expect, asked.rows, asked.against)
+    found = combined(results, asked.expect, asked.rows, asked.against)
     return [replace(one, deterministic=one.deterministic or len(one.rows) == 1) for one in found]
 
 
@@ -206,12 +164,6 @@ def _corrected(cases: Sequence[_Case]) -> list[_Case]:
     return [
         case if case.comparison is None else replace(case, comparison=next(fixed)) for case in cases
     ]
-
-
-def _constructed(results: Results, row: int) -> bool:
-    """Whether a network has nothing to train, so that its seed says nothing."""
-    trained = "training.steps" in results.frame.columns
-    return trained and results.column("training.steps")[row] is None
 
 
 def _decide(claim: Claim, case: _Case, expect: Expect | None = None) -> Verdict:

@@ -7,7 +7,7 @@ from emtkit.errors import EmtkitError
 from emtkit.plugin.swaps import EXACT_UP_TO
 from emtkit.report.data.results import Results
 from emtkit.report.inference.aggregate import statistic_of
-from emtkit.report.inference.claims import combinations
+from emtkit.report.inference.combinations import combinations
 from emtkit.study.views import Claim, EachShare, Expect
 
 

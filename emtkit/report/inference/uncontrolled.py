@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
-from emtkit.report.inference.claims import combinations
+from emtkit.report.inference.combinations import combinations
 from emtkit.report.inference.controls import asked_of_controls
 from emtkit.study.views import Claim
 

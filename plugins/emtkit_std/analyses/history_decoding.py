@@ -37,7 +37,8 @@ class HistoryDecoding(Analysis):
     (`twm_waves` asks whether one map serves all times). `r2` per lag is on unseen sequences, in
     whitened coordinates (h -> A h changes nothing), over the steps that the task trains; `capacity`
     sums what is positive of it, `mean_r2` is its share of the lags, `decodable` counts lags above
-    one half, `oldest_r2` is that of the last lag.
+    one half, `oldest_r2` is that of the last lag. Standard errors (`mean_r2_error`) are those of
+    one map over the sequences that it is judged on.
 
     The input Jacobian, averaged over sequences, gives the projections dy(t)/du(t-k) and the
     directions dh(t)/du(t-k) of every age k, at the first autonomous step, or the last where all
@@ -52,7 +53,7 @@ class HistoryDecoding(Analysis):
     """
 
     name = "history_decoding"
-    version = 2  # a map for each time, whitened; no hidden share without a rectifier
+    version = 3  # standard errors
     scalars = {
         "capacity": ScalarInfo(
             "sum of the positive R² over the lags",
@@ -79,6 +80,9 @@ class HistoryDecoding(Analysis):
             "share of the interference that the rectifier hides",
             undefined="but for rectified readouts of inputs of one sign",
         ),
+        "capacity_error": ScalarInfo("standard error of `capacity`, over the sequences"),
+        "mean_r2_error": ScalarInfo("the same of `mean_r2`"),
+        "oldest_r2_error": ScalarInfo("the same of `oldest_r2`"),
         "regime": ScalarInfo("dense, alternating, sparse or silent, by the hidden share"),
     }
     drawings = {"decoding": draw_decoding, "overlap": draw_overlap}
@@ -106,6 +110,9 @@ class HistoryDecoding(Analysis):
             "mean_r2": float(found.r2.mean()),
             "decodable": int((found.r2 > 0.5).sum()),
             "oldest_r2": float(found.r2[-1]),
+            "capacity_error": _error(found.apart[:, found.r2 > 0].sum(1)),
+            "mean_r2_error": _error(found.apart.mean(1)),
+            "oldest_r2_error": _error(found.apart[:, -1]),
         }
         past = _past(subject)
         table = overlaps(past.directions)
@@ -128,10 +135,14 @@ class HistoryDecoding(Analysis):
 
 @dataclass(frozen=True)
 class Decoding:
-    """Per lag k = 0..s-1, on unseen sequences: `r2` of x(t-k) and `accuracy` of its sign."""
+    """Per lag k = 0..s-1, on unseen sequences: `r2` of x(t-k) and `accuracy` of its sign.
+
+    `apart` (N s): how far each of the N sequences, alone, moves r2 from its mean; of mean 0.
+    """
 
     r2: Array
     accuracy: Array
+    apart: Array
 
 
 def decode_history(states: Array, windows: Array) -> Decoding:
@@ -145,18 +156,26 @@ def decode_history(states: Array, windows: Array) -> Decoding:
     """
     half = len(states) // 2
     times = np.unique(np.linspace(0, states.shape[1] - 1, MOST_TIMES).round().astype(int))
-    missed, total, right = (np.zeros(windows.shape[2]) for _ in range(3))
+    missed, total = np.zeros((2, len(states) - half, windows.shape[2]))
+    right = np.zeros(windows.shape[2])
     for time in times:
         white = whiten(states[:half, time], states[half:, time], half)
         values, true = windows[:half, time], windows[half:, time]
         mean = values.mean(0)
         weights = np.tensordot(white.fitted.T, values - mean, 1)
         guess = mean + np.tensordot(white.judged, weights, 1)
-        missed += np.square(true - guess).sum((0, 2))
-        total += np.square(true - true.mean(0)).sum((0, 2))
+        missed += np.square(true - guess).sum(2)
+        total += np.square(true - true.mean(0)).sum(2)
         right += ((guess >= 0) == (true >= 0)).mean((0, 2))
-    r2 = 1.0 - np.divide(missed, total, out=np.full(len(missed), np.nan), where=total > 0)
-    return Decoding(r2[::-1], right[::-1] / len(times))
+    scale = np.where(total.any(0), total.mean(0), np.nan)
+    lost = missed.mean(0) / scale
+    apart = (lost * total - missed) / scale
+    return Decoding((1.0 - lost)[::-1], right[::-1] / len(times), apart[:, ::-1])
+
+
+def _error(apart: Array) -> float:
+    """The standard error of the mean of independent numbers (N)."""
+    return float(apart.std(ddof=1) / np.sqrt(len(apart)))
 
 
 def subspace_overlap(first: Array, second: Array) -> float:

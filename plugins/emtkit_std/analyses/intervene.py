@@ -1,6 +1,7 @@
 """Analysis `intervene`: change what a network computes by editing its extracted Phi."""
 
 import copy
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -17,6 +18,15 @@ from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linea
 from emtkit_std._theory.observe import autonomous_law, trajectories
 
 SAME_WEIGHTS = 1e-6
+ERRORS = ("accuracy_before_error", "accuracy_after_error", "change_error")
+
+
+@dataclass(frozen=True)
+class _Accuracy:
+    """Of all sequences, and of each alone (B)."""
+
+    whole: float
+    alone: np.ndarray
 
 
 def draw_change(findings: Findings, figure: Figure) -> None:
@@ -40,15 +50,17 @@ class Intervene(Analysis):
     The null (mean of its draws) puts a random Gaussian matrix in the place of the edit, scaled to
     change W_hh by the same Frobenius norm. All accuracies are of the same fresh sequences.
 
-    Scalars: `accuracy_before`, `accuracy_after`, `change`, `null_change`, `edit_norm` (share of
-    |W_hh|), `point_norm`, `point_residual`, `point_kind`. Table: `edits`. Not applicable where the
-    Jacobian at the fixed point is not W_hh (it is at the origin, with unit slopes there), or where
-    there is no recurrent matrix of that name.
+    Scalars: `accuracy_before`, `accuracy_after`, `change`, each with its standard error (`_error`)
+    over the sequences; `null_change`, `edit_norm` (share of |W_hh|), `point_norm`,
+    `point_residual`, `point_kind`. Table: `edits`. Not applicable where the Jacobian at the fixed
+    point is not W_hh (it is at the origin, with unit slopes there), or where there is no recurrent
+    matrix of that name.
 
     References: Episodic Memory Theory, arXiv:2310.02430, discussion of interventions.
     """
 
     name = "intervene"
+    version = 2  # standard errors
     models = RecurrentModel
     requires = (HistoryLaw,)
     scalars = {
@@ -56,6 +68,9 @@ class Intervene(Analysis):
         "accuracy_after": ScalarInfo("accuracy with the edited Phi", better="higher"),
         "change": ScalarInfo("accuracy won by the edit", better="higher"),
         "null_change": ScalarInfo("accuracy won by random edits of equal size, mean"),
+        "accuracy_before_error": ScalarInfo("standard error of `accuracy_before`"),
+        "accuracy_after_error": ScalarInfo("the same of `accuracy_after`"),
+        "change_error": ScalarInfo("the same of `change`, paired by sequence"),
         "edit_norm": ScalarInfo("size of the edit, as a share of |W_hh|"),
         **POINT_SCALARS,
     }
@@ -110,22 +125,26 @@ class Intervene(Analysis):
         after = self._accuracy(subject, local.model, weights + edit)
         normals = subject.stream.fork("null").normal((self.draws, *found.phi.shape))
         null = [
-            self._accuracy(subject, local.model, weights + _as_large_as(edit, found, normal))
+            self._accuracy(subject, local.model, weights + _as_large_as(edit, found, normal)).whole
             for normal in normals.double().numpy()
         ]
         edits = pd.DataFrame(
-            {"edit": [self.edit, *["random"] * len(null)], "accuracy": [after, *null]}
+            {"edit": [self.edit, *["random"] * len(null)], "accuracy": [after.whole, *null]}
         )
         return Findings(
             {
-                "accuracy_before": before,
-                "accuracy_after": after,
-                "change": after - before,
-                "null_change": float(np.mean(null)) - before,
+                "accuracy_before": before.whole,
+                "accuracy_after": after.whole,
+                "change": after.whole - before.whole,
+                "null_change": float(np.mean(null)) - before.whole,
+                "accuracy_before_error": _error(before.alone),
+                "accuracy_after_error": _error(after.alone),
+                "change_error": _error(after.alone - before.alone),
                 "edit_norm": float(np.linalg.norm(edit) / np.linalg.norm(weights)),
                 **local.scalars,
             },
             {"edits": edits},
+            reasons=dict.fromkeys(ERRORS, "a single sequence has no spread"),
         )
 
     def _wanted(self, law: HistoryLaw, found: memories.Memories) -> np.ndarray:
@@ -136,15 +155,25 @@ class Intervene(Analysis):
         kept = ~block.ravel()[law.mask]
         return found.phi * np.outer(kept, kept)
 
-    def _accuracy(self, subject: Subject, model: RecurrentModel, weights: np.ndarray) -> float:
+    def _accuracy(self, subject: Subject, model: RecurrentModel, weights: np.ndarray) -> _Accuracy:
         edited = copy.deepcopy(model)
         edited.state_dict()["W_hh"].copy_(torch.from_numpy(weights))
         horizon = self.horizon or subject.task.evaluation_horizon
         walked = trajectories(subject, edited, self.sequences, horizon)
-        metrics = subject.task.metrics(walked.outputs, walked.batch)
+        batch, metrics = walked.batch, subject.task.metrics(walked.outputs, walked.batch)
         if "accuracy" not in metrics:
             raise NotApplicable(f"'{subject.task.name}' has no accuracy here (real values)")
-        return float(metrics["accuracy"])
+        parts = (x.split(1) for x in (walked.outputs, batch.inputs, batch.targets))
+        alone = [
+            float(subject.task.metrics(y, replace(batch, inputs=u, targets=z))["accuracy"])
+            for y, u, z in zip(*parts, strict=True)
+        ]
+        return _Accuracy(float(metrics["accuracy"]), np.array(alone))
+
+
+def _error(alone: np.ndarray) -> float:
+    """The standard error of the mean of independent numbers (B); NaN of a single one."""
+    return float(alone.std(ddof=1) / np.sqrt(len(alone))) if len(alone) > 1 else float("nan")
 
 
 def _recurrent_weights(local: Linearised) -> np.ndarray:

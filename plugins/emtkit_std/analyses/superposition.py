@@ -26,7 +26,8 @@ class Superposition(Analysis):
 
     Directions w_s (state s steps after a lone unit pulse), projections a_s = W_r w_s. Scalars:
 
-    - `relative_loss` on fresh sequences (the zero predictor has 1), its standard error
+    - `relative_loss` on fresh sequences, by the kinds that the task draws (the zero predictor has
+      1), its standard error
       `relative_loss_error`; `expected_loss` from theory, for linear recurrences exact up to
       `expected_loss_error`; with a linear readout its four terms.
     - `hidden_share` H = sum relu(-a)² / sum a² off target, `visible_interference` = sum relu(a)²,
@@ -50,7 +51,7 @@ class Superposition(Analysis):
     """
 
     name = "superposition"
-    version = 4  # no hidden share without a rectifier or for inputs of both signs
+    version = 5  # sequences are drawn by kinds
     requires = (DelayLaw,)
     scalars = {
         "relative_loss": ScalarInfo(
@@ -189,21 +190,25 @@ def _fresh(
     """Relative loss on fresh sequences, each weighing its scored steps and outputs; all silent?"""
     weights = torch.from_numpy(np.asarray(law.importance) / zero_predictor_loss(law, scored))
     # The chunks follow from the task alone, so that every network receives the same sequences.
-    chunk = max(_CHUNK // (probe.steps * max(probe.inputs.shape[-1], probe.targets.shape[-1])), 1)
-    left, total, squares, silent = samples, 0.0, 0.0, True
-    while left:
-        batch = subject.task.sample(min(left, chunk), subject.stream)
-        outputs = _scored_outputs(subject, batch)
+    chunk = max(_CHUNK // (probe.steps * max(probe.inputs.shape[-1], probe.targets.shape[-1])), 2)
+    mean, variance, silent = 0.0, 0.0, True
+    for size in _sizes(samples, chunk):
+        drawn = subject.task.sample_strata(size, subject.stream)
+        outputs = _scored_outputs(subject, drawn.batch)
         silent &= not bool(outputs.any())
-        losses = (torch.square((outputs - batch.targets[:, scored]).double()) @ weights).mean(1)
-        total += float(losses.sum())
-        squares += float(torch.square(losses).sum())
-        left -= len(losses)
-    mean = total / samples
-    error = float(np.sqrt(max(squares / samples - mean**2, 0.0) / samples))
+        errors = (outputs - drawn.batch.targets[:, scored]).double()
+        losses = (torch.square(errors) @ weights).mean(1)
+        mean += drawn.strata.mean(losses) * size / samples
+        variance += (drawn.strata.error(losses) * size / samples) ** 2
     values.add("relative_loss", mean, "the network's outputs are not finite")
-    values.add("relative_loss_error", error, "the network's outputs are not finite")
+    values.add("relative_loss_error", variance**0.5, "the network's outputs are not finite")
     return silent
+
+
+def _sizes(samples: int, chunk: int) -> list[int]:
+    """At least `chunk` in each, where there are as many: one sequence would show no spread."""
+    ends = np.linspace(0, samples, max(samples // chunk, 1) + 1).round().astype(int)
+    return np.diff(ends).tolist()
 
 
 def _scored_outputs(subject: Subject, batch: Batch) -> torch.Tensor:

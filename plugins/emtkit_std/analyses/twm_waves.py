@@ -12,7 +12,7 @@ from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.emt.memories import dual_memories, spectral_core
 from emtkit_std._theory.facts import Array, HistoryLaw, Mask
 from emtkit_std._theory.linearise import POINT_SCALARS, Linearisation, Point, attempt
-from emtkit_std._theory.observe import law_of, memory_span, run
+from emtkit_std._theory.observe import draw, law_of, memory_span, run
 from emtkit_std._theory.waves import drawings, speed, wavefield
 from emtkit_std._theory.waves.history import (
     SHARE_REQUIRED,
@@ -45,11 +45,15 @@ class TwmWaves(Analysis):
 
         wave_share = (excess - null) / (exact - null):   1 exact wave, 0 no wave,
 
-    null: the mean excess with the states of other sequences (`null_share` is the largest of the
-    `draws`), exact: that of chi itself.
+    null: the mean excess with the states of other sequences, not below 0 (`null_share` is the
+    largest of the `draws`), exact: that of chi itself.
 
-    `flag`: wave (wave_share of one half or more, and beyond every draw of the null), static, dying
+    `flag`: wave (wave_share of 3/4 or more, and beyond every draw of the null), static, dying
     (amplitude below 1e-3 of the start, those steps left out), none, or undefined (not finite).
+    Where inputs come at every step, what would be a wave is `driven`: if W_hh^k W_uh,
+    k < s, are independent, a linear state is the last s inputs in other coordinates, in which
+    content moves a column a step whatever W_hh is, as a controllable system has a shift as its
+    canonical form. Untrained networks pass; it says that s items are held, and no more.
 
     Residuals are relative rms, 0 for a wave and sqrt(2) without one (1 after gains); `speed` in
     columns per step, positive towards column 1; `coherence` and `direction` 0 without a wave
@@ -66,13 +70,13 @@ class TwmWaves(Analysis):
     """
 
     name = "twm_waves"
-    version = 3  # the history is read from the state, against nulls; speeds; regression by default
+    version = 4  # what the input pushes is driven; a null below 0 is 0; 3/4 of a wave
     scalars = {
         "wave_share": ScalarInfo(
             "how much of the history travels: 1 exact wave, 0 none or no more than the nulls",
             undefined="where states do not vary",
         ),
-        "flag": ScalarInfo("wave, static, dying, none or undefined"),
+        "flag": ScalarInfo("wave, driven, static, dying, none or undefined"),
         "history_r2": ScalarInfo(
             "R² with which one map, the same at all times, reads the sliding history",
             undefined="where states do not vary",
@@ -186,9 +190,10 @@ class TwmWaves(Analysis):
         field = whole.until(max(2, wavefield.living_steps(whole)))
         some = Wavefield(field.values[:IN_FREQUENCY], field.kept)
         moved, picture = speed.wave_speed(field), speed.spectrum(some)
+        flag = speed.flag_of(whole, moved, test.is_wave)
         scalars: dict[str, Scalar] = {
             "amplitude_ratio": wavefield.amplitude_ratio(whole),
-            "flag": speed.flag_of(whole, moved, test.is_wave),
+            "flag": "driven" if flag == "wave" and _driven(subject) else flag,
             "steps_used": field.values.shape[1],
             **place.scalars,
         }
@@ -293,6 +298,12 @@ _NO_WAVE = (
     "the history is no wave here (see wave_share and null_share), and a regression on it would "
     "find unit speed in anything"
 )
+
+
+def _driven(subject: Subject) -> bool:
+    """Whether an input comes at every step."""
+    batch = draw(subject, 1)
+    return batch.input_steps == batch.steps
 
 
 def _held(test: WaveTest) -> Measured:

@@ -15,10 +15,12 @@ from emtkit import (
     EmtkitError,
     Fact,
     Recipe,
+    Stratified,
     Stream,
     Task,
     hookimpl,
     sparse_uniform_rows,
+    sparse_uniform_strata,
 )
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.superposition.linear_loss import AMPLITUDES, delay_law
@@ -100,11 +102,14 @@ class KDelay(Task):
 
     def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
         """Inputs and targets (B T I), every step driven."""
-        drawn = stream.sparse_uniform((batch, self.steps, self.features), self.density)
-        inputs = _amplify(drawn, self.amplitude)
-        return Batch(
-            inputs, _delayed(inputs, self.delay), inputs.new_tensor(self._scored()), self.steps
-        )
+        shape = (batch, self.steps, self.features)
+        return self._batch(stream.sparse_uniform(shape, self.density))
+
+    def sample_strata(self, batch: int, stream: Stream, horizon: int | None = None) -> Stratified:
+        """By the number of active inputs of a sequence."""
+        shape = (batch, self.steps, self.features)
+        drawn = sparse_uniform_strata(stream, shape, self.density)
+        return Stratified(self._batch(drawn.values), drawn.strata)
 
     @staticmethod
     def sample_rows(
@@ -152,6 +157,11 @@ class KDelay(Task):
         if kind is DelayLaw:
             return self.law
         return super().facts(kind)
+
+    def _batch(self, drawn: Tensor) -> Batch:
+        inputs = _amplify(drawn, self.amplitude)
+        mask = inputs.new_tensor(self._scored())
+        return Batch(inputs, _delayed(inputs, self.delay), mask, self.steps)
 
     def _scored(self) -> tuple[float, ...]:
         first = {"recall": self.delay, "all": 0, "last": self.steps - 1}[self.scored]

@@ -29,7 +29,7 @@ from emtkit.plugin.statistic import STATISTICS, statistic_named
 from emtkit.report.tables.format import FORMATS
 from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
-from emtkit.study.quantity import Quantity, Value
+from emtkit.study.quantity import Quantity, Scale, Value
 from emtkit.study.rows import MAX_CELLS
 from emtkit.study.settings import Check, Evaluation, Training
 from emtkit.study.tuning import Objective, TuneSettings
@@ -45,7 +45,7 @@ PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
     ),
     "tuning": (TuneSettings, Objective),
     "evaluation": (Evaluation, Seeds),
-    "tables": (Table, Value, Quantity, ShareOf, Criterion),
+    "tables": (Table, Value, Scale, Quantity, ShareOf, Criterion),
     "figures": (Figure, CellChoice),
     "claims": (Claim, Expect, EachShare),
 }

@@ -64,7 +64,9 @@ def test_the_overlap_is_of_the_ages_that_the_task_asks_for():
     task = KDelay(delay=3, features=2, steps=12)
     register = measure(build(ShiftRegister, task, hidden=8), task)
     assert register.scalars["overlap"] == 0
-    assert math.isnan(measure(build(ShiftRegister, task, hidden=8), task, lags=6).scalars["overlap"])
+    assert math.isnan(
+        measure(build(ShiftRegister, task, hidden=8), task, lags=6).scalars["overlap"]
+    )
     same = measure(build(IdentityRnn, task, hidden=8, activation="linear"), task)
     assert same.scalars["overlap"] == pytest.approx(1.0)
     few = measure(build(LinearRnn, task, hidden=4, init="gaussian"), task)

@@ -208,10 +208,10 @@ def _has_markup(text: str) -> bool:
 def _commands(group: click.Group) -> str:
     lines = [
         "# Commands\n",
-        "Exit codes, the same for all: 0 all good; 1 some cells failed or were lost; 2 a mistake",
-        "in a study or in the command; 3 a plugin's error; 4 the store is locked or damaged;",
-        "5 a claim is not supported (`--check-claims`); 129, 130 and 143 interrupted: run again",
-        "to go on.\n",
+        "Exit codes, the same for all: 0 all good; 1 some cells failed or were lost, or a tuning",
+        "chose nothing; 2 a mistake in a study or in the command; 3 a plugin's error; 4 the store",
+        "is locked or damaged; 5 a claim is not supported (`--check-claims`); 129, 130 and 143",
+        "interrupted: run again to go on.\n",
     ]
     for name, command in sorted(group.commands.items()):
         context = click.Context(

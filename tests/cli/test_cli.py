@@ -140,9 +140,9 @@ tune: {over: {lr: [1e-3, 1e-2]}, by: {metric: train.solved_at}, seeds: 1}
 def test_a_tuning_that_chooses_nothing_is_a_failure_that_says_so(terminal):
     (terminal.folder / "study.yaml").write_text(NEVER_SOLVED)
     sentence = (
-        "tuned linear_rnn on k_delay, mean train.solved_at of 1 seed each: no setting has a value in "
-        "every network, so nothing is chosen and 2 networks are not trained; tune by another metric, "
-        "or try other settings (lr 0.001: "
+        "tuned linear_rnn on k_delay, mean train.solved_at of 1 seed each: no setting has a value "
+        "in every network, so nothing is chosen and 2 networks are not trained; tune by another "
+        "metric, or try other settings (lr 0.001: "
     )
     for options in ((), ("-q",), ("--json",)):  # the second run finds all of it stored
         said = terminal.emtkit("run", "study.yaml", "-j", "1", *options)

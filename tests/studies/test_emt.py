@@ -1,6 +1,6 @@
 """The demo of Episodic Memory Theory, run whole: its claims hold, its table is the published one.
 
-About a minute of one core.
+A minute or two of one core.
 """
 
 from __future__ import annotations
@@ -46,12 +46,14 @@ def test_the_table_in_the_published_form(demo):
     }
     for width in (8, 16, 32):
         for rule in ("repeat", "diagonal"):
-            assert texts[(rule, width), 0.1] == "– (0.50), 0/3"
-    for place in (("repeat", 32), ("diagonal", 16), ("diagonal", 32)):
-        assert texts[place, 0.0].endswith("3/3")
+            assert texts[(rule, width), 0.1] == "– (0.50), 0/12"
+    for place in (("repeat", 32), ("diagonal", 32)):
+        assert texts[place, 0.0].endswith("12/12")
     for place in (("repeat", 8), ("repeat", 16), ("diagonal", 8)):
         assert texts[place, 0.0].startswith("–")
-        assert texts[place, 0.0].endswith("0/3")
+        assert texts[place, 0.0].endswith("0/12")
+    # Sixteen units leave the ten modes of the diagonal rule room, but not every network finds it.
+    assert not texts[("diagonal", 16), 0.0].startswith("–")
 
 
 def test_networks_lie_far_nearer_than_chance(demo):

@@ -111,6 +111,8 @@ DRIVEN = {
 class WatchedCopy(HistoryDependentSystem):
     """Repeat copy that notes how many scored steps it is asked for."""
 
+    offers = HistoryDependentSystem.offers  # `sample` draws what the parent's does
+
     def __init__(self) -> None:
         super().__init__(rule="repeat", history=4, dimension=2, horizon=HORIZON)
         self.trained, self.asked = HORIZON, [0]
@@ -122,6 +124,8 @@ class WatchedCopy(HistoryDependentSystem):
 
 class WatchedDelay(KDelay):
     """A delay that notes whether it is asked for sequences, which have one length."""
+
+    offers = KDelay.offers  # as above
 
     def __init__(self) -> None:
         super().__init__(delay=3, density=0.3)

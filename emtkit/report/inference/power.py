@@ -72,7 +72,9 @@ def _no_number(expect: Expect, n: int) -> str:
     statistic = statistic_of(expect)
     if (why := statistic.no_interval(n)) or statistic.reads != "truths":
         return why
-    found = [statistic.interval(Sample((np.arange(n) < true).astype(float))) for true in range(n + 1)]
+    found = [
+        statistic.interval(Sample((np.arange(n) < true).astype(float))) for true in range(n + 1)
+    ]
     if any(side_of(one, expect) for one in found):
         return ""
     ends = " to ".join(f"[{one.low:.3g}, {one.high:.3g}]" for one in (found[0], found[-1]))

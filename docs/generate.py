@@ -29,7 +29,7 @@ from emtkit.plugin.statistic import STATISTICS, statistic_named
 from emtkit.report.tables.format import FORMATS
 from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
-from emtkit.study.quantity import Quantity, Value
+from emtkit.study.quantity import Quantity, Scale, Value
 from emtkit.study.rows import MAX_CELLS
 from emtkit.study.settings import Check, Evaluation, Training
 from emtkit.study.tuning import Objective, TuneSettings
@@ -45,7 +45,7 @@ PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
     ),
     "tuning": (TuneSettings, Objective),
     "evaluation": (Evaluation, Seeds),
-    "tables": (Table, Value, Quantity, ShareOf, Criterion),
+    "tables": (Table, Value, Scale, Quantity, ShareOf, Criterion),
     "figures": (Figure, CellChoice),
     "claims": (Claim, Expect, EachShare),
 }
@@ -208,10 +208,10 @@ def _has_markup(text: str) -> bool:
 def _commands(group: click.Group) -> str:
     lines = [
         "# Commands\n",
-        "Exit codes, the same for all: 0 all good; 1 some cells failed or were lost; 2 a mistake",
-        "in a study or in the command; 3 a plugin's error; 4 the store is locked or damaged;",
-        "5 a claim is not supported (`--check-claims`); 129, 130 and 143 interrupted: run again",
-        "to go on.\n",
+        "Exit codes, the same for all: 0 all good; 1 some cells failed or were lost, or a tuning",
+        "chose nothing; 2 a mistake in a study or in the command; 3 a plugin's error; 4 the store",
+        "is locked or damaged; 5 a claim is not supported (`--check-claims`); 129, 130 and 143",
+        "interrupted: run again to go on.\n",
     ]
     for name, command in sorted(group.commands.items()):
         context = click.Context(

@@ -37,9 +37,15 @@ class RunOutput:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing failed and nothing was lost."""
+        """Whether nothing failed and nothing was lost, and every tuning chose a setting."""
         cells = self.document["cells"]
-        return not (cells["failed"] or cells["lost"] or cells["findings_failed"])
+        lacking = cells["failed"] or cells["lost"] or cells["findings_failed"]
+        return not (lacking or self.failures)
+
+    @property
+    def failures(self) -> list[str]:
+        """A sentence for each tuning that chose nothing."""
+        return [one["failure"] for one in self.document["tunings"] if one["failure"]]
 
     @property
     def complete(self) -> bool:
@@ -79,7 +85,11 @@ def run_output(session: Session, summary: RunSummary, page: Path) -> RunOutput:
             for v in verdicts
         ],
         "tunings": [
-            {"combination": one.combination.text, "chosen": one.chosen and dict(one.chosen.setting)}
+            {
+                "combination": one.combination.text,
+                "chosen": one.chosen and dict(one.chosen.setting),
+                "failure": one.failure,
+            }
             for one in session.tunings
         ],
         "audit": None,
@@ -112,6 +122,8 @@ def print_output(
             f"report: {output.document['report']}",
         ):
             echo(line)
+    for failure in output.failures:
+        echo(failure, err=True)
     if audited is not None and not as_json:
         _print_audit(audited)
     if audited is not None and audited.differing:

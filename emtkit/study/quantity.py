@@ -108,6 +108,19 @@ class Quantity(View):
         check_ranking(self.by, self.of, self.statistic)
 
 
+class Scale(View):
+    """Networks in which a number counts as 0 and as 1: (value - zero) / (one - zero).
+
+    Either end is the same statistic over the networks that meet a `where`, on the same task and, as
+    far as there are such, in the same rows and columns. They may be controls.
+    """
+
+    zero: Where
+    """Networks in which there is nothing to find: untrained, for instance."""
+    one: Where
+    """Networks in which there is all of it: constructed ones, for instance."""
+
+
 class Value(Quantity):
     """A quantity shown in a table: how it is headed, written, and which end of it is better."""
 
@@ -117,6 +130,8 @@ class Value(Quantity):
     """Python format specification such as `.3f`, or `count` to write a share as `3/20`."""
     better: Literal["min", "max"] | None = None
     """Which end of it is better and printed bold; null prints nothing bold."""
+    scale: Scale | None = None
+    """Networks between which the number is placed; null writes it as it is."""
 
     @model_validator(mode="after")
     def _says_what(self) -> Value:
@@ -125,6 +140,8 @@ class Value(Quantity):
             raise ValueError(f"`format: count` belongs to a share, not to `stat: {self.stat}`")
         if self.format is not None and not self.counts:
             _try_format(self.format)
+        if self.scale is not None and statistic_named(self.statistic).reads != "numbers":
+            raise ValueError(f"`scale` belongs to a number, not to `stat: {self.statistic}`")
         return self
 
     @property

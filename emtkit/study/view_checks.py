@@ -9,7 +9,7 @@ from emtkit.study.axes import Condition, declared, values_of
 from emtkit.study.checked import Problems, shown
 from emtkit.study.file import Study
 from emtkit.study.math_text import math_mistake
-from emtkit.study.quantity import Quantity
+from emtkit.study.quantity import Quantity, Scale
 from emtkit.study.resolve import Setting
 from emtkit.study.roles import is_shown
 from emtkit.study.scalars import ScalarColumns
@@ -97,6 +97,8 @@ class _Checker:
         used = (*table.rows, *table.columns, *table.over)
         for position, value in enumerate(table.shown):
             self._quantity((*path, part, position), value)
+            for end in Scale.model_fields if value.scale is not None else ():
+                self._where((*path, part, position, "scale", end), getattr(value.scale, end))
             where = {**table.where, **value.where}
             remedy = "rows, columns, where or over"
             self._mixes(path, f"table '{table.name}'", used, where, remedy)

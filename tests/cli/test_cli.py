@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Said
 
 HEAVY = ("torch", "numpy", "pandas", "pydantic", "scipy", "matplotlib", "seaborn", "rich", "yaml")
 
@@ -125,6 +125,35 @@ def test_a_refuted_claim_exits_with_5_where_that_is_asked(smoke):
     assert "not supported learns-one-step" in said.out
     assert "changed after results" not in said.out, "no earlier form of it is known"
     assert "stated after results" in said.out
+
+
+NEVER_SOLVED = """\
+question: Is anything solved in one step?
+tasks: [{use: k_delay, delay: 2, steps: 4}]
+architectures: [{use: linear_rnn, hidden: 2}]
+training: {steps: 1, batch: 2, solved: {metric: loss, below: 1e-9, sequences: 2}}
+seeds: 2
+tune: {over: {lr: [1e-3, 1e-2]}, by: {metric: train.solved_at}, seeds: 1}
+"""
+
+
+def test_a_tuning_that_chooses_nothing_is_a_failure_that_says_so(terminal):
+    (terminal.folder / "study.yaml").write_text(NEVER_SOLVED)
+    sentence = (
+        "tuned linear_rnn on k_delay, mean train.solved_at of 1 seed each: no setting has a value "
+        "in every network, so nothing is chosen and 2 networks are not trained; tune by another "
+        "metric, or try other settings (lr 0.001: "
+    )
+    for options in ((), ("-q",), ("--json",)):  # the second run finds all of it stored
+        said = terminal.emtkit("run", "study.yaml", "-j", "1", *options)
+        assert said.code == 1, said.err
+        assert sentence in said.err
+    (tuning,) = json.loads(said.out)["tunings"]
+    assert tuning["chosen"] is None
+    assert tuning["failure"].startswith(sentence)
+    tried = NEVER_SOLVED.replace("train.solved_at", "test.loss")
+    (terminal.folder / "study.yaml").write_text(tried)
+    assert terminal.emtkit("run", "study.yaml", "-j", "1", "-q") == Said(0, "", "")
 
 
 def test_tables_in_every_format(smoke):

@@ -57,6 +57,30 @@ def test_claims_without_a_p_are_not_warned_of(seeds, one):
     assert warned(planned(seeds), one) == []
 
 
+@pytest.mark.parametrize(
+    ("seeds", "side", "never"),
+    [
+        (6, {"above": 0.5}, False),
+        (5, {"above": 0.5}, True),
+        (6, {"equals": 0.0}, True),
+        (6, {"equals": 0.0, "tolerance": 0.5}, False),
+        (6, {"below": 0.5}, False),
+        (6, {"below": 0.4}, True),
+    ],
+)
+def test_a_share_is_warned_of_just_when_no_count_can_support_it(seeds, side, never):
+    one = claim(stat="share", **side)
+    data = planned(seeds)
+    words = set()
+    for true in range(seeds + 1):
+        counted = data.assign(**{"a.x": data["seed"] < true})
+        words |= {verdict.word for verdict in verdicts_of(Results(counted), [one])}
+    found = warned(data, one)
+    assert bool(found) == never == ("unchecked" not in words)
+    if never:
+        assert f"the interval of a share of {seeds} networks, [0, " in found[0]
+
+
 def test_a_claim_whose_statistic_has_no_interval_is_warned_of():
     few = "claim 'c' cannot be supported: 5 networks give no 95 % interval of a median; 6 do"
     assert warned(planned(5), claim(stat="median", below=0.3)) == [few]

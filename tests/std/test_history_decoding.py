@@ -20,6 +20,7 @@ from emtkit_std.analyses.history_decoding import (
     overlaps,
     subspace_overlap,
 )
+from emtkit_std.architectures.irnn import IdentityRnn
 from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_linear import TwmLinear
@@ -56,6 +57,20 @@ def test_a_shift_register_forgets_what_it_has_no_place_for():
     np.testing.assert_allclose(r2[:4], 1.0, rtol=0, atol=rounding(1))
     assert (np.abs(r2[4:]) < 0.05).all()
     assert found.scalars["decodable"] == 4
+
+
+def test_the_overlap_is_of_the_ages_that_the_task_asks_for():
+    """A register drops what is older; an identity lays all ages on one another."""
+    task = KDelay(delay=3, features=2, steps=12)
+    register = measure(build(ShiftRegister, task, hidden=8), task)
+    assert register.scalars["overlap"] == 0
+    assert math.isnan(
+        measure(build(ShiftRegister, task, hidden=8), task, lags=6).scalars["overlap"]
+    )
+    same = measure(build(IdentityRnn, task, hidden=8, activation="linear"), task)
+    assert same.scalars["overlap"] == pytest.approx(1.0)
+    few = measure(build(LinearRnn, task, hidden=4, init="gaussian"), task)
+    assert few.scalars["overlap"] >= (4 * 2 / 4 - 1) / (4 - 1) - rounding(4)
 
 
 def test_projections_are_the_rule():

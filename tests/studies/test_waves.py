@@ -55,10 +55,11 @@ def test_the_quick_comparison_supports_all_its_claims(tmp_path):
 
 
 def test_linear_recurrences_stay_above_their_ceiling(tmp_path):
-    with ran("boundaries", tmp_path, only="architecture=linear_rnn") as session:
+    part = "architecture=linear_rnn,architecture=twm_linear"  # the second is the first's control
+    with ran("boundaries", tmp_path, only=part) as session:
         assert open_claims(session) == {}
         assert supported(session) >= {"linear-recurrence-has-a-ceiling", "linear-recurrence-copies"}
-        frame = session.frame()
+        frame = session.frame().query("architecture == 'linear_rnn'")
         assert (frame["test.loss"] > frame["linear_ceiling.least_loss"] - 0.01).all()
 
 

@@ -105,6 +105,16 @@ class Results:
             rows = [row for row in rows if is_shown(role[row], grid[row], where, axes)]
         return self.keep(rows, where)
 
+    def met(
+        self, rows: Sequence[int], conditions: Iterable[tuple[str, Wanted]]
+    ) -> dict[str, Wanted]:
+        """Those conditions that `rows` meet, one by one in their order; the others fall."""
+        found: dict[str, Wanted] = {}
+        for name, wanted in conditions:
+            if self.keep(rows, {**found, name: wanted}):
+                found[name] = wanted
+        return found
+
     def levels(self, row: int, axes: Sequence[str]) -> tuple[Any, ...]:
         """The row's values on `axes`, hashable."""
         return tuple(self._level_column(axis)[row] for axis in axes)

@@ -206,7 +206,7 @@ def _all_equal(found: Aggregate) -> bool:
 
 def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdict:
     expect = base.claim.expect
-    side = _side_of(estimate, expect) if estimate.bounded else _side_by_test(estimate, expect, p)
+    side = side_of(estimate, expect) if estimate.bounded else _side_by_test(estimate, expect, p)
     if side is None and (estimate.bounded or p is None or p < expect.alpha):
         cause = estimate.why or "the interval reaches to both sides"
         if not estimate.bounded and p is not None:
@@ -224,7 +224,7 @@ def _decide_number(base: Verdict, estimate: Estimate, p: float | None) -> Verdic
     )
 
 
-def _side_of(estimate: Estimate, expect: Expect) -> bool | None:
+def side_of(estimate: Estimate, expect: Expect) -> bool | None:
     """True: the interval lies wholly on the claimed side; False: wholly on the other; None: both.
 
     For a comparison the interval is that of the difference, and the bound is 0.

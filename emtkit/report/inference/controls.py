@@ -109,10 +109,7 @@ def _asked(
     members: list[int],
     against: list[int],
 ) -> Asked:
-    met: dict[str, Any] = {}
-    for column, wanted in (*expect.where.items(), *levels):
-        if results.keep(members, {**met, column: wanted}):
-            met[column] = wanted
+    met = results.met(members, (*expect.where.items(), *levels))
     rows = results.keep(members, on_axes(met))
     asked = expect.model_copy(update={"where": met})
     if not isinstance(expect.bound, Quantity):

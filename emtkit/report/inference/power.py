@@ -3,10 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from emtkit.errors import EmtkitError
+from emtkit.plugin.statistic import Sample
 from emtkit.plugin.swaps import EXACT_UP_TO
 from emtkit.report.data.results import Results
 from emtkit.report.inference.aggregate import statistic_of
+from emtkit.report.inference.claims import side_of
 from emtkit.report.inference.combinations import combinations
 from emtkit.study.views import Claim, EachShare, Expect
 
@@ -43,14 +47,14 @@ def unreachable(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
         if one.tested:
             lacking = [n for n in one.counts if family * statistic.least_p(n) >= expect.alpha]
         elif expect.other is None:
-            lacking = [n for n in one.counts if statistic.no_interval(n)]
+            lacking = [n for n in one.counts if _no_number(expect, n)]
         else:
             continue
         share = expect.scope.share if isinstance(expect.scope, EachShare) else 1.0
         if len(lacking) <= int((1 - share) * count + 1e-9):  # so many may stay open without harm
             continue
         if not one.tested:
-            why = statistic.no_interval(min(lacking))
+            why = _no_number(expect, min(lacking))
             yield f"claim '{one.claim.id}' cannot be supported: {why}"
             continue
         tried = range(1, EXACT_UP_TO + 1)
@@ -62,6 +66,20 @@ def unreachable(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
             f"claim '{one.claim.id}' cannot be supported: with {min(lacking)} paired seeds its p "
             f"cannot fall below {least:.2g}{whole}, and alpha is {expect.alpha:g}; {remedy}"
         )
+
+
+def _no_number(expect: Expect, n: int) -> str:
+    """Why no result of n networks lies on the claimed side of a number; empty where one may."""
+    statistic = statistic_of(expect)
+    if (why := statistic.no_interval(n)) or statistic.reads != "truths":
+        return why
+    found = [
+        statistic.interval(Sample((np.arange(n) < true).astype(float))) for true in range(n + 1)
+    ]
+    if any(side_of(one, expect) for one in found):
+        return ""
+    ends = " to ".join(f"[{one.low:.3g}, {one.high:.3g}]" for one in (found[0], found[-1]))
+    return f"the interval of a share of {n} networks, {ends}, never lies wholly on that side"
 
 
 def _counts(results: Results, expect: Expect) -> Iterator[int]:

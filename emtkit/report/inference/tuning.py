@@ -49,6 +49,17 @@ class TuningCurve:
         return found
 
     @property
+    def failure(self) -> str:
+        """Why the networks that waited are not trained, once all of the tuning is; else empty."""
+        if self.waits or self.chosen is not None:
+            return ""
+        return (
+            f"tuned {self.heading}: no setting has a value in every network, so nothing is chosen "
+            f"and {len(self.combination.waiting)} networks are not trained; tune by another "
+            f"metric, or try other settings ({'; '.join(self.lines)})"
+        )
+
+    @property
     def text(self) -> str:
         """Heading and settings in one line."""
         if all(value.counts["missing"] for _, value in self.found):  # as before a run

@@ -11,6 +11,7 @@ from emtkit.report.data.results import Results, hashable, level_text, on_axes, w
 from emtkit.report.data.unlike import ALSO, one_setting, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
+from emtkit.report.inference.scaled import on_scale
 from emtkit.report.tables.drawn import DrawnTable, Heading, Levels, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, share_text
 from emtkit.study.quantity import Value
@@ -53,7 +54,8 @@ def value_label(value: Value) -> str:
         return str(value.share)
     if value.of is not None:
         return f"{value.value} (expected best of {value.of})"
-    return str(value.value) if value.stat == "mean" else f"{value.value} ({value.stat})"
+    text = str(value.value) if value.stat == "mean" else f"{value.value} ({value.stat})"
+    return text if value.scale is None else f"{text}, scaled"
 
 
 def _interval(found: Aggregate, value: Value) -> str:
@@ -79,8 +81,9 @@ class _Drawing:
         self.entries: dict[Place, TableEntry] = {}
         for r, c, v in product(*map(range, (len(self.rows), len(self.columns), len(spec.shown)))):
             value = spec.shown[v]
-            rows = groups[v].get(self.levels((r, c, v)), [])
-            found = aggregate(results, rows, value, spec.over)
+            levels = self.levels((r, c, v))
+            found = aggregate(results, groups[v].get(levels, []), value, spec.over)
+            found = on_scale(results, found, value, dict(zip(self.axes, levels, strict=True)))
             text = entry_text(found, value)
             self.entries[r, c, v] = TableEntry(found, text, _interval(found, value))
 
@@ -224,6 +227,12 @@ class _Drawing:
             remarks.append("brackets hold the error of the common evaluation set, too")
         found = [entry.found.estimate for entry in entries if entry.found.estimate is not None]
         remarks += dict.fromkeys(estimate.why for estimate in found if estimate.why)
+        remarks += [
+            f"{value_label(value)}: 0 is {where_text(value.scale.zero)}, 1 is "
+            f"{where_text(value.scale.one)}; both ends are taken as they are"
+            for value in spec.shown
+            if value.scale is not None
+        ]
         if spec.baseline is not None:
             remarks.append(
                 f"differences from {where_text(spec.baseline)}, paired by {', '.join(spec.over)}; "

@@ -42,9 +42,10 @@ class HistoryDecoding(Analysis):
 
     The input Jacobian, averaged over sequences, gives the projections dy(t)/du(t-k) and the
     directions dh(t)/du(t-k) of every age k, at the first autonomous step, or the last where all
-    steps are driven. `overlap` is the mean squared cosine between the subspaces of two ages (0 if
-    orthogonal, about I/H by chance) in raw coordinates, which are not identifiable for a linear
-    recurrence with an untied readout; projections are. Where the task has a law of delays,
+    steps are driven. `overlap` is the mean squared cosine between the subspaces of two of the first
+    `lags` ages (0 if orthogonal, about I/H by chance; L ages of I features leave no less than
+    (L I / H - 1) / (L - 1) in H < L I units) in raw coordinates, which are not identifiable for a
+    linear recurrence with an untied readout; projections are. Where the task has a law of delays,
     `hidden_share` and `regime` follow from the projections as in `superposition`: undefined
     without a rectified readout or for inputs of both signs; `silent` where all outputs are zero.
 
@@ -53,7 +54,7 @@ class HistoryDecoding(Analysis):
     """
 
     name = "history_decoding"
-    version = 3  # standard errors
+    version = 4  # standard errors; the overlap is of the ages that are asked for
     scalars = {
         "capacity": ScalarInfo(
             "sum of the positive R² over the lags",
@@ -116,7 +117,8 @@ class HistoryDecoding(Analysis):
         }
         past = _past(subject)
         table = overlaps(past.directions)
-        pairs = table[~np.eye(len(table), dtype=bool)]
+        used = table[:span, :span]
+        pairs = used[~np.eye(len(used), dtype=bool)]
         scalars["overlap"] = float(pairs.mean()) if len(pairs) else float("nan")
         reasons = dict.fromkeys(scalars, "the inputs do not vary")
         reasons["overlap"] = "some age has no direction at all, or there is only one age"

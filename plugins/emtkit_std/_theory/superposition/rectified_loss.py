@@ -49,11 +49,17 @@ class ReluLosses:
 
 
 def relu_losses(
-    projections: Array, law: DelayLaw, scored: Mask, bias: Array | None = None
+    projections: Array,
+    law: DelayLaw,
+    scored: Mask,
+    bias: Array | None = None,
+    *,
+    tolerance: float = TOLERANCE,
 ) -> ReluLosses:
     """Mean exact loss over the scored steps (T) of sequences that start from rest.
 
-    Projections (M, O, I, L) of M networks; `bias` (M, T, O) is what an output holds at a step
+    Projections (M, O, I, L) of M networks; series leave out `tolerance` of the target's energy at
+    most, as far as their terms reach; `bias` (M, T, O) is what an output holds at a step
     without any input. EmtkitError where the law of the amplitudes is not given by name.
     """
     if law.amplitude not in AMPLITUDES:
@@ -70,7 +76,7 @@ def relu_losses(
     elif law.amplitude == "constant" and rows.gain.shape[1] <= MOST_PATTERN_BITS:
         loss, error = _by_patterns(rows)
     else:
-        loss, error = _by_largest(rows, law.amplitude)
+        loss, error = _by_largest(rows, law.amplitude, tolerance)
     weight = np.asarray(law.importance) / len(steps)
     shape = (networks, len(steps), outputs)
     return ReluLosses((loss.reshape(shape) @ weight).sum(1), (error.reshape(shape) @ weight).sum(1))
@@ -168,7 +174,7 @@ class _Later:
         )
 
 
-def _by_largest(rows: _Rows, amplitude: str) -> tuple[Array, Array]:
+def _by_largest(rows: _Rows, amplitude: str, tolerance: float) -> tuple[Array, Array]:
     """Loss and error of each row, summed over which entry is the largest active one."""
     later, size, level = _Later(rows), np.abs(rows.gain), np.abs(rows.bias)[:, None]
     reach = level + later.size
@@ -207,7 +213,7 @@ def _by_largest(rows: _Rows, amplitude: str) -> tuple[Array, Array]:
     at = np.nonzero(undecided & (share > 0))
     if len(at[0]):
         series = _series(rows, amplitude, at, clamped, open_share, whole)
-        aim = TOLERANCE * rows.energy[at[0]] / rows.gain.shape[1] / share[at]
+        aim = tolerance * rows.energy[at[0]] / rows.gain.shape[1] / share[at]
         waves = series.sums(aim)
         squares = inside.square[at] + whole[at] * inside.output[at] - waves.squares
         products = inside.product[at] + whole[at] * inside.target[at] / 2.0 - waves.products

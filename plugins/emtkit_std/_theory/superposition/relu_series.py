@@ -23,7 +23,7 @@ from scipy.special import spherical_jn
 
 from emtkit_std._theory.facts import Array
 
-_FEWEST_TERMS, _MOST_TERMS = 1 << 6, 1 << 18
+_FEWEST_TERMS, _MOST_TERMS = 1 << 6, 1 << 15
 # Complex numbers of one chunk of series.
 _CHUNK = 1 << 13
 

@@ -75,9 +75,8 @@ def test_the_constructed_network_has_the_loss_and_the_branch_that_is_asked_for()
     assert [one["regime"] for one in found] == ["sparse", "dense", "alternating"]
     losses = [one["expected_loss"] for one in found]
     np.testing.assert_allclose(losses, [0.40265, 0.46037, 0.44646], atol=2e-5)
-    dense = KDelay(delay=3, density=1.0, scored="last")
-    with pytest.raises(EmtkitError, match="there are: dense"):
-        OptimalRectified(dense, branch="sparse")
+    refused = OptimalRectified.accepts(KDelay(), {"hidden": 2, "branch": "sparse"})
+    assert "there are: dense" in refused
 
 
 def test_tasks_without_an_optimum_are_refused():

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from emtkit import EmtkitError, SequenceModel, Task, hookimpl
+from emtkit import SequenceModel, Task, hookimpl
 from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.forms import PreActivationNetwork
 from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
@@ -50,14 +50,9 @@ class OptimalRectified(Constructed, PreActivationNetwork):
     ) -> None:
         super().__init__()
         found = _branches(task.facts(DelayLaw), hidden, scored_of(task).tobytes())
-        wanted = [one for one in found if branch in ("best", one.regime)]
-        if not wanted:
-            raise EmtkitError(
-                f"optimal_rectified: no network of {hidden} units is a minimum of branch "
-                f"'{branch}' here; there are: {', '.join(one.regime for one in found)}"
-            )
+        best = next(one for one in found if branch in ("best", one.regime))
         self.hidden = hidden
-        angles, readout = np.split(wanted[0].point, 2)
+        angles, readout = np.split(best.point, 2)
         network = filters(angles[None])
         weights = {
             "W_hh": network.W_hh[0],
@@ -75,6 +70,13 @@ class OptimalRectified(Constructed, PreActivationNetwork):
         law = task.facts(DelayLaw)
         if not law.amplitude or min(law.sign) < 0:
             return "the exact loss of a rectified readout needs the amplitudes' law by name"
+        hidden, branch = parameters["hidden"], parameters["branch"]
+        if branch == "best":
+            return None
+        found = [one.regime for one in _branches(law, hidden, scored_of(task).tobytes())]
+        if branch not in found:
+            there = ", ".join(found)
+            return f"no minimum of {hidden} units is {branch} here; there are: {there}"
         return None
 
 

@@ -85,6 +85,17 @@ def test_tasks_without_an_optimum_are_refused():
     assert "one feature" in OptimalRectified.accepts(KDelay(features=2), defaults)
 
 
+@pytest.mark.parametrize(
+    ("delay", "density", "dense", "other"),
+    [(3, 0.5, 0.43650, 0.44246), (3, 0.47, 0.45093, 0.41877), (5, 0.32, 0.61516, 0.60941)],
+)
+def test_the_bounds_of_the_claims_of_the_phase_diagram(delay, density, dense, other):
+    found = branches(delay_law(delay, density), 2, last_step(3 * delay + 5))
+    losses = {one.regime: one.loss for one in found}
+    assert losses.pop("dense") == pytest.approx(dense, abs=2e-5)
+    assert min(losses.values()) == pytest.approx(other, abs=2e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("delay", "hidden", "density", "below"),

@@ -16,7 +16,7 @@ from emtkit_std._theory.superposition.rectified_optimum import Branch, branches
 from emtkit_std._theory.superposition.scored import one_feature, scored_of
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=1024)
 def _branches(law: DelayLaw, hidden: int, scored: bytes) -> list[Branch]:
     """A network is built anew for every analysis; its optimum is not searched anew."""
     return branches(law, hidden, np.frombuffer(scored, dtype=bool))

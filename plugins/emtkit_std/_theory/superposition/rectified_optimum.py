@@ -6,9 +6,10 @@ the best scale is known, and the loss relative to the target's energy E tau² is
     1 - (E tau relu(Y))² / (E relu(Y)² E tau²).
 
 Many filters and readouts are compared on one stratified sample of windows, the best of each regime
-(dense, alternating, sparse; see `projections`) are led downhill on it, and the best of these in
-each regime on the exact loss (see `rectified_loss`): its minimum there is the branch. The least of
-the branches is the optimum.
+(dense, alternating, sparse; see `projections`) are led downhill on it, and so are the shapes of
+linear optima and their mirror images (theta -> 180 - theta), near which dense and alternating codes
+are. The best of these in each regime are led down the exact loss (see `rectified_loss`): its minima
+are the branches, the least of which is the optimum.
 
 With sparse inputs and long delays the infimum lies at radius 0, where the silenced projections grow
 without bound (a_0 ~ radius^-k). Networks are therefore compared up to sum |a| = MOST_REACH |a_k|:
@@ -167,21 +168,35 @@ class _Problem:
 
     def starts(self) -> Array:
         """Points (N, 2 H) all over, with the answer's own projection positive."""
-        scattered = scattered_angles(_SCREENED, 2 * self.hidden)
-        angles = np.concatenate(
-            [scattered[:, : self.hidden], comb_angles(self.law.delay[0], self.hidden)]
-        )
-        # Readouts: normal quantiles of the lattice's other places, taken again for the combs.
-        readouts = ndtri(scattered[:, self.hidden :] / (0.97 * np.pi) + 0.5)
-        points = np.concatenate([angles, np.resize(readouts, angles.shape)], axis=1)
+        points = scattered_angles(_SCREENED, 2 * self.hidden)
+        # Readouts: normal quantiles of the lattice's other places.
+        points[:, self.hidden :] = ndtri(points[:, self.hidden :] / (0.97 * np.pi) + 0.5)
         points[:, self.hidden :] *= np.sign(self.gains(points)[:, self.law.delay[0], None])
         return points
+
+    def combs(self) -> Array:
+        """Points (N, 2 H) with poles on an arc or its mirror image, read where the item is."""
+        angles = comb_angles(self.law.delay[0], self.hidden)
+        directions = filters(angles).directions(len(self.scored))
+        return np.concatenate([angles, directions[:, self.law.delay[0]]], axis=1)
 
     def best_of_each(self, points: Array, values: Array, count: int) -> NDArray[np.intp]:
         """The places of the `count` best points of every regime."""
         regimes = np.array(self.regimes(self.gains(points)))
         found = [np.flatnonzero(regimes == one) for one in ("dense", "alternating", "sparse")]
         return np.concatenate([at[np.argsort(values[at])[:count]] for at in found])
+
+    def distinct(self, points: Array, values: Array, count: int) -> list[int]:
+        """The places of the `count` best minima of every regime; copies are left out."""
+        gains, regimes = self.gains(points), self.regimes(self.gains(points))
+        scaled = gains / np.linalg.norm(gains, axis=1)[:, None]
+        found: list[int] = []
+        for place in map(int, np.argsort(values)):
+            apart = all(np.linalg.norm(scaled[place] - scaled[one]) > 0.05 for one in found)
+            alike = sum(regimes[one] == regimes[place] for one in found)
+            if apart and alike < count:
+                found.append(place)
+        return found
 
     def losses(self, points: Array) -> Array:
         """Relative loss (N) to the precision that a descent needs, and what reaches too far."""
@@ -214,11 +229,11 @@ def branches(law: DelayLaw, hidden: int, scored: Mask) -> list[Branch]:
     values = few.slopes(problem.gains(starts)).values
     led = descend(
         lambda points: problem.sampled(some, points),
-        starts[problem.best_of_each(starts, values, _LED)],
+        np.concatenate([starts[problem.best_of_each(starts, values, _LED)], problem.combs()]),
         iterations=60,
         tolerance=1e-6,
     )
-    chosen = led.points[problem.best_of_each(led.points, led.values, 1)]
+    chosen = led.points[problem.distinct(led.points, led.values, 2)]
     ends: dict[Regime, Branch] = {}
     for one in sorted(followed(law, scored, chosen), key=lambda branch: branch.loss):
         ends.setdefault(one.regime, one)

@@ -7,6 +7,7 @@ followed, not a label: with three units the share that a dense code hides grows 
 Source: derived here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,9 @@ from emtkit_std._theory.facts import DelayLaw, Mask
 from emtkit_std._theory.superposition.projections import Regime
 from emtkit_std._theory.superposition.rectified_optimum import Branch, branches, followed
 
-_LEAST, _STEP, _FINE = 0.02, 0.8, 2e-4
+_LEAST, _STEP, _FINE = 0.02, 0.88, 2e-4
+# Of projections from one density to the next, relative: more is another branch.
+_JUMP = 0.3
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,23 @@ def transition_density(law: DelayLaw, hidden: int, scored: Mask) -> Transition:
             f"transition_density: {hidden} units hold delay {law.delay[0]} exactly at any density"
         )
     lower = upper = _start(law, hidden, scored)
+    step = _STEP
     while lower.gap <= 0:
-        upper, density = lower, lower.density * _STEP
-        if density < _LEAST:
+        if lower.density < _LEAST:
             raise EmtkitError(
                 f"transition_density: with {hidden} units and delay {law.delay[0]} the dense code "
                 f"is the best one down to a density of {_LEAST}"
             )
-        lower = _at(density, lower, law, hidden, scored)
+        found = _at(lower.density * step, lower, law, hidden, scored)
+        if _distance(found.dense, lower.dense) > _JUMP and step < 0.99:
+            step = step**0.5  # the descent left the branch for another one
+            continue
+        upper, lower, step = lower, found, min(step, _STEP)
     while upper.density - lower.density > _FINE:
         # Losses are near lines in the density, but at the ends a branch may be missing.
         share = lower.gap / (lower.gap - upper.gap) if upper.others else 0.5
         middle = lower.density + min(max(share, 0.05), 0.95) * (upper.density - lower.density)
-        found = _at(middle, lower, law, hidden, scored)
+        found = _at(middle, upper, law, hidden, scored, lower.others)
         if abs(found.gap) < 1e-5:
             lower = upper = found
         upper, lower = (found, lower) if found.gap < 0 else (upper, found)
@@ -77,14 +84,21 @@ def _start(law: DelayLaw, hidden: int, scored: Mask) -> _Here:
     return _Here(1.0, dense, [])
 
 
-def _at(density: float, near: _Here, law: DelayLaw, hidden: int, scored: Mask) -> _Here:
-    """The branches of a density near by, and those that a search finds there."""
+def _at(
+    density: float,
+    near: _Here,
+    law: DelayLaw,
+    hidden: int,
+    scored: Mask,
+    known: Sequence[Branch] = (),
+) -> _Here:
+    """The branches of a density near by, those `known` besides, and those that a search finds."""
     law = replace(law, density=(density,))
-    fresh = [one.point for one in branches(law, hidden, scored)]
-    points = np.stack([near.dense.point, *(one.point for one in near.others), *fresh])
-    dense, *others = followed(law, scored, points)
+    others = [*near.others, *known, *branches(law, hidden, scored)]
+    points = np.stack([near.dense.point, *(one.point for one in others)])
+    dense, *minima = followed(law, scored, points)
     apart: list[Branch] = []
-    for one in sorted(others, key=lambda branch: branch.loss):
+    for one in sorted(minima, key=lambda branch: branch.loss):
         if all(_distance(one, other) > 0.02 for other in (dense, *apart)):
             apart.append(one)
     return _Here(density, dense, apart[:3])

@@ -118,7 +118,10 @@ class _Checker:
         for column in (*x, *figure.y, *filter(None, (figure.value, figure.by))):
             key = "x" if column in x else "y" if column in figure.y else None
             self._column((*path, key or ("value" if column == figure.value else "by")), column)
+        for position, line in enumerate(figure.lines):
+            self._quantity((*path, "lines", position), line)
         used = (*coordinates, *hue, *figure.facet, *figure.over)
+        self._where((*path, "less"), figure.less or {})
         remedy = "x, hue, facet, where or over"
         self._mixes(path, f"figure '{figure.name}'", used, figure.where, remedy)
 

@@ -35,6 +35,9 @@ def _figure_use(schema: dict[str, Any]) -> None:
     schema |= {"anyOf": [{"enum": list(FIGURE_KINDS)}, {"pattern": r"^[^.]+\.[^.]+$"}]}
 
 
+_OF_CHARTS = {"x", "y", "value", "less", "lines", "hue", "stat", "by", "of", "log"}
+
+
 class Table(View):
     """Rows and columns are axes, every other varying axis is averaged `over` or fixed by `where`.
 
@@ -123,6 +126,10 @@ class Figure(View):
     """Columns along the vertical axis."""
     value: str | None = None
     """Column shown as colour by `heatmap` and `phase_diagram`."""
+    less: Where | None = None
+    """Networks whose number at the same place a map subtracts, by what differs from `where`."""
+    lines: tuple[Quantity, ...] = ()
+    """Quantities drawn over a `phase_diagram`: at each x of a panel, the y that they have."""
     hue: str | None = None
     """Axis whose values are told apart by colour."""
     facet: Columns = ()
@@ -152,13 +159,17 @@ class Figure(View):
                     f"`use` is a kind of figure or <analysis label>.<drawing>, not '{self.use}'; "
                     f"{did_you_mean(self.use, FIGURE_KINDS)}"
                 )
-            _none_of(given, {"x", "y", "value", "hue", "stat", "by", "of", "log"}, self.use)
+            _none_of(given, _OF_CHARTS, self.use)
             return self
         _none_of(given, {"cells"}, self.use)
         if self.x is None or not self.y:
             raise ValueError(f"a {self.use} needs `x` and `y`")
+        if self.use != "phase_diagram":
+            _none_of(given, {"lines"}, self.use)
+        for line in self.lines:
+            line.check_complete()
         if self.use in CHARTS.names:
-            _none_of(given, {"value"}, self.use)
+            _none_of(given, {"value", "less"}, self.use)
         elif self.value is None or len(self.y) > 1:
             raise ValueError(f"a {self.use} needs `value`, and one axis as `y`")
         check_ranking(self.by, self.of, self.stat)

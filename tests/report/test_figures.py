@@ -260,3 +260,33 @@ def test_any_text_is_drawn_and_a_formula_only_where_it_is_one(text, use):
     assert "<svg" in inline_svg(drawn)
     title = drawn.canvas.get_suptitle()
     assert not set(title) & set("\t\x1b")
+
+
+DIAGRAM = {"x": "task.delay", "y": "task.density", "value": "a.x", "over": ["seed"]}
+
+
+def test_a_map_may_subtract_other_networks_at_the_same_place(results):
+    gru = {"where": {"architecture": "gru"}, "less": {"architecture": "elman"}}
+    spec = figure("phase_diagram", **DIAGRAM, **gru, stat="best")
+    drawn = draw_figure(results, spec)
+    mesh = drawn.canvas.axes[0].collections[0]
+    np.testing.assert_allclose(mesh.get_array(), 0.0, atol=1e-12)
+    bare = figure("phase_diagram", **DIAGRAM, where={"architecture": "gru"}, stat="best")
+    plain = draw_figure(results, bare).canvas.axes[0].collections[0].get_array()
+    np.testing.assert_allclose(np.ravel(plain), [3.1, 5.1, 3.3, 5.3, 4.0, 6.0])
+
+
+def test_a_phase_diagram_has_lines_in_the_units_of_its_axes(results):
+    line = {"value": "a.loss", "where": {"architecture": "gru", "task.density": 0.1}}
+    spec = figure("phase_diagram", **DIAGRAM, where={"architecture": "elman"}, lines=[line])
+    drawn = draw_figure(results, spec).canvas.axes[0].lines[-1]
+    np.testing.assert_allclose(drawn.get_xdata(), [3, 5])
+    np.testing.assert_allclose(drawn.get_ydata(), [8.5, 8.5])
+
+
+@pytest.mark.parametrize(
+    "extra", [{"less": {"architecture": "gru"}}, {"lines": [{"value": "a.x"}]}]
+)
+def test_charts_have_neither_lines_of_theory_nor_anything_to_subtract(extra):
+    with pytest.raises(ValueError, match="has no"):
+        figure("line", x="task.density", y="a.x", **extra)

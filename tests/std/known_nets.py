@@ -36,6 +36,9 @@ def sample_law(law: DelayLaw, shape: tuple[int, ...], rng: np.random.Generator) 
         "uniform": lambda: rng.random(shape),
         "constant": lambda: np.ones(shape),
         "signed": lambda: rng.uniform(-1, 1, shape),
+        "exponential": lambda: rng.exponential(size=shape),
+        "normal": lambda: rng.normal(size=shape),
+        "lognormal": lambda: rng.lognormal(size=shape),
     }[law.amplitude]()
     return (rng.random(shape) < law.density[0]) * amplitude
 

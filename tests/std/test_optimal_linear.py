@@ -33,4 +33,5 @@ class Lawless(KDelay):
 
 def test_a_task_without_a_delay_law_is_not_applicable():
     task: Task = Lawless()
+    assert OptimalLinear.accepts(KDelay(steps=50), {"hidden": 7, "bias": True}) is None
     assert "DelayLaw" in OptimalLinear.accepts(task, {"hidden": 2, "bias": False})

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from emtkit.errors import EmtkitError
 from emtkit_std._theory.facts import DelayLaw
@@ -18,6 +19,7 @@ from emtkit_std._theory.superposition.rectified_loss import relu_losses
 from tests.std.known_nets import assert_within_standard_errors, sample_law
 
 LAWS = ["uniform", "constant", "signed"]
+UNBOUNDED = ["exponential", "normal", "lognormal"]
 SCORINGS = {
     "last": lambda t, k: t == t[-1],
     "recall": lambda t, k: t >= k,
@@ -50,7 +52,7 @@ def test_a_rectifier_that_never_clips_leaves_the_linear_loss(amplitude):
     assert abs(found.loss[0] - linear) <= found.error[0] < 1e-10
 
 
-@pytest.mark.parametrize("amplitude", LAWS)
+@pytest.mark.parametrize("amplitude", [*LAWS, *UNBOUNDED])
 @pytest.mark.parametrize("spread", [1.0, 10.0])
 @pytest.mark.parametrize("bias", [0.0, -0.4])
 def test_sequences_of_two_features_against_monte_carlo(amplitude, spread, bias):
@@ -63,7 +65,66 @@ def test_sequences_of_two_features_against_monte_carlo(amplitude, spread, bias):
     errors = (np.square(outputs - targets) @ [1.0, 0.6])[:, scored].mean(1)
     found = relu_losses(a[None], law, scored, np.full((1, 6, 2), bias))
     assert_within_standard_errors(errors, float(found.loss[0]))
-    assert found.error[0] < 1e-6 * 0.3 / 3
+    assert found.error[0] < 1e-6 * 0.3 * law.second_moment[0]
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.4, -0.4])
+@pytest.mark.parametrize("density", [0.02, 0.5, 1.0])
+def test_normal_amplitudes_against_every_pattern(bias, density):
+    """Given who is active, Y is N(b, v): E relu² and, by Stein's lemma, E[U_k relu] are known."""
+    a, last = np.array([0.3, -2.0, 1.0, 0.5, -0.1]), np.arange(5) == 4
+    patterns = (np.arange(32)[:, None] >> np.arange(5)) & 1
+    chance = np.where(patterns, density, 1.0 - density).prod(1)
+    spread = np.sqrt(np.maximum(patterns @ a**2, 1e-300))
+    below, height = norm.cdf(bias / spread), norm.pdf(bias / spread)
+    square = (bias**2 + spread**2) * below + bias * spread * height
+    exact = chance @ (square - 2.0 * patterns[:, 2] * a[2] * below) + density
+    law, held = delay_law(2, density, "normal"), np.full((1, 5, 1), bias)
+    found = relu_losses(a[None, None, None], law, last, held)
+    assert abs(found.loss[0] - exact) <= found.error[0] + 1e-14
+    assert found.error[0] < 1e-6 * density
+
+
+def test_exponential_amplitudes_of_two_ages_against_the_closed_form():
+    """x_1 alone gives 0, x_0 alone and both give E relu(a U - c V)² = 2 a³ / (a + c)."""
+    a, c, p = 0.8, 1.7, 0.3
+    square = p * 2 * a**2 * (1 - p) + p * p * 2 * a**3 / (a + c)
+    # E[U relu(a U - c V)] = E over V of exp(-c V / a) (2 a + c V), V of rate 1
+    product = p * (1 - p) * 2 * a + p * p * (2 * a**2 / (a + c) + c * a**2 / (a + c) ** 2)
+    law, last = delay_law(0, p, "exponential"), np.arange(2) == 1
+    found = relu_losses(np.array([[[[a, -c]]]]), law, last)
+    exact = square - 2 * product + 2 * p
+    assert abs(found.loss[0] - exact) <= found.error[0] < 1e-6
+
+
+@pytest.mark.parametrize("amplitude", UNBOUNDED)
+@pytest.mark.parametrize("bias", [0.0, 0.05])
+def test_amplitudes_without_bound_that_are_never_clipped(amplitude, bias):
+    """Positive gains, and normal inputs that a bias lifts by nine standard deviations."""
+    a = np.random.default_rng(2).uniform(0.2, 2.0, size=(1, 1, 7))
+    bias += 40.0 if amplitude == "normal" else 0.0
+    law, scored = delay_law(2, 0.4, amplitude), np.arange(7) >= 2
+    linear = finite_terms(a, law, scored, np.array([bias])).total
+    found = relu_losses(a[None], law, scored, np.full((1, 7, 1), bias))
+    assert abs(found.loss[0] - linear) <= found.error[0]
+    assert found.error[0] < 1e-6 * max(linear, 1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("amplitude", [*LAWS, "exponential", "normal"])
+def test_twenty_million_windows(amplitude):
+    """A code of the sparse branch, in which rare events carry the loss."""
+    rng, law = np.random.default_rng(11), delay_law(3, 0.1, amplitude)
+    s = np.arange(14)
+    a = -(0.44 ** (s - 3)) * np.sin(np.pi / 2 * s)
+    found = relu_losses(a[None, None, None], law, s == 13)
+    errors = []
+    for _ in range(40):
+        inputs = sample_law(law, (500_000, 14, 1), rng)[..., 0]
+        outputs = np.maximum(inputs @ a[::-1], 0.0)
+        errors.append(np.square(outputs - inputs[:, 10]))
+    assert_within_standard_errors(np.concatenate(errors), float(found.loss[0]))
+    assert found.error[0] < 1e-6 * 0.1 * law.second_moment[0]
 
 
 @settings(max_examples=40, deadline=None)

@@ -217,11 +217,16 @@ def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
     """A panel per `y` (down) and combination of facets (across)."""
     ys = spec.y if spec.use in CHARTS.names else spec.y[:1]
     hues = tuple(level for (level,) in results.groups(rows, [spec.hue])) if spec.hue else ()
+    less = results.shown({**spec.where, **spec.less}) if spec.less else []
+    less_of = results.groups(less, spec.facet)
+    lines = [results.groups(results.shown(line.where), spec.facet) for line in spec.lines]
     panels = []
     for y in ys:
         for levels, members in results.groups(rows, spec.facet).items():
             title = facet_text(spec.facet, levels)
-            panels.append(Panel(results, spec, members, y, title, hues))
+            over = tuple(line.get(levels, []) for line in lines)
+            based = less_of.get(levels, [])
+            panels.append(Panel(results, spec, members, y, title, hues, based, over))
     return panels
 
 

@@ -17,7 +17,10 @@ from emtkit.study.views import Figure
 
 @dataclass(frozen=True)
 class Panel:
-    """What one pair of axes shows: the rows of its facet, its `y`, and the hues of the figure."""
+    """What one pair of axes shows: the rows of its facet, its `y`, and the hues of the figure.
+
+    `less` are the rows that a map subtracts, `lines` those behind each line over it.
+    """
 
     results: Results
     spec: Figure
@@ -25,6 +28,8 @@ class Panel:
     y: str
     title: str
     hues: tuple[Any, ...]
+    less: Sequence[int] = ()
+    lines: tuple[Sequence[int], ...] = ()
 
     def points(self, rows: Sequence[int]) -> dict[Any, Aggregate]:
         """What the figure shows of `y` at each level of x, over these rows."""

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,13 +52,33 @@ def value_map_of(panel: Panel) -> ValueMap:
     results, spec = panel.results, panel.spec
     axes = [str(spec.x), panel.y]
     xs, ys = (tuple(x for (x,) in results.groups(panel.rows, [axis])) for axis in axes)
-    groups = results.groups(panel.rows, axes)
+    groups, less = results.groups(panel.rows, axes), results.groups(panel.less, axes)
     quantity = panel.quantity(str(spec.value))
-    found = tuple(
-        tuple(aggregate(results, groups.get((x, y), []), quantity, spec.over) for x in xs)
-        for y in ys
-    )
-    return ValueMap(panel, xs, ys, found)
+
+    def at(place: tuple[Any, Any]) -> Aggregate:
+        found = aggregate(results, groups.get(place, []), quantity, spec.over)
+        if spec.less is None or found.value is None:
+            return found
+        other = aggregate(results, less.get(place, []), quantity, spec.over)
+        if isinstance(found.value, float) and isinstance(other.value, float):
+            return replace(found, value=found.value - other.value)
+        return replace(found, value=None, cause=other.cause or "there is no number to subtract")
+
+    return ValueMap(panel, xs, ys, tuple(tuple(at((x, y)) for x in xs) for y in ys))
+
+
+def lines_of(panel: Panel) -> list[tuple[list[float], list[float]]]:
+    """The lines over a map: x, and the number of each line's quantity there."""
+    lines = []
+    for quantity, rows in zip(panel.spec.lines, panel.lines, strict=True):
+        levels = panel.results.groups(rows, [str(panel.spec.x)])
+        found = {
+            float(x): aggregate(panel.results, members, quantity, panel.spec.over).value
+            for (x,), members in levels.items()
+        }
+        there = sorted((x, y) for x, y in found.items() if isinstance(y, float))
+        lines.append(([x for x, _ in there], [y for _, y in there]))
+    return lines
 
 
 def scale_of(maps: Sequence[ValueMap]) -> Scale:

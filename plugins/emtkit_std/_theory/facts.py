@@ -12,7 +12,7 @@ from emtkit import EmtkitError
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Activation = Literal["linear", "relu", "tanh"]
-Amplitude = Literal["uniform", "constant", "signed", ""]
+Amplitude = Literal["uniform", "constant", "signed", "exponential", "normal", "lognormal", ""]
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "linear": lambda values: values,
@@ -83,7 +83,7 @@ class DelayLaw:
     @property
     def one_signed(self) -> bool:
         """Whether no input is ever negative."""
-        return self.amplitude in ("uniform", "constant")
+        return self.amplitude in ("uniform", "constant", "exponential", "lognormal")
 
 
 @dataclass(frozen=True, eq=False)

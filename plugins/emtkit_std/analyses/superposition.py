@@ -51,7 +51,7 @@ class Superposition(Analysis):
     """
 
     name = "superposition"
-    version = 5  # sequences are drawn by kinds
+    version = 5  # by kinds of sequences; exact losses for every amplitude; one reason for silence
     requires = (DelayLaw,)
     scalars = {
         "relative_loss": ScalarInfo(
@@ -242,10 +242,10 @@ def _order(
     readout = None if circuit is None else circuit.readout
     order = projections.order_parameters(received, law, readout)
     if silent:
-        nan, why = float("nan"), "the network is silent: every output is zero"
+        nan, why = float("nan"), "silent: every output is zero"
         order = projections.OrderParameters(nan, nan, nan, 0, "silent", why)
-    elif order.regime != "undefined" and not (loss := float(values.scalars["relative_loss"])) < 1.0:
-        why = f"a relative loss of {loss:.3g} is no better than silence: nothing is remembered"
+    elif order.regime != "undefined" and not float(values.scalars["relative_loss"]) < 1.0:
+        why = "no better than silence: nothing is remembered"
         order = replace(order, hidden_share=float("nan"), regime="undefined", reason=why)
     for name in ("hidden_share", "visible_interference", "tail", "represented", "regime"):
         values.add(name, getattr(order, name), order.reason)

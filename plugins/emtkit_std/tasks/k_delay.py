@@ -58,10 +58,10 @@ class KDelay(Task):
             float, Field(gt=0, le=1, description="Chance p that a feature is active at a step.")
         ] = 1.0,
         amplitude: Annotated[
-            Literal["uniform", "constant", "signed"],
+            Literal["uniform", "constant", "signed", "exponential", "normal", "lognormal"],
             Field(
-                description="Size U of an active feature: uniform on [0, 1), constantly 1, or "
-                "uniform on [-1, 1)."
+                description="Size U of an active feature: uniform on [0, 1), constantly 1, "
+                "uniform on [-1, 1), exponential of mean 1, N(0, 1), or exp N(0, 1)."
             ),
         ] = "uniform",
         importance: Annotated[
@@ -174,7 +174,12 @@ def _amplify(drawn: Tensor, amplitude: str) -> Tensor:
         return drawn
     if amplitude == "constant":
         return (drawn > 0).to(drawn.dtype)
-    return torch.where(drawn > 0, 2.0 * drawn - 1.0, 0.0)
+    if amplitude == "signed":
+        return torch.where(drawn > 0, 2.0 * drawn - 1.0, 0.0)
+    if amplitude == "exponential":
+        return -torch.log1p(-drawn)
+    normal = torch.special.ndtri(drawn.double()).to(drawn.dtype)
+    return torch.where(drawn > 0, normal if amplitude == "normal" else normal.exp(), 0.0)
 
 
 def _delayed(inputs: Tensor, delay: int) -> Tensor:

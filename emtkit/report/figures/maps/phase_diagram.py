@@ -5,12 +5,20 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from emtkit.report.figures.maps.heatmap import Heatmap
+from emtkit.report.figures.palette import INK
 from emtkit.report.figures.panel import label_ticks
-from emtkit.report.figures.value_map import Map, Scale, ValueMap, colours_of, numbers_of
+from emtkit.report.figures.value_map import (
+    Map,
+    Scale,
+    ValueMap,
+    colours_of,
+    lines_of,
+    numbers_of,
+)
 
 
 class PhaseDiagram(Map):
-    """Regions over two numeric axes, drawn to scale; over other axes a heatmap."""
+    """Regions over two numeric axes, drawn to scale, and lines; over other axes a heatmap."""
 
     def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> None:
         """Draw one panel."""
@@ -24,6 +32,9 @@ class PhaseDiagram(Map):
         numbers = np.ma.masked_invalid(numbers_of(values, scale)[np.ix_(order_y, order_x)])
         edges = _edges(xs, log_x), _edges(ys, log_y)
         axes.pcolormesh(*edges, numbers, edgecolors="face", lw=0.3, **colours_of(scale))
+        for line in lines_of(values.panel):
+            axes.plot(*line, color="white", lw=3.0)
+            axes.plot(*line, color=INK, lw=1.4, marker="o", ms=2.5)
         axes.set_xscale("log" if log_x else "linear")
         axes.set_yscale("log" if log_y else "linear")
         label_ticks(axes, "x", xs.tolist(), log_x)

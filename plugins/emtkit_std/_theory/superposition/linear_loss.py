@@ -25,17 +25,20 @@ from typing import Literal
 import numpy as np
 
 from emtkit import EmtkitError
-from emtkit_std._theory.facts import Array, DelayLaw, Mask, Response
+from emtkit_std._theory.facts import Amplitude, Array, DelayLaw, Mask, Response
 from emtkit_std._theory.superposition.projections import own_gains
 
 MOST_BITS = 20
 _CHUNK_BITS = 15
 
-# E[U] and E[U²]: U(0, 1), the constant 1, and U(-1, 1).
+# E[U] and E[U²]: U(0, 1), the constant 1, U(-1, 1), rate 1, N(0, 1), and exp N(0, 1).
 AMPLITUDES: dict[str, tuple[float, float]] = {
     "uniform": (1 / 2, 1 / 3),
     "constant": (1.0, 1.0),
     "signed": (0.0, 1 / 3),
+    "exponential": (1.0, 2.0),
+    "normal": (0.0, 1.0),
+    "lognormal": (float(np.exp(0.5)), float(np.exp(2.0))),
 }
 
 
@@ -61,7 +64,7 @@ class LinearTerms:
 def delay_law(
     delay: int,
     density: float,
-    amplitude: Literal["uniform", "constant", "signed"] = "uniform",
+    amplitude: Amplitude = "uniform",
     *,
     features: int = 1,
     importance: float = 1.0,

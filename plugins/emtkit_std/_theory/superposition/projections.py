@@ -102,9 +102,7 @@ def order_parameters(projections: Array, law: DelayLaw, readout: str | None) -> 
         visible += float(np.square(np.maximum(scaled, 0.0)).sum())
         hidden += float(np.square(np.maximum(-scaled, 0.0)).sum())
     if not held:
-        reason = (
-            f"no output holds its item: own gains {np.round(gains, 3)}, {least:.3g} is the least"
-        )
+        reason = f"no output holds its item: own gains are below {least:.3g}"
         nan = float("nan")
         return OrderParameters(nan, nan, nan, represented, "undefined", reason)
     if seen := all_visible(law, readout):

@@ -13,7 +13,8 @@ a_i U is again uniform, up to S); beyond, relu(Y) is Y or 0 and moments suffice.
 any magnitudes may meet, and in every series some a_i U spreads over a fair part of the circle. The
 bounds on what the series leave out, and rounding, add up to the error that is returned. Constant
 amplitudes do not spread: up to 36 inputs their patterns are enumerated (see `relu_patterns`), with
-more the series end at the most terms and the error says so.
+more the series end at the most terms and the error says so. Amplitudes without bound have integrals
+over frequencies in the place of series (see `relu_integral`).
 
 Losses are absolute, sums over outputs weighted by importance, means over the scored steps.
 
@@ -28,12 +29,14 @@ from numpy.typing import NDArray
 from emtkit import EmtkitError
 from emtkit_std._theory.facts import Array, DelayLaw, Mask
 from emtkit_std._theory.superposition.linear_loss import AMPLITUDES, scored_steps
+from emtkit_std._theory.superposition.relu_integral import SparseSum
 from emtkit_std._theory.superposition.relu_patterns import pattern_loss
 from emtkit_std._theory.superposition.relu_series import Series
 
 # Aimed at for what the series leave out, relative to the energy of an output's target.
-TOLERANCE = 1e-8
+TOLERANCE = 1e-7
 MOST_PATTERN_BITS = 36
+UNBOUNDED = ("exponential", "normal", "lognormal")
 _ROUNDING = 32 * float(np.finfo(np.float64).eps)
 
 
@@ -46,11 +49,17 @@ class ReluLosses:
 
 
 def relu_losses(
-    projections: Array, law: DelayLaw, scored: Mask, bias: Array | None = None
+    projections: Array,
+    law: DelayLaw,
+    scored: Mask,
+    bias: Array | None = None,
+    *,
+    tolerance: float = TOLERANCE,
 ) -> ReluLosses:
     """Mean exact loss over the scored steps (T) of sequences that start from rest.
 
-    Projections (M, O, I, L) of M networks; `bias` (M, T, O) is what an output holds at a step
+    Projections (M, O, I, L) of M networks; series leave out `tolerance` of the target's energy at
+    most, as far as their terms reach; `bias` (M, T, O) is what an output holds at a step
     without any input. EmtkitError where the law of the amplitudes is not given by name.
     """
     if law.amplitude not in AMPLITUDES:
@@ -62,8 +71,12 @@ def relu_losses(
     steps = scored_steps(projections[0], law, scored)
     held = np.zeros((networks, len(scored), outputs)) if bias is None else bias
     rows = _rows(projections, law, steps, held[:, steps])
-    enumerable = law.amplitude == "constant" and rows.gain.shape[1] <= MOST_PATTERN_BITS
-    loss, error = _by_patterns(rows) if enumerable else _by_largest(rows, law.amplitude)
+    if law.amplitude in UNBOUNDED:
+        loss, error = _by_integrals(rows, law.amplitude)
+    elif law.amplitude == "constant" and rows.gain.shape[1] <= MOST_PATTERN_BITS:
+        loss, error = _by_patterns(rows)
+    else:
+        loss, error = _by_largest(rows, law.amplitude, tolerance)
     weight = np.asarray(law.importance) / len(steps)
     shape = (networks, len(steps), outputs)
     return ReluLosses((loss.reshape(shape) @ weight).sum(1), (error.reshape(shape) @ weight).sum(1))
@@ -161,7 +174,7 @@ class _Later:
         )
 
 
-def _by_largest(rows: _Rows, amplitude: str) -> tuple[Array, Array]:
+def _by_largest(rows: _Rows, amplitude: str, tolerance: float) -> tuple[Array, Array]:
     """Loss and error of each row, summed over which entry is the largest active one."""
     later, size, level = _Later(rows), np.abs(rows.gain), np.abs(rows.bias)[:, None]
     reach = level + later.size
@@ -200,7 +213,7 @@ def _by_largest(rows: _Rows, amplitude: str) -> tuple[Array, Array]:
     at = np.nonzero(undecided & (share > 0))
     if len(at[0]):
         series = _series(rows, amplitude, at, clamped, open_share, whole)
-        aim = TOLERANCE * rows.energy[at[0]] / rows.gain.shape[1] / share[at]
+        aim = tolerance * rows.energy[at[0]] / rows.gain.shape[1] / share[at]
         waves = series.sums(aim)
         squares = inside.square[at] + whole[at] * inside.output[at] - waves.squares
         products = inside.product[at] + whole[at] * inside.target[at] / 2.0 - waves.products
@@ -242,3 +255,16 @@ def _by_patterns(rows: _Rows) -> tuple[Array, Array]:
         loss[row] += pattern_loss(*entries, rows.bias[row])
     most = np.abs(rows.bias) + np.abs(rows.gain).sum(1) + np.abs(rows.target).sum(1)
     return loss, _ROUNDING * most**2
+
+
+def _by_integrals(rows: _Rows, amplitude: str) -> tuple[Array, Array]:
+    """Loss and error of each row, for amplitudes without bound."""
+    loss = rows.second_moment * (rows.density * rows.target**2).sum(1)
+    error = _ROUNDING * (np.square(rows.bias) + rows.second_moment * np.square(rows.gain).sum(1))
+    for row, used in enumerate(rows.density > 0):
+        entries = (part[row, used] for part in (rows.gain, rows.target, rows.density))
+        moments = rows.mean, rows.second_moment
+        found = SparseSum(*entries, float(rows.bias[row]), amplitude, *moments).loss()
+        loss[row] += found.loss
+        error[row] += found.error
+    return loss, error

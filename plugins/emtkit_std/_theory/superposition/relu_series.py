@@ -23,9 +23,9 @@ from scipy.special import spherical_jn
 
 from emtkit_std._theory.facts import Array
 
-_FEWEST_TERMS, _MOST_TERMS = 1 << 6, 1 << 18
+_FEWEST_TERMS, _MOST_TERMS = 1 << 6, 1 << 15
 # Complex numbers of one chunk of series.
-_CHUNK = 1 << 18
+_CHUNK = 1 << 13
 
 Complexes = NDArray[np.complex128]
 
@@ -94,9 +94,8 @@ class Series:
 
     def _sum(self, chosen: NDArray[np.intp], count: int) -> tuple[Array, Array]:
         n = 2.0 * np.arange(count) + 1.0
-        whole = self.whole[chosen][:, None]
-        turns = n * (np.pi / whole)
-        wave = np.exp(1j * turns * self.bias[chosen][:, None])
+        whole = self.whole[chosen]
+        wave = _odd_turns(np.pi * self.bias[chosen] / whole, count)
         asked = np.zeros_like(wave)
         for entry in range(self.gain.shape[1]):
             here = np.flatnonzero(self.density[chosen, entry] > 0)
@@ -104,27 +103,39 @@ class Series:
                 continue
             rows = chosen[here]
             density = self.density[rows, entry][:, None]
-            angle = turns[here] * self.gain[rows, entry][:, None]
-            factor = 1.0 - density + density * _characteristic(angle, self.amplitude)
-            asked[here] *= factor
+            turn = np.pi * self.gain[rows, entry] / whole[here]
+            factor = density * _characteristic(turn, count, self.amplitude)
+            factor += 1.0 - density
             wanted = np.flatnonzero(self.target[rows, entry])
+            if asked.any():
+                asked[here] *= factor
             if len(wanted):
                 share = (density * self.target[rows, entry][:, None])[wanted]
-                share = share * _with_amplitude(angle[wanted], self.amplitude)
+                share = share * _with_amplitude(turn[wanted, None] * n, self.amplitude)
                 asked[here[wanted]] += wave[here[wanted]] * share
             wave[here] *= factor
-        squares = (wave.imag * (8.0 / (np.pi * n) ** 3)).sum(1) * whole[:, 0] ** 2
-        products = (asked.real * (4.0 / (np.pi * n) ** 2)).sum(1) * whole[:, 0]
+        squares = (wave.imag * (8.0 / (np.pi * n) ** 3)).sum(1) * whole**2
+        products = (asked.real * (4.0 / (np.pi * n) ** 2)).sum(1) * whole
         return squares, products
 
 
-def _characteristic(angle: Array, amplitude: str) -> Complexes:
-    """E exp(i c U) at angles c."""
+def _odd_turns(turn: Array, count: int) -> Complexes:
+    """exp(i (2 n + 1) c) of turns c (R), n below `count` (R, count), from few exponentials."""
+    fine = min(_FEWEST_TERMS, count)
+    near = np.exp(1j * turn[:, None] * (2.0 * np.arange(fine) + 1.0))
+    far = np.exp(1j * turn[:, None] * (2.0 * fine * np.arange(count // fine)))
+    return (far[:, :, None] * near[:, None, :]).reshape(len(turn), count)
+
+
+def _characteristic(turn: Array, count: int, amplitude: str) -> Complexes:
+    """E exp(i (2 n + 1) c U) of turns c (R)."""
     if amplitude == "constant":
-        return np.exp(1j * angle)
-    if amplitude == "signed":
-        return np.asarray(np.sinc(angle / np.pi), dtype=np.complex128)
-    return np.asarray(np.exp(0.5j * angle) * np.sinc(angle / (2.0 * np.pi)))
+        return _odd_turns(turn, count)
+    half = turn if amplitude == "signed" else 0.5 * turn
+    waves = _odd_turns(half, count)
+    angle = half[:, None] * (2.0 * np.arange(count) + 1.0)
+    share = np.divide(waves.imag, angle, out=np.ones_like(angle), where=angle != 0.0)
+    return share.astype(np.complex128) if amplitude == "signed" else waves * share
 
 
 def _with_amplitude(angle: Array, amplitude: str) -> Complexes:

@@ -1,0 +1,86 @@
+"""The best linear recurrence with a rectified readout for one delayed feature."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from emtkit import SequenceModel, Task, hookimpl
+from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.networks.forms import PreActivationNetwork
+from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
+from emtkit_std._theory.superposition.filters import filters
+from emtkit_std._theory.superposition.rectified_optimum import Branch, branches
+from emtkit_std._theory.superposition.scored import one_feature, scored_of
+
+
+@lru_cache(maxsize=1024)
+def _branches(law: DelayLaw, hidden: int, scored: bytes) -> list[Branch]:
+    """A network is built anew for every analysis; its optimum is not searched anew."""
+    return branches(law, hidden, np.frombuffer(scored, dtype=bool))
+
+
+class OptimalRectified(Constructed, PreActivationNetwork):
+    """The best linear recurrence with a rectified readout for its task; nothing to train.
+
+    h_t = W_hh h_{t-1} + W_uh u_t,  y_t = relu(W_r h_t) at the least exact loss, or at the least of
+    a branch: dense codes, alternating ones, and sparse ones, which hide what must not be read
+    behind the rectifier. Projections reach sum |a_s| = 100 |a_k|: for long delays and sparse inputs
+    the infimum lies at radius 0, where they grow without bound. State (B H), outputs (B 1).
+
+    References: Sharma, Proca, Prieto and Mediano (ICLR 2026); the optimum is emtkit's.
+    """
+
+    name = "optimal_rectified"
+    offers = (LinearRecurrence, PulseCircuit)
+    activation = "linear"
+    readout = "relu"
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        hidden: Annotated[int, Field(ge=1, le=4, description="Number of units H.")] = 2,
+        branch: Annotated[
+            Literal["best", "dense", "alternating", "sparse"],
+            Field(description="The regime of which the best network is taken, or the best of all."),
+        ] = "best",
+    ) -> None:
+        super().__init__()
+        found = _branches(task.facts(DelayLaw), hidden, scored_of(task).tobytes())
+        best = next(one for one in found if branch in ("best", one.regime))
+        self.hidden = hidden
+        angles, readout = np.split(best.point, 2)
+        network = filters(angles[None])
+        weights = {
+            "W_hh": network.W_hh[0],
+            "W_uh": network.W_uh[0][:, None],
+            "W_r": readout[None],
+        }
+        self.hold({name: as_buffer(np.ascontiguousarray(value)) for name, value in weights.items()})
+        self.b_r = None
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """The optimum is known for one delayed feature with amplitudes known by name."""
+        if refusal := one_feature(task):
+            return refusal
+        law = task.facts(DelayLaw)
+        if not law.amplitude or min(law.sign) < 0:
+            return "the exact loss of a rectified readout needs the amplitudes' law by name"
+        hidden, branch = parameters["hidden"], parameters["branch"]
+        if branch == "best":
+            return None
+        found = [one.regime for one in _branches(law, hidden, scored_of(task).tobytes())]
+        if branch not in found:
+            there = ", ".join(found)
+            return f"no minimum of {hidden} units is {branch} here; there are: {there}"
+        return None
+
+
+@hookimpl
+def emtkit_architectures() -> list[type[SequenceModel]]:
+    """The architecture of this module."""
+    return [OptimalRectified]

@@ -1,6 +1,6 @@
 """Where theory puts the transition between dense and sparse codes."""
 
-from emtkit import Analysis, Findings, NotApplicable, Subject, hookimpl
+from emtkit import Analysis, Findings, NotApplicable, ScalarInfo, Subject, hookimpl
 from emtkit.errors import EmtkitError
 from emtkit_std._theory.facts import DelayLaw, PulseCircuit
 from emtkit_std._theory.superposition.scored import one_feature, scored_of
@@ -20,6 +20,11 @@ class Transition(Analysis):
 
     name = "transition"
     requires = (DelayLaw, PulseCircuit)
+    scalars = {
+        "density": ScalarInfo("density of the input at which the best code stops being dense"),
+        "loss": ScalarInfo("exact relative loss of both codes there"),
+        "below": ScalarInfo("regime of the best code at sparser inputs"),
+    }
 
     def measure(self, subject: Subject) -> Findings:
         """The crossing, or why there is none."""

@@ -22,6 +22,13 @@ def draw_plane(axes: Axes) -> None:
     axes.set(aspect="equal", xlabel="real part", ylabel="imaginary part")
 
 
+def draw_reason(figure: Figure, reason: str) -> None:
+    """In place of a drawing: why there is nothing to draw."""
+    panel = figure.subplots()
+    panel.set_axis_off()
+    panel.text(0.5, 0.5, reason, ha="center", va="center", wrap=True)
+
+
 def draw_signed(axes: Axes, values: Array, *, origin: str = "lower", aspect: str = "auto") -> None:
     """A matrix with zero in the middle of the colours, and row 0 at the `origin`."""
     reach = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0

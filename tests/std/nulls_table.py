@@ -122,6 +122,7 @@ ROWS = {
     "memory_capacity": Row(("linear", "fisher"), DELAY, "linear"),
     "spectrum": Row(("radius",)),
     "superposition": Row(("relative_loss", "hidden_share", "regime"), DELAY, "rectified"),
+    "transition": Row(("density",), DELAY, "rectified"),
     "twm_waves": Row(("wave_share", "flag")),
 }
 DRIVEN = {

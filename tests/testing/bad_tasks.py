@@ -315,6 +315,7 @@ class WorstSequence(Sparse):
 
     name = "worst_sequence"
     sample_strata = Sparse.sample_strata
+    scalars: ClassVar = {"worst": ScalarInfo("largest distance from a target")}
 
     def metrics(self, outputs, batch):
         return {"worst": (outputs - batch.targets).abs().amax()}

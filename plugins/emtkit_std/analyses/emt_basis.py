@@ -7,7 +7,7 @@ from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, RecurrentModel, ScalarInfo, Subject, hookimpl
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
-from emtkit_std._drawings import Figure, draw_signed
+from emtkit_std._drawings import Figure, draw_reason, draw_signed
 from emtkit_std._findings import undefined
 from emtkit_std._parameters import Method, Sequences, Steps, Threshold
 from emtkit_std._theory.emt import memories
@@ -23,7 +23,7 @@ UNDEFINED = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", 
 def draw_weights(findings: Findings, figure: Figure) -> None:
     """The recurrent weights before and after the change of basis, beside theory's Phi."""
     if "jacobian" not in findings.arrays:
-        return _without_core(findings, figure)
+        return draw_reason(figure, findings.reasons["phi_error"])
     places = figure.subplot_mosaic([["changed", "changed", "exact"], ["changed", "changed", "raw"]])
     raw, changed, exact = places["raw"], places["changed"], places["exact"]
     for axes, name, title in (
@@ -44,7 +44,7 @@ def draw_hidden(findings: Findings, figure: Figure) -> None:
     As in the paper's figure, each variable is shown in units of its own size over time.
     """
     if "hidden_states" not in findings.arrays:
-        return _without_core(findings, figure)
+        return draw_reason(figure, findings.reasons["phi_error"])
     before, after, truth = figure.subplots(3, 1, sharex=True)
     coordinates = findings.arrays["coordinates"]
     size = np.sqrt(np.mean(coordinates**2, axis=0))
@@ -180,12 +180,6 @@ class EmtBasis(Analysis):
             "coordinates": coordinates,
             "contents": np.where(law.mask, contents[0], np.nan),
         }
-
-
-def _without_core(findings: Findings, figure: Figure) -> None:
-    panel = figure.subplots()
-    panel.set_axis_off()
-    panel.text(0.5, 0.5, findings.reasons["phi_error"], ha="center", va="center", wrap=True)
 
 
 @hookimpl

@@ -28,7 +28,7 @@ from emtkit import (
     hookimpl,
 )
 from emtkit_std._controls import LAST_DELAY, REGISTER
-from emtkit_std._drawings import Figure
+from emtkit_std._drawings import Figure, draw_reason
 from emtkit_std._findings import long_table, undefined
 from emtkit_std._theory.facts import Array, LinearRecurrence
 from emtkit_std._theory.superposition.projections import pulse_responses, spectral_radius
@@ -40,6 +40,8 @@ _SHOWN = 64
 
 def draw_memory(findings: Findings, figure: Figure) -> None:
     """Memory against age, summed over inputs."""
+    if "memory" not in findings.tables:
+        return draw_reason(figure, findings.reasons["linear"])
     rows = findings.tables["memory"].groupby("age")[["linear", "fisher"]].sum()
     panel = figure.subplots()
     for name in ("linear", "fisher"):

@@ -151,7 +151,7 @@ class _Problem:
     def beyond(self, gains: Array) -> Slopes:
         """Squared log of how far sum |a| exceeds `MOST_REACH` |a_k|, and its gradient (N, S)."""
         size, delay = np.abs(gains), self.law.delay[0]
-        own, total = np.maximum(size[:, delay], 1e-12), size.sum(1)
+        own, total = (np.maximum(part, 1e-12) for part in (size[:, delay], size.sum(1)))
         excess = np.maximum(np.log(total / (MOST_REACH * own)), 0.0)
         gradient = np.sign(gains) / total[:, None]
         gradient[:, delay] -= np.sign(gains[:, delay]) / own

@@ -66,7 +66,7 @@ reads them from untrained networks, too, and on driven tasks every fading memory
 history, so that an untrained tanh network passes for a wave there. Nor is `gradient_lag` a proof
 of memory: a random network may let everything through. A claim about training needs the untrained
 network beside it. `intervene` measures beyond the trained steps, as it asks whether an edit
-lengthens the horizon; `linear_ceiling` speaks of the task alone.
+lengthens the horizon; `linear_ceiling` and `transition` speak of the task alone (and its width).
 """
 CHANGES = """
 Scalars that change although the outputs do not, on a leaky circuit with noise (linear; for order
@@ -99,6 +99,7 @@ ROWS = {
     "memory_capacity": Row(("linear", "fisher"), DELAY, "linear"),
     "spectrum": Row(("radius",)),
     "superposition": Row(("relative_loss", "hidden_share", "regime"), DELAY, "rectified"),
+    "transition": Row(("density",), DELAY, "rectified"),
     "twm_waves": Row(("wave_share", "flag")),
 }
 DRIVEN = {

@@ -27,7 +27,7 @@ STUDIES = ROOT / "studies"
 
 # Wings in the order in which data passes; each sees those that stand before it.
 WINGS = (
-    *("errors", "text", "methods", "plugin", "study", "train", "dynamics", "store"),
+    *("errors", "text", "places", "methods", "plugin", "study", "train", "dynamics", "store"),
     *("execute", "report"),
 )
 SEES = {wing: set(WINGS[:position]) for position, wing in enumerate(WINGS)}

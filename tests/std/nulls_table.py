@@ -82,7 +82,7 @@ a sliding history: the state of an untrained network is the last inputs in other
 the inputs push them on. `twm_waves` then says `driven`, whatever the network has learned. Nor is
 `gradient_lag` a proof of memory: a random network may let everything through. A claim about
 training needs the untrained network beside it. `intervene` measures beyond the trained steps, as it
-asks whether an edit lengthens the horizon; `linear_ceiling` speaks of the task alone.
+asks whether an edit lengthens the horizon; `linear_ceiling` and `transition` speak of the task.
 """
 MARGINS = f"""
 How often chance passes the margins, of {SEEDS} networks of each kind: `twm_waves` calls the history

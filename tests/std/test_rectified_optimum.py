@@ -55,6 +55,16 @@ def test_the_best_of_sixteen_trained_networks_is_just_above(density, regime, tra
     assert best.error < 1e-6
 
 
+@pytest.mark.parametrize(
+    ("delay", "density", "trained"), [(2, 0.05, 0.04095), (9, 0.65, 0.45921), (6, 0.14, 0.61987)]
+)
+def test_places_where_four_trained_networks_found_what_a_smaller_search_missed(
+    delay, density, trained
+):
+    best = branches(delay_law(delay, density), 2, last_step(3 * delay + 5))[0]
+    assert best.loss < trained
+
+
 @pytest.mark.parametrize(("density", "amplitude"), [(0.3, "uniform"), (0.3, "exponential")])
 def test_networks_near_by_are_worse(density, amplitude):
     law, last = delay_law(3, density, amplitude), last_step(14)

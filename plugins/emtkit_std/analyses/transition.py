@@ -1,7 +1,14 @@
 """Where theory puts the transition between dense and sparse codes."""
 
-from emtkit import Analysis, Findings, NotApplicable, ScalarInfo, Subject, hookimpl
-from emtkit.errors import EmtkitError
+from emtkit import (
+    Analysis,
+    EmtkitError,
+    Findings,
+    NotApplicable,
+    ScalarInfo,
+    Subject,
+    hookimpl,
+)
 from emtkit_std._theory.facts import DelayLaw, PulseCircuit
 from emtkit_std._theory.superposition.scored import one_feature, scored_of
 from emtkit_std._theory.superposition.transition import transition_density

@@ -27,6 +27,7 @@ from scipy.stats import binom
 
 from emtkit_std._theory.facts import Array, DelayLaw, Mask
 from emtkit_std._theory.superposition.filters import (
+    Minima,
     Slopes,
     comb_angles,
     descend,
@@ -37,7 +38,7 @@ from emtkit_std._theory.superposition.projections import Regime, regime
 from emtkit_std._theory.superposition.rectified_loss import relu_losses
 
 MOST_REACH = 100.0
-_SCREENED, _LED = 1500, 8  # candidates, and how many of each regime are led downhill
+_SCREENED, _LED = 3000, 16  # candidates, and how many of each regime are led downhill
 _FEW, _SOME, _MANY = 1000, 4000, 30_000  # windows to compare, to lead, to begin exactly with
 _POLISH, _SEARCHED, _GAIN = 15, 2e-6, 3e-7
 _STEP = 1e-5
@@ -151,7 +152,7 @@ class _Problem:
     def beyond(self, gains: Array) -> Slopes:
         """Squared log of how far sum |a| exceeds `MOST_REACH` |a_k|, and its gradient (N, S)."""
         size, delay = np.abs(gains), self.law.delay[0]
-        own, total = np.maximum(size[:, delay], 1e-12), size.sum(1)
+        own, total = (np.maximum(part, 1e-12) for part in (size[:, delay], size.sum(1)))
         excess = np.maximum(np.log(total / (MOST_REACH * own)), 0.0)
         gradient = np.sign(gains) / total[:, None]
         gradient[:, delay] -= np.sign(gains[:, delay]) / own
@@ -165,6 +166,25 @@ class _Problem:
         return Slopes(
             found[:, 0], (found[:, 1 : size + 1] - found[:, size + 1 :]) / (2.0 * _EXACT_STEP)
         )
+
+    def nearer(self, points: Array) -> Minima:
+        """The minima on many windows below points (N, 2 H), at their best scale."""
+        windows = _Windows.of(self.law, self.scored, _MANY)
+        led = descend(
+            lambda moved: self.sampled(windows, moved), points, iterations=40, tolerance=1e-7
+        )
+        scaled = led.points.copy()
+        scaled[:, self.hidden :] *= windows.scale(self.gains(scaled))[:, None]
+        return Minima(scaled, led.values, led.inverse)
+
+    def polished(self, points: Array, inverse: Array) -> list[Branch]:
+        """The minima of the exact loss below points (N, 2 H), one by one."""
+        found = descend(self.exact, points, iterations=_POLISH, tolerance=_GAIN, inverse=inverse)
+        gains = self.gains(found.points)
+        exact = relu_losses(gains[:, None, None], self.law, self.scored)
+        losses, errors = exact.loss / self.energy, exact.error / self.energy
+        rows = zip(self.regimes(gains), found.points, gains, losses, errors, strict=True)
+        return [Branch(*head, float(loss), float(error)) for *head, loss, error in rows]
 
     def starts(self) -> Array:
         """Points (N, 2 H) all over, with the answer's own projection positive."""
@@ -189,7 +209,7 @@ class _Problem:
     def distinct(self, points: Array, values: Array, count: int) -> list[int]:
         """The places of the `count` best minima of every regime; copies are left out."""
         gains, regimes = self.gains(points), self.regimes(self.gains(points))
-        scaled = gains / np.linalg.norm(gains, axis=1)[:, None]
+        scaled = gains / np.maximum(np.linalg.norm(gains, axis=1), 1e-300)[:, None]
         found: list[int] = []
         for place in map(int, np.argsort(values)):
             apart = all(np.linalg.norm(scaled[place] - scaled[one]) > 0.05 for one in found)
@@ -212,7 +232,8 @@ class _Problem:
     def regimes(self, gains: Array) -> list[Regime]:
         """Regime of each of the projections (N, S), of a readout that rectifies."""
         others = np.delete(gains, self.law.delay[0], axis=1)
-        hidden = np.square(np.minimum(others, 0.0)).sum(1) / np.square(others).sum(1)
+        whole = np.maximum(np.square(others).sum(1), 1e-300)
+        hidden = np.square(np.minimum(others, 0.0)).sum(1) / whole
         return [regime(float(share)) for share in hidden]
 
 
@@ -233,9 +254,12 @@ def branches(law: DelayLaw, hidden: int, scored: Mask) -> list[Branch]:
         iterations=60,
         tolerance=1e-6,
     )
-    chosen = led.points[problem.distinct(led.points, led.values, 2)]
+    # Few windows rank minima wrongly, and the exact descent is dear: many windows choose for it.
+    nearer = problem.nearer(led.points[problem.distinct(led.points, led.values, 4)])
+    chosen = problem.distinct(nearer.points, nearer.values, 1)
     ends: dict[Regime, Branch] = {}
-    for one in sorted(followed(law, scored, chosen), key=lambda branch: branch.loss):
+    found = problem.polished(nearer.points[chosen], nearer.inverse[chosen])
+    for one in sorted(found, key=lambda branch: branch.loss):
         ends.setdefault(one.regime, one)
     return list(ends.values())
 
@@ -243,15 +267,5 @@ def branches(law: DelayLaw, hidden: int, scored: Mask) -> list[Branch]:
 def followed(law: DelayLaw, scored: Mask, points: Array) -> list[Branch]:
     """The minima below points (N, 2 H), angles and then readouts, one by one."""
     problem = _Problem(law, scored, points.shape[1] // 2)
-    windows = _Windows.of(law, scored, _MANY)
-    led = descend(
-        lambda moved: problem.sampled(windows, moved), points, iterations=40, tolerance=1e-7
-    )
-    begun = led.points.copy()
-    begun[:, problem.hidden :] *= windows.scale(problem.gains(begun))[:, None]
-    found = descend(problem.exact, begun, iterations=_POLISH, tolerance=_GAIN, inverse=led.inverse)
-    gains = problem.gains(found.points)
-    exact = relu_losses(gains[:, None, None], law, scored)
-    losses, errors = exact.loss / problem.energy, exact.error / problem.energy
-    rows = zip(problem.regimes(gains), found.points, gains, losses, errors, strict=True)
-    return [Branch(*head, float(loss), float(error)) for *head, loss, error in rows]
+    nearer = problem.nearer(points)
+    return problem.polished(nearer.points, nearer.inverse)

@@ -17,7 +17,8 @@ from emtkit_std._theory.facts import DelayLaw, Mask
 from emtkit_std._theory.superposition.projections import Regime
 from emtkit_std._theory.superposition.rectified_optimum import Branch, branches, followed
 
-_LEAST, _STEP, _FINE = 0.02, 0.88, 2e-4
+# Constant amplitudes leave nothing to remember at density 1.
+_MOST, _LEAST, _STEP, _FINE = 0.95, 0.02, 0.88, 2e-4
 # Of projections from one density to the next, relative: more is another branch.
 _JUMP = 0.3
 
@@ -62,7 +63,9 @@ def transition_density(law: DelayLaw, hidden: int, scored: Mask) -> Transition:
                 f"transition_density: with {hidden} units and delay {law.delay[0]} the dense code "
                 f"is the best one down to a density of {_LEAST}"
             )
-        found = _at(lower.density * step, lower, law, hidden, scored)
+        density = lower.density * step
+        fresh = branches(replace(law, density=(density,)), hidden, scored)
+        found = _at(density, lower, law, scored, fresh)
         if _distance(found.dense, lower.dense) > _JUMP and step < 0.99:
             step = step**0.5  # the descent left the branch for another one
             continue
@@ -71,7 +74,7 @@ def transition_density(law: DelayLaw, hidden: int, scored: Mask) -> Transition:
         # Losses are near lines in the density, but at the ends a branch may be missing.
         share = lower.gap / (lower.gap - upper.gap) if upper.others else 0.5
         middle = lower.density + min(max(share, 0.05), 0.95) * (upper.density - lower.density)
-        found = _at(middle, upper, law, hidden, scored, lower.others)
+        found = _at(middle, upper, law, scored, lower.others)
         if abs(found.gap) < 1e-5:
             lower = upper = found
         upper, lower = (found, lower) if found.gap < 0 else (upper, found)
@@ -80,22 +83,14 @@ def transition_density(law: DelayLaw, hidden: int, scored: Mask) -> Transition:
 
 
 def _start(law: DelayLaw, hidden: int, scored: Mask) -> _Here:
-    dense = branches(replace(law, density=(1.0,)), hidden, scored)[0]
-    return _Here(1.0, dense, [])
+    dense = branches(replace(law, density=(_MOST,)), hidden, scored)[0]
+    return _Here(_MOST, dense, [])
 
 
-def _at(
-    density: float,
-    near: _Here,
-    law: DelayLaw,
-    hidden: int,
-    scored: Mask,
-    known: Sequence[Branch] = (),
-) -> _Here:
-    """The branches of a density near by, those `known` besides, and those that a search finds."""
+def _at(density: float, near: _Here, law: DelayLaw, scored: Mask, known: Sequence[Branch]) -> _Here:
+    """The branches of a density near by and those `known` besides, followed to this density."""
     law = replace(law, density=(density,))
-    others = [*near.others, *known, *branches(law, hidden, scored)]
-    points = np.stack([near.dense.point, *(one.point for one in others)])
+    points = np.stack([near.dense.point, *(one.point for one in (*near.others, *known))])
     dense, *minima = followed(law, scored, points)
     apart: list[Branch] = []
     for one in sorted(minima, key=lambda branch: branch.loss):

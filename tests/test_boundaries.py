@@ -259,8 +259,6 @@ def test_the_readme_has_a_ten_line_study() -> None:
     assert "tasks:" in text
 
 
-@pytest.mark.parametrize(
-    "path", [*sorted(STUDIES.glob("*.yaml")), *sorted((ROOT / "docs").glob("*.yaml"))], ids=named
-)
-def test_every_study_plans_without_problems(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.yaml")), ids=named)
+def test_a_study_of_the_docs_plans_without_problems(path: Path) -> None:
     assert plan_study(path, registry()).rows

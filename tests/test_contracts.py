@@ -10,7 +10,7 @@ from emtkit import Registry
 from emtkit.plugin.registry import Plugin
 from emtkit.testing import check
 
-HEAVY = {"basis_sensitivity", "fixed_points", "superposition", "gradient_lag"}
+HEAVY = {"basis_sensitivity", "fixed_points", "gradient_lag", "optimal_rectified", "superposition"}
 
 
 @cache

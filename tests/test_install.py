@@ -58,6 +58,7 @@ def test_the_wheel_lists_its_plugins(fresh, tmp_path):
     assert "BROKEN" not in listed
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_a_study(fresh, tmp_path):
     (tmp_path / "tiny.yaml").write_text(STUDY)
     said = _call([str(fresh), "-m", "emtkit", "run", "tiny.yaml", "-j", "1"], cwd=tmp_path)

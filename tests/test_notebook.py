@@ -134,6 +134,7 @@ print("ran", session.frame()["status"].tolist(), set(session.frame()["train.loss
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_runs_once_with_several_workers(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 import shlex
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +45,7 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(html.unescape(one)) for one in found]
 
 
-@pytest.mark.parametrize("places", [(), ELSEWHERE, (*ELSEWHERE, "--only", "task.delay=2")])
+@pytest.mark.parametrize("places", [(), (*ELSEWHERE, "--only", "task.delay=2")])
 def test_every_command_of_a_report_works_when_it_is_copied(terminal, study, places):
     assert terminal.emtkit("run", study, *places, "-q").code == 0
     folder = terminal.folder / ("other place/out/one" if places else "results/one")
@@ -87,18 +86,12 @@ def test_two_studies_of_one_name_do_not_write_over_each_other(terminal, study):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is a folder in which no one can write")
 def test_a_folder_that_cannot_be_written_is_a_sentence_or_no_matter(terminal, study):
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "emtkit", "run", str(terminal.folder / study), "-q", *words]
-        return subprocess.run(
-            line, cwd="/proc", env=environment, capture_output=True, text=True, check=False
-        )
-
-    refused = run()
-    assert refused.returncode == 2
-    assert "results/one cannot be written" in refused.stderr
-    assert "`--out`" in refused.stderr
-    elsewhere = run("--store", str(terminal.folder / "r.sqlite"), "--out", str(terminal.folder))
-    assert elsewhere.returncode == 0, elsewhere.stderr
+    nowhere, folder = Terminal(Path("/proc")), str(terminal.folder)
+    run = ("run", f"{folder}/{study}", "-q")
+    refused = nowhere.emtkit(*run)
+    assert refused.code == 2
+    assert "results/one cannot be written" in refused.err
+    assert "`--out`" in refused.err
+    elsewhere = nowhere.emtkit(*run, "--store", f"{folder}/r.sqlite", "--out", folder)
+    assert elsewhere.code == 0, elsewhere.err
     assert (terminal.folder / "one" / "report.html").is_file()

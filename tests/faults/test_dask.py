@@ -127,7 +127,8 @@ class Killer(Monitor):
             time.sleep(0.2)
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 20])
 def test_killed_workers_of_a_cluster_lose_nothing(cluster, tmp_path, kills):
     rows = study() if kills == 1 else study(4, 30_000)[:4]
     path, whole = tmp_path / "s.sqlite", tmp_path / "whole.sqlite"

@@ -314,6 +314,7 @@ def test_a_plugin_that_hangs_is_named_in_time(tmp_path):
     assert time.monotonic() - begun < 100
 
 
+@pytest.mark.slow
 def test_a_thread_that_never_ends_and_chatter_do_not_reach_the_answer(tmp_path):
     """In a process of its own: what is printed by any means, at any time, stays off stdout."""
     chatter = (

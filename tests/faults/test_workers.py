@@ -73,6 +73,7 @@ def test_killed_workers_are_replaced_and_nothing_is_lost(engine, tmp_path, kills
     assert "SIGKILL" in next(iter(tries.values()))[0].text
 
 
+@pytest.mark.slow
 def test_every_mishap_stays_with_its_cell(engine, patience, tmp_path):
     """One study with all of them; the poison is found in its stack by halving."""
     ill = {

@@ -146,7 +146,7 @@ def emtkit_tasks():
 """
 
 
-def loose(folder: Any, first: str, column: str) -> Any:
+def loose(folder: Any, first: str, *columns: str) -> Any:
     import json
 
     (folder / "mine.py").write_text(PLUGIN.format(first=first))
@@ -156,18 +156,18 @@ def loose(folder: Any, first: str, column: str) -> Any:
         "architectures": [{"use": "elman", "hidden": 3}],
         "analyses": ["sizes"],
         "training": {"steps": 1},
-        "tables": VIEWS["tables"](column),
+        "tables": [{"name": "t", "rows": "task", "over": "seed", "values": list(columns)}],
     }
     (folder / "study.yaml").write_text(json.dumps(study))
     return load(folder / "study.yaml")
 
 
 def test_undeclared_scalars_of_a_loose_plugin_are_found_by_measuring(tmp_path):
-    for column in ("sizes.largest", "test.near", "test.near_error", "test.loss"):
-        loose(tmp_path, "pass", column)
-    for column in ("sizes.largets", "test.neer"):
-        with pytest.raises(StudyError, match="has no scalar"):
-            loose(tmp_path, "pass", column)
+    loose(tmp_path, "pass", "sizes.largest", "test.near", "test.near_error", "test.loss")
+    with pytest.raises(StudyError) as caught:
+        loose(tmp_path, "pass", "sizes.largets", "test.neer")
+    assert "'sizes' has no scalar 'largets'" in str(caught.value)
+    assert "'test' has no scalar 'neer'" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from emtkit import Registry, StudyError
 from emtkit.execute.messages import TrainJob, decode_job
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options
+from emtkit.places import CommandOptions
 from emtkit.session import Session
 from emtkit.study.plan import plan_study
 from emtkit_std._theory.facts import PulseCircuit
@@ -43,7 +44,7 @@ CONSTANT = 0.25
 
 
 def run(study: dict[str, Any], store: Path) -> Session:
-    session = Session(plan := plan_study(study), store, "s")
+    session = Session(plan := plan_study(study), CommandOptions("s", store))
     session.run(InlineEngine(plan.registry), Quiet(), Options())
     return session
 
@@ -78,7 +79,7 @@ def test_shuffled_networks_train_alike_in_every_tier(tmp_path, tier):
     }
     plan, weights = plan_study(study), []
     for name in (tier, "loop"):
-        one = Session(plan, tmp_path / f"{tier}{name}.sqlite", "s")
+        one = Session(plan, CommandOptions("s", tmp_path / f"{tier}{name}.sqlite"))
         one.run(InlineEngine(plan.registry), Quiet(), Options(tier=name))
         weights.append([one.model(row.cell.key).state_dict() for row in plan.rows])
     for ours, alone in zip(*weights, strict=True):
@@ -140,7 +141,7 @@ def test_networks_of_another_study_are_controls_without_training(tmp_path):
             }
         ],
     }
-    second = Session(plan := plan_study(study), tmp_path / "s.sqlite", "s")
+    second = Session(plan := plan_study(study), CommandOptions("s", tmp_path / "s.sqlite"))
     assert {row.cell.key for row in first.plan.rows} == {
         row.cell.key for row in plan.rows if row.grid == "elsewhere"
     }

@@ -349,6 +349,7 @@ def python(code: str, **environment: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_eight_lanes_and_sixteen_give_the_same_bits():
     from emtkit.train.native import machine
 

@@ -240,3 +240,55 @@ def test_no_scheduler_is_said_at_once():
 
     with pytest.raises(EmtkitError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         DaskEngine("tcp://127.0.0.1:9", patience=1.0)
+
+
+MARKING = '''"""A network that leaves a mark on its process, and does not stand another's."""
+
+import os
+
+from emtkit import hookimpl
+from emtkit_std.architectures.elman import Elman
+
+
+class Marking(Elman):
+    """h_t = tanh(h_{{t-1}} W_hh' + u_t W_uh')."""
+
+    name = "{name}"
+
+    def step(self, state, inputs):
+        assert os.environ.setdefault("EMTKIT_MARK", "{name}") == "{name}", "two in one process"
+        return super().step(state, inputs)
+
+
+@hookimpl
+def emtkit_architectures():
+    return [Marking]
+'''
+
+
+@pytest.mark.slow
+def test_a_worker_starts_anew_between_the_files_of_two_plugins(tmp_path):
+    """One worker for both files: without a restart the second would meet the first one's mark."""
+    from emtkit.execute.engines.dask import DaskEngine
+    from emtkit.study.plan import plan_study
+
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(MARKING.format(name=name))
+    document = {
+        "plugins": [str(tmp_path / "one.py"), str(tmp_path / "two.py")],
+        "tasks": ["k_delay"],
+        "architectures": [{"use": one, "hidden": 3} for one in ("one", "two", "elman")],
+        "training": {"steps": 3},
+        "seeds": 2,
+    }
+    plan = plan_study(document)
+    said: list[str] = []
+    engine = DaskEngine(workers=1, loose=plan.registry.loose, timeout=60, say=said.append)
+    rows = list(plan.rows)
+    try:
+        with Store.open(tmp_path / "s.sqlite", writer=True) as store:
+            found = run(rows, plan.registry, store, engine, Quiet(), Options())
+    finally:
+        engine.close()
+    assert (found.done, found.failed, found.lost) == (6, 0, 0)
+    assert said == []

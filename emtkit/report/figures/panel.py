@@ -126,6 +126,8 @@ def finish(axes: Axes, panel: Panel, numeric: bool, places: dict[Any, float]) ->
         axes.grid(False, axis="x")
         if max(map(len, map(level_text, places)), default=0) * len(places) > 45:
             axes.tick_params(axis="x", labelrotation=30)
+            for label in axes.get_xticklabels():  # the end of a name is below its tick
+                label.set(ha="right", rotation_mode="anchor")
     else:
         axes.set_xscale("log" if log in ("x", "both") else "linear")
         label_ticks(axes, "x", sorted(places.values()), log in ("x", "both"))

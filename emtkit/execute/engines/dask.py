@@ -27,7 +27,7 @@ _CONFIG = {
     "distributed.scheduler.allowed-failures": 0,
     # A job carries the states of a whole stack, and is sent once: no reason to warn of its size.
     "distributed.admin.large-graph-warning-threshold": "100GB",
-    # A cluster of this machine looks, so long after a worker was restarted, whether it is there, and
+    # So long after a worker was restarted, a cluster of this machine looks whether it is there, and
     # closes it for good if another restart is under way just then.
     "distributed.deploy.lost-worker-timeout": "1000d",
 }

@@ -54,7 +54,8 @@ class BasisSensitivity(Analysis):
     Gaussian matrices are added to Jacobian and readout, alike for both methods and precisions; the
     memories are extracted anew and read the network's own undisturbed states.
 
-        drift = |Phi_hat - Phi_hat_0|_F / |Phi_hat_0|_F,     phi_gain = drift / noise
+        drift = |Phi_hat - Phi_hat_0|_F / |Phi_hat_0|_F
+        phi_gain = drift / noise
 
     `noise_kept` asks that all modes are found and the signs agree to 0.99. Table: `response`
     (method, precision, noise, angle_error, phi_error, drift, sign_agreement, rank, modes_found),

@@ -113,7 +113,7 @@ def claim_blocks(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
 
 
 def correction(verdicts: Sequence[Verdict]) -> str:
-    """What was done to the p of the verdicts; empty where there is none."""
+    """What was done to the p of the verdicts; empty where there is one at most."""
     parts = [part for one in verdicts for part in (one.parts or (one,))]
     count = sum(part.p is not None for part in parts)
-    return f"p are corrected over the {count} comparisons of the study (Holm)." if count else ""
+    return f"p are corrected over the {count} comparisons of the study (Holm)." if count > 1 else ""

@@ -89,9 +89,9 @@ Job = PlanJob | RunJob
 class Answer:
     """What a worker made of a job.
 
-    `digests` are of the sources of every plugin that took part; `failures` say, by pair, what a
-    plugin did when its shape was to be found; `scalars` are the names that undeclared plugins give,
-    by the prefix of their columns.
+    `digests` are of the sources of every plugin that took part (of a plan: of files, by path);
+    `failures` say, by pair, what a plugin did when its shape was to be found; `scalars` are the
+    names that undeclared plugins give, by the prefix of their columns.
     """
 
     cells: tuple[CellResult, ...] = ()

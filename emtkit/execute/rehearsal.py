@@ -39,10 +39,26 @@ class Shapes:
     unknown: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class _Rehearsed:
+    """What a plan in another process found, and digests of the files that it had loaded."""
+
+    scalars: Mapping[str, Sequence[str]]
+    files: Mapping[str, str]
+
+    def is_current(self) -> bool:
+        """Whether every file has the content that it had."""
+        try:
+            now = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in self.files}
+        except OSError:
+            return False
+        return now == self.files
+
+
 def rehearse(
     study: Path | Mapping[str, Any], plugins: Sequence[Path], seconds: float = PLAN_SECONDS
 ) -> Mapping[str, Sequence[str]]:
-    """Plan a study in another process, once for these bytes of it and of its plugin files.
+    """Plan a study in another process, once for the bytes of it, of its plugins and their imports.
 
     Returns the names of the scalars of plugins that declare none, by the prefix of their columns,
     as untrained networks give them.
@@ -53,8 +69,8 @@ def rehearse(
     path = cache_folder() / "rehearsed.json"
     digest = _digest(study, plugins)
     known = _kept(path)
-    if digest in known:
-        return known[digest]
+    if digest in known and known[digest].is_current():
+        return known[digest].scalars
     job = PlanJob(str(study) if isinstance(study, Path) else study, os.getcwd())
     outcome = _planned(job, seconds)
     if outcome.answer is None:
@@ -63,13 +79,15 @@ def rehearse(
         what = calls[-1].removeprefix(CALLING) if calls else f"one of the plugin files {listed}"
         lines = [line for line in outcome.lost.splitlines() if not line.startswith(CALLING)]
         raise PluginError(f"{what}: it ended or blocked its process: " + "\n".join(lines))
-    last = dict([*known.items()][-KEPT:])
+    known.pop(digest, None)
     found = outcome.answer.scalars
     if found:
         # What ends or blocks a measurement here ends it again in a worker, and is told of there.
         measured = _planned(replace(job, measured=True), SCALAR_SECONDS).answer
         found = {} if measured is None else measured.scalars
-    write_whole(path, {**last, digest: found})
+    now = _Rehearsed(found, outcome.answer.digests)
+    last = dict([*known.items()][-KEPT:])
+    write_whole(path, {name: vars(one) for name, one in {**last, digest: now}.items()})
     return found
 
 
@@ -117,11 +135,9 @@ def _digest(study: Path | Mapping[str, Any], plugins: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def _kept(path: Path) -> dict[str, dict[str, list[str]]]:
+def _kept(path: Path) -> dict[str, _Rehearsed]:
     try:
         stored = json.loads(path.read_bytes())
-        return {
-            d: {p: [str(n) for n in names] for p, names in of.items()} for d, of in stored.items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError):
+        return {digest: _Rehearsed(one["scalars"], one["files"]) for digest, one in stored.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}

@@ -306,9 +306,10 @@ def _rehearse(job: PlanJob) -> Answer:
     with contextlib.suppress(Exception):
         study = Path(job.study) if isinstance(job.study, str) else job.study
         plan = plan_study(study, announce=_announce)
+        digests = {path: d for file in plan.registry.loose for path, d in file.digests.items()}
         if job.measured:
-            return Answer(scalars=undeclared_scalars(plan))
-        return Answer(scalars=dict.fromkeys(sorted(plan.scalars.open), ()))
+            return Answer(scalars=undeclared_scalars(plan), digests=digests)
+        return Answer(scalars=dict.fromkeys(sorted(plan.scalars.open), ()), digests=digests)
     return Answer()
 
 

@@ -47,6 +47,12 @@ class LooseFile:
         """Where the file lies, as the study names it."""
         return self.main.path
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of the file and of what it imports, by path."""
+        read = (self.main, *self.imports)
+        return {source.path: hashlib.sha256(source.content).hexdigest() for source in read}
+
 
 def read_loose(path: Path) -> LooseFile:
     """The file as it is now; what it imports is known once it is loaded.

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -9,6 +10,7 @@ from scipy.stats import norm
 from emtkit.errors import EmtkitError
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.superposition import rectified_loss, relu_series
+from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
 from emtkit_std._theory.superposition.linear_loss import (
     delay_law,
     enumerated_loss,
@@ -18,8 +20,8 @@ from emtkit_std._theory.superposition.linear_loss import (
 from emtkit_std._theory.superposition.rectified_loss import relu_losses
 from tests.std.known_nets import assert_within_standard_errors, sample_law
 
-LAWS = ["uniform", "constant", "signed"]
-UNBOUNDED = ["exponential", "normal", "lognormal"]
+LAWS = sorted(relu_series.LAWS)
+UNBOUNDED = [name for name, law in AMPLITUDES.items() if law.waves is not None]
 SCORINGS = {
     "last": lambda t, k: t == t[-1],
     "recall": lambda t, k: t >= k,
@@ -50,6 +52,24 @@ def test_a_rectifier_that_never_clips_leaves_the_linear_loss(amplitude):
     linear = finite_terms(a, law, scored, np.array([bias])).total
     found = relu_losses(a[None], law, scored, np.full((1, 7, 1), bias))
     assert abs(found.loss[0] - linear) <= found.error[0] < 1e-10
+
+
+@pytest.mark.parametrize("name", AMPLITUDES)
+def test_what_a_law_says_of_itself_is_true(name):
+    """Moments and waves against a midpoint rule over the law's own quantiles."""
+    law, count = AMPLITUDES[name], 1 << 20
+    values = law.quantile(torch.from_numpy((np.arange(count) + 0.5) / count)).numpy()
+    # The tails of a lognormal square converge slowest: its last quantile is e^4.9.
+    assert values.mean() == pytest.approx(law.mean, abs=2e-4)
+    assert np.square(values).mean() == pytest.approx(law.second_moment, rel=5e-3)
+    assert law.one_signed == bool((values >= 0).all())
+    assert (law.waves is None) == (name in relu_series.LAWS)
+    if law.waves is not None:
+        for angle in (-3.0, -0.2, 1e-3, 0.7, 4.0):
+            turned = np.exp(1j * angle * values)
+            at = np.array([angle])
+            assert abs(law.waves.less_one(at)[0] - (turned - 1.0).mean()) < 1e-3
+            assert abs(law.waves.with_amplitude(at)[0] - (values * turned).mean()) < 2e-3
 
 
 @pytest.mark.parametrize("amplitude", [*LAWS, *UNBOUNDED])

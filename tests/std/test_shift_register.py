@@ -69,7 +69,8 @@ def test_a_linear_register_is_exact_for_dense_signed_inputs():
     [
         ({"delay": 4}, {"hidden": 4, "activation": "linear"}, "needs 5 each"),
         ({"delay": 3}, {"hidden": 2, "activation": "relu"}, "needs 3 each"),
-        ({"amplitude": "signed"}, {"hidden": 4, "activation": "relu"}, "both signs"),
+        ({"amplitude": "signed"}, {"hidden": 4, "activation": "relu"}, "not known to be"),
+        ({"amplitude": "normal"}, {"hidden": 4, "activation": "relu"}, "not known to be"),
     ],
 )
 def test_where_a_register_does_not_apply(task, parameters, reason):

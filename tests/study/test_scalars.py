@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
-from emtkit import Registry, StudyError, load
+from emtkit import Registry, StudyError, load, run
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.scalars import ScalarInfo, info_of
 from emtkit.study.plan import plan_study
@@ -99,7 +100,23 @@ def test_everything_built_in_is_declared():
     registry = Registry.installed()
     silent = [cls.name for cls in registry.analyses.values() if not cls.scalars]
     assert silent == []
-    assert {info.meaning for cls in registry.analyses.values() for info in cls.scalars.values()}
+    of_tasks = [cls.scalars for cls in registry.tasks.values()]
+    of_analyses = [cls.scalars for cls in registry.analyses.values()]
+    blank = [n for one in (*of_tasks, *of_analyses) for n, info in one.items() if not info.meaning]
+    assert blank == []
+
+
+def test_everything_that_a_run_stores_is_declared(tmp_path):
+    study = {
+        **STUDY,
+        "training": {"steps": 2, "check": 1, "solved": {"metric": "loss", "below": 100.0}},
+        "seeds": 2,
+    }
+    session = run(study, store=tmp_path / "s.sqlite", jobs=1, quiet=True)
+    prefixes = ("train.", "test.", "emt_spectrum.", "noise.")
+    stored = [name for name in session.frame().columns if name.startswith(prefixes)]
+    assert {"train.solved_at", "test.finite", "test.accuracy_at_30_error"} <= set(stored)
+    assert [name for name in stored if session.plan.scalars.info(name) is None] == []
 
 
 def test_a_subclass_that_measures_anew_says_its_own():
@@ -168,6 +185,18 @@ def test_undeclared_scalars_of_a_loose_plugin_are_found_by_measuring(tmp_path):
         loose(tmp_path, "pass", "sizes.largets", "test.neer")
     assert "'sizes' has no scalar 'largets'" in str(caught.value)
     assert "'test' has no scalar 'neer'" in str(caught.value)
+
+
+def test_a_module_that_a_plugin_imports_is_looked_at_again(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    helper = tmp_path / "names_of_mine.py"
+    first = "from names_of_mine import NAME; return Findings({NAME: 1.0})"
+    helper.write_text("NAME = 'largest'\n")
+    loose(tmp_path, first, "sizes.largest")
+    helper.write_text("NAME = 'greatest'\n")
+    with pytest.raises(StudyError, match="'sizes' has no scalar 'largest'"):
+        loose(tmp_path, first, "sizes.largest")
 
 
 @pytest.mark.parametrize(

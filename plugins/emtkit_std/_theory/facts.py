@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emtkit import EmtkitError
+from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Activation = Literal["linear", "relu", "tanh"]
-Amplitude = Literal["uniform", "constant", "signed", "exponential", "normal", "lognormal", ""]
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "linear": lambda values: values,
@@ -41,7 +41,7 @@ class DelayLaw:
     second_moment: tuple[float, ...]
     density: tuple[float, ...]
     importance: tuple[float, ...] = ()
-    amplitude: Amplitude = ""
+    amplitude: str = ""
 
     def __post_init__(self) -> None:
         outputs = len(self.delay)
@@ -83,7 +83,8 @@ class DelayLaw:
     @property
     def one_signed(self) -> bool:
         """Whether no input is ever negative."""
-        return self.amplitude in ("uniform", "constant", "exponential", "lognormal")
+        known = AMPLITUDES.get(self.amplitude)
+        return known is not None and known.one_signed
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,8 +52,8 @@ class ShiftRegister(Constructed, PreActivationNetwork):
             return f"a register holds delayed items, but task '{task.name}' does not offer DelayLaw"
         law, hidden = task.facts(DelayLaw), parameters["hidden"]
         relu = parameters["activation"] == "relu"
-        if relu and (law.amplitude == "signed" or min(law.sign) < 0):
-            return "a relu register passes positive items only, these have both signs"
+        if relu and (not law.one_signed or min(law.sign) < 0):
+            return "a relu register passes positive items only, and these are not known to be"
         units, needed = hidden // law.inputs, max(law.delay) + (0 if relu else 1)
         if units < max(needed, 1):
             return (

@@ -1,7 +1,7 @@
 """Repeat every input a fixed number of steps later; inputs may be sparse."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import torch
 from pydantic import Field
@@ -23,7 +23,13 @@ from emtkit import (
     sparse_uniform_strata,
 )
 from emtkit_std._theory.facts import DelayLaw
-from emtkit_std._theory.superposition.linear_loss import AMPLITUDES, delay_law
+from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
+from emtkit_std._theory.superposition.linear_loss import delay_law
+
+if TYPE_CHECKING:
+    Amplitude = str
+else:
+    Amplitude = Literal[tuple(AMPLITUDES)]
 
 
 class KDelay(Task):
@@ -58,7 +64,7 @@ class KDelay(Task):
             float, Field(gt=0, le=1, description="Chance p that a feature is active at a step.")
         ] = 1.0,
         amplitude: Annotated[
-            Literal["uniform", "constant", "signed", "exponential", "normal", "lognormal"],
+            Amplitude,
             Field(
                 description="Size U of an active feature: uniform on [0, 1), constantly 1, "
                 "uniform on [-1, 1), exponential of mean 1, N(0, 1), or exp N(0, 1)."
@@ -121,13 +127,13 @@ class KDelay(Task):
         inputs = sparse_uniform_rows(streams, shape, [row.density for row in rows])
         kinds = [(row.amplitude, row.delay) for row in rows]
         if len(set(kinds)) == 1:
-            inputs = _amplify(inputs, rows[0].amplitude)
+            inputs = AMPLITUDES[rows[0].amplitude].inputs(inputs)
             targets = _delayed(inputs, rows[0].delay)
         else:
             targets = torch.empty_like(inputs)
             for amplitude, delay in dict.fromkeys(kinds):
                 alike = [place for place, kind in enumerate(kinds) if kind == (amplitude, delay)]
-                inputs[alike] = _amplify(inputs[alike], amplitude)
+                inputs[alike] = AMPLITUDES[amplitude].inputs(inputs[alike])
                 targets[alike] = _delayed(inputs[alike], delay)
         by_law = {(row.delay, row.scored): row for row in rows}
         masks = {law: inputs.new_tensor(row._scored()) for law, row in by_law.items()}
@@ -141,7 +147,7 @@ class KDelay(Task):
 
     def squares(self) -> tuple[float, ...]:
         """importance^i scale / (p nu sum_i importance^i) per output."""
-        energy = self.density * AMPLITUDES[self.amplitude][1]
+        energy = self.density * AMPLITUDES[self.amplitude].second_moment
         scale = self.steps / (self.steps - self.delay) if self.scored == "all" else 1.0
         total = float(sum(self.law.importance))
         return tuple(weight * (scale / (energy * total)) for weight in self.law.importance)
@@ -159,27 +165,13 @@ class KDelay(Task):
         return super().facts(kind)
 
     def _batch(self, drawn: Tensor) -> Batch:
-        inputs = _amplify(drawn, self.amplitude)
+        inputs = AMPLITUDES[self.amplitude].inputs(drawn)
         mask = inputs.new_tensor(self._scored())
         return Batch(inputs, _delayed(inputs, self.delay), mask, self.steps)
 
     def _scored(self) -> tuple[float, ...]:
         first = {"recall": self.delay, "all": 0, "last": self.steps - 1}[self.scored]
         return (0.0,) * first + (1.0,) * (self.steps - first)
-
-
-def _amplify(drawn: Tensor, amplitude: str) -> Tensor:
-    """Inputs with their amplitudes from B U, U ~ U(0, 1); an active U is exactly 0 once in 2³²."""
-    if amplitude == "uniform":
-        return drawn
-    if amplitude == "constant":
-        return (drawn > 0).to(drawn.dtype)
-    if amplitude == "signed":
-        return torch.where(drawn > 0, 2.0 * drawn - 1.0, 0.0)
-    if amplitude == "exponential":
-        return -torch.log1p(-drawn)
-    normal = torch.special.ndtri(drawn.double()).to(drawn.dtype)
-    return torch.where(drawn > 0, normal if amplitude == "normal" else normal.exp(), 0.0)
 
 
 def _delayed(inputs: Tensor, delay: int) -> Tensor:

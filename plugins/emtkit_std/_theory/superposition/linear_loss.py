@@ -25,21 +25,12 @@ from typing import Literal
 import numpy as np
 
 from emtkit import EmtkitError
-from emtkit_std._theory.facts import Amplitude, Array, DelayLaw, Mask, Response
+from emtkit_std._theory.facts import Array, DelayLaw, Mask, Response
+from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
 from emtkit_std._theory.superposition.projections import own_gains
 
 MOST_BITS = 20
 _CHUNK_BITS = 15
-
-# E[U] and E[U²]: U(0, 1), the constant 1, U(-1, 1), rate 1, N(0, 1), and exp N(0, 1).
-AMPLITUDES: dict[str, tuple[float, float]] = {
-    "uniform": (1 / 2, 1 / 3),
-    "constant": (1.0, 1.0),
-    "signed": (0.0, 1 / 3),
-    "exponential": (1.0, 2.0),
-    "normal": (0.0, 1.0),
-    "lognormal": (float(np.exp(0.5)), float(np.exp(2.0))),
-}
 
 
 @dataclass(frozen=True)
@@ -64,19 +55,19 @@ class LinearTerms:
 def delay_law(
     delay: int,
     density: float,
-    amplitude: Amplitude = "uniform",
+    amplitude: str = "uniform",
     *,
     features: int = 1,
     importance: float = 1.0,
 ) -> DelayLaw:
     """The law of `features` inputs, each repeated `delay` steps later; weights importance^i."""
-    mean, second_moment = AMPLITUDES[amplitude]
+    known = AMPLITUDES[amplitude]
     return DelayLaw(
         delay=(delay,) * features,
         source=tuple(range(features)),
         sign=(1.0,) * features,
-        mean=(mean,) * features,
-        second_moment=(second_moment,) * features,
+        mean=(known.mean,) * features,
+        second_moment=(known.second_moment,) * features,
         density=(density,) * features,
         importance=tuple(importance**feature for feature in range(features)),
         amplitude=amplitude,

@@ -28,15 +28,15 @@ from numpy.typing import NDArray
 
 from emtkit import EmtkitError
 from emtkit_std._theory.facts import Array, DelayLaw, Mask
-from emtkit_std._theory.superposition.linear_loss import AMPLITUDES, scored_steps
+from emtkit_std._theory.superposition.amplitudes import AMPLITUDES, Waves
+from emtkit_std._theory.superposition.linear_loss import scored_steps
 from emtkit_std._theory.superposition.relu_integral import SparseSum
 from emtkit_std._theory.superposition.relu_patterns import pattern_loss
-from emtkit_std._theory.superposition.relu_series import Series
+from emtkit_std._theory.superposition.relu_series import LAWS, Series
 
 # Aimed at for what the series leave out, relative to the energy of an output's target.
 TOLERANCE = 1e-7
 MOST_PATTERN_BITS = 36
-UNBOUNDED = ("exponential", "normal", "lognormal")
 _ROUNDING = 32 * float(np.finfo(np.float64).eps)
 
 
@@ -71,8 +71,11 @@ def relu_losses(
     steps = scored_steps(projections[0], law, scored)
     held = np.zeros((networks, len(scored), outputs)) if bias is None else bias
     rows = _rows(projections, law, steps, held[:, steps])
-    if law.amplitude in UNBOUNDED:
-        loss, error = _by_integrals(rows, law.amplitude)
+    waves = AMPLITUDES[law.amplitude].waves
+    if waves is None and law.amplitude not in LAWS:
+        raise EmtkitError(f"the amplitudes '{law.amplitude}' have neither waves nor a series")
+    if waves is not None:
+        loss, error = _by_integrals(rows, waves)
     elif law.amplitude == "constant" and rows.gain.shape[1] <= MOST_PATTERN_BITS:
         loss, error = _by_patterns(rows)
     else:
@@ -101,7 +104,8 @@ class _Rows:
 
 def _rows(projections: Array, law: DelayLaw, steps: list[int], bias: Array) -> _Rows:
     """Amplitudes are taken to their base law; what has not entered has density 0."""
-    mean, second_moment = AMPLITUDES[law.amplitude]
+    known = AMPLITUDES[law.amplitude]
+    mean, second_moment = known.mean, known.second_moment
     scale, density = np.empty(law.inputs), np.empty(law.inputs)
     for output, source in enumerate(law.source):
         size = (
@@ -257,14 +261,14 @@ def _by_patterns(rows: _Rows) -> tuple[Array, Array]:
     return loss, _ROUNDING * most**2
 
 
-def _by_integrals(rows: _Rows, amplitude: str) -> tuple[Array, Array]:
+def _by_integrals(rows: _Rows, waves: Waves) -> tuple[Array, Array]:
     """Loss and error of each row, for amplitudes without bound."""
     loss = rows.second_moment * (rows.density * rows.target**2).sum(1)
     error = _ROUNDING * (np.square(rows.bias) + rows.second_moment * np.square(rows.gain).sum(1))
     for row, used in enumerate(rows.density > 0):
         entries = (part[row, used] for part in (rows.gain, rows.target, rows.density))
         moments = rows.mean, rows.second_moment
-        found = SparseSum(*entries, float(rows.bias[row]), amplitude, *moments).loss()
+        found = SparseSum(*entries, float(rows.bias[row]), waves, *moments).loss()
         loss[row] += found.loss
         error[row] += found.error
     return loss, error

@@ -21,11 +21,13 @@ Source: derived here.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import binom
 
 from emtkit_std._theory.facts import Array, DelayLaw, Mask
+from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
 from emtkit_std._theory.superposition.filters import (
     Minima,
     Slopes,
@@ -43,15 +45,6 @@ _FEW, _SOME, _MANY = 1000, 4000, 30_000  # windows to compare, to lead, to begin
 _POLISH, _SEARCHED, _GAIN = 15, 2e-6, 3e-7
 _STEP = 1e-5
 _EXACT_STEP = 5e-4
-
-AMPLITUDE_OF = {
-    "uniform": lambda u: u,
-    "constant": np.ones_like,
-    "signed": lambda u: 2.0 * u - 1.0,
-    "exponential": lambda u: -np.log1p(-u),
-    "normal": ndtri,
-    "lognormal": lambda u: np.exp(ndtri(u)),
-}
 
 
 @dataclass(frozen=True)
@@ -79,6 +72,7 @@ class _Windows:
         """Strata are the number of active inputs, and whether the target is one of them."""
         rng = np.random.default_rng(0)
         lags, density, delay = len(scored), law.density[0], law.delay[0]
+        quantile = AMPLITUDES[law.amplitude].quantile
         active = np.arange(1, lags + 1)
         chances = binom.pmf(active, lags, density)
         shares = np.sqrt(chances) / np.sqrt(chances).sum()
@@ -93,7 +87,7 @@ class _Windows:
                 order = rng.random((size, lags))
                 order[:, delay] = -1.0 if asked else 2.0
                 place = order.argsort(1).argsort(1)
-                amplitudes = AMPLITUDE_OF[law.amplitude](rng.random((size, lags)))
+                amplitudes = quantile(torch.from_numpy(rng.random((size, lags)))).numpy()
                 inputs.append(np.where(place < n, amplitudes, 0.0))
                 weights.append(np.full(size, chance * part / size))
         drawn, weight = np.concatenate(inputs), np.concatenate(weights)

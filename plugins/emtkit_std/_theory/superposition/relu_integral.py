@@ -10,20 +10,15 @@ Gauss points in panels that widen with w; below the first panel the integrands a
 The error is the distance to the same panels with half the points, the bound beyond the last, and
 rounding in the first, where waves less their means cancel.
 
-A lognormal U has E exp(i c U) - 1 = int N(z) (exp(i c e^z) - 1) dz, taken along z + i pi / 2, where
-it is int N(z + i pi / 2) (exp(-c e^z) - 1) dz without waves.
-
 Source: derived here.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emtkit_std._theory.facts import Array
-
-Complexes = NDArray[np.complex128]
+from emtkit_std._theory.superposition.amplitudes import Complexes, Waves
 
 # Frequencies, in units of 1 / (root mean square of Y + |b|).
 _LEAST, _MOST = 1e-4, 1e6
@@ -32,8 +27,6 @@ _RATIO = 2.0  # of the ends of a panel
 _POINTS = 16
 # Half a panel of waves exp(i w b) turns by at most this; beyond _RESOLVED turns phi is negligible.
 _TURN, _RESOLVED = 4.0, 3e3
-_HEIGHTS = np.arange(-9.0, 9.01, 0.25)
-_WEIGHTS = 0.25 / np.sqrt(2 * np.pi) * np.exp(-0.5 * (_HEIGHTS + 0.5j * np.pi) ** 2)
 
 
 @dataclass(frozen=True)
@@ -46,13 +39,13 @@ class IntegralLoss:
 
 @dataclass(frozen=True)
 class SparseSum:
-    """Y = b + sum_e gain_e x_e and tau = sum_e target_e x_e of inputs x = B U (E), U by name."""
+    """Y = b + sum_e gain_e x_e and tau = sum_e target_e x_e of inputs x = B U (E)."""
 
     gain: Array
     target: Array
     density: Array
     bias: float
-    amplitude: str
+    waves: Waves
     mean: float
     second_moment: float
 
@@ -118,10 +111,10 @@ class SparseSum:
         """phi and psi (N) at frequencies w."""
         phi, psi = np.exp(1j * w * self.bias), np.zeros(len(w), complex)
         for gain, target, density in zip(self.gain, self.target, self.density, strict=True):
-            factor = 1.0 + density * _less_one(w * gain, self.amplitude)
+            factor = 1.0 + density * self.waves.less_one(w * gain)
             psi = psi * factor
             if target:
-                psi = psi + target * density * _with_amplitude(w * gain, self.amplitude) * phi
+                psi = psi + target * density * self.waves.with_amplitude(w * gain) * phi
             phi = phi * factor
         return phi, psi
 
@@ -131,23 +124,3 @@ class _Integrals:
     squares: float
     products: float
     rest: float
-
-
-def _less_one(angle: Array, amplitude: str) -> Complexes:
-    """E exp(i c U) - 1 at angles c, to relative precision where c is small."""
-    if amplitude == "exponential":
-        return 1j * angle / (1.0 - 1j * angle)
-    if amplitude == "normal":
-        return np.expm1(-0.5 * angle**2).astype(complex)
-    inner = np.expm1(-np.abs(angle)[:, None] * np.exp(_HEIGHTS)) @ _WEIGHTS
-    return np.where(angle < 0, inner.conj(), inner)
-
-
-def _with_amplitude(angle: Array, amplitude: str) -> Complexes:
-    """E[U exp(i c U)] at angles c."""
-    if amplitude == "exponential":
-        return (1.0 - 1j * angle) ** -2
-    if amplitude == "normal":
-        return 1j * angle * np.exp(-0.5 * angle**2)
-    inner = np.exp(-np.abs(angle)[:, None] * np.exp(_HEIGHTS)) @ (1j * np.exp(_HEIGHTS) * _WEIGHTS)
-    return np.where(angle < 0, inner.conj(), inner)

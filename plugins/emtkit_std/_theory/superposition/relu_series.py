@@ -23,6 +23,9 @@ from scipy.special import spherical_jn
 
 from emtkit_std._theory.facts import Array
 
+LAWS = frozenset({"uniform", "constant", "signed"})
+"""Those of U that have series here; all others need `waves` (see `amplitudes`)."""
+
 _FEWEST_TERMS, _MOST_TERMS = 1 << 6, 1 << 15
 # Complex numbers of one chunk of series.
 _CHUNK = 1 << 13

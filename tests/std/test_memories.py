@@ -204,7 +204,7 @@ def test_windows_hold_the_history_oldest_first_and_states_of_the_circuit_agree_w
     for _ in range(20):
         states.append(states[-1] @ exact.recurrence.T)
     seen = memories.project(np.stack(states, axis=1), exact.recover("dual"))
-    assert memories.sign_agreement(seen, contents[..., exact.mask]) == 1.0
+    assert memories.signs_agree(seen, contents[..., exact.mask]).all()
     assert np.abs(seen - contents[..., exact.mask]).max() <= 20 * exact.limit  # 20 steps of it
 
 

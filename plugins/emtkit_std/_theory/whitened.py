@@ -11,6 +11,7 @@ import numpy as np
 
 from emtkit import NotApplicable
 from emtkit_std._theory.facts import Array
+from emtkit_std._theory.standard_error import apart
 from emtkit_std._theory.svd import decompose
 
 FLOOR = 1e-10
@@ -55,10 +56,30 @@ def whiten(fitted: Array, judged: Array, different: int) -> Whitened:
     )
 
 
-def share_explained(true: Array, guess: Array) -> float:
-    """R² = 1 - |true - guess|² / |true - mean|², one number for all columns; NaN without variance.
+@dataclass(frozen=True)
+class Explained:
+    """R^2 = 1 - sum missed / sum total of a reading, by sequence.
 
-    It is negative where the guess is worse than the mean.
+    `missed` |true - guess|^2, `total` |true - mean|^2, both (N); R^2 is negative where the guess is
+    worse than the mean.
     """
-    total = float(np.square(true - true.mean(0)).sum())
-    return 1.0 - float(np.square(true - guess).sum()) / total if total > 0 else float("nan")
+
+    missed: Array
+    total: Array
+
+    @property
+    def r2(self) -> float:
+        """One number for all columns; NaN without variance."""
+        total = float(self.total.sum())
+        return 1.0 - float(self.missed.sum()) / total if total > 0 else float("nan")
+
+    @property
+    def apart(self) -> Array:
+        """How far each sequence, alone, moves it (N)."""
+        return apart(self.missed, self.total)
+
+
+def explained(true: Array, guess: Array, sequences: int) -> Explained:
+    """Of readings and targets (N T, m): the rows are the T steps of N sequences in turn."""
+    missed, total = np.square(true - guess), np.square(true - true.mean(0))
+    return Explained(missed.reshape(sequences, -1).sum(1), total.reshape(sequences, -1).sum(1))

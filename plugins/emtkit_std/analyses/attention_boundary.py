@@ -1,5 +1,6 @@
 """What rule attention writes as a boundary condition, what it attends to, how long it will hold."""
 
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -10,8 +11,12 @@ from emtkit_std._findings import long_table, undefined
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.observe import law_of, memory_span, run
+from emtkit_std._theory.standard_error import of_function, of_mean
 from emtkit_std._theory.waves import attention
 from emtkit_std._theory.waves.drawings import draw_attention, draw_boundary
+
+ERRORS = ("leak_error", "boundary_error_error")
+OF_COLUMNS = ("kronecker_rank", "linearity", "boundary_error", "leak", "safe_horizon", *ERRORS)
 
 
 class AttentionBoundary(Analysis):
@@ -23,12 +28,14 @@ class AttentionBoundary(Analysis):
     states met: 1 if content does not steer attention), `boundary_error` ||F - f||_F / ||f||_F
     against the task's rule, `leak` (largest share over heads that misses the favourite column) and
     `safe_horizon` = .3 s / leak, the steps for which a constructed rule holds. W_K and W_Q are seen
-    through their product alone.
+    through their product alone. `entropy_error`, `leak_error` and `boundary_error_error` are
+    standard errors over the sequences.
 
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eq. 8.
     """
 
     name = "attention_boundary"
+    version = 2  # standard errors
     scalars = {
         "entropy": ScalarInfo(
             "entropy of attention, mean over heads, sequences and autonomous steps", unit="nats"
@@ -51,6 +58,9 @@ class AttentionBoundary(Analysis):
             better="lower",
             undefined="where attention writes no columns",
         ),
+        "entropy_error": ScalarInfo("standard error of `entropy`, over the sequences"),
+        "leak_error": ScalarInfo("the same of `leak`"),
+        "boundary_error_error": ScalarInfo("the same of `boundary_error`"),
         "safe_horizon": ScalarInfo(
             "steps for which a constructed rule of this leak holds",
             unit="steps",
@@ -83,11 +93,12 @@ class AttentionBoundary(Analysis):
         if "attention" not in seen.extras:
             raise NotApplicable(f"the trace of {subject.model.name} holds no attention")
         maps = seen.extras["attention"][:, seen.first :]
-        weights = maps.mean((0, 1))
-        names = ("kronecker_rank", "linearity", "boundary_error", "leak", "safe_horizon")
-        without = undefined(names, f"attention of {subject.model.name} writes no columns")
+        sampled = maps.mean(1)
+        weights = sampled.mean(0)
+        without = undefined(OF_COLUMNS, f"attention of {subject.model.name} writes no columns")
         scalars: dict[str, Scalar] = {
             "entropy": float(attention.entropy(maps).mean()),
+            "entropy_error": of_mean(attention.entropy(maps).mean((1, 2))),
             **without.scalars,
         }
         reasons, arrays = dict(without.reasons), dict[str, Array]()
@@ -102,18 +113,27 @@ class AttentionBoundary(Analysis):
                 "kronecker_rank": attention.kronecker_rank(F, own.history, self.tolerance),
                 "linearity": attention.linearity(columns, written),
                 "leak": leak,
+                "leak_error": float(of_function(sampled, attention.measured_leak)),
                 "safe_horizon": safe if np.isfinite(safe) else float("nan"),
             }
             reasons |= {"safe_horizon": "nothing leaks", "linearity": "the new column is zero"}
-            reasons |= {"boundary_error": f"{subject.task.name} has no law of history"}
+            lawless = f"{subject.task.name} has no law of history"
+            reasons |= dict.fromkeys(("boundary_error", "boundary_error_error"), lawless)
             law = law_of(subject)
             if law is not None:
                 arrays["law"] = law.operator
-                off = np.linalg.norm(F - law.operator) / np.linalg.norm(law.operator)
-                scalars["boundary_error"] = float(off)
+                off = partial(_off, W_V=own.heads.W_V, operator=law.operator)
+                scalars["boundary_error"] = off(weights)
+                scalars["boundary_error_error"] = float(of_function(sampled, off))
             weights = weights[:, ::-1]  # the newest column is the last
         profile = long_table(("head", "lag"), {"weight": weights})
         return Findings(scalars, {"profile": profile}, arrays, reasons)
+
+
+def _off(weights: Array, W_V: Array, operator: Array) -> float:
+    """||F - f||_F / ||f||_F of attention fixed at weights (heads, s)."""
+    F = attention.effective_boundary(weights, W_V)
+    return float(np.linalg.norm(F - operator) / np.linalg.norm(operator))
 
 
 @hookimpl

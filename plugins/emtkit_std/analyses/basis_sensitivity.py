@@ -24,6 +24,7 @@ from emtkit_std._theory.emt.memories import Memories
 from emtkit_std._theory.facts import Array, HistoryLaw
 from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
+from emtkit_std._theory.standard_error import of_mean
 
 METHODS = tuple(memories.ALGORITHMS)
 PRECISIONS: dict[str, Any] = {"double": np.float64, "single": np.float32}
@@ -58,13 +59,14 @@ class BasisSensitivity(Analysis):
         phi_gain = drift / noise
 
     `noise_kept` asks that all modes are found and the signs agree to 0.99. Table: `response`
-    (method, precision, noise, angle_error, phi_error, drift, sign_agreement, rank, modes_found),
-    means over draws.
+    (method, precision, noise, angle_error, phi_error, drift, drift_error, sign_agreement, rank,
+    modes_found), means over draws.
 
     References: the sensitivity left open by Episodic Memory Theory, arXiv:2310.02430.
     """
 
     name = "basis_sensitivity"
+    version = 2  # standard errors of the gains
     models = RecurrentModel
     requires = (HistoryLaw,)
     scalars = {
@@ -81,6 +83,7 @@ class BasisSensitivity(Analysis):
             better="lower",
             undefined="without a core",
         ),
+        "phi_gain_{method}_error": ScalarInfo("standard error of the gain, over the draws"),
         "noise_kept_{method}": ScalarInfo(
             "largest noise at which all modes are found and the signs agree; 0 if none",
             better="higher",
@@ -131,12 +134,14 @@ class BasisSensitivity(Analysis):
                 for noise, matrices in self._disturbed(subject, local):
                     seen = [setting.respond(method, precision, exact, *pair) for pair in matrices]
                     level = {"method": method, "precision": precision, "noise": noise}
-                    rows.append({**level, **pd.DataFrame(seen).mean().to_dict()})
+                    drift = {"drift_error": of_mean(np.array([one["drift"] for one in seen]))}
+                    rows.append({**level, **pd.DataFrame(seen).mean().to_dict(), **drift})
         table = pd.DataFrame(rows)
         scalars: dict[str, Scalar] = {}
         for method in METHODS:
             scalars |= _summary(table[table["method"] == method], method, law)
-        reasons = dict.fromkeys(scalars, "no core was found at this level")
+        missing = "no core was found at this level, or there is a single draw"
+        reasons = dict.fromkeys(scalars, missing)
         return Findings({**scalars, **local.scalars}, {"response": table}, reasons=reasons)
 
     def _disturbed(
@@ -196,7 +201,7 @@ class _Setting:
             **response,
             "phi_error": memories.phi_error(found, law.phi, law.mask),
             "drift": float(np.linalg.norm(found.phi - exact.phi) / scale),
-            "sign_agreement": memories.sign_agreement(seen, self.contents),
+            "sign_agreement": float(memories.signs_agree(seen, self.contents).mean()),
             "rank": float(found.rank),
         }
 
@@ -210,6 +215,7 @@ def _summary(part: pd.DataFrame, method: str, law: HistoryLaw) -> dict[str, floa
         f"phi_error_{method}": float(double["phi_error"].iloc[0]),
         f"single_phi_error_{method}": float(single["phi_error"].iloc[0]),
         f"phi_gain_{method}": float(near["drift"] / near["noise"]),
+        f"phi_gain_{method}_error": float(near["drift_error"] / near["noise"]),
         f"noise_kept_{method}": float(kept["noise"].max()) if len(kept) else 0.0,
     }
 

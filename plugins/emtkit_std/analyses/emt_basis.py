@@ -15,8 +15,10 @@ from emtkit_std._theory.emt.memories import Memories
 from emtkit_std._theory.facts import Array, HistoryLaw
 from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
+from emtkit_std._theory.standard_error import of_mean
 
-UNDEFINED = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", "residual")
+ERRORS = ("sign_agreement_error", "sign_agreement_at_s_error")
+UNDEFINED = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", "residual", *ERRORS)
 """What a network without a core has not got."""
 
 
@@ -81,6 +83,7 @@ class EmtBasis(Analysis):
     """
 
     name = "emt_basis"
+    version = 2  # standard errors
     models = RecurrentModel
     requires = (HistoryLaw,)
     scalars = {
@@ -97,6 +100,8 @@ class EmtBasis(Analysis):
         "sign_agreement_at_s": ScalarInfo(
             "the same at t = s alone", better="higher", undefined="without a core"
         ),
+        "sign_agreement_error": ScalarInfo("standard error of `sign_agreement`, over sequences"),
+        "sign_agreement_at_s_error": ScalarInfo("the same of `sign_agreement_at_s`"),
         "condition": ScalarInfo(
             "condition number of the basis Psi", undefined="where the basis is singular"
         ),
@@ -145,19 +150,24 @@ class EmtBasis(Analysis):
         states = walked.autonomous.numpy() - local.point
         contents = histories(law, walked.batch)
         seen = memories.project(states, found)
-        kept = contents[..., law.mask]
+        right = memories.signs_agree(seen, contents[..., law.mask])
         return Findings(
             {
                 "phi_error": memories.phi_error(found, law.phi, law.mask),
-                "sign_agreement": memories.sign_agreement(seen, kept),
-                "sign_agreement_at_s": memories.sign_agreement(seen[:, 0], kept[:, 0]),
+                "sign_agreement": float(right.mean()),
+                "sign_agreement_error": of_mean(right.mean((1, 2))),
+                "sign_agreement_at_s": float(right[:, 0].mean()),
+                "sign_agreement_at_s_error": of_mean(right[:, 0].mean(1)),
                 "condition": found.condition if np.isfinite(found.condition) else float("nan"),
                 "rank": found.rank,
                 "residual": found.residual,
                 **sizes,
             },
             arrays=self._arrays(law, local, found, states, contents),
-            reasons={"condition": "the basis is singular: its smallest singular value is zero"},
+            reasons={
+                "condition": "the basis is singular: its smallest singular value is zero",
+                **dict.fromkeys(ERRORS, "a single sequence has no spread"),
+            },
         )
 
     def _arrays(

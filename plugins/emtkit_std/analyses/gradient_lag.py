@@ -22,6 +22,7 @@ from emtkit_std._parameters import Lags, Sequences
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.linearise import POINT_SCALARS, Point, attempt
 from emtkit_std._theory.observe import draw, driven_jacobians, in_double, law_of, memory_span
+from emtkit_std._theory.standard_error import of_function
 from emtkit_std._theory.superposition.projections import spectral_radius
 from emtkit_std._theory.waves.drawings import draw_gradients, draw_rate
 
@@ -44,7 +45,7 @@ class GradientLag(Analysis):
     """
 
     name = "gradient_lag"
-    version = 3  # no rate through a profile that is not a decay
+    version = 4  # standard errors
     scalars = {
         "decay_rate": ScalarInfo(
             "minus the slope of the log gradient over the lag: positive where it vanishes",
@@ -55,6 +56,8 @@ class GradientLag(Analysis):
             "gradient of the farthest input over that at the first lag",
             undefined="where the profile is not a decay",
         ),
+        "decay_rate_error": ScalarInfo("standard error of `decay_rate`, over the sequences"),
+        "first_over_last_error": ScalarInfo("the same of `first_over_last`"),
         "radius": ScalarInfo(
             "largest modulus of the eigenvalues of the Jacobian at the fixed point",
             undefined="without a fixed point",
@@ -92,10 +95,14 @@ class GradientLag(Analysis):
     def measure(self, subject: Subject) -> Findings:
         """Scalars, and table `profile` (lag, gradient, normalised)."""
         span = memory_span(subject, self.lags)
-        profile = self._state(subject, span) if self.of == "state" else self._loss(subject, span)
-        if not np.isfinite(profile).all():
+        sampled = self._state(subject, span) if self.of == "state" else self._loss(subject, span)
+        if not np.isfinite(sampled.profile).all():
             raise NotApplicable("the gradients overflow")
+        profile = sampled.profile
         found = decay(profile, self.first_lag)
+        error = dict.fromkeys(("decay_rate_error", "first_over_last_error"), float("nan"))
+        if not found.reason:
+            error = dict(zip(error, sampled.errors(self.first_lag), strict=True))
         place = attempt(subject, self.point)
         radius = float("nan") if place.local is None else spectral_radius(place.local.jacobian)
         visible = bool(profile[self.first_lag] > 0)
@@ -107,26 +114,28 @@ class GradientLag(Analysis):
             {
                 "decay_rate": found.rate,
                 "first_over_last": found.first_over_last,
+                **error,
                 "radius": radius,
                 **place.scalars,
             },
             {"profile": table},
             reasons={
                 **dict.fromkeys(("decay_rate", "first_over_last"), found.reason),
+                **dict.fromkeys(error, found.reason or "a single sequence has no spread"),
                 "radius": place.reason,
                 **place.reasons,
             },
         )
 
-    def _state(self, subject: Subject, span: int) -> Array:
+    def _state(self, subject: Subject, span: int) -> "SampledProfile":
         batch = draw(subject, self.sequences, 1)
         if batch.input_steps < span:
             raise NotApplicable(
                 f"{span} lags were requested, but only {batch.input_steps} steps are driven"
             )
-        return gradient_profile(driven_jacobians(subject, batch, span - 1).states)
+        return geometric_profile(driven_jacobians(subject, batch, span - 1).states)
 
-    def _loss(self, subject: Subject, span: int) -> Array:
+    def _loss(self, subject: Subject, span: int) -> "SampledProfile":
         law = law_of(subject)
         batch = draw(subject, self.sequences, span if law is None else law.history)
         inputs = batch.inputs[:, : batch.input_steps].clone().requires_grad_()
@@ -134,8 +143,8 @@ class GradientLag(Analysis):
         errors = subject.task.loss(trace.outputs, batch) * batch.mask
         scored = errors if law is not None else errors[:, -1:]
         (slope,) = torch.autograd.grad(scored.sum(), inputs)
-        sizes = slope.norm(dim=-1).mean(0).numpy()
-        return np.asarray(sizes[::-1][:span], dtype=np.float64)
+        sizes = slope.norm(dim=-1).double().numpy()
+        return SampledProfile(sizes[:, ::-1][:, :span], geometric=False)
 
 
 @dataclass(frozen=True)
@@ -150,11 +159,42 @@ class Decay:
     reason: str = ""
 
 
-def gradient_profile(gradients: Array) -> Array:
-    """g_k (T): geometric mean over B of ||G_k||_F / sqrt(I), given dh(s)/du(t) (B T H I)."""
+@dataclass(frozen=True, eq=False)
+class SampledProfile:
+    """Sizes of the gradients of each sequence by lag (B K), of which the profile is the mean."""
+
+    sizes: Array
+    geometric: bool
+
+    @property
+    def profile(self) -> Array:
+        """g_k (K): the arithmetic or geometric mean over the sequences, 0 where one is 0."""
+        return self._profile(self._values.mean(0))
+
+    def errors(self, first_lag: int) -> Array:
+        """Standard errors of the rate and of g at the last lag over the first, over sequences."""
+
+        def fitted(mean: Array) -> Array:
+            found = decay(self._profile(mean), first_lag)
+            return np.array([found.rate, found.first_over_last])
+
+        return of_function(self._values, fitted)
+
+    @property
+    def _values(self) -> Array:
+        if not self.geometric:
+            return self.sizes
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.sizes))
+
+    def _profile(self, mean: Array) -> Array:
+        return np.asarray(np.exp(mean)) if self.geometric else mean
+
+
+def geometric_profile(gradients: Array) -> SampledProfile:
+    """||G_k||_F / sqrt(I) of each sequence, given dh(s)/du(t) (B T H I)."""
     norms = np.linalg.norm(gradients, axis=(2, 3)) / np.sqrt(gradients.shape[-1])
-    lags = norms.T[::-1]
-    return np.array([np.exp(np.log(lag).mean()) if (lag > 0).all() else 0.0 for lag in lags])
+    return SampledProfile(norms[:, ::-1], geometric=True)
 
 
 def decay(profile: Array, first_lag: int = 0) -> Decay:

@@ -16,6 +16,7 @@ from emtkit_std._findings import Measured, long_table
 from emtkit_std._parameters import Lags, Sequences, Steps
 from emtkit_std._theory.facts import Array, DelayLaw
 from emtkit_std._theory.observe import draw, driven_jacobians, memory_span, run
+from emtkit_std._theory.standard_error import apart, of_mean
 from emtkit_std._theory.superposition.projections import Regime, order_parameters
 from emtkit_std._theory.superposition.pulses import circuit_of
 from emtkit_std._theory.svd import decompose
@@ -111,9 +112,9 @@ class HistoryDecoding(Analysis):
             "mean_r2": float(found.r2.mean()),
             "decodable": int((found.r2 > 0.5).sum()),
             "oldest_r2": float(found.r2[-1]),
-            "capacity_error": _error(found.apart[:, found.r2 > 0].sum(1)),
-            "mean_r2_error": _error(found.apart.mean(1)),
-            "oldest_r2_error": _error(found.apart[:, -1]),
+            "capacity_error": of_mean(found.apart[:, found.r2 > 0].sum(1)),
+            "mean_r2_error": of_mean(found.apart.mean(1)),
+            "oldest_r2_error": of_mean(found.apart[:, -1]),
         }
         past = _past(subject)
         table = overlaps(past.directions)
@@ -170,14 +171,8 @@ def decode_history(states: Array, windows: Array) -> Decoding:
         total += np.square(true - true.mean(0)).sum(2)
         right += ((guess >= 0) == (true >= 0)).mean((0, 2))
     scale = np.where(total.any(0), total.mean(0), np.nan)
-    lost = missed.mean(0) / scale
-    apart = (lost * total - missed) / scale
-    return Decoding((1.0 - lost)[::-1], right[::-1] / len(times), apart[:, ::-1])
-
-
-def _error(apart: Array) -> float:
-    """The standard error of the mean of independent numbers (N)."""
-    return float(apart.std(ddof=1) / np.sqrt(len(apart)))
+    r2 = 1.0 - missed.mean(0) / scale
+    return Decoding(r2[::-1], right[::-1] / len(times), apart(missed, total)[:, ::-1])
 
 
 def subspace_overlap(first: Array, second: Array) -> float:

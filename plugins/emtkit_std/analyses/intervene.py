@@ -16,9 +16,10 @@ from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, trajectories
+from emtkit_std._theory.standard_error import of_mean
 
 SAME_WEIGHTS = 1e-6
-ERRORS = ("accuracy_before_error", "accuracy_after_error", "change_error")
+ERRORS = ("accuracy_before_error", "accuracy_after_error", "change_error", "null_change_error")
 
 
 @dataclass(frozen=True)
@@ -50,17 +51,17 @@ class Intervene(Analysis):
     The null (mean of its draws) puts a random Gaussian matrix in the place of the edit, scaled to
     change W_hh by the same Frobenius norm. All accuracies are of the same fresh sequences.
 
-    Scalars: `accuracy_before`, `accuracy_after`, `change`, each with its standard error (`_error`)
-    over the sequences; `null_change`, `edit_norm` (share of |W_hh|), `point_norm`,
-    `point_residual`, `point_kind`. Table: `edits`. Not applicable where the Jacobian at the fixed
-    point is not W_hh (it is at the origin, with unit slopes there), or where there is no recurrent
-    matrix of that name.
+    Scalars: `accuracy_before`, `accuracy_after`, `change`, `null_change`, each with its standard
+    error (`_error`) over the sequences, the last over the random edits too; `edit_norm` (share of
+    |W_hh|), `point_norm`, `point_residual`, `point_kind`. Table: `edits`. Not applicable
+    where the Jacobian at the fixed point is not W_hh (it is at the origin, with unit slopes there),
+    or where there is no recurrent matrix of that name.
 
     References: Episodic Memory Theory, arXiv:2310.02430, discussion of interventions.
     """
 
     name = "intervene"
-    version = 2  # standard errors
+    version = 3  # every accuracy has a standard error
     models = RecurrentModel
     requires = (HistoryLaw,)
     scalars = {
@@ -71,6 +72,7 @@ class Intervene(Analysis):
         "accuracy_before_error": ScalarInfo("standard error of `accuracy_before`"),
         "accuracy_after_error": ScalarInfo("the same of `accuracy_after`"),
         "change_error": ScalarInfo("the same of `change`, paired by sequence"),
+        "null_change_error": ScalarInfo("the same of `null_change`, over the random edits too"),
         "edit_norm": ScalarInfo("size of the edit, as a share of |W_hh|"),
         **POINT_SCALARS,
     }
@@ -125,26 +127,29 @@ class Intervene(Analysis):
         after = self._accuracy(subject, local.model, weights + edit)
         normals = subject.stream.fork("null").normal((self.draws, *found.phi.shape))
         null = [
-            self._accuracy(subject, local.model, weights + _as_large_as(edit, found, normal)).whole
+            self._accuracy(subject, local.model, weights + _as_large_as(edit, found, normal))
             for normal in normals.double().numpy()
         ]
+        drawn = np.array([random.whole for random in null])
+        paired = np.mean([random.alone for random in null], axis=0) - before.alone
         edits = pd.DataFrame(
-            {"edit": [self.edit, *["random"] * len(null)], "accuracy": [after.whole, *null]}
+            {"edit": [self.edit, *["random"] * len(null)], "accuracy": [after.whole, *drawn]}
         )
         return Findings(
             {
                 "accuracy_before": before.whole,
                 "accuracy_after": after.whole,
                 "change": after.whole - before.whole,
-                "null_change": float(np.mean(null)) - before.whole,
-                "accuracy_before_error": _error(before.alone),
-                "accuracy_after_error": _error(after.alone),
-                "change_error": _error(after.alone - before.alone),
+                "null_change": float(drawn.mean()) - before.whole,
+                "accuracy_before_error": of_mean(before.alone),
+                "accuracy_after_error": of_mean(after.alone),
+                "change_error": of_mean(after.alone - before.alone),
+                "null_change_error": float(np.hypot(of_mean(paired), of_mean(drawn))),
                 "edit_norm": float(np.linalg.norm(edit) / np.linalg.norm(weights)),
                 **local.scalars,
             },
             {"edits": edits},
-            reasons=dict.fromkeys(ERRORS, "a single sequence has no spread"),
+            reasons=dict.fromkeys(ERRORS, "a single sequence or edit has no spread"),
         )
 
     def _wanted(self, law: HistoryLaw, found: memories.Memories) -> np.ndarray:
@@ -169,11 +174,6 @@ class Intervene(Analysis):
             for y, u, z in zip(*parts, strict=True)
         ]
         return _Accuracy(float(metrics["accuracy"]), np.array(alone))
-
-
-def _error(alone: np.ndarray) -> float:
-    """The standard error of the mean of independent numbers (B); NaN of a single one."""
-    return float(alone.std(ddof=1) / np.sqrt(len(alone))) if len(alone) > 1 else float("nan")
 
 
 def _recurrent_weights(local: Linearised) -> np.ndarray:

@@ -13,6 +13,7 @@ from emtkit_std._theory.emt.memories import dual_memories, spectral_core
 from emtkit_std._theory.facts import Array, HistoryLaw, Mask
 from emtkit_std._theory.linearise import POINT_SCALARS, Linearisation, Point, attempt
 from emtkit_std._theory.observe import draw, law_of, memory_span, run
+from emtkit_std._theory.standard_error import Ratio, of_mean
 from emtkit_std._theory.waves import drawings, speed, wavefield
 from emtkit_std._theory.waves.history import (
     SHARE_REQUIRED,
@@ -26,8 +27,20 @@ from emtkit_std._theory.waves.wavefield import Columns, NativeColumns, Wavefield
 THRESHOLD = 0.9
 IN_FREQUENCY = 32
 """Sequences that are transformed to frequencies, which costs most."""
-OF_THE_FORM = ("shift_residual", "shift_residual_gain", "speed", "direction", "coherence")
-OF_THE_RULE = ("boundary_residual", "operator_shift_residual", "operator_boundary_residual")
+OF_THE_FORM = (
+    *("shift_residual", "shift_residual_gain", "speed", "direction", "coherence"),
+    *("shift_residual_error", "shift_residual_gain_error", "coherence_error"),
+)
+OF_THE_RULE = (
+    *("boundary_residual", "boundary_residual_error"),
+    *("operator_shift_residual", "operator_boundary_residual"),
+)
+OF_THE_FIELD = (
+    *("amplitude_ratio", "shift_residual", "shift_residual_gain", "coherence"),
+    "boundary_residual",
+)
+SAMPLED = ("wave_share", "history_r2", "memoryless_r2", "register_r2", *OF_THE_FIELD)
+"""Those that have a standard error over the sequences."""
 OF_A_POINT = ("amplitude_ratio", "flag", *OF_THE_FORM, *OF_THE_RULE)
 """The scalars of the columns, which are counted from the point, and of the Jacobian there."""
 
@@ -70,7 +83,7 @@ class TwmWaves(Analysis):
     """
 
     name = "twm_waves"
-    version = 4  # what the input pushes is driven; a null below 0 is 0; 3/4 of a wave
+    version = 5  # standard errors
     scalars = {
         "wave_share": ScalarInfo(
             "how much of the history travels: 1 exact wave, 0 none or no more than the nulls",
@@ -134,6 +147,10 @@ class TwmWaves(Analysis):
         "coherence": ScalarInfo(
             "share of power on the line of one speed", undefined="where there is no wave"
         ),
+        **{
+            f"{name}_error": ScalarInfo(f"standard error of `{name}`, over the sequences")
+            for name in SAMPLED
+        },
         **POINT_SCALARS,
     }
     drawings = {
@@ -192,7 +209,7 @@ class TwmWaves(Analysis):
         moved, picture = speed.wave_speed(field), speed.spectrum(some)
         flag = speed.flag_of(whole, moved, test.is_wave)
         scalars: dict[str, Scalar] = {
-            "amplitude_ratio": wavefield.amplitude_ratio(whole),
+            **self._with_error("amplitude_ratio", wavefield.amplitude_ratio(whole)),
             "flag": "driven" if flag == "wave" and _driven(subject) else flag,
             "steps_used": field.values.shape[1],
             **place.scalars,
@@ -205,6 +222,8 @@ class TwmWaves(Analysis):
         ):
             scalars |= part.scalars
             reasons |= part.reasons
+        fitted = self.basis == "regression"
+        reasons |= {f"{x}_error": _FITTED if fitted else reasons[x] for x in OF_THE_FIELD}
         arrays = {
             "field": whole.values[0],
             "states": states[0],
@@ -248,7 +267,7 @@ class TwmWaves(Analysis):
         self,
         field: Wavefield,
         moved: speed.Speed,
-        coherence: float,
+        coherence: Ratio,
         picture: speed.FrequencyWavenumberSpectrum,
         test: WaveTest,
     ) -> Measured:
@@ -256,11 +275,13 @@ class TwmWaves(Analysis):
         if self.basis == "regression" and not test.is_wave:
             return undefined(OF_THE_FORM, _NO_WAVE)
         scalars: dict[str, Scalar] = {
-            "shift_residual": wavefield.shift_residual(field),
-            "shift_residual_gain": wavefield.gain_corrected_shift(field).residual,
+            **self._with_error("shift_residual", wavefield.shift_residual(field)),
+            **self._with_error(
+                "shift_residual_gain", wavefield.gain_corrected_shift(field).residual
+            ),
             "speed": moved.value,
             "direction": speed.direction_index(picture),
-            "coherence": coherence,
+            **self._with_error("coherence", coherence),
         }
         reasons: dict[str, str] = dict.fromkeys(scalars, "the field is zero or does not move")
         reasons["speed"] = "two columns leave no direction"
@@ -270,6 +291,10 @@ class TwmWaves(Analysis):
                 f"{speed.PEAK_REQUIRED} or more"
             )
         return Measured(scalars, reasons)
+
+    def _with_error(self, name: str, found: Ratio) -> dict[str, Scalar]:
+        error = float("nan") if self.basis == "regression" else found.error
+        return {name: found.value, f"{name}_error": error}
 
     def _rule(
         self,
@@ -287,16 +312,25 @@ class TwmWaves(Analysis):
             return undefined(OF_THE_RULE, _NO_WAVE)
         without = undefined(OF_THE_RULE, place.reason)
         written = wavefield.boundary_residual(field, law.operator)
-        scalars = {**without.scalars, OF_THE_RULE[0]: written}
+        scalars = {**without.scalars, **self._with_error("boundary_residual", written)}
         if place.local is not None:
             found = wavefield.operator_residuals(place.local.jacobian, columns, law.operator)
-            scalars |= {OF_THE_RULE[1]: found.shift, OF_THE_RULE[2]: found.boundary}
-        return Measured(scalars, {**without.reasons, OF_THE_RULE[0]: "the newest column is zero"})
+            scalars |= {
+                "operator_shift_residual": found.shift,
+                "operator_boundary_residual": found.boundary,
+            }
+        return Measured(
+            scalars, {**without.reasons, "boundary_residual": "the newest column is zero"}
+        )
 
 
 _NO_WAVE = (
     "the history is no wave here (see wave_share and null_share), and a regression on it would "
     "find unit speed in anything"
+)
+_FITTED = (
+    "the columns were fitted to the same sequences, and what they add to the error is not known; "
+    "`basis: emt` and `native` have one"
 )
 
 
@@ -308,11 +342,16 @@ def _driven(subject: Subject) -> bool:
 
 def _held(test: WaveTest) -> Measured:
     """Whether the history travels, beside what a state without a wave would give."""
+    reading = test.reading
     scalars: dict[str, Scalar] = {
-        "history_r2": test.reading.history_r2,
-        "memoryless_r2": test.reading.memoryless_r2,
-        "register_r2": test.reading.register_r2,
+        "history_r2": reading.history.r2,
+        "history_r2_error": of_mean(reading.history.apart),
+        "memoryless_r2": reading.memoryless.r2,
+        "memoryless_r2_error": of_mean(reading.memoryless.apart),
+        "register_r2": reading.register.r2,
+        "register_r2_error": of_mean(reading.register.apart),
         "wave_share": test.share,
+        "wave_share_error": test.share_error,
         "null_share": test.null_share,
     }
     return Measured(scalars, dict.fromkeys(scalars, "the inputs leave no history that could move"))

@@ -15,6 +15,7 @@ References: arXiv:2310.02430, Eqs. 8-11 and Algorithm 1; arXiv:2402.10163, appen
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import schur, solve_sylvester
 
 from emtkit_std._theory.facts import Array, Mask
@@ -143,9 +144,9 @@ def windows(values: Array, history: int) -> Array:
     return np.ascontiguousarray(view.transpose(0, 1, 3, 2)).reshape(*view.shape[:2], -1)
 
 
-def sign_agreement(coordinates: Array, contents: Array) -> float:
-    """Share of coordinates (..., m) whose sign is that of the true history content."""
-    return float(((coordinates >= 0) == (contents >= 0)).mean())
+def signs_agree(coordinates: Array, contents: Array) -> NDArray[np.bool_]:
+    """Whether the sign of each coordinate (..., m) is that of the true history content."""
+    return (coordinates >= 0) == (contents >= 0)
 
 
 def _refuse_empty(core: Core) -> None:

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from emtkit_std._theory.emt.memories import windows
 from emtkit_std._theory.facts import Array, Mask
-from emtkit_std._theory.whitened import share_explained, whiten
+from emtkit_std._theory.standard_error import of_mean
+from emtkit_std._theory.whitened import Explained, explained, whiten
 
 SHARE_REQUIRED = 0.75
 """Random networks at the edge of stability hold part of a wave: of 8 bits for 12 steps, 1 in 6 of
@@ -33,16 +34,22 @@ PINV_FLOOR = 1e-8
 
 @dataclass(frozen=True)
 class Reading:
-    """R² on unseen sequences: of the sliding history, and under both models without a wave."""
+    """On unseen sequences: the sliding history, and what both models without a wave explain."""
 
-    history_r2: float
-    memoryless_r2: float
-    register_r2: float
+    history: Explained
+    memoryless: Explained
+    register: Explained
 
     @property
     def excess(self) -> float:
         """What the sliding history explains beyond the better of the two."""
-        return self.history_r2 - max(0.0, self.memoryless_r2, self.register_r2)
+        return self.history.r2 - max(0.0, self.memoryless.r2, self.register.r2)
+
+    @property
+    def excess_apart(self) -> Array:
+        """How far each sequence, alone, moves it (N)."""
+        rival = max(self.memoryless, self.register, key=lambda found: found.r2)
+        return self.history.apart - (rival.apart if rival.r2 > 0 else 0.0)
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,11 @@ class WaveTest:
         return self._in_units(self.reading.excess)
 
     @property
+    def share_error(self) -> float:
+        """Standard error over the sequences, with the null and the exact wave as they are."""
+        return of_mean(self.reading.excess_apart) / self._whole
+
+    @property
     def null_share(self) -> float:
         """The largest of the null, in units of the share."""
         return self._in_units(float(self.null.max()))
@@ -73,9 +85,16 @@ class WaveTest:
         return self.share >= SHARE_REQUIRED and self.reading.excess > float(self.null.max())
 
     def _in_units(self, excess: float) -> float:
-        middle = max(0.0, float(self.null.mean()))
-        whole = self.exact.excess - middle
-        return (excess - middle) / whole if whole > 0 else float("nan")
+        return (excess - self._middle) / self._whole
+
+    @property
+    def _middle(self) -> float:
+        return max(0.0, float(self.null.mean()))
+
+    @property
+    def _whole(self) -> float:
+        whole = self.exact.excess - self._middle
+        return whole if whole > 0 else float("nan")
 
 
 @dataclass(frozen=True)
@@ -160,9 +179,10 @@ class _Reader:
         rows = _rows(values[self.fitted])
         return np.asarray(self.white.fitted.T @ (rows - rows.mean(0)))
 
-    def _judge(self, values: Array, weights: Array, kept: Mask) -> float:
+    def _judge(self, values: Array, weights: Array, kept: Mask) -> Explained:
         guess = _rows(values[self.fitted]).mean(0) + self.white.judged @ weights
-        return share_explained(_rows(values[self.judged])[:, kept], guess[:, kept])
+        true = values[self.judged]
+        return explained(_rows(true)[:, kept], guess[:, kept], len(true))
 
 
 def _rows(values: Array) -> Array:

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from emtkit_std._theory.facts import Array
+from emtkit_std._theory.standard_error import Ratio
 from emtkit_std._theory.waves.wavefield import Wavefield, living_steps, motion
 
 Flag = Literal["wave", "static", "dying", "none", "undefined"]
@@ -114,7 +115,7 @@ def direction_index(spectrum: FrequencyWavenumberSpectrum) -> float:
     return float((along - against) / (along + against)) if along + against > 0 else float("nan")
 
 
-def coherence(field: Wavefield) -> float:
+def coherence(field: Wavefield) -> Ratio:
     """Power-weighted mean of cos(dphi_i - 2 pi f) over 0 < f < 1/2: 1 for a wave of unit speed.
 
     dphi_i = arg(A_{i+1} A_i*), A_i = FFT_t of column i, weight |A_{i+1} A_i|; 0 without a wave.
@@ -125,8 +126,7 @@ def coherence(field: Wavefield) -> float:
     inner = (frequency > 0) & (frequency < 0.5)
     neighbours = amplitude[:, inner, 1:] * amplitude[:, inner, :-1].conj()
     turned = neighbours * np.exp(-2j * np.pi * frequency[inner])[None, :, None, None]
-    weight = float(np.abs(neighbours).sum())
-    return float(turned.real.sum()) / weight if weight > 0 else float("nan")
+    return Ratio(turned.real.sum((1, 2, 3)), np.abs(neighbours).sum((1, 2, 3)))
 
 
 def flag_of(field: Wavefield, speed: Speed, travels: bool) -> Flag:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emtkit_std._theory.facts import Array, Mask
+from emtkit_std._theory.standard_error import Ratio
 
 FADED = 1e-3
 """Steps whose amplitude is below this share of the first step's are left out: a dying network
@@ -76,7 +77,7 @@ class Columns:
 class ShiftFit:
     """Shift residual after one gain per column; `gains` (s-1) for columns 2..s (NaN: not kept)."""
 
-    residual: float
+    residual: Ratio
     gains: Array
 
 
@@ -101,7 +102,7 @@ def coordinates(states: Array, columns: Columns) -> Wavefield:
     return Wavefield(values.reshape(*states.shape[:2], *columns.kept.shape), columns.kept)
 
 
-def shift_residual(field: Wavefield) -> float:
+def shift_residual(field: Wavefield) -> Ratio:
     """rms(Z_{i-1}(t+1) - Z_i(t)) / rms(Z_i(t)) over i = 2..s; sqrt(2) for independent columns."""
     pairs = field.kept[:-1] & field.kept[1:]
     later, earlier = field.values[:, 1:, :-1][..., pairs], field.values[:, :-1, 1:][..., pairs]
@@ -122,7 +123,7 @@ def gain_corrected_shift(field: Wavefield) -> ShiftFit:
     return ShiftFit(_ratio(missed, later[..., pairs]), gains)
 
 
-def boundary_residual(field: Wavefield, operator: Array) -> float:
+def boundary_residual(field: Wavefield, operator: Array) -> Ratio:
     """rms(Z_s(t+1) - f(Z(t))) / rms(Z_s(t+1)) on autonomous steps; f (d, s d)."""
     kept = field.kept[-1]
     flat = field.values[:, :-1].reshape(*field.values[:, :-1].shape[:2], -1)
@@ -155,10 +156,10 @@ def amplitudes(field: Wavefield) -> Array:
     return np.asarray(np.sqrt((field.values[..., field.kept] ** 2).mean(axis=(0, 2))))
 
 
-def amplitude_ratio(field: Wavefield) -> float:
+def amplitude_ratio(field: Wavefield) -> Ratio:
     """rms of the last step over that of the first; NaN where the first is zero."""
-    sizes = amplitudes(field)
-    return float(sizes[-1] / sizes[0]) if sizes[0] > 0 else float("nan")
+    living = field.values[..., field.kept]
+    return _ratio(living[:, -1], living[:, 0])
 
 
 def living_steps(field: Wavefield) -> int:
@@ -171,9 +172,12 @@ def living_steps(field: Wavefield) -> int:
 def motion(field: Wavefield) -> float:
     """Share of the field that changes in time: rms(Z - time mean) / rms(Z); 0 when static."""
     moving = field.values - field.values.mean(axis=1, keepdims=True)
-    return _ratio(moving[..., field.kept], field.values[..., field.kept])
+    return _ratio(moving[..., field.kept], field.values[..., field.kept]).value
 
 
-def _ratio(numerator: Array, denominator: Array) -> float:
-    size = float(np.sqrt(np.mean(denominator**2))) if denominator.size else 0.0
-    return float(np.sqrt(np.mean(numerator**2))) / size if size > 0 else float("nan")
+def _ratio(numerator: Array, denominator: Array) -> Ratio:
+    return Ratio(_by_sequence(numerator), _by_sequence(denominator), 0.5)
+
+
+def _by_sequence(values: Array) -> Array:
+    return np.square(values).reshape(len(values), -1).sum(1)

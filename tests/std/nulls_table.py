@@ -71,7 +71,7 @@ Made by `python -m tests.std.nulls_table`; a test compares the page with the cod
   *permuted*: the exact network, fed with the inputs of another sequence than it is asked about.
   *phase clock*: a register whose slots are addressed by the time; it solves both tasks, and
   nothing moves.
-- Repeat copy (four items of two signs, horizon 12); for `superposition` and `memory_capacity` a
+- Repeat copy (four items of two signs, horizon 12); for `superposition` and both capacities a
   delay of three at density 0.3. "-" is undefined, "n/a" not applicable; both come with reasons.
 
 What is read from weights or at a fixed point cannot see that sequences are permuted:
@@ -117,6 +117,7 @@ ROWS = {
     "fixed_points": Row(("count", "least_radius")),
     "gradient_lag": Row(("decay_rate", "first_over_last")),
     "history_decoding": Row(("mean_r2",)),
+    "information_capacity": Row(("linear", "total"), DELAY),
     "intervene": Row(("change", "null_change")),
     "linear_ceiling": Row(("least_loss", "possible"), kind="linear"),
     "memory_capacity": Row(("linear", "fisher"), DELAY, "linear"),

@@ -76,13 +76,14 @@ Made by `python -m tests.std.nulls_table`; a test compares the page with the cod
 
 What is read from weights or at a fixed point cannot see that sequences are permuted:
 `emt_spectrum`, `emt_basis` (but for `sign_agreement`), `fixed_points`, `gradient_lag`, `spectrum`,
-`conjugacy`, `memory_capacity`. That items can be decoded says little by itself: `history_decoding`
-reads them from untrained networks, too, and on tasks with an input at every step a fading memory is
-a sliding history: the state of an untrained network is the last inputs in other coordinates, and
-the inputs push them on. `twm_waves` then says `driven`, whatever the network has learned. Nor is
-`gradient_lag` a proof of memory: a random network may let everything through. A claim about
-training needs the untrained network beside it. `intervene` measures beyond the trained steps, as it
-asks whether an edit lengthens the horizon; `linear_ceiling` and `transition` speak of the task.
+`conjugacy`, `memory_capacity`, `feature_geometry`. That items can be decoded says little by itself:
+`history_decoding` reads them from untrained networks, too, and on tasks with an input at every step
+a fading memory is a sliding history: the state of an untrained network is the last inputs in other
+coordinates, and the inputs push them on. `twm_waves` then says `driven`, whatever the network has
+learned. Nor is `gradient_lag` a proof of memory: a random network may let everything through. A
+claim about training needs the untrained network beside it. `intervene` measures beyond the trained
+steps, as it asks whether an edit lengthens the horizon; `linear_ceiling` and `transition` speak of
+the task.
 """
 MARGINS = f"""
 How often chance passes the margins, of {SEEDS} networks of each kind: `twm_waves` calls the history
@@ -114,6 +115,7 @@ ROWS = {
     "conjugacy": Row(("core_defect",)),
     "emt_basis": Row(("phi_error", "sign_agreement")),
     "emt_spectrum": Row(("angle_error", "modes_found")),
+    "feature_geometry": Row(("features_kept", "silent_share"), DELAY, "rectified"),
     "fixed_points": Row(("count", "least_radius")),
     "gradient_lag": Row(("decay_rate", "first_over_last")),
     "history_decoding": Row(("mean_r2",)),

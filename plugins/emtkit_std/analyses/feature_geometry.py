@@ -67,11 +67,13 @@ class FeatureGeometry(Analysis):
     W_s = W_hh^s W_uh (with the activation in between where there is one), w_i = W_s e_i; a feature
     is kept where its own entry of W_r W_k, k its delay, is above 1/2. Of the kept ones at `age`:
 
-        dimensionality = mean_i |w_i|^2 / sum_j (w_i . w_j / |w_i|)^2     (1 alone, 2/5 a pentagon)
-        polygon_error = max_i |angle_i - 360 / n|       (degrees; angles between neighbours in the
-                        plane, undefined below 3 features or where it holds less than 99 %)
-        silent_share = share of the entries of W_r W_s, all s, that are asked for by no output and
-                        are at most 0.05: a rectified readout hides them.
+        dimensionality = mean_i |w_i|^2 / sum_j (w_i . w_j / |w_i|)^2
+        polygon_error = max_i |angle_i - 360 / n|
+
+    A feature alone has dimensionality 1, one of a pentagon 2/5. Angles are those between neighbours
+    in the plane, in degrees, undefined below 3 features or where the plane holds less than 99 % of
+    them. `silent_share` is that of the entries of W_r W_s, all s, which no output asks for and
+    which are at most 0.05: a rectified readout hides them.
 
     In a linear recurrence with an untied readout directions depend on the basis, and
     `dimensionality` and `polygon_error` are undefined; the entries of W_r W_s are not, and

@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from emtkit.errors import EmtkitError
 from emtkit_std._theory.facts import DelayLaw
-from emtkit_std._theory.superposition import rectified_loss, relu_series
+from emtkit_std._theory.superposition import rectified_loss, relu_lattice, relu_series
 from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
 from emtkit_std._theory.superposition.linear_loss import (
     delay_law,
@@ -18,9 +18,11 @@ from emtkit_std._theory.superposition.linear_loss import (
     linear_response,
 )
 from emtkit_std._theory.superposition.rectified_loss import relu_losses
+from emtkit_std._theory.superposition.relu_patterns import pattern_loss
 from tests.std.known_nets import assert_within_standard_errors, sample_law
 
 LAWS = sorted(relu_series.LAWS)
+BOUNDED = [*LAWS, "constant"]
 UNBOUNDED = [name for name, law in AMPLITUDES.items() if law.waves is not None]
 SCORINGS = {
     "last": lambda t, k: t == t[-1],
@@ -29,29 +31,56 @@ SCORINGS = {
 }
 
 
-@pytest.mark.parametrize("series", [False, True])
+@pytest.mark.parametrize("lattice", [False, True])
 @pytest.mark.parametrize("bias", [0.0, 0.2, -0.3])
 @pytest.mark.parametrize("scoring", SCORINGS)
-def test_constant_amplitudes_against_enumeration(monkeypatch, scoring, bias, series):
+def test_constant_amplitudes_against_enumeration(monkeypatch, scoring, bias, lattice):
     law = delay_law(2, 0.3, "constant", features=2, importance=0.6)
     a = np.random.default_rng(1).normal(size=(2, 2, 6))
     scored = SCORINGS[scoring](np.arange(6), 2)
     exact = enumerated_loss(linear_response(a, "relu", np.full(2, bias)), law, scored)
-    if series:
+    if lattice:
         monkeypatch.setattr(rectified_loss, "MOST_PATTERN_BITS", 0)
-        monkeypatch.setattr(relu_series, "_MOST_TERMS", 1 << 10)
     found = relu_losses(a[None], law, scored, np.full((1, 6, 2), bias))
     assert abs(found.loss[0] - exact) <= found.error[0]
-    assert found.error[0] < (1e-3 if series else 1e-11)
+    assert found.error[0] < (1e-7 if lattice else 1e-11)
 
 
-@pytest.mark.parametrize("amplitude", LAWS)
+@pytest.mark.parametrize("amplitude", BOUNDED)
 def test_a_rectifier_that_never_clips_leaves_the_linear_loss(amplitude):
     law, a = delay_law(2, 0.4, amplitude), np.random.default_rng(2).normal(size=(1, 1, 7))
     scored, bias = np.arange(7) >= 2, float(np.abs(a).sum()) + 0.1
     linear = finite_terms(a, law, scored, np.array([bias])).total
     found = relu_losses(a[None], law, scored, np.full((1, 7, 1), bias))
     assert abs(found.loss[0] - linear) <= found.error[0] < 1e-10
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 0.99), st.floats(0.0, 4.0), st.floats(-1, 1))
+def test_a_lattice_bounds_its_distance_to_every_pattern(seed, density, decades, bias):
+    rng = np.random.default_rng(seed)
+    gain = rng.normal(size=12) * 10.0 ** (decades * rng.uniform(-1, 1, 12))
+    target, densities = np.eye(12)[3], np.full(12, density)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(relu_lattice, "POINTS", 1 << 12)
+        found = relu_lattice.lattice_loss(gain, target, densities, bias)
+    rounding = 1e-13 * (np.abs(gain).sum() + 1) ** 2
+    exact = pattern_loss(gain, target, densities, bias)
+    assert abs(found.loss - exact) <= found.error + rounding
+
+
+@pytest.mark.parametrize("density", [0.02, 0.3])
+def test_eighty_constant_amplitudes_against_the_binomial_law(density):
+    """Equal gains: the number of active ones is binomial, 2^80 patterns in 80 values."""
+    others = np.arange(80)
+    a, bias, asked = np.full(80, -0.05), 0.4, 1.0
+    gain, target = np.append(asked, a[1:]), np.eye(80)[0]
+    chance = binom.pmf(others, 79, density)
+    level = bias - 0.05 * others
+    on, off = np.maximum(level + asked, 0), np.maximum(level, 0)
+    exact = chance @ (density * (on**2 - 2 * on) + (1 - density) * off**2)
+    found = relu_lattice.lattice_loss(gain, target, np.full(80, density), bias)
+    assert abs(found.loss - exact) <= found.error < 1e-6
 
 
 @pytest.mark.parametrize("name", AMPLITUDES)
@@ -63,7 +92,7 @@ def test_what_a_law_says_of_itself_is_true(name):
     assert values.mean() == pytest.approx(law.mean, abs=2e-4)
     assert np.square(values).mean() == pytest.approx(law.second_moment, rel=5e-3)
     assert law.one_signed == bool((values >= 0).all())
-    assert (law.waves is None) == (name in relu_series.LAWS)
+    assert (law.waves is None) == (name in BOUNDED)
     if law.waves is not None:
         for angle in (-3.0, -0.2, 1e-3, 0.7, 4.0):
             turned = np.exp(1j * angle * values)
@@ -160,11 +189,9 @@ def test_the_error_bounds_the_distance_to_many_more_terms(seed, density, amplitu
     a = rng.normal(size=(1, 1, 1, 6)) * 10.0 ** (decades * rng.uniform(-1, 1, 6))
     law, last, held = delay_law(2, density, amplitude), np.arange(6) == 5, np.full((1, 6, 1), bias)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rectified_loss, "MOST_PATTERN_BITS", 0)
         patch.setattr(relu_series, "_MOST_TERMS", 1 << 9)
         coarse = relu_losses(a, law, last, held)
-        patch.undo()
-        fine = relu_losses(a, law, last, held)  # constant amplitudes: enumerated
+    fine = relu_losses(a, law, last, held)
     assert abs(coarse.loss[0] - fine.loss[0]) <= coarse.error[0] + fine.error[0]
 
 

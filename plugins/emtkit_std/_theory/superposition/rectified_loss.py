@@ -12,8 +12,8 @@ events "a_i is the largest of the active projections" are summed, each with the 
 a_i U is again uniform, up to S); beyond, relu(Y) is Y or 0 and moments suffice. So projections of
 any magnitudes may meet, and in every series some a_i U spreads over a fair part of the circle. The
 bounds on what the series leave out, and rounding, add up to the error that is returned. Constant
-amplitudes do not spread: up to 36 inputs their patterns are enumerated (see `relu_patterns`), with
-more the series end at the most terms and the error says so. Amplitudes without bound have integrals
+amplitudes do not spread: up to 36 inputs their patterns are enumerated (see `relu_patterns`), more
+are put on a lattice (see `relu_lattice`). Amplitudes without bound have integrals
 over frequencies in the place of series (see `relu_integral`).
 
 Losses are absolute, sums over outputs weighted by importance, means over the scored steps.
@@ -31,6 +31,7 @@ from emtkit_std._theory.facts import Array, DelayLaw, Mask
 from emtkit_std._theory.superposition.amplitudes import AMPLITUDES, Waves
 from emtkit_std._theory.superposition.linear_loss import scored_steps
 from emtkit_std._theory.superposition.relu_integral import SparseSum
+from emtkit_std._theory.superposition.relu_lattice import lattice_loss
 from emtkit_std._theory.superposition.relu_patterns import pattern_loss
 from emtkit_std._theory.superposition.relu_series import LAWS, Series
 
@@ -72,14 +73,14 @@ def relu_losses(
     held = np.zeros((networks, len(scored), outputs)) if bias is None else bias
     rows = _rows(projections, law, steps, held[:, steps])
     waves = AMPLITUDES[law.amplitude].waves
-    if waves is None and law.amplitude not in LAWS:
-        raise EmtkitError(f"the amplitudes '{law.amplitude}' have neither waves nor a series")
     if waves is not None:
         loss, error = _by_integrals(rows, waves)
-    elif law.amplitude == "constant" and rows.gain.shape[1] <= MOST_PATTERN_BITS:
+    elif law.amplitude == "constant":
         loss, error = _by_patterns(rows)
-    else:
+    elif law.amplitude in LAWS:
         loss, error = _by_largest(rows, law.amplitude, tolerance)
+    else:
+        raise EmtkitError(f"the amplitudes '{law.amplitude}' have neither waves nor a series")
     weight = np.asarray(law.importance) / len(steps)
     shape = (networks, len(steps), outputs)
     return ReluLosses((loss.reshape(shape) @ weight).sum(1), (error.reshape(shape) @ weight).sum(1))
@@ -188,15 +189,9 @@ def _by_largest(rows: _Rows, amplitude: str, tolerance: float) -> tuple[Array, A
     open_share = np.where(size > 0, open_share, 1.0)
     first, second = np.full_like(size, rows.mean), np.full_like(size, rows.second_moment)
     positive = rows.gain > 0
-    if amplitude == "constant":  # a_i U is a_i: open or not
-        open_share = np.where(open_share < 1.0, 0.0, 1.0)
-        beyond = later.parts(rows.gain, rows.target, first, second)
-        beyond_weight = np.where(positive, 1.0 - open_share, 0.0)
-    else:
-        high, spread = (1.0 + open_share) / 2.0, (1.0 + open_share + open_share**2) / 3.0
-        signed = amplitude == "signed"
-        beyond = later.parts(size, np.sign(rows.gain) * rows.target, high, spread)
-        beyond_weight = (1.0 - open_share) * (0.5 if signed else positive)
+    high, spread = (1.0 + open_share) / 2.0, (1.0 + open_share + open_share**2) / 3.0
+    beyond = later.parts(size, np.sign(rows.gain) * rows.target, high, spread)
+    beyond_weight = (1.0 - open_share) * (0.5 if amplitude == "signed" else positive)
     clamped = open_share * rows.gain
     inside = later.parts(clamped, open_share * rows.target, first, second)
     whole = np.abs(clamped) + reach
@@ -252,13 +247,19 @@ def _series(
 
 
 def _by_patterns(rows: _Rows) -> tuple[Array, Array]:
-    """Loss and rounding of each row, for constant amplitudes."""
+    """Loss and error of each row, for constant amplitudes."""
     loss = (rows.density * rows.target**2).sum(1)
+    most = np.abs(rows.bias) + np.abs(rows.gain).sum(1) + np.abs(rows.target).sum(1)
+    error = _ROUNDING * most**2
     for row, used in enumerate(rows.density > 0):
         entries = (part[row, used] for part in (rows.gain, rows.target, rows.density))
-        loss[row] += pattern_loss(*entries, rows.bias[row])
-    most = np.abs(rows.bias) + np.abs(rows.gain).sum(1) + np.abs(rows.target).sum(1)
-    return loss, _ROUNDING * most**2
+        if used.sum() <= MOST_PATTERN_BITS:
+            loss[row] += pattern_loss(*entries, rows.bias[row])
+        else:
+            found = lattice_loss(*entries, rows.bias[row])
+            loss[row] += found.loss
+            error[row] += found.error
+    return loss, error
 
 
 def _by_integrals(rows: _Rows, waves: Waves) -> tuple[Array, Array]:

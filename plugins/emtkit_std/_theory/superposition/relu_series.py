@@ -10,7 +10,7 @@ E relu(Y)² - 2 E[tau relu(Y)] is at most, with |E exp(i c U)| <= min(1, 2 / |c|
 
     M² 4 / (pi³ 4 N²) prod(N) + M 4 / (pi² 2 N) prod(N),
 
-where each product of bounds falls with N; for constant amplitudes it does not.
+where each product of bounds falls with N, as that of amplitudes without spread would not.
 
 Source: derived here.
 """
@@ -23,8 +23,8 @@ from scipy.special import spherical_jn
 
 from emtkit_std._theory.facts import Array
 
-LAWS = frozenset({"uniform", "constant", "signed"})
-"""Those of U that have series here; all others need `waves` (see `amplitudes`)."""
+LAWS = frozenset({"uniform", "signed"})
+"""Those of U that have series here; others have `waves` (see `amplitudes`) or are constant."""
 
 _FEWEST_TERMS, _MOST_TERMS = 1 << 6, 1 << 15
 # Complex numbers of one chunk of series.
@@ -82,13 +82,10 @@ class Series:
         """Bound on the terms beyond `count` of both series, n up to N = 2 count."""
         last, whole, density = 2.0 * count, self.whole[chosen], self.density[chosen]
         turned = np.abs(self.gain[chosen]) * (np.pi * last / whole)[:, None]
-        decay = np.ones_like(turned)
-        if self.amplitude != "constant":
-            np.divide(2.0, turned, out=decay, where=turned > 2.0)
+        decay = np.divide(2.0, turned, out=np.ones_like(turned), where=turned > 2.0)
         factors = 1.0 - density + density * decay
         squares = whole**2 * (8 / np.pi**3 / (4.0 * last**2)) * factors.prod(1)
-        most = 1.0 if self.amplitude == "constant" else 0.5
-        asked = np.abs(self.target[chosen]) * density * np.minimum(most, decay)
+        asked = np.abs(self.target[chosen]) * density * np.minimum(0.5, decay)
         places = asked.argmax(1)[:, None]
         product = np.take_along_axis(asked, places, 1)[:, 0]
         np.put_along_axis(factors, places, 1.0, 1)
@@ -132,8 +129,6 @@ def _odd_turns(turn: Array, count: int) -> Complexes:
 
 def _characteristic(turn: Array, count: int, amplitude: str) -> Complexes:
     """E exp(i (2 n + 1) c U) of turns c (R)."""
-    if amplitude == "constant":
-        return _odd_turns(turn, count)
     half = turn if amplitude == "signed" else 0.5 * turn
     waves = _odd_turns(half, count)
     angle = half[:, None] * (2.0 * np.arange(count) + 1.0)
@@ -143,8 +138,6 @@ def _characteristic(turn: Array, count: int, amplitude: str) -> Complexes:
 
 def _with_amplitude(angle: Array, amplitude: str) -> Complexes:
     """E[U exp(i c U)] at angles c."""
-    if amplitude == "constant":
-        return np.exp(1j * angle)
     if amplitude == "signed":
         return 1j * _first_bessel(angle)
     half = angle / 2.0

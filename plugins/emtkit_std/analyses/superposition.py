@@ -51,7 +51,7 @@ class Superposition(Analysis):
     """
 
     name = "superposition"
-    version = 5  # by kinds of sequences; exact losses for every amplitude; one reason for silence
+    version = 6  # constant amplitudes of many inputs on a lattice
     requires = (DelayLaw,)
     scalars = {
         "relative_loss": ScalarInfo(

@@ -16,7 +16,7 @@ from emtkit.text import printable
 
 if TYPE_CHECKING:
     from emtkit.report.tables.contrast import Sides
-    from emtkit.report.tables.drawn import DrawnTable
+    from emtkit.report.tables.drawn import DrawnTable, IntervalStyle
     from emtkit.session import Session
 
 _STUDIES = (".yaml", ".yml")
@@ -26,11 +26,17 @@ _STUDIES = (".yaml", ".yml")
 @options.study_options
 @click.argument("name", required=False)
 @click.option("--format", "form", type=options.OneOf(FORMATS), default="terminal")
-def table(session: Session, name: str | None, form: str) -> int:
+@click.option("--bare", is_flag=True, help="The table alone, without caption and notes.")
+@click.option("--no-intervals", "intervals", flag_value="none", help="Numbers alone.")
+@click.option("--pm", "intervals", flag_value="plus_minus", help="Intervals as 0.53 ± 0.02.")
+def table(
+    session: Session, name: str | None, form: str, intervals: IntervalStyle | None, *, bare: bool
+) -> int:
     """Print one table of a study, or all of them."""
     names = [name] if name else [spec.name for spec in session.plan.study.tables.values()]
     for one in names:
-        _print_table(session.table(one), form)
+        drawn = session.table(one).with_intervals(intervals or "brackets")
+        _print_table(drawn.alone() if bare else drawn, form)
     return 0
 
 

@@ -7,19 +7,24 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from emtkit import load
 from emtkit.errors import EmtkitError
+from emtkit.plugin.statistic import Estimate
 from emtkit.report.data.results import Results
 from emtkit.report.tables.drawn import to_html
 from emtkit.report.tables.format import FORMATS, Format
 from emtkit.report.tables.formats.csv import Csv
 from emtkit.report.tables.formats.latex import Latex
 from emtkit.report.tables.formats.markdown import Markdown
-from emtkit.report.tables.formats.terminal import rich_table
+from emtkit.report.tables.formats.terminal import Terminal, rich_table
+from emtkit.report.tables.numbers import plus_minus_text
 from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Table
 from tests.report.frames import NAN, frame, reasons
@@ -82,7 +87,7 @@ def test_markdown_rows_have_equal_columns_and_notes_are_defined(drawn):
 def latex_problems(text):
     """Unbalanced braces and environments, bare specials, rows of unequal length."""
     problems = []
-    bare = re.sub(r"\\[\\%&#_{}$]", "", text)
+    bare = re.sub(r"\\[\\%&#_{}$]", "", text.replace("{!}{%\n", "{!}{"))
     if bare.count("{") != bare.count("}"):
         problems.append("braces")
     if bare.count("$") % 2:
@@ -116,15 +121,20 @@ def test_latex_is_well_formed_whatever_the_names(drawn):
     assert not re.search(r"\\\\\s*\[", text)  # would be read as the option of the line break
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles(drawn, tmp_path):
-    packages = "".join(rf"\usepackage{{{name}}}" for name in ("booktabs", "amsmath", "amssymb"))
-    body = Latex().text(drawn)
+needs_latex = pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="pdflatex is not installed"
+)
+
+
+def compiled(bodies, folder):
+    """What pdflatex says of an article that holds them all, in one column of 10 points."""
+    packages = "".join(rf"\usepackage{{{name}}}" for name in ("booktabs", "graphicx"))
+    body = "\n".join(f"{text}\n\\clearpage" for text in bodies)
     page = rf"\documentclass{{article}}{packages}\begin{{document}}{body}\end{{document}}"
-    (tmp_path / "page.tex").write_text(page, encoding="utf-8")
+    (folder / "page.tex").write_text(page, encoding="utf-8")
     ended = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         errors="replace",
@@ -132,7 +142,35 @@ def test_latex_compiles(drawn, tmp_path):
         check=False,
     )
     assert ended.returncode == 0, ended.stdout[-2000:]
-    assert (tmp_path / "page.pdf").is_file()
+    return ended.stdout
+
+
+@needs_latex
+@pytest.mark.parametrize("intervals", ["brackets", "plus_minus", "none"])
+def test_latex_compiles_and_fits_its_column(drawn, tmp_path, intervals):
+    table = drawn.with_intervals(intervals)
+    assert "Overfull" not in compiled([Latex().text(table)], tmp_path)
+    wide = Latex().text(table.alone())
+    assert r"\begin{table}" not in wide
+    assert "Overfull" in compiled([wide], tmp_path)  # in its own size: the check can fail
+
+
+@needs_latex
+@pytest.mark.slow  # plans every study that is shipped
+def test_every_shipped_table_fits_its_column(tmp_path):
+    texts = []
+    for path in sorted((Path(__file__).parents[2] / "studies").glob("*.yaml")):
+        session = load(path, store=tmp_path / "none.sqlite")
+        names = [spec.name for spec in session.plan.study.tables.values()]
+        texts += [Latex().text(session.table(name)) for name in names]
+    assert len(texts) > 20
+    assert "Overfull" not in compiled(texts, tmp_path)
+
+
+def test_latex_says_where_letters_would_be_too_small(drawn):
+    assert Latex().text(drawn).startswith(r"\begin{table}")
+    wide = tuple(replace(heading, value=40 * "w") for heading in drawn.headings)
+    assert Latex().text(replace(drawn, headings=wide)).startswith("% This table is ")
 
 
 def test_the_latex_check_can_fail(drawn):
@@ -159,6 +197,47 @@ def test_html_is_a_table_with_escaped_names(drawn):
     assert "script" not in parsed.tags
     assert parsed.rows == [6] * 5
     assert parsed.tags.count("a") == 4 * 4
+
+
+@pytest.mark.parametrize("width", [30, 80, 200])
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_terminal_of_any_width_shows_every_number_whole(drawn, monkeypatch, width, bare):
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = Terminal().text(drawn.alone() if bare else drawn)
+    assert max(map(len, text.splitlines())) <= width
+    words = " ".join(text.split())
+    for heading in drawn.headings:
+        assert heading.value in words
+    for line in drawn.body:
+        for cell in line:
+            assert cell.text in words
+    assert ("n = 6 networks" in words) is not bare
+
+
+def test_intervals_beside_their_numbers_or_left_out():
+    data = frame({"architecture": ["elman"]}, 15, lambda axes, seed: {"a.x": 0.5 + 0.01 * seed})
+    spec = {"name": "t", "rows": "architecture", "values": [{"value": "a.x", "format": ".2f"}]}
+    drawn = draw_table(Results(data), Table.model_validate(spec))
+    number = drawn.body[0][0].entries[0]
+    low, high = number.found.estimate.low, number.found.estimate.high
+    assert number.interval == f"[{low:.2f}, {high:.2f}]"
+    beside = drawn.with_intervals("plus_minus").body[0][0].entries[0].interval
+    assert beside == f"± {high - number.found.value:.2f}"
+    skewed = Estimate(0.5, 0.48, 0.55, 6, "")
+    assert plus_minus_text(skewed, ".2f") == "+0.05 −0.02"
+    alone = drawn.with_intervals("none")
+    assert not any(entry.interval for line in alone.body for cell in line for entry in cell.entries)
+    assert not any("interval" in remark for remark in alone.remarks)
+    text = Latex().text(drawn.with_intervals("plus_minus"))
+    assert r"$\pm$" in text
+    assert latex_problems(text) == []
+
+
+def test_a_bare_table_has_no_words_but_its_own(drawn):
+    for name in FORMATS.names:
+        text = FORMATS.load(name, Format).text(drawn.alone())
+        assert "networks per number" not in text
+        assert "counts_differ" not in text or name in ("csv", "html")  # with each number
 
 
 def test_terminal_shows_every_number(drawn):

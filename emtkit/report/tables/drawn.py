@@ -1,9 +1,9 @@
 """A drawn table as a record, its texts that every format shares, and its element of a page."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 from emtkit.report.data.results import level_text
 from emtkit.report.inference.aggregate import Aggregate, missing_text
@@ -11,6 +11,10 @@ from emtkit.report.inference.paired import PairedDifference
 from emtkit.report.tables.numbers import difference_text, share_text
 
 Levels = tuple[Any, ...]
+IntervalStyle = Literal["brackets", "plus_minus", "none"]
+
+BRACKETS = "brackets"
+"""How remarks on intervals begin."""
 
 Link = Callable[[Sequence[str]], str]
 """From the keys behind a number to the address that shows those cells; empty for none."""
@@ -18,11 +22,15 @@ Link = Callable[[Sequence[str]], str]
 
 @dataclass(frozen=True)
 class TableEntry:
-    """One value of one cell: the number and its interval, as written, and how it compares."""
+    """One value of one cell: the number and its interval, as written, and how it compares.
+
+    `plus_minus` is the same interval as distances from the number.
+    """
 
     found: Aggregate
     text: str
     interval: str = ""
+    plus_minus: str = ""
     comparison: PairedDifference | None = None
     bold: bool = False
 
@@ -59,7 +67,8 @@ class DrawnTable:
     """A table ready to be written in any format; nothing below it computes.
 
     `body[r][c]` is in row `rows[r]` under `headings[c]`. `usual` is the number of networks
-    behind most entries. `notes` are footnotes; `remarks` hold for the whole table.
+    behind most entries. `notes` are footnotes; `remarks` hold for the whole table. A `bare` table
+    is written without its caption.
     """
 
     name: str
@@ -72,6 +81,29 @@ class DrawnTable:
     usual: int
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
+    bare: bool = False
+
+    def alone(self) -> "DrawnTable":
+        """The same table without caption, remarks, footnotes and lists of differences."""
+        body = tuple(tuple(replace(cell, notes=()) for cell in line) for line in self.body)
+        return replace(self, body=body, notes=(), remarks=(), bare=True)
+
+    def with_intervals(self, style: IntervalStyle) -> "DrawnTable":
+        """The same table with its intervals written another way, or left out."""
+        if style == "brackets":
+            return self
+
+        def changed(entry: TableEntry) -> TableEntry:
+            return replace(entry, interval=entry.plus_minus if style == "plus_minus" else "")
+
+        body = tuple(
+            tuple(replace(cell, entries=tuple(map(changed, cell.entries))) for cell in line)
+            for line in self.body
+        )
+        said = [remark for remark in self.remarks if not remark.startswith(BRACKETS)]
+        if style == "plus_minus":
+            said = [remark.replace(BRACKETS, "±", 1) for remark in self.remarks]
+        return replace(self, body=body, remarks=tuple(said))
 
     def _repr_html_(self) -> str:
         return to_html(self)
@@ -107,7 +139,7 @@ def to_html(
     lines = [
         f'<div class="scroll" role="region" tabindex="0" aria-label="Table {escape(table.name)}">',
         '<table class="data">',
-        f"<caption><span>{escape(table.caption or table.name)}</span></caption>",
+        *([] if table.bare else [_caption(table)]),
         "<thead><tr>",
         *(f'<th scope="col"{title}>{escape(head)}</th>' for head, title in heads),
         "</tr></thead><tbody>",
@@ -116,6 +148,8 @@ def to_html(
         left = "".join(f'<th scope="row">{escape(level_text(level))}</th>' for level in row)
         lines.append(f"<tr>{left}{''.join(map(written, line))}</tr>")
     lines.append("</tbody></table></div>")
+    if table.bare:
+        return "\n".join(lines) + "\n"
     below = "".join(f"<li>{escape(remark)}</li>" for remark in table.remarks)
     notes = "".join(
         f"<li><sup>{place}</sup> {escape(note)}</li>" for place, note in enumerate(table.notes, 1)
@@ -125,6 +159,10 @@ def to_html(
         head = f"<summary>{len(apart)} differences from the baseline</summary>"
         lines.append(f'<details class="notes">{head}<ul>{"".join(apart)}</ul></details>')
     return "\n".join(lines) + "\n"
+
+
+def _caption(table: DrawnTable) -> str:
+    return f"<caption><span>{escape(table.caption or table.name)}</span></caption>"
 
 
 def _explained(columns: Sequence[str], meanings: Mapping[str, str]) -> str:
@@ -174,7 +212,7 @@ def column_heads(table: DrawnTable) -> list[str]:
 
 def difference_lines(table: DrawnTable) -> Iterator[str]:
     """A line per comparison with the baseline."""
-    for row, line in zip(table.rows, table.body, strict=True):
+    for row, line in zip(table.rows, () if table.bare else table.body, strict=not table.bare):
         for heading, cell in zip(table.headings, line, strict=True):
             for entry in cell.entries:
                 if entry.comparison is None:

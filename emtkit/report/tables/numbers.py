@@ -33,6 +33,15 @@ def interval_text(found: Estimate, specification: str | None = None) -> str:
     return f"[{low}, {high}]"
 
 
+def plus_minus_text(found: Estimate, specification: str | None = None) -> str:
+    """An interval beside its number: `± 0.02`, or `+0.03 −0.01` where the sides differ."""
+    if found.n < 2 or not found.bounded:
+        return ""
+    sides = (found.high - found.value, found.value - found.low)
+    above, below = (number_text(side, specification) for side in sides)
+    return f"± {above}" if above == below else f"+{above} −{below}"
+
+
 def share_text(share: float) -> str:
     """A share in percent."""
     return f"{100 * share:.0f} %"

@@ -12,8 +12,8 @@ from emtkit.report.data.unlike import ALSO, one_setting, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.inference.scaled import on_scale
-from emtkit.report.tables.drawn import DrawnTable, Heading, Levels, TableCell, TableEntry
-from emtkit.report.tables.numbers import interval_text, number_text, share_text
+from emtkit.report.tables.drawn import BRACKETS, DrawnTable, Heading, Levels, TableCell, TableEntry
+from emtkit.report.tables.numbers import interval_text, number_text, plus_minus_text, share_text
 from emtkit.study.quantity import Value
 from emtkit.study.views import Table
 
@@ -66,6 +66,12 @@ def _interval(found: Aggregate, value: Value) -> str:
     return interval_text(found.estimate, value.format)
 
 
+def _plus_minus(found: Aggregate, value: Value) -> str:
+    if found.estimate is None or (value.is_share and (value.format is None or value.counts)):
+        return _interval(found, value)
+    return plus_minus_text(found.estimate, value.format)
+
+
 class _Drawing:
     """The entries of one table by row, column and value, and the networks behind them all."""
 
@@ -85,7 +91,9 @@ class _Drawing:
             found = aggregate(results, groups[v].get(levels, []), value, spec.over)
             found = on_scale(results, found, value, dict(zip(self.axes, levels, strict=True)))
             text = entry_text(found, value)
-            self.entries[r, c, v] = TableEntry(found, text, _interval(found, value))
+            self.entries[r, c, v] = TableEntry(
+                found, text, _interval(found, value), _plus_minus(found, value)
+            )
 
     def drawn(self) -> DrawnTable:
         """Entries gathered into cells, with numbered footnotes for what is not there."""
@@ -221,10 +229,10 @@ class _Drawing:
         if spec.values and any(entry.interval for entry in entries):
             shown = [statistic_of(value).method for value in spec.shown]
             methods = "; ".join(dict.fromkeys(filter(None, shown)))
-            remarks.append(f"brackets: 95 % interval over {', '.join(spec.over)} ({methods})")
+            remarks.append(f"{BRACKETS}: 95 % interval over {', '.join(spec.over)} ({methods})")
         estimates = [e.found.estimate for e in entries if e.interval and e.found.estimate]
         if any(estimate.noise for estimate in estimates):
-            remarks.append("brackets hold the error of the common evaluation set, too")
+            remarks.append(f"{BRACKETS} hold the error of the common evaluation set, too")
         found = [entry.found.estimate for entry in entries if entry.found.estimate is not None]
         remarks += dict.fromkeys(estimate.why for estimate in found if estimate.why)
         remarks += [

@@ -35,8 +35,8 @@ class Markdown(Format):
             f"[^{label}]: {markdown_text(note)}"
             for label, note in zip(_labels(table, numbers), table.notes, strict=True)
         ]
-        parts = [f"**{markdown_text(table.caption or table.name)}**", "\n".join(lines)]
-        return "\n\n".join([*parts, *below, *notes]) + "\n"
+        caption = [] if table.bare else [f"**{markdown_text(table.caption or table.name)}**"]
+        return "\n\n".join([*caption, "\n".join(lines), *below, *notes]) + "\n"
 
 
 def markdown_text(text: str) -> str:

@@ -1,48 +1,92 @@
 """Tables for a terminal."""
 
-import sys
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from emtkit.report.data.results import level_text
 from emtkit.report.tables import drawn
 from emtkit.report.tables.format import Format
 from emtkit.text import printable
 
+_PIPE, _BOUNDLESS = 200, 100_000
+"""Columns of a pipe, which has no width of its own, unless COLUMNS says one; and of no limit."""
+
 
 class Terminal(Format):
-    """A table with lines, cut to the width of the terminal that standard output is."""
+    """A table with lines; where heads or numbers would be cut, a block for each row instead."""
 
     def text(self, table: drawn.DrawnTable) -> str:
         """The table as text."""
-        # A pipe has no width of its own; a table cut at 80 columns would lose numbers.
-        console = Console(width=None if sys.stdout.isatty() else 200)
+        width = shutil.get_terminal_size((_PIPE, 0)).columns
+        console, found = Console(width=width), rich_table(table)
+        boundless = Console(width=_BOUNDLESS)
+        if Measurement.get(boundless, boundless.options, found).minimum > width:
+            return "\n".join(_blocks(table, max(width, 20))).lstrip("\n") + "\n"
         with console.capture() as captured:
-            console.print(rich_table(table))
+            console.print(found)
         return captured.get()
 
 
 def rich_table(table: drawn.DrawnTable) -> RichTable:
-    """A rich table to print."""
+    """A rich table to print, whose columns hold their longest words and numbers whole."""
 
     def shown(text: str, style: str = "") -> Text:
         return Text(printable(text), style=style)
 
-    found = RichTable(title=shown(table.caption or table.name), title_justify="left")
+    title = None if table.bare else shown(table.caption or table.name)
+    found = RichTable(title=title, title_justify="left")
     for axis in table.row_axes:
         found.add_column(shown(axis), no_wrap=True)
     for head in drawn.column_heads(table):
-        found.add_column(shown(head), justify="right")
+        longest = max(map(len, printable(head).split()), default=1)
+        found.add_column(shown(head), justify="right", min_width=longest)
     for row, line in drawn.blanked(table):
-        texts = [drawn.cell_text(cell, table) + _superscript(cell.notes) for cell in line]
+        texts = [_written(cell, table) for cell in line]
         styles = ["bold" if cell.bold else "" for cell in line]
-        found.add_row(*map(shown, row), *map(shown, texts, styles))
-    notes = [f"{_superscript((place,))} {note}" for place, note in enumerate(table.notes, 1)]
-    found.caption = shown("\n".join([*table.remarks, *drawn.difference_lines(table), *notes]))
+        numbers = [shown(text, style) for text, style in zip(texts, styles, strict=True)]
+        for number in numbers:
+            number.no_wrap = True
+        found.add_row(*map(shown, row), *numbers)
+    found.caption = shown("\n".join(_below(table)))
     found.caption_justify = "left"
     return found
+
+
+def _blocks(table: drawn.DrawnTable, width: int) -> Iterator[str]:
+    """Every row as a head of its levels and a line for each number, at most `width` wide."""
+    if not table.bare:
+        yield from wrap(printable(table.caption or table.name), width)
+    for row, line in zip(table.rows, table.body, strict=True):
+        levels = ", ".join(
+            f"{axis} {level_text(level)}" for axis, level in zip(table.row_axes, row, strict=True)
+        )
+        yield ""
+        yield from wrap(printable(levels or "all"), width)
+        for head, cell in zip(drawn.column_heads(table), line, strict=True):
+            text = printable(f"{head}: {_written(cell, table)}")
+            yield from wrap(text, width, initial_indent="  ", subsequent_indent="    ")
+    if below := list(_below(table)):
+        yield ""
+        for remark in below:
+            yield from wrap(printable(remark), width, subsequent_indent="  ")
+
+
+def _below(table: drawn.DrawnTable) -> Iterator[str]:
+    """Remarks, differences from the baseline, footnotes."""
+    yield from table.remarks
+    yield from drawn.difference_lines(table)
+    for place, note in enumerate(table.notes, 1):
+        yield f"{_superscript((place,))} {note}"
+
+
+def _written(cell: drawn.TableCell, table: drawn.DrawnTable) -> str:
+    return drawn.cell_text(cell, table) + _superscript(cell.notes)
 
 
 def _superscript(notes: Sequence[int]) -> str:

@@ -182,8 +182,9 @@ def count_text(cell: TableCell, table: DrawnTable) -> str:
     if cell.counted:
         return ""
     found = cell.entries[0].found
-    unusual = found.n != table.usual or found.n != found.total
-    return f"{found.n}/{found.total}" if unusual and found.total else ""
+    if found.n != found.total:
+        return f"{found.n}/{found.total}"
+    return f"(n = {found.n})" if found.n != table.usual and found.n else ""
 
 
 def blanked(table: DrawnTable) -> Iterator[tuple[list[str], Sequence[TableCell]]]:

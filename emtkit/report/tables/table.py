@@ -10,6 +10,7 @@ from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
 from emtkit.report.data.unlike import ALSO, one_setting, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
+from emtkit.report.inference.branches import Branches, two_branches
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.inference.scaled import on_scale
 from emtkit.report.tables.drawn import BRACKETS, DrawnTable, Heading, Levels, TableCell, TableEntry
@@ -39,6 +40,9 @@ def entry_text(found: Aggregate, value: Value) -> str:
         return f"{round(found.value * found.n)}/{found.n}"
     if value.is_share and value.format is None:
         return share_text(found.value)
+    if (two := _branches(found, value)) is not None:
+        low, high = (number_text(number, value.format) for number in (two.low, two.high))
+        return f"{low} ({two.low_count} of {found.n}), {high} ({two.high_count} of {found.n})"
     number = number_text(found.value, value.format)
     if found.near_best is not None and value.by in (None, value.value):
         # One lucky seed of many is not a finding: the share near the best is added.
@@ -61,15 +65,28 @@ def value_label(value: Value) -> str:
 def _interval(found: Aggregate, value: Value) -> str:
     if found.estimate is None or found.estimate.n < 2 or not found.estimate.bounded:
         return ""
+    if found.estimate.low == found.estimate.high or _branches(found, value) is not None:
+        return ""  # of a constant, or of what no single number describes
     if value.is_share and (value.format is None or value.counts):
         return f"[{share_text(found.estimate.low)}, {share_text(found.estimate.high)}]"
     return interval_text(found.estimate, value.format)
 
 
 def _plus_minus(found: Aggregate, value: Value) -> str:
-    if found.estimate is None or (value.is_share and (value.format is None or value.counts)):
-        return _interval(found, value)
+    whole = _interval(found, value)
+    if (
+        not whole
+        or found.estimate is None
+        or (value.is_share and (value.format is None or value.counts))
+    ):
+        return whole
     return plus_minus_text(found.estimate, value.format)
+
+
+def _branches(found: Aggregate, value: Value) -> Branches | None:
+    if found.sample is None or value.is_share or not statistic_of(value).centres:
+        return None
+    return two_branches(found.sample.values)
 
 
 class _Drawing:
@@ -107,7 +124,8 @@ class _Drawing:
             line = []
             for c in range(len(self.columns)):
                 found = [self.entries[r, c, v] for v in range(len(spec.shown))]
-                cells = [found] if spec.cell else [[entry] for entry in found]
+                shown = list(zip(found, spec.shown, strict=True))
+                cells = [shown] if spec.cell else [[one] for one in shown]
                 line += [_cell(cell, spec, notes) for cell in cells]
             body.append(tuple(line))
         heads = [(value_label(value), (str(value.column),)) for value in spec.shown]
@@ -230,6 +248,12 @@ class _Drawing:
             shown = [statistic_of(value).method for value in spec.shown]
             methods = "; ".join(dict.fromkeys(filter(None, shown)))
             remarks.append(f"{BRACKETS}: 95 % interval over {', '.join(spec.over)} ({methods})")
+        if any(
+            _branches(self.entries[place].found, spec.shown[place[2]]) for place in self.entries
+        ):
+            remarks.append(
+                "where networks fall into two branches, both are shown, by their medians"
+            )
         estimates = [e.found.estimate for e in entries if e.interval and e.found.estimate]
         if any(estimate.noise for estimate in estimates):
             remarks.append(f"{BRACKETS} hold the error of the common evaluation set, too")
@@ -260,10 +284,13 @@ def _wins(comparison: PairedDifference, better: str) -> bool:
     return (comparison.difference.estimate.value < 0) == (better == "min")
 
 
-def _cell(entries: Sequence[TableEntry], spec: Table, notes: dict[str, int]) -> TableCell:
+def _cell(
+    shown: Sequence[tuple[TableEntry, Value]], spec: Table, notes: dict[str, int]
+) -> TableCell:
+    entries = [entry for entry, _ in shown]
     texts = [entry.text for entry in entries]
     text = spec.template.format(*texts) if spec.cell else texts[0]
     written = [entry.found.cause or missing_text(entry.found) for entry in entries]
     numbers = sorted({notes.setdefault(note, len(notes) + 1) for note in written if note})
-    counted = bool(spec.cell) and any(value.counts for value in spec.cell)
+    counted = any(value.counts for _, value in shown)
     return TableCell(tuple(entries), "–" if set(texts) == {"–"} else text, tuple(numbers), counted)

@@ -26,6 +26,7 @@ class Mean(Statistic):
     """
 
     least = 11
+    centres = True
     noun = "a mean"
     method = (
         "mean by order statistics, which hold where it lies between the 3rd and 7th decile, and by "

@@ -18,6 +18,7 @@ class Median(Statistic):
     """
 
     least = 6
+    centres = True
     noun = "a median"
     method = "median by order statistics, exact"
 

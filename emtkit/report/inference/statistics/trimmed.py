@@ -18,6 +18,7 @@ class Trimmed(Statistic):
         Wilcox 2017, Introduction to Robust Estimation and Hypothesis Testing (20 % on each side).
     """
 
+    centres = True
     noun = "a trimmed mean"
     lack = "no interval of a trimmed mean covers two branches; use `stat: median`"
 

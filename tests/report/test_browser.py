@@ -189,6 +189,26 @@ def test_a_narrow_screen_scrolls_tables_and_not_the_page(reader):
     assert reader.page.locator("nav").bounding_box()["height"] < 70
 
 
+def test_the_first_column_stays_where_a_table_is_scrolled(reader):
+    reader.page.set_viewport_size({"width": 260, "height": 800})
+    region, head = f"{TABLE} .scroll", f"{TABLE} tbody tr:first-child > :first-child"
+    reader.page.locator(region).evaluate("one => { one.scrollLeft = 60; }")
+    assert reader.page.locator(region).evaluate("one => one.scrollLeft") > 0
+    left = reader.page.locator(region).bounding_box()["x"]
+    assert reader.page.locator(head).bounding_box()["x"] == pytest.approx(left, abs=2)
+
+
+def test_a_figure_is_enlarged_and_put_back(reader):
+    reader.page.set_viewport_size({"width": 1200, "height": 800})
+    figure = reader.page.locator("#key figure")
+    before = figure.bounding_box()
+    figure.get_by_role("button", name="Enlarge").click()
+    assert figure.bounding_box() == {"x": 0, "y": 0, "width": 1200, "height": 800}
+    assert figure.locator("svg").bounding_box()["height"] > 500
+    reader.page.keyboard.press("Escape")
+    assert figure.bounding_box()["width"] == before["width"]
+
+
 def test_without_scripts_everything_is_there_to_read(chromium, report):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -83,6 +83,15 @@ class DrawnTable:
     remarks: tuple[str, ...]
     bare: bool = False
 
+    @property
+    def row_heads(self) -> list[str]:
+        """The row axes without what they are axes of, `hidden`, where no other is called so."""
+        short = [axis.rpartition(".")[2] for axis in self.row_axes]
+        return [
+            name if short.count(name) == 1 else axis
+            for name, axis in zip(short, self.row_axes, strict=True)
+        ]
+
     def alone(self) -> "DrawnTable":
         """The same table without caption, remarks, footnotes and lists of differences."""
         body = tuple(tuple(replace(cell, notes=()) for cell in line) for line in self.body)
@@ -135,7 +144,11 @@ def to_html(
         return f'<td data-key="{escape(key)}" title="{escape(details)}">{text}</td>'
 
     said = [_explained(heading.columns, meanings or {}) for heading in table.headings]
-    heads = [*((axis, "") for axis in table.row_axes), *zip(column_heads(table), said, strict=True)]
+    axes = [
+        (head, "" if head == axis else f' title="{escape(axis)}"')
+        for head, axis in zip(table.row_heads, table.row_axes, strict=True)
+    ]
+    heads = [*axes, *zip(column_heads(table), said, strict=True)]
     lines = [
         f'<div class="scroll" role="region" tabindex="0" aria-label="Table {escape(table.name)}">',
         '<table class="data">',

@@ -17,6 +17,21 @@
     showTheme();
   });
 
+  // A figure as large as the window; Escape or the same button puts it back.
+  const setLarge = (figure, large) => {
+    const button = figure.querySelector(".enlarge");
+    figure.classList.toggle("large", large);
+    button.setAttribute("aria-expanded", String(large));
+    button.textContent = large ? "Put back" : "Enlarge";
+  };
+  document.querySelectorAll(".enlarge").forEach((button) => {
+    const figure = button.closest("figure");
+    button.addEventListener("click", () => setLarge(figure, !figure.classList.contains("large")));
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") document.querySelectorAll("figure.large").forEach((figure) => setLarge(figure, false));
+  });
+
   // Sorting: numbers by size, texts by letters, empty cells last.
   const keyOf = (row, column) => {
     const cell = row.cells[column];

@@ -98,7 +98,7 @@ class Latex(Format):
 
 def _too_wide(table: DrawnTable) -> Iterator[str]:
     """A comment, where the table does not fit a column in letters that can be read."""
-    rows = [[*table.row_axes, *(heading.value for heading in table.headings)]]
+    rows = [[*table.row_heads, *(heading.value for heading in table.headings)]]
     rows += [
         [*map(level_text, row), *(cell_text(cell, table) for cell in line)]
         for row, line in zip(table.rows, table.body, strict=True)
@@ -134,7 +134,7 @@ def _latex_heads(table: DrawnTable) -> Iterator[str]:
             at += n
         yield " ".join(edges)
     values = [heading.value for heading in table.headings]
-    yield " & ".join(map(_latex, [*table.row_axes, *values])) + r" \\"
+    yield " & ".join(map(_latex, [*table.row_heads, *values])) + r" \\"
 
 
 def _latex(text: str) -> str:

@@ -21,7 +21,7 @@ class Markdown(Format):
             text = f"**{text}**" if cell.bold else text
             return text + "".join(f"[^{note}]" for note in _labels(table, cell.notes))
 
-        heads = [markdown_text(head) for head in (*table.row_axes, *drawn.column_heads(table))]
+        heads = [markdown_text(head) for head in (*table.row_heads, *drawn.column_heads(table))]
         lines = [
             _pipe(heads),
             _pipe(["---"] * len(table.row_axes) + ["---:"] * len(table.headings)),

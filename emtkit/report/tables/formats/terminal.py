@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as RichTable
@@ -41,18 +42,20 @@ def rich_table(table: drawn.DrawnTable) -> RichTable:
 
     title = None if table.bare else shown(table.caption or table.name)
     found = RichTable(title=title, title_justify="left")
-    for axis in table.row_axes:
-        found.add_column(shown(axis), no_wrap=True)
-    for head in drawn.column_heads(table):
-        longest = max(map(len, printable(head).split()), default=1)
-        found.add_column(shown(head), justify="right", min_width=longest)
-    for row, line in drawn.blanked(table):
-        texts = [_written(cell, table) for cell in line]
-        styles = ["bold" if cell.bold else "" for cell in line]
-        numbers = [shown(text, style) for text, style in zip(texts, styles, strict=True)]
-        for number in numbers:
-            number.no_wrap = True
-        found.add_row(*map(shown, row), *numbers)
+    rows = [
+        (row, [_written(cell, table) for cell in line], ["bold" if c.bold else "" for c in line])
+        for row, line in drawn.blanked(table)
+    ]
+    for place, head in enumerate(table.row_heads):
+        longest = max(
+            cell_len(printable(text)) for text in (head, *(row[place] for row, *_ in rows))
+        )
+        found.add_column(shown(head), min_width=longest)
+    for place, head in enumerate(drawn.column_heads(table)):
+        whole = [*printable(head).split(), *(printable(texts[place]) for _, texts, _ in rows)]
+        found.add_column(shown(head), justify="right", min_width=max(map(cell_len, whole)))
+    for row, texts, styles in rows:
+        found.add_row(*map(shown, row), *map(shown, texts, styles))
     found.caption = shown("\n".join(_below(table)))
     found.caption_justify = "left"
     return found
@@ -64,7 +67,7 @@ def _blocks(table: drawn.DrawnTable, width: int) -> Iterator[str]:
         yield from wrap(printable(table.caption or table.name), width)
     for row, line in zip(table.rows, table.body, strict=True):
         levels = ", ".join(
-            f"{axis} {level_text(level)}" for axis, level in zip(table.row_axes, row, strict=True)
+            f"{axis} {level_text(level)}" for axis, level in zip(table.row_heads, row, strict=True)
         )
         yield ""
         yield from wrap(printable(levels or "all"), width)

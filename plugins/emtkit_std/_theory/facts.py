@@ -27,10 +27,10 @@ class DelayLaw:
     """Each output repeats one input some steps later; one entry per output in every tuple.
 
     Output j should be sign_j x_{source_j}(t - delay_j), and 0 before. The inputs are independent
-    over time and channel: x = B U with B ~ Bernoulli(density), E[U] = mean, E[U²] = second_moment
-    (raw moments of the source of that output). `importance` weighs the squared errors (empty: all
-    1); `amplitude` names the law of U where a closed form needs more than its moments, one name for
-    all outputs or one each (`amplitudes`).
+    over time and channel, unless `independent` is false: x = B U with B ~ Bernoulli(density),
+    E[U] = mean, E[U²] = second_moment (raw moments of the source of that output). `importance`
+    weighs the squared errors (empty: all 1); `amplitude` names the law of U where a closed form
+    needs more than its moments, one name for all outputs or one each (`amplitudes`).
 
     Source: Sharma, Proca, Prieto and Mediano (ICLR 2026), task and data of the main text.
     """
@@ -43,6 +43,7 @@ class DelayLaw:
     density: tuple[float, ...]
     importance: tuple[float, ...] = ()
     amplitude: str | tuple[str, ...] = ""
+    independent: bool = True
 
     def __post_init__(self) -> None:
         outputs = len(self.delay)
@@ -94,6 +95,11 @@ class DelayLaw:
         """The name of the law of each output's source; '' where it is not known."""
         one = isinstance(self.amplitude, str)
         return (self.amplitude,) * len(self.delay) if one else tuple(self.amplitude)
+
+    @property
+    def dependence(self) -> str:
+        """Why closed forms do not apply; empty where the inputs are independent."""
+        return "" if self.independent else "the closed forms are those of independent inputs"
 
     @property
     def one_signed(self) -> bool:

@@ -1,6 +1,7 @@
 """Repeat every input a fixed number of steps later; inputs may be sparse."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, cast
 
 import torch
@@ -24,6 +25,7 @@ from emtkit import (
 )
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
+from emtkit_std._theory.superposition.correlated_inputs import Correlated, Correlation, sparse
 from emtkit_std._theory.superposition.linear_loss import delay_law
 
 if TYPE_CHECKING:
@@ -47,6 +49,11 @@ class KDelay(Task):
     Loss per step: sum_i w_i e_i² / (sum_i w_i p_i nu_i), nu = E U², w_i = importance^i or
     as listed, times T / (T - k) when all steps are scored (with lists, each w_i p_i nu_i
     times (T - k_i) / T), so that the zero predictor's mean is 1 in every setting.
+
+    Correlated inputs keep the law of each: Phi(z) < p makes a feature active, Phi(z) / p is
+    the quantile of its U, z an autoregression in time with corr(z_ti, z_sj) =
+    r^|t - s| (1 if i = j, else c). With c = r = 0 they are independent. Closed forms and
+    optima are those of independent inputs, and do not apply to others.
 
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
     """
@@ -99,6 +106,30 @@ class KDelay(Task):
                 "paper's loss), or the last one alone (a stationary window)."
             ),
         ] = "recall",
+        feature_correlation: Annotated[
+            float,
+            Field(
+                ge=0,
+                le=1,
+                description="Correlation c of the normal numbers behind two features at a step.",
+            ),
+        ] = 0.0,
+        time_correlation: Annotated[
+            float,
+            Field(
+                gt=-1,
+                lt=1,
+                description="Correlation r of the normal numbers behind a feature from one step to "
+                "the next.",
+            ),
+        ] = 0.0,
+        correlated: Annotated[
+            Correlated,
+            Field(
+                description="Whether presence and amplitude both follow from one such number, or "
+                "only one of them does; used where a correlation is not 0."
+            ),
+        ] = "both",
     ) -> None:
         self.features, self.scored = features, scored
         delays = _of_each("delay", delay, features)
@@ -107,8 +138,13 @@ class KDelay(Task):
         weights = importance
         if isinstance(importance, tuple):
             weights = _of_each("importance", importance, features)
-        self.law = delay_law(
-            delays, self.densities, self.amplitudes, features=features, importance=weights
+        among = feature_correlation if features > 1 else 0.0
+        self.correlation = Correlation(among, time_correlation, correlated)
+        self.law = replace(
+            delay_law(
+                delays, self.densities, self.amplitudes, features=features, importance=weights
+            ),
+            independent=among == time_correlation == 0.0,
         )
         self.delay = max(delays)
         self.steps = 3 * self.delay + 5 if steps is None else steps
@@ -132,13 +168,15 @@ class KDelay(Task):
     def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
         """Inputs and targets (B T I), every step driven."""
         shape = (batch, self.steps, self.features)
-        if len(set(self.densities)) == 1:
+        if not self.law.independent:
+            return self._batch(self.correlation.draw(stream, batch, self.steps, self.densities))
+        if self._is_plain:
             return self._batch(stream.sparse_uniform(shape, self.densities[0]))
-        return self._batch(_sparse(stream.uniform(shape), self.densities))
+        return self._batch(sparse(stream.uniform(shape), self.densities))
 
     def sample_strata(self, batch: int, stream: Stream, horizon: int | None = None) -> Stratified:
-        """By the number of active inputs of a sequence, where all are active equally often."""
-        if len(set(self.densities)) > 1:
+        """By the number of active inputs, where they are active equally often, independently."""
+        if not self._is_plain:
             return super().sample_strata(batch, stream, horizon)
         shape = (batch, self.steps, self.features)
         drawn = sparse_uniform_strata(stream, shape, self.densities[0])
@@ -150,7 +188,7 @@ class KDelay(Task):
     ) -> Batch:
         """Rows of equal key share one draw, each at its own density (M B T I)."""
         rows = cast("Sequence[KDelay]", tasks)
-        if any(len(set(row.densities)) > 1 for row in rows):
+        if not all(row._is_plain for row in rows):
             return Task.sample_rows(tasks, batch, streams, horizon)
         shape = (batch, rows[0].steps, rows[0].features)
         drawn = sparse_uniform_rows(streams, shape, [row.densities[0] for row in rows])
@@ -194,7 +232,7 @@ class KDelay(Task):
 
     def recipe(self) -> Recipe | None:
         """The draw and the delays, where amplitudes are what is drawn, at one density."""
-        if {*self.amplitudes} != {"uniform"} or len({*self.densities}) > 1:
+        if {*self.amplitudes} != {"uniform"} or not self._is_plain:
             return None
         mask, density = self._scored(), self.densities[0]
         if len({*self.law.delay}) == 1:
@@ -211,6 +249,11 @@ class KDelay(Task):
         if kind is DelayLaw:
             return self.law
         return super().facts(kind)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the numbers are drawn independently, at one density."""
+        return self.law.independent and len(set(self.densities)) == 1
 
     @property
     def _kind(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -255,12 +298,6 @@ def _of_each(name: str, given: Value | tuple[Value, ...], features: int) -> tupl
             "for each feature, or one value for all"
         )
     return given
-
-
-def _sparse(uniform: Tensor, densities: Sequence[float]) -> Tensor:
-    """B U of numbers U (... I): u / p_i where that is below 1, else 0."""
-    scaled = uniform / uniform.new_tensor(densities)
-    return torch.where(scaled < 1, scaled, 0.0)
 
 
 @hookimpl

@@ -112,6 +112,8 @@ def enumerated_loss(response: Response, law: DelayLaw, scored: Mask) -> float:
             "enumerated_loss: the amplitudes vary, so patterns of activity are not all there is; "
             "use it with constant amplitudes, or a Monte Carlo mean"
         )
+    if law.dependence:
+        raise EmtkitError(f"enumerated_loss: {law.dependence}; take a Monte Carlo mean")
     if bits > MOST_BITS:
         raise EmtkitError(
             f"enumerated_loss: {len(scored)} steps of {law.inputs} inputs are {bits} bits; "

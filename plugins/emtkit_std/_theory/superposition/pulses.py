@@ -79,6 +79,8 @@ def expected_loss(
         return unexpected(
             "closed forms need the weights as a PulseCircuit, which this architecture lacks"
         )
+    if law.dependence:
+        return unexpected(law.dependence)
     zero = linear_loss.zero_predictor_loss(law, scored)
     terms_reason = "the four terms are those of a linear recurrence with a linear readout"
     if circuit.activation != "linear":

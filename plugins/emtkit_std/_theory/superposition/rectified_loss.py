@@ -81,6 +81,8 @@ def relu_losses(
 
 def relu_refusal(law: DelayLaw) -> str:
     """Why there is no exact loss of a rectified readout; empty where there is one."""
+    if law.dependence:
+        return law.dependence
     names = set(law.amplitudes)
     if unknown := names - set(AMPLITUDES):
         return (

@@ -206,6 +206,7 @@ class Session:
 
     def warnings(self) -> list[str]:
         """What cannot come out well however the networks turn out; known before any is trained."""
+        from emtkit.execute.network_warnings import network_warnings
         from emtkit.report.data.frame import read_results
         from emtkit.report.inference.power import unreachable
         from emtkit.report.inference.uncontrolled import uncontrolled
@@ -214,7 +215,8 @@ class Session:
         with Store.empty() as store:
             planned = read_results(self.plan.rows, store)
         claims = tuple(self.plan.study.claims.values())
-        return [*unreachable(planned, claims), *uncontrolled(planned, claims)]
+        of_claims = [*unreachable(planned, claims), *uncontrolled(planned, claims)]
+        return [*network_warnings(self.plan), *of_claims]
 
     def model(self, cell: str) -> SequenceModel:
         """The trained network of a cell, ready to use; a cell may be named by its first letters."""

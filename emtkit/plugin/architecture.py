@@ -67,6 +67,14 @@ class SequenceModel(nn.Module, ABC):
         return None
 
     @classmethod
+    def warns(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """None, or what is known to go wrong with many networks of this kind on `task`.
+
+        Asked where `accepts` has no objection; `emtkit plan` prints it, and nothing is left out.
+        """
+        return None
+
+    @classmethod
     def recognise(cls, weights: Mapping[str, Tensor]) -> Recognised | None:
         """A state dict written elsewhere as this architecture's own, or None if it is not one."""
         return None

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
@@ -96,7 +96,7 @@ def resolve(plugin: type, given: Mapping[str, Json]) -> Resolved:
         # Through JSON: pydantic's strict mode then takes a list for a tuple, and nothing else.
         checked = model.model_validate_json(json.dumps(dict(given)), strict=True)
     except ValidationError as error:
-        return Resolved({}, tuple(_mistake(plugin, item) for item in error.errors()))
+        return Resolved({}, tuple(_mistake(plugin, item) for item in _telling(error.errors())))
     return Resolved(json.loads(checked.model_dump_json()), ())
 
 
@@ -119,8 +119,26 @@ def _keywords(plugin: type) -> dict[str, inspect.Parameter]:
     return found
 
 
+def _telling(errors: Sequence[Any]) -> list[Any]:
+    """Of a parameter that may be one value or a list, what is wrong with it as what it is."""
+    by_parameter: dict[Any, list[Any]] = {}
+    for item in errors:
+        by_parameter.setdefault(item["loc"][:1], []).append(item)
+    found: list[Any] = []
+    for items in by_parameter.values():
+        inside = [item for item in items if len(_path(item)) > 1]
+        value = [item for item in items if not item["type"].endswith("_type")]
+        single = [item for item in items if item["type"] != "tuple_type"]
+        found += inside or value or single or items
+    return found
+
+
+def _path(item: Any) -> tuple[str | int, ...]:
+    return tuple(part for part in item["loc"] if not _is_branch(part))
+
+
 def _mistake(plugin: type, item: Any) -> Mistake:
-    path = tuple(part for part in item["loc"] if not _is_branch(part))
+    path = _path(item)
     known = [parameter.name for parameter in parameters(plugin)]
     label = getattr(plugin, "name", plugin.__name__)
     name = ".".join(str(part) for part in path)

@@ -1,7 +1,8 @@
 """Rules for architectures; the others depend on the gates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from emtkit.errors import NotApplicable
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, Trace
-from emtkit.plugin.task import Batch
+from emtkit.plugin.task import Batch, Task
 from emtkit.testing import values
 from emtkit.testing.bench import (
     DRAWS,
@@ -29,7 +30,10 @@ CLOSE = 1e-8
 
 
 def accepts_says_why(bench: ModelBench) -> Steps:
-    """`accepts` answers None or a sentence for every task; it raises NotApplicable at most."""
+    """`accepts` answers None or a sentence for every task; it raises NotApplicable at most.
+
+    So does `warns`, of what was accepted; it raises nothing.
+    """
     yield f"called `accepts` on {len(bench.company.cases)} settings of the installed tasks"
     for case in bench.company.cases:
         for given in values.draws(bench.cls, Random(3), 4):
@@ -45,6 +49,18 @@ def accepts_says_why(bench: ModelBench) -> Steps:
             if reason is not None and not (isinstance(reason, str) and reason.strip()):
                 change = "return None, or a sentence with the reason"
                 yield Mistake(f"{setting} gave {reason!r}", change)
+            if reason is None and (wrong := _warning_mistake(bench, case.task, parameters)):
+                yield Mistake(f"{setting}: {wrong}", "return None, or a sentence, from `warns`")
+
+
+def _warning_mistake(bench: ModelBench, task: Task, parameters: Mapping[str, Any]) -> str:
+    """What is wrong with the answer of `warns`, if anything."""
+    try:
+        said = bench.cls.warns(task, parameters)
+    except Exception as error:
+        return f"`warns` raised {type(error).__name__}: {error}"
+    fine = said is None or (isinstance(said, str) and said.strip())
+    return "" if fine else f"`warns` gave {said!r}"
 
 
 def finds_a_task(bench: ModelBench) -> Steps:
@@ -193,10 +209,18 @@ def causal_in_time(bench: ModelBench) -> Steps:
 
 
 def goes_on_alike(bench: ModelBench) -> Steps:
-    """A longer run begins as a shorter one."""
+    """A longer run begins as a shorter one.
+
+    After inputs that never end, a network that goes on with its own outputs needs as many of them
+    as there are inputs.
+    """
     yield "ran for T and for T + 3 steps"
     for pair in bench.pairings:
         model, batch = pair.network(), pair.sample(SEQUENCES)
+        channels, ends = pair.case.task.channels, batch.input_steps < batch.steps
+        recurrent = isinstance(model, RecurrentModel)
+        if not (recurrent or ends or channels.inputs == channels.outputs):
+            continue
         short, long = run(model, batch), run(model, batch, batch.steps + 3)
         if not close(long.outputs[:, : batch.steps], short.outputs):
             change = "let no step depend on how many will follow"

@@ -23,7 +23,8 @@ Init = Annotated[
     Literal["spiral", "gaussian", "uniform"],
     Field(
         description="Initial weights: W_hh of decaying rotations in blocks of two (`spiral`) or "
-        "N(0, 1/H) (`gaussian`), the others N(0, 1/4); or all U(-1, 1) / sqrt(H) (`uniform`)."
+        "N(0, 1/H) (`gaussian`), the others N(0, 1/4), of more than n = 5 inputs or units "
+        "N(0, 1/(4 n - 16)); or all U(-1, 1) / sqrt(H) (`uniform`)."
     ),
 ]
 HeadCount = Annotated[int, Field(ge=1, description="Number of attention heads.")]

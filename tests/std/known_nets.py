@@ -32,15 +32,22 @@ def relu_chain() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def sample_law(law: DelayLaw, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    amplitude = {
+    """Inputs (N, T, I), or of one law (N, ...), of outputs that repeat their own input."""
+    drawn = {
         "uniform": lambda: rng.random(shape),
         "constant": lambda: np.ones(shape),
         "signed": lambda: rng.uniform(-1, 1, shape),
         "exponential": lambda: rng.exponential(size=shape),
         "normal": lambda: rng.normal(size=shape),
         "lognormal": lambda: rng.lognormal(size=shape),
-    }[law.amplitude]()
-    return (rng.random(shape) < law.density[0]) * amplitude
+    }
+    if isinstance(law.amplitude, str):
+        amplitude = drawn[law.amplitude]()
+    else:
+        columns = [drawn[name]()[..., place] for place, name in enumerate(law.amplitude)]
+        amplitude = np.stack(columns, -1)
+    density = law.density[0] if len(set(law.density)) == 1 else np.array(law.density)
+    return (rng.random(shape) < density) * amplitude
 
 
 def assert_within_standard_errors(errors: np.ndarray, expected: float) -> None:

@@ -117,6 +117,9 @@ def test_defaults():
         "importance": 1.0,
         "steps": None,
         "scored": "recall",
+        "feature_correlation": 0.0,
+        "time_correlation": 0.0,
+        "correlated": "both",
     }
 
 

@@ -22,8 +22,8 @@ from emtkit_std._theory.superposition.relu_patterns import pattern_loss
 from tests.std.known_nets import assert_within_standard_errors, sample_law
 
 LAWS = sorted(relu_series.LAWS)
-BOUNDED = [*LAWS, "constant"]
-UNBOUNDED = [name for name, law in AMPLITUDES.items() if law.waves is not None]
+
+UNLAWS = [name for name, law in AMPLITUDES.items() if law.waves is not None]
 SCORINGS = {
     "last": lambda t, k: t == t[-1],
     "recall": lambda t, k: t >= k,
@@ -46,7 +46,7 @@ def test_constant_amplitudes_against_enumeration(monkeypatch, scoring, bias, lat
     assert found.error[0] < (1e-7 if lattice else 1e-11)
 
 
-@pytest.mark.parametrize("amplitude", BOUNDED)
+@pytest.mark.parametrize("amplitude", LAWS)
 def test_a_rectifier_that_never_clips_leaves_the_linear_loss(amplitude):
     law, a = delay_law(2, 0.4, amplitude), np.random.default_rng(2).normal(size=(1, 1, 7))
     scored, bias = np.arange(7) >= 2, float(np.abs(a).sum()) + 0.1
@@ -92,7 +92,7 @@ def test_what_a_law_says_of_itself_is_true(name):
     assert values.mean() == pytest.approx(law.mean, abs=2e-4)
     assert np.square(values).mean() == pytest.approx(law.second_moment, rel=5e-3)
     assert law.one_signed == bool((values >= 0).all())
-    assert (law.waves is None) == (name in BOUNDED)
+    assert (law.waves is None) == (name in LAWS)
     if law.waves is not None:
         for angle in (-3.0, -0.2, 1e-3, 0.7, 4.0):
             turned = np.exp(1j * angle * values)
@@ -101,7 +101,7 @@ def test_what_a_law_says_of_itself_is_true(name):
             assert abs(law.waves.with_amplitude(at)[0] - (values * turned).mean()) < 2e-3
 
 
-@pytest.mark.parametrize("amplitude", [*LAWS, *UNBOUNDED])
+@pytest.mark.parametrize("amplitude", [*LAWS, *UNLAWS])
 @pytest.mark.parametrize("spread", [1.0, 10.0])
 @pytest.mark.parametrize("bias", [0.0, -0.4])
 def test_sequences_of_two_features_against_monte_carlo(amplitude, spread, bias):
@@ -146,7 +146,7 @@ def test_exponential_amplitudes_of_two_ages_against_the_closed_form():
     assert abs(found.loss[0] - exact) <= found.error[0] < 1e-6
 
 
-@pytest.mark.parametrize("amplitude", UNBOUNDED)
+@pytest.mark.parametrize("amplitude", UNLAWS)
 @pytest.mark.parametrize("bias", [0.0, 0.05])
 def test_amplitudes_without_bound_that_are_never_clipped(amplitude, bias):
     """Positive gains, and normal inputs that a bias lifts by nine standard deviations."""

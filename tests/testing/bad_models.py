@@ -87,6 +87,16 @@ class AcceptsNothing(GoodModel):
         return "it likes no task"
 
 
+class WarnsOfNothing(GoodModel):
+    """h_t = 0. References: none."""
+
+    name = "warns_of_nothing"
+
+    @classmethod
+    def warns(cls, task, parameters):
+        return " "
+
+
 class NothingToTrain(GoodModel):
     """h_t = 0. References: none."""
 
@@ -373,6 +383,7 @@ class KnowsItsPlace(GoodModel):
 
 BREAKS: dict[type[SequenceModel], str] = {
     AcceptsRaises: "accepts says why",
+    WarnsOfNothing: "accepts says why",
     AcceptsNothing: "finds a task",
     NothingToTrain: "builds with defaults",
     AnswersInSingle: "moves to another dtype",

@@ -186,7 +186,7 @@ def test_rows_of_different_densities_have_kinds_of_their_own():
     models = [spiral(task) for task in tasks]
     flat = torch.stack([torch.cat([p.reshape(-1) for p in m.parameters()]) for m in models])
     spec = EvaluationSpec("k", 256, None, None, (), "test")
-    keys = [str(task.density) for task in tasks]
+    keys = [str(task.densities) for task in tasks]
     together = judge(stack(models, tasks, keys), flat, tier_named("vmap"), [spec] * 4)
     for row, task in enumerate(tasks):
         alone = judge(

@@ -27,9 +27,10 @@ class DelayLaw:
     """Each output repeats one input some steps later; one entry per output in every tuple.
 
     Output j should be sign_j x_{source_j}(t - delay_j), and 0 before. The inputs are independent
-    over time and channel: x = B U with B ~ Bernoulli(density), E[U] = mean, E[U²] = second_moment
-    (raw moments of the source of that output). `importance` weighs the squared errors (empty: all
-    1); `amplitude` names the law of U where a closed form needs more than its moments.
+    over time and channel, unless `independent` is false: x = B U with B ~ Bernoulli(density),
+    E[U] = mean, E[U²] = second_moment (raw moments of the source of that output). `importance`
+    weighs the squared errors (empty: all 1); `amplitude` names the law of U where a closed form
+    needs more than its moments, one name for all outputs or one each (`amplitudes`).
 
     Source: Sharma, Proca, Prieto and Mediano (ICLR 2026), task and data of the main text.
     """
@@ -41,19 +42,28 @@ class DelayLaw:
     second_moment: tuple[float, ...]
     density: tuple[float, ...]
     importance: tuple[float, ...] = ()
-    amplitude: str = ""
+    amplitude: str | tuple[str, ...] = ""
+    independent: bool = True
 
     def __post_init__(self) -> None:
         outputs = len(self.delay)
         if not self.importance:
             object.__setattr__(self, "importance", (1.0,) * outputs)
+        if len(names := set(self.amplitudes)) == 1:  # one law has one form
+            object.__setattr__(self, "amplitude", names.pop())
         for name in ("source", "sign", "mean", "second_moment", "density", "importance"):
-            entries = len(getattr(self, name))
-            if entries != outputs:
-                raise EmtkitError(
-                    f"DelayLaw: {name} has {entries} entries for {outputs} outputs; "
-                    "give one per output, as in delay"
-                )
+            self._check_entries(name, len(getattr(self, name)))
+        self._check_entries("amplitude", len(self.amplitudes))
+        self._check_values()
+
+    def _check_entries(self, name: str, entries: int) -> None:
+        if entries != (outputs := len(self.delay)):
+            raise EmtkitError(
+                f"DelayLaw: {name} has {entries} entries for {outputs} outputs; "
+                "give one per output, as in delay"
+            )
+
+    def _check_values(self) -> None:
         wrong = [f"delay {k} lies in the future; it must be 0 or more" for k in self.delay if k < 0]
         wrong += [
             f"density {p} is the probability that an input is active; it must be above 0 and at "
@@ -81,10 +91,21 @@ class DelayLaw:
         return max(self.source) + 1
 
     @property
+    def amplitudes(self) -> tuple[str, ...]:
+        """The name of the law of each output's source; '' where it is not known."""
+        one = isinstance(self.amplitude, str)
+        return (self.amplitude,) * len(self.delay) if one else tuple(self.amplitude)
+
+    @property
+    def dependence(self) -> str:
+        """Why closed forms do not apply; empty where the inputs are independent."""
+        return "" if self.independent else "the closed forms are those of independent inputs"
+
+    @property
     def one_signed(self) -> bool:
         """Whether no input is ever negative."""
-        known = AMPLITUDES.get(self.amplitude)
-        return known is not None and known.one_signed
+        known = [AMPLITUDES.get(name) for name in self.amplitudes]
+        return all(law is not None and law.one_signed for law in known)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ class LinearRnn(TrainedPreActivation):
     """
 
     name = "linear_rnn"
+    version = 2  # starts scaled by what is summed: others beyond five inputs or units
     offers = (LinearRecurrence, PulseCircuit)
 
     def __init__(

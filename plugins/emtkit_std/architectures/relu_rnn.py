@@ -18,6 +18,7 @@ class ReluRnn(TrainedPreActivation):
     """
 
     name = "relu_rnn"
+    version = 2  # starts scaled by what is summed: others beyond five inputs or units
     offers = (PulseCircuit,)
 
     def __init__(

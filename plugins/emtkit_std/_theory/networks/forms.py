@@ -8,11 +8,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from emtkit import Fact, NotApplicable, RecurrentModel, Task
+from emtkit import Fact, NotApplicable, RecurrentModel, Stream, Task
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.facts import Activation, DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks import recurrence
 from emtkit_std._theory.networks.recurrence import activated, slope
+
+_FEW_UNITS, _MANY_SILENT = 4, 0.2
 
 
 class ElmanNetwork(RecurrentModel):
@@ -128,7 +130,9 @@ class TrainedPreActivation(PreActivationNetwork):
         inputs, self.outputs = task.channels.inputs, task.channels.outputs
         self.hidden, self.activation, self.readout, self.tied = hidden, activation, readout, tied
         self.W_hh = nn.Parameter(recurrence.recurrent_weights(init, hidden))
-        self.W_uh = nn.Parameter(recurrence.outer_weights(init, hidden, inputs, hidden))
+        # A tied readout sums over the units with weights of the size of these.
+        fan_in = max(inputs, hidden) if tied else inputs
+        self.W_uh = nn.Parameter(recurrence.outer_weights(init, hidden, inputs, hidden, fan_in))
         if tied:
             self.register_buffer("own", recurrence.own_items(task))
         else:
@@ -149,6 +153,25 @@ class TrainedPreActivation(PreActivationNetwork):
             except NotApplicable as error:
                 return f"a tied readout repeats a delayed direction: {error}"
         return refuse_real_values(task, parameters.get("activation", "linear"))
+
+    @classmethod
+    def warns(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """One rectified output of few units is silent at first in many networks, and stays so."""
+        rectified = parameters["readout"] == "relu" and not parameters["tied"]
+        # Measured: with a second output, or with more units, fewer starts are silent.
+        if not rectified or task.channels.outputs > 1 or parameters["hidden"] > _FEW_UNITS:
+            return None
+        if bool((task.sample(16, Stream(None, "starts")).inputs < 0).any()):
+            return None
+        activation = parameters.get("activation", "linear")
+        shape = parameters["hidden"], task.channels.inputs
+        share = recurrence.silent_share(parameters["init"], *shape, activation)
+        if share < _MANY_SILENT:
+            return None
+        return (
+            f"about {round(20 * share) * 5} % of them start with an output of 0 on every sequence, "
+            "and stay there; plan seeds enough and compare bests, or take more units"
+        )
 
     def readout_weights(self) -> Tensor:
         """W_r (O, H), as trained or tied."""

@@ -53,24 +53,31 @@ class LinearTerms:
 
 
 def delay_law(
-    delay: int,
-    density: float,
-    amplitude: str = "uniform",
+    delay: int | tuple[int, ...],
+    density: float | tuple[float, ...],
+    amplitude: str | tuple[str, ...] = "uniform",
     *,
     features: int = 1,
-    importance: float = 1.0,
+    importance: float | tuple[float, ...] = 1.0,
 ) -> DelayLaw:
-    """The law of `features` inputs, each repeated `delay` steps later; weights importance^i."""
-    known = AMPLITUDES[amplitude]
+    """The law of `features` inputs, each repeated `delay` steps later; weights importance^i.
+
+    A tuple has one entry for each feature; in that of the importance they are the weights.
+    """
+    names = (amplitude,) * features if isinstance(amplitude, str) else amplitude
+    if isinstance(importance, tuple):
+        weights = importance
+    else:
+        weights = tuple(importance**feature for feature in range(features))
     return DelayLaw(
-        delay=(delay,) * features,
+        delay=delay if isinstance(delay, tuple) else (delay,) * features,
         source=tuple(range(features)),
         sign=(1.0,) * features,
-        mean=(known.mean,) * features,
-        second_moment=(known.second_moment,) * features,
-        density=(density,) * features,
-        importance=tuple(importance**feature for feature in range(features)),
-        amplitude=amplitude,
+        mean=tuple(AMPLITUDES[name].mean for name in names),
+        second_moment=tuple(AMPLITUDES[name].second_moment for name in names),
+        density=density if isinstance(density, tuple) else (density,) * features,
+        importance=weights,
+        amplitude=names,
     )
 
 
@@ -105,6 +112,8 @@ def enumerated_loss(response: Response, law: DelayLaw, scored: Mask) -> float:
             "enumerated_loss: the amplitudes vary, so patterns of activity are not all there is; "
             "use it with constant amplitudes, or a Monte Carlo mean"
         )
+    if law.dependence:
+        raise EmtkitError(f"enumerated_loss: {law.dependence}; take a Monte Carlo mean")
     if bits > MOST_BITS:
         raise EmtkitError(
             f"enumerated_loss: {len(scored)} steps of {law.inputs} inputs are {bits} bits; "

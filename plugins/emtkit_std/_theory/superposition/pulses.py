@@ -16,7 +16,7 @@ from emtkit_std._theory.networks.recurrence import to_array
 from emtkit_std._theory.superposition import linear_loss
 from emtkit_std._theory.superposition.linear_loss import MOST_BITS, LinearTerms
 from emtkit_std._theory.superposition.projections import project, pulse_responses
-from emtkit_std._theory.superposition.rectified_loss import relu_losses
+from emtkit_std._theory.superposition.rectified_loss import relu_losses, relu_refusal
 
 # Multiplications that an enumeration may cost: about ten seconds.
 _MOST_WORK = 4e9
@@ -79,6 +79,8 @@ def expected_loss(
         return unexpected(
             "closed forms need the weights as a PulseCircuit, which this architecture lacks"
         )
+    if law.dependence:
+        return unexpected(law.dependence)
     zero = linear_loss.zero_predictor_loss(law, scored)
     terms_reason = "the four terms are those of a linear recurrence with a linear readout"
     if circuit.activation != "linear":
@@ -90,10 +92,7 @@ def expected_loss(
     if circuit.readout == "linear":
         terms = linear_loss.finite_terms(pulses.projections, law, scored, held).scaled(1.0 / zero)
         return Expected(terms.total, 0.0, "", terms, "")
-    if not law.amplitude:
-        reason = (
-            "a rectified readout needs the law of the amplitudes by name, which this task lacks"
-        )
+    if reason := relu_refusal(law):
         return Expected(float("nan"), float("nan"), reason, None, terms_reason)
     found = relu_losses(pulses.projections[None], law, scored, held[None])
     return Expected(found.loss[0] / zero, found.error[0] / zero, "", None, terms_reason)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from emtkit import EmtkitError
 from emtkit_std._theory.facts import Array, DelayLaw, Mask
-from emtkit_std._theory.superposition.amplitudes import AMPLITUDES, Waves
+from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
 from emtkit_std._theory.superposition.linear_loss import scored_steps
 from emtkit_std._theory.superposition.relu_integral import SparseSum
 from emtkit_std._theory.superposition.relu_lattice import lattice_loss
@@ -63,27 +63,42 @@ def relu_losses(
     most, as far as their terms reach; `bias` (M, T, O) is what an output holds at a step
     without any input. EmtkitError where the law of the amplitudes is not given by name.
     """
-    if law.amplitude not in AMPLITUDES:
-        raise EmtkitError(
-            "the loss of a rectified readout needs the law of the amplitudes by name; the task's "
-            f"is {law.amplitude!r}, allowed: {', '.join(sorted(AMPLITUDES))}"
-        )
+    if refusal := relu_refusal(law):
+        raise EmtkitError(refusal)
     networks, outputs = len(projections), len(law.delay)
     steps = scored_steps(projections[0], law, scored)
     held = np.zeros((networks, len(scored), outputs)) if bias is None else bias
     rows = _rows(projections, law, steps, held[:, steps])
-    waves = AMPLITUDES[law.amplitude].waves
-    if waves is not None:
-        loss, error = _by_integrals(rows, waves)
+    if not LAWS.issuperset(rows.names):
+        loss, error = _by_integrals(rows)
     elif law.amplitude == "constant":
         loss, error = _by_patterns(rows)
-    elif law.amplitude in LAWS:
-        loss, error = _by_largest(rows, law.amplitude, tolerance)
     else:
-        raise EmtkitError(f"the amplitudes '{law.amplitude}' have neither waves nor a series")
+        loss, error = _by_largest(rows, tolerance)
     weight = np.asarray(law.importance) / len(steps)
     shape = (networks, len(steps), outputs)
     return ReluLosses((loss.reshape(shape) @ weight).sum(1), (error.reshape(shape) @ weight).sum(1))
+
+
+def relu_refusal(law: DelayLaw) -> str:
+    """Why there is no exact loss of a rectified readout; empty where there is one."""
+    if law.dependence:
+        return law.dependence
+    names = set(law.amplitudes)
+    if unknown := names - set(AMPLITUDES):
+        return (
+            "the loss of a rectified readout needs the law of the amplitudes by name; the task's "
+            f"is {min(unknown)!r}, allowed: {', '.join(sorted(AMPLITUDES))}"
+        )
+    with_waves = {name for name in names if AMPLITUDES[name].waves is not None}
+    if bare := names - with_waves - LAWS:
+        return f"the amplitudes '{min(bare)}' have neither waves nor a series"
+    if with_waves and with_waves != names:
+        return (
+            f"the amplitudes {', '.join(sorted(with_waves))} have no bound and the amplitudes "
+            f"{', '.join(sorted(names - with_waves))} have one; together they have no closed form"
+        )
+    return ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,8 @@ class _Rows:
     """One row per network, step and output: its entries (R, E), largest projection first.
 
     `target` is the coefficient of the entry's amplitude in the target: 0 but for the asked item.
-    `energy` p nu (R) is that of the row's target.
+    `energy` p nu (R) is that of the row's target. `law` is the place of the entry's law of
+    amplitudes among `names`, whose moments are `mean` and `second_moment` (names).
     """
 
     gain: Array
@@ -99,20 +115,28 @@ class _Rows:
     target: Array
     bias: Array
     energy: Array
-    mean: float
-    second_moment: float
+    law: NDArray[np.intp]
+    names: tuple[str, ...]
+    mean: Array
+    second_moment: Array
+
+    def of(self, *names: str) -> NDArray[np.bool_]:
+        """Which entries have one of these laws (R, E)."""
+        return np.isin(self.names, names)[self.law]
 
 
 def _rows(projections: Array, law: DelayLaw, steps: list[int], bias: Array) -> _Rows:
     """Amplitudes are taken to their base law; what has not entered has density 0."""
-    known = AMPLITUDES[law.amplitude]
-    mean, second_moment = known.mean, known.second_moment
+    names = tuple(sorted(set(law.amplitudes)))
     scale, density = np.empty(law.inputs), np.empty(law.inputs)
+    kind = np.empty(law.inputs, dtype=np.intp)
     for output, source in enumerate(law.source):
-        size = (
-            law.mean[output] / mean if mean else np.sqrt(law.second_moment[output] / second_moment)
-        )
-        scale[source], density[source] = size, law.density[output]
+        known = AMPLITUDES[law.amplitudes[output]]
+        if known.mean:
+            scale[source] = law.mean[output] / known.mean
+        else:
+            scale[source] = np.sqrt(law.second_moment[output] / known.second_moment)
+        density[source], kind[source] = law.density[output], names.index(law.amplitudes[output])
     networks, outputs, inputs, lags = projections.shape
     shape = (networks, len(steps), outputs, inputs, lags)
     entered = np.arange(lags) <= np.asarray(steps)[:, None]
@@ -124,6 +148,7 @@ def _rows(projections: Array, law: DelayLaw, steps: list[int], bias: Array) -> _
         target[:, :, output, source, delay] = law.sign[output] * scale[source]
     target = np.where(present, target, 0.0).reshape(-1, inputs * lags)
     gain, chance = gain.reshape(target.shape), chance.reshape(target.shape)
+    kinds = np.broadcast_to(kind[:, None], (len(target), inputs, lags)).reshape(target.shape)
     used = (chance > 0) & ((gain != 0) | (target != 0))
     order = np.argsort(np.where(used, -np.abs(gain), np.inf), axis=1, kind="stable")
     width = max(int(used.sum(1).max()), 1)
@@ -131,9 +156,11 @@ def _rows(projections: Array, law: DelayLaw, steps: list[int], bias: Array) -> _
         np.take_along_axis(np.where(used, part, 0.0), order, 1)[:, :width]
         for part in (gain, chance, target)
     )
+    kinds = np.take_along_axis(kinds, order, 1)[:, :width]
     energy = np.asarray(law.density) * np.asarray(law.second_moment)
     energies = np.tile(energy, networks * len(steps))
-    return _Rows(gain, chance, target, bias.reshape(-1), energies, mean, second_moment)
+    moments = np.array([[AMPLITUDES[n].mean, AMPLITUDES[n].second_moment] for n in names])
+    return _Rows(gain, chance, target, bias.reshape(-1), energies, kinds, names, *moments.T)
 
 
 def _after(values: Array) -> Array:
@@ -157,8 +184,8 @@ class _Later:
     """What the entries after each one (R, E) and the bias add up to."""
 
     def __init__(self, rows: _Rows) -> None:
-        chance_mean = rows.density * rows.mean
-        energy = rows.density * rows.second_moment
+        chance_mean = rows.density * rows.mean[rows.law]
+        energy = rows.density * rows.second_moment[rows.law]
         own = chance_mean * rows.gain
         self.size = _after(np.abs(rows.gain))
         self.mean = rows.bias[:, None] + _after(own)
@@ -179,7 +206,7 @@ class _Later:
         )
 
 
-def _by_largest(rows: _Rows, amplitude: str, tolerance: float) -> tuple[Array, Array]:
+def _by_largest(rows: _Rows, tolerance: float) -> tuple[Array, Array]:
     """Loss and error of each row, summed over which entry is the largest active one."""
     later, size, level = _Later(rows), np.abs(rows.gain), np.abs(rows.bias)[:, None]
     reach = level + later.size
@@ -187,11 +214,18 @@ def _by_largest(rows: _Rows, amplitude: str, tolerance: float) -> tuple[Array, A
     weight = rows.density * np.concatenate([np.ones_like(silent[:, :1]), silent[:, :-1]], axis=1)
     open_share = np.minimum(1.0, reach / np.where(size > 0, size, 1.0))
     open_share = np.where(size > 0, open_share, 1.0)
-    first, second = np.full_like(size, rows.mean), np.full_like(size, rows.second_moment)
-    positive = rows.gain > 0
+    first, second = rows.mean[rows.law], rows.second_moment[rows.law]
+    fixed, positive = rows.of("constant"), rows.gain > 0
+    # a_i U of a constant U is a_i: open or not
+    open_share = np.where(fixed & (open_share < 1.0), 0.0, open_share)
     high, spread = (1.0 + open_share) / 2.0, (1.0 + open_share + open_share**2) / 3.0
-    beyond = later.parts(size, np.sign(rows.gain) * rows.target, high, spread)
-    beyond_weight = (1.0 - open_share) * (0.5 if amplitude == "signed" else positive)
+    beyond = later.parts(
+        np.where(fixed, rows.gain, size),
+        np.where(fixed, 1.0, np.sign(rows.gain)) * rows.target,
+        np.where(fixed, first, high),
+        np.where(fixed, second, spread),
+    )
+    beyond_weight = (1.0 - open_share) * np.where(rows.of("signed"), 0.5, positive)
     clamped = open_share * rows.gain
     inside = later.parts(clamped, open_share * rows.target, first, second)
     whole = np.abs(clamped) + reach
@@ -201,7 +235,7 @@ def _by_largest(rows: _Rows, amplitude: str, tolerance: float) -> tuple[Array, A
         beyond_weight * (beyond.square - 2.0 * beyond.product)
         + closed * (inside.square - 2.0 * inside.product)
     )
-    energy = rows.second_moment * (rows.density * rows.target**2).sum(1)
+    energy = (second * (rows.density * rows.target**2)).sum(1)
     silence = silent[:, -1] * np.square(np.maximum(rows.bias, 0.0))
     error = weight * (
         beyond_weight * (beyond.square + 2.0 * np.abs(beyond.product))
@@ -211,7 +245,7 @@ def _by_largest(rows: _Rows, amplitude: str, tolerance: float) -> tuple[Array, A
     share = weight * open_share
     at = np.nonzero(undecided & (share > 0))
     if len(at[0]):
-        series = _series(rows, amplitude, at, clamped, open_share, whole)
+        series = _series(rows, at, clamped, open_share, whole)
         aim = tolerance * rows.energy[at[0]] / rows.gain.shape[1] / share[at]
         waves = series.sums(aim)
         squares = inside.square[at] + whole[at] * inside.output[at] - waves.squares
@@ -225,7 +259,6 @@ def _by_largest(rows: _Rows, amplitude: str, tolerance: float) -> tuple[Array, A
 
 def _series(
     rows: _Rows,
-    amplitude: str,
     at: tuple[NDArray[np.intp], ...],
     clamped: Array,
     open_share: Array,
@@ -243,7 +276,7 @@ def _series(
             (np.ones_like(clamped), rows.density),
         )
     )
-    return Series(gain, target, density, rows.bias[row], whole[at], amplitude)
+    return Series(gain, target, density, rows.bias[row], whole[at], rows.law[row], rows.names)
 
 
 def _by_patterns(rows: _Rows) -> tuple[Array, Array]:
@@ -262,14 +295,17 @@ def _by_patterns(rows: _Rows) -> tuple[Array, Array]:
     return loss, error
 
 
-def _by_integrals(rows: _Rows, waves: Waves) -> tuple[Array, Array]:
+def _by_integrals(rows: _Rows) -> tuple[Array, Array]:
     """Loss and error of each row, for amplitudes without bound."""
-    loss = rows.second_moment * (rows.density * rows.target**2).sum(1)
-    error = _ROUNDING * (np.square(rows.bias) + rows.second_moment * np.square(rows.gain).sum(1))
+    mean, second = rows.mean[rows.law], rows.second_moment[rows.law]
+    loss = (second * (rows.density * rows.target**2)).sum(1)
+    error = _ROUNDING * (np.square(rows.bias) + (second * np.square(rows.gain)).sum(1))
+    waves = [AMPLITUDES[name].waves for name in rows.names]
     for row, used in enumerate(rows.density > 0):
         entries = (part[row, used] for part in (rows.gain, rows.target, rows.density))
-        moments = rows.mean, rows.second_moment
-        found = SparseSum(*entries, float(rows.bias[row]), waves, *moments).loss()
+        own = tuple(waves[law] for law in rows.law[row, used])
+        moments = mean[row, used], second[row, used]
+        found = SparseSum(*entries, float(rows.bias[row]), own, *moments).loss()
         loss[row] += found.loss
         error[row] += found.error
     return loss, error

@@ -39,15 +39,18 @@ class IntegralLoss:
 
 @dataclass(frozen=True)
 class SparseSum:
-    """Y = b + sum_e gain_e x_e and tau = sum_e target_e x_e of inputs x = B U (E)."""
+    """Y = b + sum_e gain_e x_e and tau = sum_e target_e x_e of inputs x = B U (E).
+
+    Waves, mean and second moment (E) are those of each U.
+    """
 
     gain: Array
     target: Array
     density: Array
     bias: float
-    waves: Waves
-    mean: float
-    second_moment: float
+    waves: tuple[Waves, ...]
+    mean: Array
+    second_moment: Array
 
     def loss(self) -> IntegralLoss:
         """The loss without E tau²."""
@@ -110,11 +113,12 @@ class SparseSum:
     def _characteristic(self, w: Array) -> tuple[Complexes, Complexes]:
         """phi and psi (N) at frequencies w."""
         phi, psi = np.exp(1j * w * self.bias), np.zeros(len(w), complex)
-        for gain, target, density in zip(self.gain, self.target, self.density, strict=True):
-            factor = 1.0 + density * self.waves.less_one(w * gain)
+        entries = zip(self.gain, self.target, self.density, self.waves, strict=True)
+        for gain, target, density, waves in entries:
+            factor = 1.0 + density * waves.less_one(w * gain)
             psi = psi * factor
             if target:
-                psi = psi + target * density * self.waves.with_amplitude(w * gain) * phi
+                psi = psi + target * density * waves.with_amplitude(w * gain) * phi
             phi = phi * factor
         return phi, psi
 

@@ -10,12 +10,13 @@ E relu(Y)² - 2 E[tau relu(Y)] is at most, with |E exp(i c U)| <= min(1, 2 / |c|
 
     M² 4 / (pi³ 4 N²) prod(N) + M 4 / (pi² 2 N) prod(N),
 
-where each product of bounds falls with N, as that of amplitudes without spread would not.
+where each product of bounds falls with N; for constant amplitudes it does not.
 
 Source: derived here.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ from scipy.special import spherical_jn
 
 from emtkit_std._theory.facts import Array
 
-LAWS = frozenset({"uniform", "signed"})
-"""Those of U that have series here; others have `waves` (see `amplitudes`) or are constant."""
+LAWS = frozenset({"uniform", "constant", "signed"})
+"""Those of U that have series here; all others need `waves` (see `amplitudes`)."""
 
 _FEWEST_TERMS, _MOST_TERMS = 1 << 6, 1 << 15
 # Complex numbers of one chunk of series.
@@ -46,7 +47,8 @@ class Waves:
 class Series:
     """Problems Y = b + sum a x with |Y| <= M: a, target, density (R, E), bias b and `whole` M (R).
 
-    An entry of density 1 is surely active, one of density 0 is none.
+    An entry of density 1 is surely active, one of density 0 is none. `law` (R, E) is the place of
+    its law among the `names`.
     """
 
     gain: Array
@@ -54,7 +56,8 @@ class Series:
     density: Array
     bias: Array
     whole: Array
-    amplitude: str
+    law: NDArray[np.intp]
+    names: tuple[str, ...]
 
     def sums(self, aim: Array) -> Waves:
         """Both sums, with as many terms as bring the rest below `aim` (R) if that many may be."""
@@ -82,36 +85,43 @@ class Series:
         """Bound on the terms beyond `count` of both series, n up to N = 2 count."""
         last, whole, density = 2.0 * count, self.whole[chosen], self.density[chosen]
         turned = np.abs(self.gain[chosen]) * (np.pi * last / whole)[:, None]
-        decay = np.divide(2.0, turned, out=np.ones_like(turned), where=turned > 2.0)
+        decay, fixed = np.ones_like(turned), self._fixed(chosen)
+        np.divide(2.0, turned, out=decay, where=(turned > 2.0) & ~fixed)
         factors = 1.0 - density + density * decay
         squares = whole**2 * (8 / np.pi**3 / (4.0 * last**2)) * factors.prod(1)
-        asked = np.abs(self.target[chosen]) * density * np.minimum(0.5, decay)
+        most = np.where(fixed, 1.0, 0.5)
+        asked = np.abs(self.target[chosen]) * density * np.minimum(most, decay)
         places = asked.argmax(1)[:, None]
         product = np.take_along_axis(asked, places, 1)[:, 0]
         np.put_along_axis(factors, places, 1.0, 1)
         product *= factors.prod(1) * whole * (4 / np.pi**2 / (2.0 * last))
         return np.asarray(squares / 2.0 + product)
 
+    def _fixed(self, chosen: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which entries have constant amplitudes."""
+        return (np.array(self.names) == "constant")[self.law[chosen]]
+
     def _sum(self, chosen: NDArray[np.intp], count: int) -> tuple[Array, Array]:
         n = 2.0 * np.arange(count) + 1.0
         whole = self.whole[chosen]
         wave = _odd_turns(np.pi * self.bias[chosen] / whole, count)
         asked = np.zeros_like(wave)
-        for entry in range(self.gain.shape[1]):
-            here = np.flatnonzero(self.density[chosen, entry] > 0)
+        for entry, law in product(range(self.gain.shape[1]), range(len(self.names))):
+            there = (self.density[chosen, entry] > 0) & (self.law[chosen, entry] == law)
+            here, amplitude = np.flatnonzero(there), self.names[law]
             if not len(here):
                 continue
             rows = chosen[here]
             density = self.density[rows, entry][:, None]
             turn = np.pi * self.gain[rows, entry] / whole[here]
-            factor = density * _characteristic(turn, count, self.amplitude)
+            factor = density * _characteristic(turn, count, amplitude)
             factor += 1.0 - density
             wanted = np.flatnonzero(self.target[rows, entry])
             if asked.any():
                 asked[here] *= factor
             if len(wanted):
                 share = (density * self.target[rows, entry][:, None])[wanted]
-                share = share * _with_amplitude(turn[wanted, None] * n, self.amplitude)
+                share = share * _with_amplitude(turn[wanted, None] * n, amplitude)
                 asked[here[wanted]] += wave[here[wanted]] * share
             wave[here] *= factor
         squares = (wave.imag * (8.0 / (np.pi * n) ** 3)).sum(1) * whole**2
@@ -129,6 +139,8 @@ def _odd_turns(turn: Array, count: int) -> Complexes:
 
 def _characteristic(turn: Array, count: int, amplitude: str) -> Complexes:
     """E exp(i (2 n + 1) c U) of turns c (R)."""
+    if amplitude == "constant":
+        return _odd_turns(turn, count)
     half = turn if amplitude == "signed" else 0.5 * turn
     waves = _odd_turns(half, count)
     angle = half[:, None] * (2.0 * np.arange(count) + 1.0)
@@ -138,6 +150,8 @@ def _characteristic(turn: Array, count: int, amplitude: str) -> Complexes:
 
 def _with_amplitude(angle: Array, amplitude: str) -> Complexes:
     """E[U exp(i c U)] at angles c."""
+    if amplitude == "constant":
+        return np.exp(1j * angle)
     if amplitude == "signed":
         return 1j * _first_bessel(angle)
     half = angle / 2.0

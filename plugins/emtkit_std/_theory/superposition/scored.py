@@ -13,6 +13,8 @@ def one_feature(task: Task) -> str | None:
     channels = task.channels
     if (channels.inputs, channels.outputs) != (1, 1):
         return f"exact optima are known for one feature, not for {channels.inputs}"
+    if why := task.facts(DelayLaw).dependence:
+        return f"exact optima are not known: {why}"
     probe = task.sample(1, Stream(None, "mask"))
     if probe.input_steps < probe.steps:
         return f"exact optima have input at every step; that of '{task.name}' ends before"

@@ -117,9 +117,9 @@ def analyze(
     plugins: tuple[Path, ...],
     as_json: bool,
 ) -> int:
-    """Measure a network that was trained elsewhere (.safetensors, or .pt with weights alone).
+    """Measure a network that was trained elsewhere (.safetensors, .npz, or .pt with weights alone).
 
-    nn.RNN, nn.GRU and nn.LSTM with a linear readout are recognised by themselves.
+    nn.RNN, nn.GRU and nn.LSTM of one layer with nn.Linear are recognised by themselves.
     """
     from emtkit.execute.foreign import analyze as measure
     from emtkit.plugin.registry import Registry

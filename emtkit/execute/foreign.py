@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from emtkit.errors import EmtkitError, NotApplicable, PluginError, did_you_mean
+from emtkit.execute.likely import likely_names, switched
 from emtkit.plugin import params
 from emtkit.plugin.analysis import Findings, History, Subject, refusal
 from emtkit.plugin.architecture import Recognised, SequenceModel
@@ -20,6 +19,7 @@ from emtkit.plugin.guard import ForbiddenError, Guard
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Task
+from emtkit.train.weights import load_weights
 
 Entry = str | Mapping[str, Any]
 """A plugin as a study names it: `hds`, or `{"use": "hds", "rule": "T1"}`."""
@@ -48,7 +48,8 @@ def analyze(
 ) -> Analyzed:
     """Measure a network that was trained elsewhere.
 
-    `network` is a module, a state dict, or a file (.safetensors, or .pt with nothing but tensors).
+    `network` is a module, a state dict, or a file (.safetensors, .npz, or .pt with nothing but
+    tensors).
     `as_` names the architecture that it is; without it, the one that recognises the weights is
     taken. `map` gives for each weight of the architecture the weights elsewhere:
     `{"W_hh": "rnn.weight_hh_l0", "b": "rnn.bias_ih_l0 + rnn.bias_hh_l0", "W_r": "out.T"}`. Weights
@@ -72,9 +73,10 @@ def analyze(
                 parameters = _resolved(type(network), given)
             else:
                 weights = _weights(network)
-                cls, given = _architecture(known, as_, weights)
-                found = _recognised(cls, weights, map)
-                _check_leftovers(cls, weights, found, drop)
+                weights = _without(weights, drop)
+                cls, given = _architecture(known, as_, posed, weights)
+                found = _recognised(cls, posed, weights, map)
+                _check_leftovers(cls, weights, found)
                 implied = {**found.parameters, **_nonlinearity(cls, network)}
                 parameters = _resolved(cls, {**implied, **given})
                 model = _built(cls, posed, parameters, found)
@@ -91,42 +93,17 @@ def analyze(
     return Analyzed(model, findings, refused)
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a .pt file that holds nothing but tensors.
-
-    Raises:
-        EmtkitError: there is no such file, or it holds something else.
-    """
-    if not path.is_file():
-        raise EmtkitError(f"'{path}' was to be analysed; there is no such file")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise EmtkitError(f"{path} is not a safetensors file: {error}") from None
-    except OSError:
-        raise
-    except Exception as error:  # whatever the file holds, it is not weights
-        first = str(error).strip().split("\n")[0]
-        raise EmtkitError(
-            f"{path} cannot be read as weights alone ({first}); save `model.state_dict()`, best "
-            "with safetensors.torch.save_file"
-        ) from None
-    for key in ("state_dict", "model_state_dict"):
-        if isinstance(held, dict) and isinstance(held.get(key), dict):
-            held = held[key]
-    tensors = isinstance(held, dict) and all(isinstance(v, Tensor) for v in held.values())
-    if not tensors or not held:
-        raise EmtkitError(f"{path} holds no state dict; save `model.state_dict()`")
-    return dict(held)
-
-
 def _weights(network: nn.Module | Mapping[str, Tensor] | Path | str) -> dict[str, Tensor]:
     if isinstance(network, Path | str):
         return load_weights(Path(network))
     state = network.state_dict() if isinstance(network, nn.Module) else network
     return {name: value.detach().cpu() for name, value in state.items()}
+
+
+def _without(weights: Mapping[str, Tensor], drop: Sequence[str]) -> dict[str, Tensor]:
+    if unknown := sorted(set(drop) - weights.keys()):
+        raise EmtkitError(f"'{unknown[0]}' was to be dropped; {did_you_mean(unknown[0], weights)}")
+    return {name: value for name, value in weights.items() if name not in drop}
 
 
 def _named(known: Registry, kind: Kind, entry: Entry) -> tuple[Any, dict[str, Any], str]:
@@ -157,7 +134,7 @@ def _task(known: Registry, entry: Entry) -> Task:
 
 
 def _architecture(
-    known: Registry, entry: Entry | None, weights: Mapping[str, Tensor]
+    known: Registry, entry: Entry | None, task: Task, weights: Mapping[str, Tensor]
 ) -> tuple[type[SequenceModel], dict[str, Any]]:
     if entry is not None:
         cls, given, _ = _named(known, "architecture", entry)
@@ -165,15 +142,21 @@ def _architecture(
     fitting = [cls for cls in known.architectures.values() if cls.recognise(weights) is not None]
     if len(fitting) != 1:
         names = ", ".join(cls.name for cls in fitting) or "none"
+        options = [f"`--as {cls.name}`" for cls in fitting]
+        options = options or [f"`{one}`" for one in likely_names(known, task, weights)]
         raise EmtkitError(
             f"which network is this? its weights are {_shapes(weights)}; recognised by: {names}. "
-            "Say it with `as` (--as elman), and the names of its weights with `map` (--map)"
+            "Say it with `as` (--as), and the names of its weights with `map` (--map)"
+            + (f"; by their shapes it may be {' or '.join(options)}" if options else "")
         )
     return fitting[0], {}
 
 
 def _recognised(
-    cls: type[SequenceModel], weights: Mapping[str, Tensor], names: Mapping[str, str] | None
+    cls: type[SequenceModel],
+    task: Task,
+    weights: Mapping[str, Tensor],
+    names: Mapping[str, str] | None,
 ) -> Recognised:
     if names is None:
         found = cls.recognise(weights)
@@ -184,11 +167,9 @@ def _recognised(
     taken = {own: _sum(weights, terms) for own, terms in parts.items()}
     used = frozenset(_source(weights, term) for terms in parts.values() for term in terms)
     implied: dict[str, Any] = {}
-    declared = {p.name: p.default for p in params.parameters(cls)}
-    if "hidden" in declared and "W_hh" in taken:
+    if any(p.name == "hidden" for p in params.parameters(cls)) and "W_hh" in taken:
         implied["hidden"] = taken["W_hh"].shape[-1]
-    if isinstance(declared.get("bias"), bool):
-        implied["bias"] = "b" in taken
+    implied |= switched(cls, task, implied, taken.keys())
     return Recognised(taken, implied, used)
 
 
@@ -211,19 +192,15 @@ def _sum(weights: Mapping[str, Tensor], terms: Sequence[str]) -> Tensor:
 
 
 def _check_leftovers(
-    cls: type[SequenceModel],
-    weights: Mapping[str, Tensor],
-    found: Recognised,
-    drop: Sequence[str],
+    cls: type[SequenceModel], weights: Mapping[str, Tensor], found: Recognised
 ) -> None:
-    if unknown := sorted(set(drop) - weights.keys()):
-        raise EmtkitError(f"'{unknown[0]}' was to be dropped; {did_you_mean(unknown[0], weights)}")
-    left = [name for name in weights if name not in found.used and name not in drop]
+    left = [name for name in weights if name not in found.used]
     if unused := [name for name in left if bool(weights[name].any())]:
         raise EmtkitError(
             f"{cls.name} has no place for {', '.join(unused)}; without them it would be another "
-            f"network. Leave them out knowingly with `drop` (--drop {unused[0]}), or choose "
-            "another architecture with `as` (--as)"
+            "network. Leave them out knowingly with `drop` "
+            f"(`{' '.join(f'--drop {name}' for name in unused)}`), or choose another architecture "
+            "with `as` (--as)"
         )
 
 

@@ -19,15 +19,17 @@ Stream = Literal["test", "tuning"]
 
 @dataclass(frozen=True)
 class PluginConfig:
-    """A plugin with all its parameters resolved."""
+    """A plugin with all its parameters resolved, of which those in `silent` enter no key."""
 
     name: str
     version: int
     parameters: Mapping[str, Any]
+    silent: tuple[str, ...] = ()
 
     def identity(self) -> list[Any]:
         """What of it enters a key."""
-        return [self.name, self.version, dict(self.parameters)]
+        told = {key: value for key, value in self.parameters.items() if key not in self.silent}
+        return [self.name, self.version, told]
 
 
 @dataclass(frozen=True)

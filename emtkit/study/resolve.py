@@ -89,7 +89,7 @@ def settings(
                 source, own = entry.axes.paths[name], True
             problems.say(source, mistake.text, mistake.hint, key=own)
         if not resolved.mistakes:
-            config = PluginConfig(plugin.name, plugin.version, resolved.values)
+            config = PluginConfig(plugin.name, plugin.version, resolved.values, resolved.silent)
             spoken = ", ".join(f"{key}={shown(point.values[key])}" for key in point.positions)
             key = digest(config.identity())
             found.append(Setting(entry.label, config, plugin, key, spoken, entry))

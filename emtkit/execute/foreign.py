@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emtkit.errors import EmtkitError, NotApplicable, PluginError, did_you_mean
-from emtkit.execute.likely import likely_names, switched
+from emtkit.execute.likely import likely_names
 from emtkit.plugin import params
 from emtkit.plugin.analysis import Findings, History, Subject, refusal
 from emtkit.plugin.architecture import Recognised, SequenceModel
@@ -19,12 +19,11 @@ from emtkit.plugin.guard import ForbiddenError, Guard
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Task
-from emtkit.train.weights import load_weights
+from emtkit.study.recognised import check_leftovers, fill, recognised, shapes_text
+from emtkit.study.weights import load_weights
 
 Entry = str | Mapping[str, Any]
 """A plugin as a study names it: `hds`, or `{"use": "hds", "rule": "T1"}`."""
-
-FLOATS = (torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,8 @@ def analyze(
                 weights = _weights(network)
                 weights = _without(weights, drop)
                 cls, given = _architecture(known, as_, posed, weights)
-                found = _recognised(cls, posed, weights, map)
-                _check_leftovers(cls, weights, found)
+                found = recognised(cls, weights, map)
+                check_leftovers(cls, weights, found)
                 implied = {**found.parameters, **_nonlinearity(cls, network)}
                 parameters = _resolved(cls, {**implied, **given})
                 model = _built(cls, posed, parameters, found)
@@ -145,63 +144,11 @@ def _architecture(
         options = [f"`--as {cls.name}`" for cls in fitting]
         options = options or [f"`{one}`" for one in likely_names(known, task, weights)]
         raise EmtkitError(
-            f"which network is this? its weights are {_shapes(weights)}; recognised by: {names}. "
-            "Say it with `as` (--as), and the names of its weights with `map` (--map)"
+            f"which network is this? its weights are {shapes_text(weights)}; recognised by: "
+            f"{names}. Say it with `as` (--as), and the names of its weights with `map` (--map)"
             + (f"; by their shapes it may be {' or '.join(options)}" if options else "")
         )
     return fitting[0], {}
-
-
-def _recognised(
-    cls: type[SequenceModel],
-    task: Task,
-    weights: Mapping[str, Tensor],
-    names: Mapping[str, str] | None,
-) -> Recognised:
-    if names is None:
-        found = cls.recognise(weights)
-        if found is not None:
-            return found
-        names = {name: name for name in weights}
-    parts = {own: [t.strip() for t in text.split("+")] for own, text in names.items()}
-    taken = {own: _sum(weights, terms) for own, terms in parts.items()}
-    used = frozenset(_source(weights, term) for terms in parts.values() for term in terms)
-    implied: dict[str, Any] = {}
-    if any(p.name == "hidden" for p in params.parameters(cls)) and "W_hh" in taken:
-        implied["hidden"] = taken["W_hh"].shape[-1]
-    implied |= switched(cls, task, implied, taken.keys())
-    return Recognised(taken, implied, used)
-
-
-def _source(weights: Mapping[str, Tensor], term: str) -> str:
-    name = term if term in weights else term.removesuffix(".T")
-    if name not in weights:
-        raise EmtkitError(f"there is no weight '{term}'; {did_you_mean(name, weights)}")
-    return name
-
-
-def _sum(weights: Mapping[str, Tensor], terms: Sequence[str]) -> Tensor:
-    values = []
-    for term in terms:
-        name = _source(weights, term)
-        values.append(weights[name] if name == term else weights[name].T)
-    if len({value.shape for value in values}) > 1:
-        shapes = ", ".join(f"{t} {tuple(v.shape)}" for t, v in zip(terms, values, strict=True))
-        raise EmtkitError(f"weights of different shapes cannot be added: {shapes}")
-    return torch.stack(values).sum(0) if len(values) > 1 else values[0]
-
-
-def _check_leftovers(
-    cls: type[SequenceModel], weights: Mapping[str, Tensor], found: Recognised
-) -> None:
-    left = [name for name in weights if name not in found.used]
-    if unused := [name for name in left if bool(weights[name].any())]:
-        raise EmtkitError(
-            f"{cls.name} has no place for {', '.join(unused)}; without them it would be another "
-            "network. Leave them out knowingly with `drop` "
-            f"(`{' '.join(f'--drop {name}' for name in unused)}`), or choose another architecture "
-            "with `as` (--as)"
-        )
 
 
 def _nonlinearity(cls: type[SequenceModel], network: object) -> dict[str, str]:
@@ -221,27 +168,7 @@ def _built(
         raise EmtkitError(f"{cls.name} does not apply to {task.name}: {reason}")
     with torch.random.fork_rng(devices=[]):
         model = cls(task, **params.build_arguments(cls, parameters))
-    own = model.state_dict()
-    wrong = [
-        f"{name} is missing {tuple(value.shape)}"
-        for name, value in own.items()
-        if name not in found.weights
-    ]
-    for name, value in found.weights.items():
-        if name not in own:
-            wrong.append(f"it has no '{name}'")
-        elif own[name].shape != value.shape:
-            wrong.append(f"{name} is {tuple(value.shape)}, needed {tuple(own[name].shape)}")
-    if wrong:
-        channels = task.channels
-        raise EmtkitError(
-            f"these weights are not those of {cls.name} for {task.name} ({channels.inputs} inputs, "
-            f"{channels.outputs} outputs): {'; '.join(wrong)}. Its weights are {_shapes(own)}"
-        )
-    dtype = next((v.dtype for v in found.weights.values() if v.dtype in FLOATS), torch.float32)
-    model = model.to(dtype)
-    model.load_state_dict({name: value.to(dtype) for name, value in found.weights.items()})
-    return model.eval()
+    return fill(model, task, found.weights).eval()
 
 
 def _measure(
@@ -260,7 +187,3 @@ def _measure(
         return label, analysis.measure(subject)
     except NotApplicable as reason_:
         return label, str(reason_)
-
-
-def _shapes(weights: Mapping[str, Tensor]) -> str:
-    return ", ".join(f"{name} {tuple(value.shape)}" for name, value in weights.items())

@@ -1,6 +1,6 @@
 """Which architectures the shapes of foreign weights may belong to, as options to be copied."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -17,17 +17,6 @@ MOST_HIDDEN = 4096
 """Larger networks are not built only to look at the shapes of their weights."""
 
 
-def switched(
-    cls: type[SequenceModel], task: Task, given: Mapping[str, Any], names: Iterable[str]
-) -> dict[str, bool]:
-    """The switches of `cls` at which its weights have these `names`; none where no choice fits."""
-    wanted = set(names)
-    for choice, model in _built(cls, task, given):
-        if model.state_dict().keys() == wanted:
-            return choice
-    return {}
-
-
 def likely_names(known: Registry, task: Task, weights: Mapping[str, Tensor]) -> list[str]:
     """Options of `emtkit analyze` under which every weight has a place, and one alone."""
     sizes = {size for value in weights.values() if value.ndim == 2 for size in value.shape}
@@ -36,7 +25,7 @@ def likely_names(known: Registry, task: Task, weights: Mapping[str, Tensor]) -> 
         if not any(p.name == "hidden" for p in params.parameters(cls)):
             continue
         for hidden in sorted(size for size in sizes if size <= MOST_HIDDEN):
-            for _, model in _built(cls, task, {"hidden": hidden}):
+            for model in _built(cls, task, {"hidden": hidden}):
                 if list(model.parameters()) and (pairs := _paired(model.state_dict(), weights)):
                     found[f"--as {cls.name} --map {','.join(pairs)}"] = None
     return list(found)
@@ -44,7 +33,7 @@ def likely_names(known: Registry, task: Task, weights: Mapping[str, Tensor]) -> 
 
 def _built(
     cls: type[SequenceModel], task: Task, given: Mapping[str, Any]
-) -> Iterator[tuple[dict[str, bool], SequenceModel]]:
+) -> Iterator[SequenceModel]:
     """`cls` at every choice of its switches; nothing where it refuses."""
     own = [p.name for p in params.parameters(cls) if p.name in SWITCHES]
     for values in product((False, True), repeat=len(own)):
@@ -53,7 +42,7 @@ def _built(
         if resolved.mistakes or cls.accepts(task, resolved.values):
             continue
         with torch.random.fork_rng(devices=[]):
-            yield choice, cls(task, **params.build_arguments(cls, resolved.values))
+            yield cls(task, **params.build_arguments(cls, resolved.values))
 
 
 def _paired(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:

@@ -51,6 +51,9 @@ from emtkit.train.stack import flatten, stack
 from emtkit.train.tiers.loop import LoopTier
 from emtkit.train.trainer import Trainer, final_loss
 
+NOT_TRAINED = "constructed: there is nothing to train"
+TRAINED_ELSEWHERE = "its weights were read from a file: it was trained elsewhere"
+
 Evaluated = tuple[Subjects, EvaluationSpec]
 
 
@@ -203,7 +206,7 @@ class Work:
             weights=_weights(model, flatten(model)),
             history=pack({}, {}),
             scalars={"loss": float("nan"), "steps": 0, "parameters": flatten(model).numel()},
-            reasons={"loss": "constructed: there is nothing to train"},
+            reasons={"loss": NOT_TRAINED if cell.weights is None else TRAINED_ELSEWHERE},
             seconds=time.monotonic() - begun,
         )
 

@@ -70,7 +70,28 @@ class Pairs:
                 f"{architecture.config.name} is set from the whole driven phase at once; "
                 f"{task.config.name} scores steps inside it"
             )
-        return Pair(built, reason, trains)
+        if architecture.weights and reason is None:
+            self._check_weights(built, architecture)
+        return Pair(built, reason, trains and not architecture.weights)
+
+    def _check_weights(self, task: Task, architecture: Setting) -> None:
+        """The given weights are those of this architecture for this task."""
+        from safetensors.torch import load
+
+        from emtkit.study.recognised import fill
+
+        model = _cls(architecture, SequenceModel)
+        arguments = params.build_arguments(model, architecture.config.parameters)
+        with self._calling(architecture, "be built"):
+            network = model(task, **arguments)
+        for given in architecture.weights:
+            try:
+                fill(network, task, load(given.data))
+            except EmtkitError as error:
+                text = f"{given.file}: {error}"
+                hint = "name its weights (`checkpoint: {files: ..., map: ...}`), change its "
+                hint += "parameters, or leave this pair out with `exclude`"
+                self._problems.say((*architecture.entry.path, "checkpoint"), text, hint)
 
     def _built(self, task: Setting) -> Task | None:
         if task.key not in self._tasks:

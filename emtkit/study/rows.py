@@ -10,6 +10,7 @@ from emtkit.plugin.registry import Registry
 from emtkit.study.cells import (
     Cell,
     EvaluationSpec,
+    GivenWeights,
     Measure,
     Row,
     Stream,
@@ -97,7 +98,13 @@ class GridRows:
         trains = pair.trains and pair.reason is None
         tried = tuning.size if trains else 1
         evaluated = _evaluated(self.grid, at, pair, "test")
-        judged = {seed: _row(at, pair, seed, evaluated, measures, role, tried) for seed in seeds}
+        given = dict(zip(self.grid.seeds, at.architecture.weights, strict=False))
+        if given:  # each file stands at one seed
+            seeds = [seed for seed in seeds if seed in given]
+        judged = {
+            seed: _row(at, pair, seed, evaluated, measures, role, tried, given.get(seed))
+            for seed in seeds
+        }
         if tuning.settings is None or not trains:
             return Choice(at.regime.tried, (), judged)
         label = tuning.settings.by.metric.partition(".")[0]
@@ -131,9 +138,15 @@ def grid_parts(grid: Grid, registry: Registry, problems: Problems) -> GridParts:
     def resolved(kind: Kind, entries: tuple[Entry, ...]) -> tuple[Setting, ...]:
         return tuple(s for entry in entries for s in settings(kind, entry, registry, problems))
 
+    architectures = resolved("architecture", grid.architectures)
+    for one in architectures:
+        if len(one.weights) > len(grid.seeds):
+            text = f"{len(one.weights)} checkpoints for {len(grid.seeds)} seeds"
+            hint = f"each stands at one seed: write `seeds: {len(one.weights)}`, or give fewer"
+            problems.say((*one.entry.path, "checkpoint"), text, hint)
     return GridParts(
         resolved("task", grid.tasks),
-        resolved("architecture", grid.architectures),
+        architectures,
         resolved("analysis", grid.analyses),
         {
             entry: regimes(grid.training, tuning, (*grid.path, "training"), problems)
@@ -181,7 +194,8 @@ def _measure(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> Meas
     steps = at.regime.training.snapshots if over_training and pair.trains else ()
     reason = pair.reason or pairs.refusal(analysis, at.task, at.architecture)
     if reason is None and over_training and not pair.trains:
-        reason = f"{at.architecture.config.name} is constructed; it has no training to measure"
+        origin = "read from a file" if at.architecture.weights else "constructed"
+        reason = f"{at.architecture.config.name} is {origin}; it has no training to measure"
     return Measure("", analysis.label, analysis.config, when, steps, reason)
 
 
@@ -193,10 +207,11 @@ def _row(
     measures: Sequence[Measure],
     role: Role,
     tried: int,
+    weights: GivenWeights | None = None,
 ) -> Row:
     task, architecture, training = at.task.config, at.architecture.config, at.regime.training
-    key = cell_key(task, architecture, training, seed, pair.trains)
-    cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason)
+    key = cell_key(task, architecture, training, seed, pair.trains, weights)
+    cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason, weights)
     found = tuple(
         replace(one, key=finding_key(key, one.analysis, one.at, one.steps)) for one in measures
     )

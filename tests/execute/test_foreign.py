@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import emtkit
 from emtkit import Channels, EmtkitError, Registry
 from emtkit.execute.foreign import analyze
-from emtkit.train.weights import load_weights
+from emtkit.study.weights import load_weights
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from tests.rounding import assert_rounded, rounding
 

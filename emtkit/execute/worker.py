@@ -152,12 +152,13 @@ class Work:
         share = (time.monotonic() - begun) / len(job.cells)
         results, states = [], []
         for at, (cell, row) in enumerate(zip(job.cells, trainer.rows, strict=True)):
+            row.seconds += share
             if row.end is None:
                 made_by = sources(self.registry, cell)
                 meta = {"tier": job.tier, "iteration": row.iteration, "sources": made_by}
                 states.append(CellState(cell.key, meta, row.encode()))
             else:
-                results.append(self._ended(cell, trainer, at, share))
+                results.append(self._ended(cell, trainer, at, row.seconds))
         return _sound(Answer(cells=tuple(results), states=tuple(states)))
 
     def _made(self, cell: Cell, tier: str) -> CellResult:

@@ -12,6 +12,7 @@ from emtkit.plugin.architecture import RecurrentModel, SequenceModel
 from emtkit.plugin.guard import Guard
 from emtkit.plugin.task import Task
 from emtkit.study.checked import Problems
+from emtkit.study.memory import large_network
 from emtkit.study.resolve import Setting
 
 K = TypeVar("K")
@@ -24,6 +25,8 @@ class Pair:
     task: Task
     reason: str | None
     trains: bool
+    large: int = 0
+    """Numbers in its weights, where they may be too many for this machine."""
 
 
 class Pairs:
@@ -72,7 +75,11 @@ class Pairs:
             )
         if architecture.weights and reason is None:
             self._check_weights(built, architecture)
-        return Pair(built, reason, trains and not architecture.weights)
+        large = 0
+        if reason is None:
+            with self._calling(architecture, "be counted"):
+                large = large_network(model, built, parameters)
+        return Pair(built, reason, trains and not architecture.weights, large)
 
     def _check_weights(self, task: Task, architecture: Setting) -> None:
         """The given weights are those of this architecture for this task."""

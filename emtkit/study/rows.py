@@ -22,6 +22,7 @@ from emtkit.study.checked import Problems, shown
 from emtkit.study.entries import Entry
 from emtkit.study.exclude import Candidate, Exclusion
 from emtkit.study.file import ONLY_GRID, Grid
+from emtkit.study.memory import bytes_text, memory_limit
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
 from emtkit.study.roles import Role
@@ -75,7 +76,7 @@ class GridRows:
             pair = self.pairs.pair(task, architecture) if kept else None
             if pair is None:
                 continue
-            self._check(pair, regime, task)
+            self._check(pair, at)
             choices.append(self._choice(at, pair, kept))
             if not choices[-1].tried:
                 break  # there is nothing to choose between
@@ -113,10 +114,12 @@ class GridRows:
         trying = (_row(at, pair, seed, evaluated, deciding, role, 1) for seed in tuning.seeds)
         return Choice(at.regime.tried, tuple(trying), judged)
 
-    def _check(self, pair: Pair, regime: Regime, task: Setting) -> None:
+    def _check(self, pair: Pair, at: Candidate) -> None:
+        if pair.large:
+            _check_memory(pair, at, self.problems)
         if pair.trains:
-            _check_horizons(pair, regime, task, self.problems)
-            _check_snapshots(regime, self.parts, self.problems)
+            _check_horizons(pair, at.regime, at.task, self.problems)
+            _check_snapshots(at.regime, self.parts, self.problems)
 
 
 def grid_parts(grid: Grid, registry: Registry, problems: Problems) -> GridParts:
@@ -246,6 +249,23 @@ def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problem
         reason = curriculum.refusal(pair.task.horizon)
         if reason is not None:
             problems.say(here, f"{reason} of the task '{task.config.name}'", "shorten it")
+
+
+def _check_memory(pair: Pair, at: Candidate, problems: Problems) -> None:
+    training, network = at.regime.training, at.architecture
+    copies = 1
+    if pair.trains and training.steps:
+        copies = 2 + len(training.optimizer.buffers)  # weights, gradient, the optimiser's own
+    size = 8 if training.dtype == "float64" else 4
+    needed, there = copies * size * pair.large, memory_limit()
+    if needed > there:
+        text = (
+            f"{network.config.name} on {at.task.label} has {pair.large:,} weights, and needs "
+            f"{bytes_text(needed)} ({needed:,} bytes: {copies} x {size} for each weight); this "
+            f"machine has {bytes_text(there)}"
+        )
+        hint = "ask for a smaller network, or leave this pair out with `exclude`"
+        problems.say(network.entry.path, text, hint)
 
 
 def _check_snapshots(regime: Regime, parts: GridParts, problems: Problems) -> None:

@@ -67,11 +67,12 @@ def check(names: tuple[str, ...], verbose: bool, as_json: bool) -> int:
 @click.command()
 @click.argument("kind", type=click.Choice(["task", "architecture", "analysis"]))
 @click.argument("name")
-def new(kind: Kind, name: str) -> int:
+@click.option("--like", default="", help="Of an architecture: recurrent, gated, ssm, attention.")
+def new(kind: Kind, name: str, like: str) -> int:
     """Write a working plugin into the current folder, to be changed into your own."""
     from emtkit.testing import new as write
 
-    path = write(kind, name, Path())
+    path = write(kind, name, Path(), like)
     article = "a" if kind == "task" else "an"
     echo(f"{path} is {article} {kind} that works: change it, then `emtkit check {path}`")
     echo(f"a study uses it with `plugins: [./{path}]` and the name '{name}'")

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from emtkit.errors import NotApplicable
+from emtkit.errors import NotApplicable, PluginError
 from emtkit.execute.measure import load_model, measure
 from emtkit.execute.messages import (
     Answer,
@@ -124,7 +124,7 @@ class Work:
                 return self._train_stack(job)
         except Exception as error:  # whatever a plugin raises
             if len(job.cells) == 1:
-                why = _why(error, suspects)
+                why = self._named(job.cells[0]) or _why(error, suspects)
                 return Answer(cells=(self._result(job.cells[0], "failed", job.tier, why),))
         middle = len(job.cells) // 2
         parts = []
@@ -135,6 +135,16 @@ class Work:
             cells=tuple(result for part in parts for result in part.cells),
             states=tuple(state for part in parts for state in part.states),
         )
+
+    def _named(self, cell: Cell) -> str:
+        """A mistake of a plugin that is told in one sentence, where that is what it was."""
+        try:
+            inspect_shape(cell, self.registry)
+        except PluginError as error:
+            return f"{self._suspects(cell)}: {error}"
+        except Exception:  # of any kind: what the training raised says more
+            return ""
+        return ""
 
     def _train_stack(self, job: TrainJob) -> Answer:
         if not any(cell.trains and cell.training.steps for cell in job.cells):

@@ -55,6 +55,22 @@ class Resolved:
     silent: tuple[str, ...] = ()
 
 
+def check_positional(plugin: type, supplied: int) -> None:
+    """A constructor takes no more before its `*` than the `supplied` arguments of the core.
+
+    Raises:
+        PluginError: a parameter stands there, where no study can set it.
+    """
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    found = [p for p in inspect.signature(plugin).parameters.values() if p.kind in kinds]
+    if extra := [p.name for p in found[supplied:]]:
+        own = ", ".join(["self", *(p.name for p in found[:supplied]), "*", f"{extra[0]}=..."])
+        raise PluginError(
+            f"{plugin.__qualname__}: the parameter '{extra[0]}' stands before the `*`, where no "
+            f"study can set it; write `def __init__({own})`"
+        )
+
+
 @cache
 def schema(plugin: type) -> type[BaseModel]:
     """The pydantic model of `plugin`'s keyword-only constructor parameters.

@@ -117,6 +117,13 @@ class GridRows:
     def _check(self, pair: Pair, at: Candidate) -> None:
         if pair.large:
             _check_memory(pair, at, self.problems)
+        task = pair.task
+        if task.horizons and (self.grid.evaluation.horizon or task.evaluation_horizon) is None:
+            text = f"the task '{at.task.config.name}' has horizons and no `evaluation_horizon`"
+            hint = (
+                "set `self.evaluation_horizon` in its constructor, or `evaluation: {horizon: 50}`"
+            )
+            self.problems.say(at.task.entry.path, text, hint)
         if pair.trains:
             _check_horizons(pair, at.regime, at.task, self.problems)
             _check_snapshots(at.regime, self.parts, self.problems)

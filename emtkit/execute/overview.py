@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from emtkit.execute.continuation import continuations
 from emtkit.execute.provenance import provenance
 from emtkit.execute.rehearsal import Shapes, find_shapes
 from emtkit.store.store import Store
@@ -72,6 +73,11 @@ def overview(plan: Plan, store: Store, workers: int, unknown: dict[str, str]) ->
         what = f"{cells_of[0].architecture.name} on {cells_of[0].task.name}"
         unknown[what] = found.unknown[pair]
         yield f"  {len(cells_of)} x {what}: cannot be estimated, for its code fails"
+    further, anew = continuations(trained, store, plan.registry)
+    if further:
+        yield f"of these, {further} cells go on from networks of fewer iterations"
+    for reason, count in anew.items():
+        yield f"of these, {count} cells begin anew: {reason}"
     if len(pending) > len(trained):
         yield f"to construct: {len(pending) - len(trained)} cells (nothing to train)"
     for absence in plan.absences:

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from emtkit.errors import NotApplicable, PluginError
+from emtkit.execute.continuation import last_state
 from emtkit.execute.measure import load_model, measure
 from emtkit.execute.messages import (
     Answer,
@@ -134,6 +135,7 @@ class Work:
         return Answer(
             cells=tuple(result for part in parts for result in part.cells),
             states=tuple(state for part in parts for state in part.states),
+            last=tuple(state for part in parts for state in part.last),
         )
 
     def _named(self, cell: Cell) -> str:
@@ -160,16 +162,18 @@ class Work:
 
         trainer.run(over)
         share = (time.monotonic() - begun) / len(job.cells)
-        results, states = [], []
+        results, states, last = [], [], []
         for at, (cell, row) in enumerate(zip(job.cells, trainer.rows, strict=True)):
             row.seconds += share
+            made_by = sources(self.registry, cell)
+            meta = {"tier": job.tier, "iteration": row.iteration, "sources": made_by}
             if row.end is None:
-                made_by = sources(self.registry, cell)
-                meta = {"tier": job.tier, "iteration": row.iteration, "sources": made_by}
                 states.append(CellState(cell.key, meta, row.encode()))
             else:
                 results.append(self._ended(cell, trainer, at, row.seconds))
-        return _sound(Answer(cells=tuple(results), states=tuple(states)))
+                last.append(last_state(cell, row, meta))
+        kept = tuple(state for state in last if state is not None)
+        return _sound(Answer(cells=tuple(results), states=tuple(states), last=kept))
 
     def _made(self, cell: Cell, tier: str) -> CellResult:
         """A network that is not trained: as it was constructed, or (`steps: 0`) as it was drawn."""

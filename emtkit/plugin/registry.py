@@ -186,7 +186,7 @@ def _offered(module: ModuleType) -> list[type[Task] | type[SequenceModel] | type
             raise
         hint = did_you_mean(wrong[0], known)
         raise PluginError(f"there is no hook `{wrong[0]}`; {hint}") from error
-    offered = []
+    offered: list[type[Task] | type[SequenceModel] | type[Analysis]] = []
     for name in known:
         for out in getattr(manager.hook, name)():
             if not isinstance(out, list | tuple):

@@ -14,7 +14,7 @@ _HOMES = {
     "emtkit.dynamics.linearise": ["StateMap", "row_jacobians", "state_jacobians", "state_map_of"],
     "emtkit.errors": ["EmtkitError", "NotApplicable", "PluginError", "StoreError", "StudyError"],
     "emtkit.execute.foreign": ["analyze"],
-    "emtkit.methods.settings": ["MAX_STEPS"],
+    "emtkit.methods.settings": ["MAX_STEPS", "Since"],
     "emtkit.plugin.analysis": [
         "Analysis",
         "Control",

@@ -176,7 +176,7 @@ class Session:
         specs = {spec.name: spec for spec in self.plan.study.figures.values()}
         spec = _known(name, specs, "figure", self.name)
         if not spec.is_drawing:
-            return draw_figure(self.results, spec)
+            return draw_figure(self.results, spec, self._curves(spec))
         label, _, drawn = spec.use.partition(".")
         names = {m.label: m.analysis.name for row in self.plan.rows for m in row.measures}
         analysis = _known(label, names, "analysis", self.name)
@@ -303,6 +303,15 @@ class Session:
                 "as the column `cell` of the frame has it"
             )
         return found[0]
+
+    def _curves(self, spec: Figure) -> Mapping[str, Results]:
+        """What becomes of networks during their training, for a figure that shows it."""
+        from emtkit.report.data.training_curves import training_curves
+
+        if not spec.over_training:
+            return {}
+        with self.read() as store:
+            return training_curves(self.results, self.plan.rows, store, spec.y)
 
     def _examples(self, spec: Figure, label: str) -> list[Example]:
         from emtkit.plugin.analysis import Findings

@@ -67,11 +67,12 @@ def check(names: tuple[str, ...], verbose: bool, as_json: bool) -> int:
 @click.command()
 @click.argument("kind", type=click.Choice(["task", "architecture", "analysis"]))
 @click.argument("name")
-def new(kind: Kind, name: str) -> int:
+@click.option("--like", default="", help="Of an architecture: recurrent, gated, ssm, attention.")
+def new(kind: Kind, name: str, like: str) -> int:
     """Write a working plugin into the current folder, to be changed into your own."""
     from emtkit.testing import new as write
 
-    path = write(kind, name, Path())
+    path = write(kind, name, Path(), like)
     article = "a" if kind == "task" else "an"
     echo(f"{path} is {article} {kind} that works: change it, then `emtkit check {path}`")
     echo(f"a study uses it with `plugins: [./{path}]` and the name '{name}'")
@@ -117,9 +118,9 @@ def analyze(
     plugins: tuple[Path, ...],
     as_json: bool,
 ) -> int:
-    """Measure a network that was trained elsewhere (.safetensors, or .pt with weights alone).
+    """Measure a network that was trained elsewhere (.safetensors, .npz, or .pt with weights alone).
 
-    nn.RNN, nn.GRU and nn.LSTM with a linear readout are recognised by themselves.
+    nn.RNN, nn.GRU and nn.LSTM of one layer with nn.Linear are recognised by themselves.
     """
     from emtkit.execute.foreign import analyze as measure
     from emtkit.plugin.registry import Registry

@@ -134,7 +134,7 @@ def run(
     fingerprint = cache.fingerprint()
     files = session.write_report()
     output = run_output(session, found, files[0])
-    cache.save(output, fingerprint, session.plan.study.plugins, files)
+    cache.save(output, fingerprint, session.plan.files, files)
     return print_output(output, audited, quiet, as_json, check_claims)
 
 

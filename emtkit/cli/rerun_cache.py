@@ -93,15 +93,15 @@ class RerunCache:
         self,
         output: RunOutput,
         fingerprint: Fingerprint | None,
-        plugins: Iterable[Path],
+        read: Iterable[Path],
         written: Iterable[Path],
     ) -> None:
         """Write the output that was made from the store as it was at `fingerprint`.
 
-        `plugins` are the study's own files, `written` those of the report. Where anything may have
-        changed meanwhile, nothing is written.
+        `read` are the files that the study names, `written` those of the report. Where anything
+        may have changed meanwhile, nothing is written.
         """
-        loose = outside() | {os.path.abspath(path): stamp(path) for path in plugins}
+        loose = outside() | {os.path.abspath(path): stamp(path) for path in read}
         loaded = [max(known[1:]) for known in loose.values() if known]
         newest = max([self.installed.newest, *loaded])
         changed = (

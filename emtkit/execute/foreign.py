@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from emtkit.errors import EmtkitError, NotApplicable, PluginError, did_you_mean
+from emtkit.execute.likely import likely_names
 from emtkit.plugin import params
 from emtkit.plugin.analysis import Findings, History, Subject, refusal
 from emtkit.plugin.architecture import Recognised, SequenceModel
@@ -20,11 +19,11 @@ from emtkit.plugin.guard import ForbiddenError, Guard
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Task
+from emtkit.study.recognised import check_leftovers, fill, recognised, shapes_text
+from emtkit.study.weights import load_weights
 
 Entry = str | Mapping[str, Any]
 """A plugin as a study names it: `hds`, or `{"use": "hds", "rule": "T1"}`."""
-
-FLOATS = (torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ def analyze(
 ) -> Analyzed:
     """Measure a network that was trained elsewhere.
 
-    `network` is a module, a state dict, or a file (.safetensors, or .pt with nothing but tensors).
+    `network` is a module, a state dict, or a file (.safetensors, .npz, or .pt with nothing but
+    tensors).
     `as_` names the architecture that it is; without it, the one that recognises the weights is
     taken. `map` gives for each weight of the architecture the weights elsewhere:
     `{"W_hh": "rnn.weight_hh_l0", "b": "rnn.bias_ih_l0 + rnn.bias_hh_l0", "W_r": "out.T"}`. Weights
@@ -72,9 +72,10 @@ def analyze(
                 parameters = _resolved(type(network), given)
             else:
                 weights = _weights(network)
-                cls, given = _architecture(known, as_, weights)
-                found = _recognised(cls, weights, map)
-                _check_leftovers(cls, weights, found, drop)
+                weights = _without(weights, drop)
+                cls, given = _architecture(known, as_, posed, weights)
+                found = recognised(cls, weights, map)
+                check_leftovers(cls, weights, found)
                 implied = {**found.parameters, **_nonlinearity(cls, network)}
                 parameters = _resolved(cls, {**implied, **given})
                 model = _built(cls, posed, parameters, found)
@@ -91,42 +92,17 @@ def analyze(
     return Analyzed(model, findings, refused)
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a .pt file that holds nothing but tensors.
-
-    Raises:
-        EmtkitError: there is no such file, or it holds something else.
-    """
-    if not path.is_file():
-        raise EmtkitError(f"'{path}' was to be analysed; there is no such file")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise EmtkitError(f"{path} is not a safetensors file: {error}") from None
-    except OSError:
-        raise
-    except Exception as error:  # whatever the file holds, it is not weights
-        first = str(error).strip().split("\n")[0]
-        raise EmtkitError(
-            f"{path} cannot be read as weights alone ({first}); save `model.state_dict()`, best "
-            "with safetensors.torch.save_file"
-        ) from None
-    for key in ("state_dict", "model_state_dict"):
-        if isinstance(held, dict) and isinstance(held.get(key), dict):
-            held = held[key]
-    tensors = isinstance(held, dict) and all(isinstance(v, Tensor) for v in held.values())
-    if not tensors or not held:
-        raise EmtkitError(f"{path} holds no state dict; save `model.state_dict()`")
-    return dict(held)
-
-
 def _weights(network: nn.Module | Mapping[str, Tensor] | Path | str) -> dict[str, Tensor]:
     if isinstance(network, Path | str):
         return load_weights(Path(network))
     state = network.state_dict() if isinstance(network, nn.Module) else network
     return {name: value.detach().cpu() for name, value in state.items()}
+
+
+def _without(weights: Mapping[str, Tensor], drop: Sequence[str]) -> dict[str, Tensor]:
+    if unknown := sorted(set(drop) - weights.keys()):
+        raise EmtkitError(f"'{unknown[0]}' was to be dropped; {did_you_mean(unknown[0], weights)}")
+    return {name: value for name, value in weights.items() if name not in drop}
 
 
 def _named(known: Registry, kind: Kind, entry: Entry) -> tuple[Any, dict[str, Any], str]:
@@ -157,7 +133,7 @@ def _task(known: Registry, entry: Entry) -> Task:
 
 
 def _architecture(
-    known: Registry, entry: Entry | None, weights: Mapping[str, Tensor]
+    known: Registry, entry: Entry | None, task: Task, weights: Mapping[str, Tensor]
 ) -> tuple[type[SequenceModel], dict[str, Any]]:
     if entry is not None:
         cls, given, _ = _named(known, "architecture", entry)
@@ -165,66 +141,14 @@ def _architecture(
     fitting = [cls for cls in known.architectures.values() if cls.recognise(weights) is not None]
     if len(fitting) != 1:
         names = ", ".join(cls.name for cls in fitting) or "none"
+        options = [f"`--as {cls.name}`" for cls in fitting]
+        options = options or [f"`{one}`" for one in likely_names(known, task, weights)]
         raise EmtkitError(
-            f"which network is this? its weights are {_shapes(weights)}; recognised by: {names}. "
-            "Say it with `as` (--as elman), and the names of its weights with `map` (--map)"
+            f"which network is this? its weights are {shapes_text(weights)}; recognised by: "
+            f"{names}. Say it with `as` (--as), and the names of its weights with `map` (--map)"
+            + (f"; by their shapes it may be {' or '.join(options)}" if options else "")
         )
     return fitting[0], {}
-
-
-def _recognised(
-    cls: type[SequenceModel], weights: Mapping[str, Tensor], names: Mapping[str, str] | None
-) -> Recognised:
-    if names is None:
-        found = cls.recognise(weights)
-        if found is not None:
-            return found
-        names = {name: name for name in weights}
-    parts = {own: [t.strip() for t in text.split("+")] for own, text in names.items()}
-    taken = {own: _sum(weights, terms) for own, terms in parts.items()}
-    used = frozenset(_source(weights, term) for terms in parts.values() for term in terms)
-    implied: dict[str, Any] = {}
-    declared = {p.name: p.default for p in params.parameters(cls)}
-    if "hidden" in declared and "W_hh" in taken:
-        implied["hidden"] = taken["W_hh"].shape[-1]
-    if isinstance(declared.get("bias"), bool):
-        implied["bias"] = "b" in taken
-    return Recognised(taken, implied, used)
-
-
-def _source(weights: Mapping[str, Tensor], term: str) -> str:
-    name = term if term in weights else term.removesuffix(".T")
-    if name not in weights:
-        raise EmtkitError(f"there is no weight '{term}'; {did_you_mean(name, weights)}")
-    return name
-
-
-def _sum(weights: Mapping[str, Tensor], terms: Sequence[str]) -> Tensor:
-    values = []
-    for term in terms:
-        name = _source(weights, term)
-        values.append(weights[name] if name == term else weights[name].T)
-    if len({value.shape for value in values}) > 1:
-        shapes = ", ".join(f"{t} {tuple(v.shape)}" for t, v in zip(terms, values, strict=True))
-        raise EmtkitError(f"weights of different shapes cannot be added: {shapes}")
-    return torch.stack(values).sum(0) if len(values) > 1 else values[0]
-
-
-def _check_leftovers(
-    cls: type[SequenceModel],
-    weights: Mapping[str, Tensor],
-    found: Recognised,
-    drop: Sequence[str],
-) -> None:
-    if unknown := sorted(set(drop) - weights.keys()):
-        raise EmtkitError(f"'{unknown[0]}' was to be dropped; {did_you_mean(unknown[0], weights)}")
-    left = [name for name in weights if name not in found.used and name not in drop]
-    if unused := [name for name in left if bool(weights[name].any())]:
-        raise EmtkitError(
-            f"{cls.name} has no place for {', '.join(unused)}; without them it would be another "
-            f"network. Leave them out knowingly with `drop` (--drop {unused[0]}), or choose "
-            "another architecture with `as` (--as)"
-        )
 
 
 def _nonlinearity(cls: type[SequenceModel], network: object) -> dict[str, str]:
@@ -244,27 +168,7 @@ def _built(
         raise EmtkitError(f"{cls.name} does not apply to {task.name}: {reason}")
     with torch.random.fork_rng(devices=[]):
         model = cls(task, **params.build_arguments(cls, parameters))
-    own = model.state_dict()
-    wrong = [
-        f"{name} is missing {tuple(value.shape)}"
-        for name, value in own.items()
-        if name not in found.weights
-    ]
-    for name, value in found.weights.items():
-        if name not in own:
-            wrong.append(f"it has no '{name}'")
-        elif own[name].shape != value.shape:
-            wrong.append(f"{name} is {tuple(value.shape)}, needed {tuple(own[name].shape)}")
-    if wrong:
-        channels = task.channels
-        raise EmtkitError(
-            f"these weights are not those of {cls.name} for {task.name} ({channels.inputs} inputs, "
-            f"{channels.outputs} outputs): {'; '.join(wrong)}. Its weights are {_shapes(own)}"
-        )
-    dtype = next((v.dtype for v in found.weights.values() if v.dtype in FLOATS), torch.float32)
-    model = model.to(dtype)
-    model.load_state_dict({name: value.to(dtype) for name, value in found.weights.items()})
-    return model.eval()
+    return fill(model, task, found.weights).eval()
 
 
 def _measure(
@@ -283,7 +187,3 @@ def _measure(
         return label, analysis.measure(subject)
     except NotApplicable as reason_:
         return label, str(reason_)
-
-
-def _shapes(weights: Mapping[str, Tensor]) -> str:
-    return ", ".join(f"{name} {tuple(value.shape)}" for name, value in weights.items())

@@ -91,12 +91,14 @@ class Answer:
 
     `digests` are of the sources of every plugin that took part (of a plan: of files, by path);
     `failures` say, by pair, what a plugin did when its shape was to be found; `scalars` are the
-    names that undeclared plugins give, by the prefix of their columns.
+    names that undeclared plugins give, by the prefix of their columns; `last` are the states of
+    trainings that are done, from which longer ones may go on.
     """
 
     cells: tuple[CellResult, ...] = ()
     findings: tuple[FindingResult, ...] = ()
     states: tuple[CellState, ...] = ()
+    last: tuple[CellState, ...] = ()
     shapes: tuple[Shape, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)

@@ -1,15 +1,21 @@
 """What a plan comes to, in lines: cells by axis, what is stored, which stacks will train.
 
-How long a training would take is guessed from its size alone; nothing is run:
+How long a training would take is guessed from its size; nothing is run:
 
     seconds = sum over iterations of  T c_call  +  rows B T (c_step + c_product P)
 
 with T time steps (the longest that a curriculum reaches), B sequences and P parameters. The three
 costs are nominal (`Tier.cost`), of one core of 2026; the sum is meant to tell minutes from days.
+Where the store has networks of this plan that this machine has trained, the sum is multiplied by
+what theirs took in place of it: those of the same stack, else of the same tier.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
 
+from emtkit.execute.continuation import continuations
+from emtkit.execute.provenance import provenance
 from emtkit.execute.rehearsal import Shapes, find_shapes
 from emtkit.store.store import Store
 from emtkit.study.cells import Cell
@@ -41,9 +47,13 @@ def overview(plan: Plan, store: Store, workers: int, unknown: dict[str, str]) ->
     known = len(store.findings_of(findings))
     yield f"stored: {len(ended)} of {len(cells)} cells, {known} of {len(findings)} findings"
     trained = [cell for cell in pending if cell.trains and cell.training.steps]
-    found = find_shapes(trained, plan.registry) if trained else Shapes({}, {})
+    timed = _timed(cells, store) if trained else {}
+    known_cells = [cells[key] for key in timed]
+    found = find_shapes([*trained, *known_cells], plan.registry) if trained else Shapes({}, {})
     fitting = [cell for cell in trained if pair_of(cell) in found.known]
     stacks = group(fitting, plan.registry, shapes=found.known)
+    before = [cell for cell in known_cells if pair_of(cell) in found.known]
+    rates = Rates.of(group(before, plan.registry, shapes=found.known), timed)
     training = sum(len(stack.cells) for stack in stacks)
     yield f"to train: {training} cells in {len(stacks)} stacks on {workers} workers"
     for stack in stacks:
@@ -51,18 +61,23 @@ def overview(plan: Plan, store: Store, workers: int, unknown: dict[str, str]) ->
         yield (
             f"  {len(stack.cells)} x {first.architecture.name} on {first.task.name}, "
             f"{first.training.steps} iterations of {first.training.batch}, tier {stack.tier}, "
-            f"about {duration_text(seconds(stack))}"
+            f"about {duration_text(rates.seconds(stack))}"
         )
     if stacks:
-        whole = sum(seconds(stack) for stack in stacks) / min(workers, training)
+        whole = sum(rates.seconds(stack) for stack in stacks) / min(workers, training)
         yield (
             f"estimate: about {duration_text(whole)} of training on {workers} workers "
-            "(from sizes, at nominal rates; nothing was timed)"
+            f"({rates.text(stacks)})"
         )
     for pair, cells_of in _by_pair(trained, found).items():
         what = f"{cells_of[0].architecture.name} on {cells_of[0].task.name}"
         unknown[what] = found.unknown[pair]
         yield f"  {len(cells_of)} x {what}: cannot be estimated, for its code fails"
+    further, anew = continuations(trained, store, plan.registry)
+    if further:
+        yield f"of these, {further} cells go on from networks of fewer iterations"
+    for reason, count in anew.items():
+        yield f"of these, {count} cells begin anew: {reason}"
     if len(pending) > len(trained):
         yield f"to construct: {len(pending) - len(trained)} cells (nothing to train)"
     for absence in plan.absences:
@@ -70,6 +85,54 @@ def overview(plan: Plan, store: Store, workers: int, unknown: dict[str, str]) ->
             f"not applicable: {absence.what} ({absence.architecture} on {absence.task}), "
             f"{absence.count} rows: {absence.reason}"
         )
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What training takes here in units of `seconds`: by stack and by tier, from `networks`."""
+
+    of_stack: Mapping[str, float]
+    of_tier: Mapping[str, float]
+    networks: int
+
+    @classmethod
+    def of(cls, stacks: Sequence[Stack], timed: Mapping[str, float]) -> "Rates":
+        """From stacks that were trained, and the seconds that each network took, by its key."""
+        found: dict[str, float] = {}
+        tiers: dict[str, list[float]] = {}
+        for stack in stacks:
+            taken = sum(timed[cell.key] for cell in stack.cells)
+            found[stack.key] = taken / seconds(stack)
+            tiers.setdefault(stack.tier, []).append(found[stack.key])
+        of_tier = {tier: median(rates) for tier, rates in tiers.items()}
+        return cls(found, of_tier, sum(len(stack.cells) for stack in stacks))
+
+    def seconds(self, stack: Stack) -> float:
+        """What training a stack takes on one worker."""
+        rate = self.of_stack.get(stack.key, self.of_tier.get(stack.tier, 1.0))
+        return seconds(stack) * rate
+
+    def text(self, stacks: Sequence[Stack]) -> str:
+        """Where the rates of `stacks` are from."""
+        nominal = sum(s.tier not in self.of_tier and s.key not in self.of_stack for s in stacks)
+        if nominal == len(stacks):
+            return "from sizes, at nominal rates; nothing was timed"
+        others = f"; {nominal} of {len(stacks)} stacks at nominal rates" if nominal else ""
+        return f"at the rates of {self.networks} stored networks of this machine{others}"
+
+
+def _timed(cells: Mapping[str, Cell], store: Store) -> dict[str, float]:
+    """The seconds of every network that this machine trained to its end."""
+    here = {key: provenance()[key] for key in ("processor", "machine", "torch")}
+    return {
+        key: found.seconds
+        for key, found in store.cells_of(cells).items()
+        if found.status == "done"
+        and found.seconds > 0
+        and cells[key].trains
+        and found.scalars.get("steps") == cells[key].training.steps > 0
+        and here.items() <= found.provenance.items()
+    }
 
 
 def seconds(stack: Stack) -> float:

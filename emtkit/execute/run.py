@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emtkit.errors import EmtkitError
+from emtkit.execute.continuation import begin_where_others_ended, longest
 from emtkit.execute.engines.engine import Engine, JobResult
 from emtkit.execute.messages import Answer, encode, plugins_of
 from emtkit.execute.monitor import Counts, Monitor
@@ -133,6 +134,7 @@ class _Coordinator:
             if self._is_final(known) and complete:
                 self.stored[key] = known
         pending = [cell for key, cell in self.required.cells.items() if key not in self.stored]
+        begin_where_others_ended(pending, self.store, self.registry, self.options.tier)
         self._forget_states_of_other_sources(pending)
         self.queue.train(pending)
         done = (key for key, known in self.stored.items() if known.status == "done")
@@ -176,6 +178,7 @@ class _Coordinator:
         cells = tuple(cell for answer in answers for cell in answer.cells)
         findings = tuple(finding for answer in answers for finding in answer.findings)
         states = tuple(state for answer in answers for state in answer.states)
+        states += longest([state for answer in answers for state in answer.last], self.store)
         failed = [cell for cell in cells if cell.status == "failed"]
         attempts = tuple(self._attempt(cell.key, "failed", cell.error) for cell in failed)
         if cells or findings or states:

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from emtkit.errors import NotApplicable
+from emtkit.errors import NotApplicable, PluginError
+from emtkit.execute.continuation import last_state
 from emtkit.execute.measure import load_model, measure
 from emtkit.execute.messages import (
     Answer,
@@ -50,6 +51,9 @@ from emtkit.train.row_state import RowState
 from emtkit.train.stack import flatten, stack
 from emtkit.train.tiers.loop import LoopTier
 from emtkit.train.trainer import Trainer, final_loss
+
+NOT_TRAINED = "constructed: there is nothing to train"
+TRAINED_ELSEWHERE = "its weights were read from a file: it was trained elsewhere"
 
 Evaluated = tuple[Subjects, EvaluationSpec]
 
@@ -121,7 +125,7 @@ class Work:
                 return self._train_stack(job)
         except Exception as error:  # whatever a plugin raises
             if len(job.cells) == 1:
-                why = _why(error, suspects)
+                why = self._named(job.cells[0]) or _why(error, suspects)
                 return Answer(cells=(self._result(job.cells[0], "failed", job.tier, why),))
         middle = len(job.cells) // 2
         parts = []
@@ -131,7 +135,18 @@ class Work:
         return Answer(
             cells=tuple(result for part in parts for result in part.cells),
             states=tuple(state for part in parts for state in part.states),
+            last=tuple(state for part in parts for state in part.last),
         )
+
+    def _named(self, cell: Cell) -> str:
+        """A mistake of a plugin that is told in one sentence, where that is what it was."""
+        try:
+            inspect_shape(cell, self.registry)
+        except PluginError as error:
+            return f"{self._suspects(cell)}: {error}"
+        except Exception:  # of any kind: what the training raised says more
+            return ""
+        return ""
 
     def _train_stack(self, job: TrainJob) -> Answer:
         if not any(cell.trains and cell.training.steps for cell in job.cells):
@@ -147,15 +162,18 @@ class Work:
 
         trainer.run(over)
         share = (time.monotonic() - begun) / len(job.cells)
-        results, states = [], []
+        results, states, last = [], [], []
         for at, (cell, row) in enumerate(zip(job.cells, trainer.rows, strict=True)):
+            row.seconds += share
+            made_by = sources(self.registry, cell)
+            meta = {"tier": job.tier, "iteration": row.iteration, "sources": made_by}
             if row.end is None:
-                made_by = sources(self.registry, cell)
-                meta = {"tier": job.tier, "iteration": row.iteration, "sources": made_by}
                 states.append(CellState(cell.key, meta, row.encode()))
             else:
-                results.append(self._ended(cell, trainer, at, share))
-        return _sound(Answer(cells=tuple(results), states=tuple(states)))
+                results.append(self._ended(cell, trainer, at, row.seconds))
+                last.append(last_state(cell, row, meta))
+        kept = tuple(state for state in last if state is not None)
+        return _sound(Answer(cells=tuple(results), states=tuple(states), last=kept))
 
     def _made(self, cell: Cell, tier: str) -> CellResult:
         """A network that is not trained: as it was constructed, or (`steps: 0`) as it was drawn."""
@@ -203,7 +221,7 @@ class Work:
             weights=_weights(model, flatten(model)),
             history=pack({}, {}),
             scalars={"loss": float("nan"), "steps": 0, "parameters": flatten(model).numel()},
-            reasons={"loss": "constructed: there is nothing to train"},
+            reasons={"loss": NOT_TRAINED if cell.weights is None else TRAINED_ELSEWHERE},
             seconds=time.monotonic() - begun,
         )
 

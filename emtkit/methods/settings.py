@@ -34,7 +34,7 @@ class Scope(Enum):
 class Since(Enum):
     """`LATER`: the field came when networks were stored already, and its default trains as before.
 
-    At its default it enters no key.
+    At its default it enters no key. Fields of training and parameters of plugins say it alike.
     """
 
     LATER = "later"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from emtkit.errors import PluginError, did_you_mean
+from emtkit.methods.settings import Since
 
 _BOUNDS = {
     "ge": "at least",
@@ -44,10 +45,30 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Parameters with defaults filled in and numbers in one form, or the mistakes found."""
+    """Parameters with defaults filled in and numbers in one form, or the mistakes found.
+
+    `silent` are those that came later (`Since.LATER`) and have their default: they enter no key.
+    """
 
     values: Mapping[str, Json]
     mistakes: tuple[Mistake, ...]
+    silent: tuple[str, ...] = ()
+
+
+def check_positional(plugin: type, supplied: int) -> None:
+    """A constructor takes no more before its `*` than the `supplied` arguments of the core.
+
+    Raises:
+        PluginError: a parameter stands there, where no study can set it.
+    """
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    found = [p for p in inspect.signature(plugin).parameters.values() if p.kind in kinds]
+    if extra := [p.name for p in found[supplied:]]:
+        own = ", ".join(["self", *(p.name for p in found[:supplied]), "*", f"{extra[0]}=..."])
+        raise PluginError(
+            f"{plugin.__qualname__}: the parameter '{extra[0]}' stands before the `*`, where no "
+            f"study can set it; write `def __init__({own})`"
+        )
 
 
 @cache
@@ -97,7 +118,12 @@ def resolve(plugin: type, given: Mapping[str, Json]) -> Resolved:
         checked = model.model_validate_json(json.dumps(dict(given)), strict=True)
     except ValidationError as error:
         return Resolved({}, tuple(_mistake(plugin, item) for item in _telling(error.errors())))
-    return Resolved(json.loads(checked.model_dump_json()), ())
+    silent = (
+        name
+        for name, field in model.model_fields.items()
+        if Since.LATER in field.metadata and getattr(checked, name) == field.default
+    )
+    return Resolved(json.loads(checked.model_dump_json()), (), tuple(silent))
 
 
 def build_arguments(plugin: type, values: Mapping[str, Json]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pluggy
 
-from emtkit.errors import PluginError
+from emtkit.errors import PluginError, did_you_mean
 from emtkit.plugin import hookspecs, params
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
@@ -176,10 +176,26 @@ def _offered(module: ModuleType) -> list[type[Task] | type[SequenceModel] | type
     manager = pluggy.PluginManager("emtkit")
     manager.add_hookspecs(hookspecs)
     manager.register(module)
-    # Without this call pluggy keeps silent about a misspelt hook.
-    manager.check_pending()
-    hooks = (manager.hook.emtkit_tasks, manager.hook.emtkit_architectures)
-    return [cls for hook in (*hooks, manager.hook.emtkit_analyses) for out in hook() for cls in out]
+    known = [name for name in vars(hookspecs) if name.startswith("emtkit_")]
+    try:
+        # Without this call pluggy keeps silent about a misspelt hook.
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        wrong = [name for name in vars(module) if name.startswith("emtkit_") and name not in known]
+        if not wrong:
+            raise
+        hint = did_you_mean(wrong[0], known)
+        raise PluginError(f"there is no hook `{wrong[0]}`; {hint}") from error
+    offered: list[type[Task] | type[SequenceModel] | type[Analysis]] = []
+    for name in known:
+        for out in getattr(manager.hook, name)():
+            if not isinstance(out, list | tuple):
+                given, listed = f"a {type(out).__name__}", "[MyPlugin]"
+                if isinstance(out, type):
+                    given, listed = f"the class {out.__name__}", f"[{out.__name__}]"
+                raise PluginError(f"`{name}` returned {given}; write `return {listed}`, a list")
+            offered += out
+    return offered
 
 
 def _plugin(
@@ -191,6 +207,7 @@ def _plugin(
         raise PluginError(f"{cls.__qualname__} is not a Task, SequenceModel or Analysis")
     if not isinstance(cls.__dict__.get("name"), str):
         raise PluginError(f"{cls.__qualname__} has no `name`; it is what a study file says")
+    params.check_positional(cls, 1 if kind == "architecture" else 0)
     params.schema(cls)
     return Plugin(kind, cls.name, cls, owner, digest(sys.modules[cls.__module__]), source)
 

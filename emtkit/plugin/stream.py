@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -142,11 +143,16 @@ class Stream:
         return signs_rows([self], shape)[0]
 
     def integers(self, shape: Shape, high: int) -> Tensor:
-        """Uniform on 0 .. high - 1 as int64, 1 <= high <= 2**32.
+        """Uniform on 0 .. high - 1 as int64, 1 <= high <= 2**32: `stream.integers((B, T), 5)`.
 
         floor(high w / 2**64) of a 64-bit w (two words, low first), so that no value is favoured by
         more than high / 2**64 of its share.
         """
+        if not isinstance(high, Integral):
+            raise TypeError(
+                f"stream.integers(shape, high) was given high = {high!r}; it is one integer, and "
+                "the shape comes first: stream.integers((batch, 4), 5) draws from 0 .. 4"
+            )
         if not 1 <= high <= 2**32:
             raise ValueError(
                 f"integers below {high} were asked for; `high` is an integer from 1 to 2**32"

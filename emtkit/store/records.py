@@ -131,7 +131,9 @@ class Content:
 
 def identity_of(cell: Cell) -> dict[str, Any]:
     """What the cell is, as plain values: the text behind its key."""
+    given = {} if cell.weights is None else {"weights": cell.weights.digest}
     return {
+        **given,
         "task": cell.task.identity(),
         "architecture": cell.architecture.identity(),
         "training": cell.training.model_dump(mode="json", by_alias=True) if cell.trains else None,

@@ -19,20 +19,35 @@ Stream = Literal["test", "tuning"]
 
 @dataclass(frozen=True)
 class PluginConfig:
-    """A plugin with all its parameters resolved."""
+    """A plugin with all its parameters resolved, of which those in `silent` enter no key."""
 
     name: str
     version: int
     parameters: Mapping[str, Any]
+    silent: tuple[str, ...] = ()
 
     def identity(self) -> list[Any]:
         """What of it enters a key."""
-        return [self.name, self.version, dict(self.parameters)]
+        told = {key: value for key, value in self.parameters.items() if key not in self.silent}
+        return [self.name, self.version, told]
+
+
+@dataclass(frozen=True)
+class GivenWeights:
+    """The weights of a network that was trained elsewhere, under its architecture's own names.
+
+    `data` are safetensors, sorted by name, and `digest` is theirs; `file` is where they were read.
+    """
+
+    file: str
+    digest: str
+    data: bytes
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One network. `key` says what it is; `trains` is False for constructed networks.
+    """One network. `key` says what it is; `trains` is False for constructed networks, and for
+    those whose `weights` are given.
 
     `reason`, when given, says why this architecture does not apply to this task.
     """
@@ -44,6 +59,7 @@ class Cell:
     seed: int
     trains: bool
     reason: str | None = None
+    weights: GivenWeights | None = None
 
 
 @dataclass(frozen=True)
@@ -96,16 +112,22 @@ class Row:
 
 
 def cell_key(
-    task: PluginConfig, architecture: PluginConfig, training: Training, seed: int, trains: bool
+    task: PluginConfig,
+    architecture: PluginConfig,
+    training: Training,
+    seed: int,
+    trains: bool,
+    weights: GivenWeights | None = None,
 ) -> str:
     """Key of a cell: everything that decides its weights, and nothing else.
 
     Left out are fields of training `OUTSIDE` of keys, and, of a constructed network, all of its
-    training but the dtype.
+    training but the dtype. Given weights enter with their digest.
     """
     settings = training.identity_of(Scope.ROW, Scope.STACK)
     kept = settings if trains else {"dtype": settings["dtype"]}
-    return digest(["cell", TRAINING_VERSION, task.identity(), architecture.identity(), kept, seed])
+    parts = ["cell", TRAINING_VERSION, task.identity(), architecture.identity(), kept, seed]
+    return digest(parts if weights is None else [*parts, weights.digest])
 
 
 def finding_key(cell: str, analysis: PluginConfig, at: str, steps: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from emtkit.study.checked import Given, shown
 from emtkit.study.tuning import TuneSettings, Tuning
 from emtkit.study.wanted import frozen
+from emtkit.study.weight_files import WeightFiles, read_weight_files
 from emtkit.study.yaml_nodes import Trail
 
 Family = Literal["tasks", "architectures", "analyses"]
@@ -20,6 +21,7 @@ RESERVED_KEYS = {
     "zip": "Parameters with lists of equal length, walked through side by side as one axis.",
     "label": "What columns call this entry; without it, the name after `use`.",
     "tune": "What is tuned for this architecture, in place of the grid's `tune`; null: nothing.",
+    "checkpoint": "Files of networks that are trained already, one for each seed.",
     "at": "Whether the analysis measures the trained network (`end`) or every snapshot of it.",
 }
 """Keys of an entry that are not parameters of its plugin, with their meaning."""
@@ -81,6 +83,7 @@ class Entry:
     at: Literal["end", "snapshots"]
     path: Trail
     tuning: Tuning | None = None
+    weights: WeightFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def axes(given: Given, *, family: str = "training") -> Axes:
     fixed = {key: value for key, value in raw.items() if key not in RESERVED_KEYS}
     paths: dict[str, Trail] = {key: (*given.path, key) for key in fixed}
     if family == "training":
-        for key in ("use", "label", "at", "tune"):
+        for key in ("use", "label", "at", "tune", "checkpoint"):
             if key in raw:
                 given.say(f"`{key}` has no meaning here", "remove it", (key,), key=True)
     grid = _axis_lists(given, "grid", paths)
@@ -212,7 +215,11 @@ def _entry(family: Family, given: Given) -> Entry | None:
         own.say("`tune` belongs to architectures, grids and the study", "remove it here", key=True)
         own = None
     tuning = None if own is None else read_tuning(own)
-    return Entry(use, label, axes(given, family=family), at, given.path, tuning)
+    files = read_weight_files(given.part("checkpoint")) if "checkpoint" in raw else None
+    if files is not None and family != "architectures":
+        given.say("`checkpoint` belongs to architectures", "remove it", ("checkpoint",), key=True)
+        files = None
+    return Entry(use, label, axes(given, family=family), at, given.path, tuning, files)
 
 
 def read_tuning(given: Given) -> Tuning:

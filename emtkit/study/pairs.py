@@ -12,6 +12,7 @@ from emtkit.plugin.architecture import RecurrentModel, SequenceModel
 from emtkit.plugin.guard import Guard
 from emtkit.plugin.task import Task
 from emtkit.study.checked import Problems
+from emtkit.study.memory import large_network
 from emtkit.study.resolve import Setting
 
 K = TypeVar("K")
@@ -24,6 +25,8 @@ class Pair:
     task: Task
     reason: str | None
     trains: bool
+    large: int = 0
+    """Numbers in its weights, where they may be too many for this machine."""
 
 
 class Pairs:
@@ -70,7 +73,32 @@ class Pairs:
                 f"{architecture.config.name} is set from the whole driven phase at once; "
                 f"{task.config.name} scores steps inside it"
             )
-        return Pair(built, reason, trains)
+        if architecture.weights and reason is None:
+            self._check_weights(built, architecture)
+        large = 0
+        if reason is None:
+            with self._calling(architecture, "be counted"):
+                large = large_network(model, built, parameters)
+        return Pair(built, reason, trains and not architecture.weights, large)
+
+    def _check_weights(self, task: Task, architecture: Setting) -> None:
+        """The given weights are those of this architecture for this task."""
+        from safetensors.torch import load
+
+        from emtkit.study.recognised import fill
+
+        model = _cls(architecture, SequenceModel)
+        arguments = params.build_arguments(model, architecture.config.parameters)
+        with self._calling(architecture, "be built"):
+            network = model(task, **arguments)
+        for given in architecture.weights:
+            try:
+                fill(network, task, load(given.data))
+            except EmtkitError as error:
+                text = f"{given.file}: {error}"
+                hint = "name its weights (`checkpoint: {files: ..., map: ...}`), change its "
+                hint += "parameters, or leave this pair out with `exclude`"
+                self._problems.say((*architecture.entry.path, "checkpoint"), text, hint)
 
     def _built(self, task: Setting) -> Task | None:
         if task.key not in self._tasks:

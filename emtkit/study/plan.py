@@ -79,6 +79,12 @@ class Plan:
         )
 
     @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """What was read besides the study: its plugins, and the weights of its networks."""
+        given = {Path(c.weights.file): None for c in self.cells.values() if c.weights is not None}
+        return (*self.study.plugins, *given)
+
+    @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """Every axis with the values that it takes in these rows."""
         return axes_of(self.study, self.rows)

@@ -3,19 +3,23 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
-from emtkit.errors import did_you_mean
+from emtkit.errors import EmtkitError, PluginError, did_you_mean
 from emtkit.methods.settings import Scope
 from emtkit.plugin import params
+from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.guard import Guard
 from emtkit.plugin.registry import Plugin, Registry
-from emtkit.study.cells import PluginConfig, digest
+from emtkit.study.cells import GivenWeights, PluginConfig, digest
 from emtkit.study.checked import Problems, checked, shown
 from emtkit.study.columns import training_columns
 from emtkit.study.entries import Axes, Entry
 from emtkit.study.settings import Training
 from emtkit.study.tuning import Tuning
+from emtkit.study.weight_files import read_given
 from emtkit.study.yaml_nodes import Trail
 
 
@@ -29,7 +33,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Setting:
-    """A plugin under its label with all parameters resolved.
+    """A plugin under its label with all parameters resolved; `weights` are given, one for a seed.
 
     `key` is equal for equal plugins and parameters; `spoken` are the values of its axes.
     """
@@ -40,6 +44,7 @@ class Setting:
     key: str
     spoken: str
     entry: Entry
+    weights: tuple[GivenWeights, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,13 @@ def settings(
             hint += f"\n  could not be loaded: {listed}"
         problems.say((*entry.path, "use"), f"unknown {kind} '{entry.use}'", hint)
         return ()
+    given = _given_weights(plugin, entry, problems)
+    if given is None:
+        return ()
+    weights, told = given
     found: list[Setting] = []
     for point in expand(entry.axes):
-        resolved = params.resolve(plugin.cls, point.values)
+        resolved = params.resolve(plugin.cls, {**told, **point.values})
         for mistake in resolved.mistakes:
             name, own = str(mistake.path[0]) if mistake.path else "", False
             source = entry.path
@@ -89,11 +98,29 @@ def settings(
                 source, own = entry.axes.paths[name], True
             problems.say(source, mistake.text, mistake.hint, key=own)
         if not resolved.mistakes:
-            config = PluginConfig(plugin.name, plugin.version, resolved.values)
+            config = PluginConfig(plugin.name, plugin.version, resolved.values, resolved.silent)
             spoken = ", ".join(f"{key}={shown(point.values[key])}" for key in point.positions)
-            key = digest(config.identity())
-            found.append(Setting(entry.label, config, plugin, key, spoken, entry))
+            key = digest([config.identity(), [one.digest for one in weights]])
+            found.append(Setting(entry.label, config, plugin, key, spoken, entry, weights))
     return tuple(found)
+
+
+def _given_weights(
+    plugin: Plugin, entry: Entry, problems: Problems
+) -> tuple[tuple[GivenWeights, ...], Mapping[str, Any]] | None:
+    """The networks that an entry gives and what they tell; None where that is a problem."""
+    if entry.weights is None:
+        return (), {}
+    assert issubclass(plugin.cls, SequenceModel)
+    path = problems.document.path
+    try:
+        with Guard().calling(f"{plugin.kind} '{plugin.name}' of {plugin.owner}"):
+            return read_given(plugin.cls, entry.weights, Path() if path is None else path.parent)
+    except PluginError:
+        raise
+    except EmtkitError as error:
+        problems.say((*entry.path, "checkpoint"), str(error))
+        return None
 
 
 def regimes(

@@ -10,6 +10,7 @@ from emtkit.plugin.registry import Registry
 from emtkit.study.cells import (
     Cell,
     EvaluationSpec,
+    GivenWeights,
     Measure,
     Row,
     Stream,
@@ -21,6 +22,7 @@ from emtkit.study.checked import Problems, shown
 from emtkit.study.entries import Entry
 from emtkit.study.exclude import Candidate, Exclusion
 from emtkit.study.file import ONLY_GRID, Grid
+from emtkit.study.memory import bytes_text, memory_limit
 from emtkit.study.pairs import Pair, Pairs
 from emtkit.study.resolve import Regime, Setting, regimes, settings
 from emtkit.study.roles import Role
@@ -74,7 +76,7 @@ class GridRows:
             pair = self.pairs.pair(task, architecture) if kept else None
             if pair is None:
                 continue
-            self._check(pair, regime, task)
+            self._check(pair, at)
             choices.append(self._choice(at, pair, kept))
             if not choices[-1].tried:
                 break  # there is nothing to choose between
@@ -97,7 +99,13 @@ class GridRows:
         trains = pair.trains and pair.reason is None
         tried = tuning.size if trains else 1
         evaluated = _evaluated(self.grid, at, pair, "test")
-        judged = {seed: _row(at, pair, seed, evaluated, measures, role, tried) for seed in seeds}
+        given = dict(zip(self.grid.seeds, at.architecture.weights, strict=False))
+        if given:  # each file stands at one seed
+            seeds = [seed for seed in seeds if seed in given]
+        judged = {
+            seed: _row(at, pair, seed, evaluated, measures, role, tried, given.get(seed))
+            for seed in seeds
+        }
         if tuning.settings is None or not trains:
             return Choice(at.regime.tried, (), judged)
         label = tuning.settings.by.metric.partition(".")[0]
@@ -106,10 +114,19 @@ class GridRows:
         trying = (_row(at, pair, seed, evaluated, deciding, role, 1) for seed in tuning.seeds)
         return Choice(at.regime.tried, tuple(trying), judged)
 
-    def _check(self, pair: Pair, regime: Regime, task: Setting) -> None:
+    def _check(self, pair: Pair, at: Candidate) -> None:
+        if pair.large:
+            _check_memory(pair, at, self.problems)
+        task = pair.task
+        if task.horizons and (self.grid.evaluation.horizon or task.evaluation_horizon) is None:
+            text = f"the task '{at.task.config.name}' has horizons and no `evaluation_horizon`"
+            hint = (
+                "set `self.evaluation_horizon` in its constructor, or `evaluation: {horizon: 50}`"
+            )
+            self.problems.say(at.task.entry.path, text, hint)
         if pair.trains:
-            _check_horizons(pair, regime, task, self.problems)
-            _check_snapshots(regime, self.parts, self.problems)
+            _check_horizons(pair, at.regime, at.task, self.problems)
+            _check_snapshots(at.regime, self.parts, self.problems)
 
 
 def grid_parts(grid: Grid, registry: Registry, problems: Problems) -> GridParts:
@@ -131,9 +148,15 @@ def grid_parts(grid: Grid, registry: Registry, problems: Problems) -> GridParts:
     def resolved(kind: Kind, entries: tuple[Entry, ...]) -> tuple[Setting, ...]:
         return tuple(s for entry in entries for s in settings(kind, entry, registry, problems))
 
+    architectures = resolved("architecture", grid.architectures)
+    for one in architectures:
+        if len(one.weights) > len(grid.seeds):
+            text = f"{len(one.weights)} checkpoints for {len(grid.seeds)} seeds"
+            hint = f"each stands at one seed: write `seeds: {len(one.weights)}`, or give fewer"
+            problems.say((*one.entry.path, "checkpoint"), text, hint)
     return GridParts(
         resolved("task", grid.tasks),
-        resolved("architecture", grid.architectures),
+        architectures,
         resolved("analysis", grid.analyses),
         {
             entry: regimes(grid.training, tuning, (*grid.path, "training"), problems)
@@ -181,7 +204,8 @@ def _measure(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> Meas
     steps = at.regime.training.snapshots if over_training and pair.trains else ()
     reason = pair.reason or pairs.refusal(analysis, at.task, at.architecture)
     if reason is None and over_training and not pair.trains:
-        reason = f"{at.architecture.config.name} is constructed; it has no training to measure"
+        origin = "read from a file" if at.architecture.weights else "constructed"
+        reason = f"{at.architecture.config.name} is {origin}; it has no training to measure"
     return Measure("", analysis.label, analysis.config, when, steps, reason)
 
 
@@ -193,10 +217,11 @@ def _row(
     measures: Sequence[Measure],
     role: Role,
     tried: int,
+    weights: GivenWeights | None = None,
 ) -> Row:
     task, architecture, training = at.task.config, at.architecture.config, at.regime.training
-    key = cell_key(task, architecture, training, seed, pair.trains)
-    cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason)
+    key = cell_key(task, architecture, training, seed, pair.trains, weights)
+    cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason, weights)
     found = tuple(
         replace(one, key=finding_key(key, one.analysis, one.at, one.steps)) for one in measures
     )
@@ -231,6 +256,23 @@ def _check_horizons(pair: Pair, regime: Regime, task: Setting, problems: Problem
         reason = curriculum.refusal(pair.task.horizon)
         if reason is not None:
             problems.say(here, f"{reason} of the task '{task.config.name}'", "shorten it")
+
+
+def _check_memory(pair: Pair, at: Candidate, problems: Problems) -> None:
+    training, network = at.regime.training, at.architecture
+    copies = 1
+    if pair.trains and training.steps:
+        copies = 2 + len(training.optimizer.buffers)  # weights, gradient, the optimiser's own
+    size = 8 if training.dtype == "float64" else 4
+    needed, there = copies * size * pair.large, memory_limit()
+    if needed > there:
+        text = (
+            f"{network.config.name} on {at.task.label} has {pair.large:,} weights, and needs "
+            f"{bytes_text(needed)} ({needed:,} bytes: {copies} x {size} for each weight); this "
+            f"machine has {bytes_text(there)}"
+        )
+        hint = "ask for a smaller network, or leave this pair out with `exclude`"
+        problems.say(network.entry.path, text, hint)
 
 
 def _check_snapshots(regime: Regime, parts: GridParts, problems: Problems) -> None:

@@ -20,6 +20,7 @@ from emtkit.study.roles import CONTROLS
 from emtkit.study.settings import Evaluation, Training
 from emtkit.study.tuning import TuneSettings
 from emtkit.study.views import Claim, Figure, Table
+from emtkit.study.weight_files import WeightFiles
 
 Schema = dict[str, Any]
 
@@ -92,6 +93,8 @@ def _entry(plugin: Plugin, shared: Schema) -> Schema:
     else:
         known |= _axes(own)
     if plugin.kind == "architecture":
+        paths = {"type": "array", "items": TEXT, "minItems": 1}
+        known["checkpoint"] = {"anyOf": [TEXT, paths, _of(WeightFiles, shared)]}
         known["tune"] = {"anyOf": [{"type": "null"}, _of(TuneSettings, shared)]}
     docstring = inspect.cleandoc(plugin.cls.__doc__ or "")
     known = _described({key: RESERVED_KEYS[key] for key in known}, known)

@@ -13,7 +13,7 @@ from emtkit.study.quantity import Quantity, Scale
 from emtkit.study.resolve import Setting
 from emtkit.study.roles import is_shown
 from emtkit.study.scalars import ScalarColumns
-from emtkit.study.views import CHARTS, FIGURE_KINDS, Claim, Figure, Table
+from emtkit.study.views import CHARTS, FIGURE_KINDS, ITERATION, LOSS, Claim, Figure, Table
 from emtkit.study.wanted import Criterion, matches
 from emtkit.study.yaml_nodes import Trail
 from emtkit.text import spans
@@ -65,6 +65,8 @@ class _Checker:
         self._grids = [grid.name for grid in study.grids]
         self._parameters = {name for condition in self._groups for name in condition.columns}
         self._labels = {entry.label for grid in study.grids for entry in grid.analyses}
+        entries = (entry for grid in study.grids for entry in grid.analyses)
+        self._snapshots = {entry.label for entry in entries if entry.at == "snapshots"}
         self._drawings = {
             setting.label: tuple(setting.plugin.cls.drawings)
             for setting in analyses
@@ -115,6 +117,9 @@ class _Checker:
         self._axis_names(path, {"hue": hue, "facet": figure.facet, "over": figure.over})
         x = (figure.x,) if figure.x else ()
         coordinates = x if figure.use in CHARTS.names else (*x, *figure.y)
+        if figure.over_training:
+            self._over_training(path, figure)
+            x = ()
         for column in (*x, *figure.y, *filter(None, (figure.value, figure.by))):
             key = "x" if column in x else "y" if column in figure.y else None
             self._column((*path, key or ("value" if column == figure.value else "by")), column)
@@ -124,6 +129,15 @@ class _Checker:
         self._where((*path, "less"), figure.less or {})
         remedy = "x, hue, facet, where or over"
         self._mixes(path, f"figure '{figure.name}'", used, figure.where, remedy)
+
+    def _over_training(self, path: Trail, figure: Figure) -> None:
+        """Note what has no value during training."""
+        for position, column in enumerate(figure.y):
+            if column == LOSS or column.partition(".")[0] in self._snapshots:
+                continue
+            known = ", ".join([LOSS, *(f"{label}.*" for label in sorted(self._snapshots))])
+            hint = f"allowed: {known}; an analysis with `at: snapshots` adds its scalars"
+            self._say((*path, "y", position), f"'{column}' has no value during training", hint)
 
     def claim(self, path: Trail, claim: Claim) -> None:
         self._controls(path, claim)
@@ -225,6 +239,8 @@ class _Checker:
             return
         begin = sorted({*MEASURED, *self._labels, *FAMILIES})
         known = ", ".join([*LABELS, *(f"{name}.*" for name in begin)])
+        if path[-1] == "x":
+            known = f"{known}, or {ITERATION} (over training)"
         near_hint = did_you_mean(prefix, begin).partition("allowed:")[0]
         self._say(path, f"there is no column '{column}'", f"{near_hint}allowed: {known}")
 

@@ -28,6 +28,8 @@ from emtkit.study.wanted import Matched, View, Wanted, Where
 CHARTS = Methods("emtkit.report.figures.charts", "chart")
 MAPS = Methods("emtkit.report.figures.maps", "map")
 FIGURE_KINDS = (*CHARTS.names, *MAPS.names)
+ITERATION, LOSS = "iteration", "train.loss"
+"""What a chart has as `x` to show training, and the column that every training has then."""
 
 
 def _figure_use(schema: dict[str, Any]) -> None:
@@ -105,9 +107,10 @@ class CellChoice(View):
 class Figure(View):
     """A chart, a map, or a drawing of an analysis (`<analysis label>.<drawing>`).
 
-    A chart (`line`, `box`) shows one or more columns `y` against `x`; a map (`heatmap`,
-    `phase_diagram`) shows the column `value` over the axes `x` and `y`; a drawing shows the `cells`
-    chosen.
+    A chart (`line`, `box`, `learning_curve`) shows one or more columns `y` against `x`, or over
+    training (`x: iteration`): `train.loss`, and scalars of analyses with `at: snapshots`. A map
+    (`heatmap`, `phase_diagram`) shows the column `value` over the axes `x` and `y`; a drawing shows
+    the `cells` chosen.
     """
 
     name: Name
@@ -121,7 +124,7 @@ class Figure(View):
     key: bool = False
     """Whether the report opens with this figure; without any, it opens with the first."""
     x: str | None = None
-    """Column along the horizontal axis."""
+    """Column along the horizontal axis, or `iteration`."""
     y: Columns = ()
     """Columns along the vertical axis."""
     value: str | None = None
@@ -170,10 +173,17 @@ class Figure(View):
             line.check_complete()
         if self.use in CHARTS.names:
             _none_of(given, {"value", "less"}, self.use)
+            if self.use == "learning_curve" and self.x != ITERATION:
+                raise ValueError(f"a learning_curve has `x: {ITERATION}`")
         elif self.value is None or len(self.y) > 1:
             raise ValueError(f"a {self.use} needs `value`, and one axis as `y`")
         check_ranking(self.by, self.of, self.stat)
         return self
+
+    @property
+    def over_training(self) -> bool:
+        """Whether it shows what becomes of networks during their training."""
+        return self.use in CHARTS.names and self.x == ITERATION
 
     @property
     def is_drawing(self) -> bool:

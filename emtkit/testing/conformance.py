@@ -12,6 +12,7 @@ from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.guard import Guard
+from emtkit.plugin.mistakes import signature_of_stream
 from emtkit.plugin.registry import Plugin, Registry
 from emtkit.plugin.task import Task
 from emtkit.testing.analysis_rules import ANALYSIS_GATES, ANALYSIS_RULES
@@ -145,6 +146,6 @@ def _guarded(rule: ConformanceRule) -> Iterable[Step]:
         own = [line for line in lines if "emtkit/testing" not in line.filename.replace("\\", "/")]
         last = (own or lines)[-1]
         where = f"{Path(last.filename).name}:{last.lineno} in {last.name}"
-        found = f"{type(error).__name__}: {error} ({where})"
+        found = f"{type(error).__name__}: {error} ({where}){signature_of_stream(error)}"
         return rule.meaning, Mistake(found, "correct what raises; the rule needs a result")
     return seen

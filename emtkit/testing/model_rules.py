@@ -10,6 +10,7 @@ from torch import Tensor
 
 from emtkit.errors import NotApplicable
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel, Trace
+from emtkit.plugin.mistakes import step_mistake
 from emtkit.plugin.task import Batch, Task
 from emtkit.testing import values
 from emtkit.testing.bench import (
@@ -96,6 +97,17 @@ def trace_shapes(bench: ModelBench) -> Steps:
     yield "ran the network on tasks of every kind that it accepts"
 
 
+def step_keeps_the_state(bench: ModelBench) -> Steps:
+    """`step` takes a state (B, H) and gives the next one, H being `hidden`."""
+    if not issubclass(bench.cls, RecurrentModel):
+        yield Skip("no recurrent model")
+    yield f"gave one input to `step` of {bench.main}"
+    model = bench.main.network()
+    assert isinstance(model, RecurrentModel)
+    if mistake := step_mistake(model, bench.main.case.task.channels.inputs):
+        yield Mistake(mistake, "let the state be one tensor, and `self.hidden` its size")
+
+
 def moves_to_another_dtype(bench: ModelBench) -> Steps:
     """After `.double()` it computes in float64, after `.float()` in float32."""
     yield "moved the network to float32 and float64 and ran it"
@@ -150,6 +162,7 @@ MODEL_GATES: tuple[Callable[[ModelBench], Steps], ...] = (
     accepts_says_why,
     finds_a_task,
     builds_with_defaults,
+    step_keeps_the_state,
     moves_to_another_dtype,
     trace_shapes,
     equal_seeds_equal_networks,

@@ -5,7 +5,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-from emtkit.errors import EmtkitError
+from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 
@@ -13,11 +13,18 @@ NAME = "template_name"
 CLASS = "TemplateName"
 
 
-def new(kind: Kind, name: str, folder: Path) -> Path:
+NETWORKS = ("recurrent", "gated", "ssm", "attention")
+"""What an architecture may begin as; `attention` is no recurrent network, and explains feedback."""
+
+
+def new(kind: Kind, name: str, folder: Path, like: str = "") -> Path:
     """Write `folder`/`name`.py, a plugin that passes `emtkit check`; the answer is its path.
 
+    `like` is one of `NETWORKS`, for an architecture (empty: the first).
+
     Raises:
-        EmtkitError: the name is invalid, an installed plugin has it, or the file exists.
+        EmtkitError: there is no such template, the name is invalid, an installed plugin has it, or
+            the file exists.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise EmtkitError(
@@ -32,7 +39,12 @@ def new(kind: Kind, name: str, folder: Path) -> Path:
     path = folder / f"{name}.py"
     if path.exists():
         raise EmtkitError(f"{path} exists already; it was left alone, choose another name")
-    template = files("emtkit.testing.templates").joinpath(f"{kind}.py").read_text(encoding="utf-8")
+    if like and kind != "architecture":
+        raise EmtkitError(f"`--like {like}` is for architectures; a {kind} has one template")
+    if like and like not in NETWORKS:
+        raise EmtkitError(f"there is no template '{like}'; {did_you_mean(like, NETWORKS)}")
+    stem = kind if like in ("", NETWORKS[0]) else like
+    template = files("emtkit.testing.templates").joinpath(f"{stem}.py").read_text(encoding="utf-8")
     written = "".join(part.capitalize() for part in name.split("_"))
     path.write_text(template.replace(NAME, name).replace(CLASS, written), encoding="utf-8")
     return path

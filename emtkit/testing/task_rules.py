@@ -195,7 +195,10 @@ def horizons_are_prefixes(bench: TaskBench) -> Steps:
     yield "drew with horizons 2 and 5 from equal streams"
     if not isinstance(task.horizon, int) or not isinstance(task.evaluation_horizon, int):
         change = "set `self.horizon` and `self.evaluation_horizon` in the constructor"
-        yield Mistake("`horizon` or `evaluation_horizon` is not an integer", change)
+        lacking = [n for n in ("horizon", "evaluation_horizon") if getattr(task, n) is None]
+        what = " and ".join(f"`{name}`" for name in lacking)
+        found = f"{what} is missing" if lacking else "`horizon` or `evaluation_horizon` is no int"
+        yield Mistake(f"{found} (a task with horizons says how many scored steps it has)", change)
     short, long = (task.sample(SEQUENCES, _stream(0), horizon) for horizon in (2, 5))
     change = "draw everything before the horizon first; score exactly `horizon` steps"
     if (scored := [int(short.mask.sum()), int(long.mask.sum())]) != [2, 5]:

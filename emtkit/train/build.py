@@ -3,6 +3,7 @@
 import hashlib
 
 import torch
+from safetensors.torch import load
 
 from emtkit.errors import PluginError
 from emtkit.plugin.architecture import SequenceModel
@@ -21,7 +22,7 @@ def build_task(registry: Registry, choice: PluginConfig) -> Task:
 
 
 def build_model(registry: Registry, cell: Cell, task: Task) -> SequenceModel:
-    """The untrained model of `cell`, drawn from (seed, "init") alone.
+    """The untrained model of `cell`, drawn from (seed, "init") alone, or as its weights are given.
 
     It is drawn in torch's default dtype and converted, so that float32 and float64 training start
     from one network.
@@ -38,4 +39,7 @@ def build_model(registry: Registry, cell: Cell, task: Task) -> SequenceModel:
             f"architecture '{cls.name}' says that it trains but has no parameter; answer False in "
             "`trains` for a constructed network"
         )
-    return model.to(DTYPES[cell.training.dtype])
+    model = model.to(DTYPES[cell.training.dtype])
+    if cell.weights is not None:
+        model.load_state_dict(load(cell.weights.data))
+    return model

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
-from emtkit.errors import EmtkitError, did_you_mean
+from emtkit.errors import EmtkitError, PluginError, did_you_mean
 from emtkit.methods.folder import final_classes
 from emtkit.methods.settings import Scope
+from emtkit.plugin.architecture import RecurrentModel
+from emtkit.plugin.mistakes import step_mistake
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import CPU, Stream
 from emtkit.study.cells import Cell, digest
@@ -67,6 +69,10 @@ def inspect_shape(cell: Cell, registry: Registry) -> Shape:
     """The shape of a cell's pair; runs the plugins' code, and raises what that raises."""
     task = build_task(registry, cell.task)
     model = build_model(registry, cell, task)
+    if isinstance(model, RecurrentModel):
+        mistake = step_mistake(model, task.channels.inputs)
+        if mistake is not None:
+            raise PluginError(f"{model.name}: {mistake}")
     horizon = None
     if task.horizons and task.horizon is not None:
         horizon = cell.training.curriculum.longest(task.horizon)

@@ -20,6 +20,7 @@ _SNAPSHOT = "snapshot."
 class RowState:
     """One row: weights (P), the loss so far, the curriculum, and how it ended.
 
+    `seconds` are those that its training took so far: its share of those of its stacks.
     `buffers` (P each) are what the optimiser keeps. `end` is None while there is training left.
     """
 
@@ -31,6 +32,7 @@ class RowState:
     solved_at: int | None = None
     end: End | None = None
     snapshots: dict[int, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def encode(self) -> bytes:
         """The row as safetensors; the small numbers travel in its header."""
@@ -45,6 +47,7 @@ class RowState:
             "iteration": self.iteration,
             "solved_at": self.solved_at,
             "end": self.end,
+            "seconds": self.seconds,
             "progress": None if now is None else {"horizon": now.horizon, **now.memory},
         }
         copies = {name: value.clone().contiguous() for name, value in tensors.items()}
@@ -66,5 +69,6 @@ class RowState:
             solved_at=small["solved_at"],
             end=small["end"],
             snapshots=snapshots,
+            seconds=small.get("seconds", 0.0),
             buffers=tensors,
         )

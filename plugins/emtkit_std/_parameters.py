@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from emtkit import Since
+
 # Architectures
 Hidden = Annotated[int, Field(ge=1, description="Number of units H.")]
 Activation = Field(description="Nonlinearity sigma of the units.")
@@ -12,6 +14,7 @@ UnitBias = Annotated[
     bool, Field(description="Whether the units have biases; without, the origin is a fixed point.")
 ]
 ReadoutBias = Annotated[bool, Field(description="Whether the outputs have a bias b_r.")]
+LaterReadoutBias = Annotated[ReadoutBias, Since.LATER]
 Tied = Annotated[
     bool,
     Field(

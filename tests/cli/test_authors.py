@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import nn
 
 from emtkit import EmtkitError
 from emtkit.cli.main import cli
+from emtkit.study.plan import plan_study
 
 BROKEN = '''
 from emtkit import Batch, Channels, Task, hookimpl
@@ -40,6 +42,54 @@ def emtkit_tasks():
 '''
 
 
+RECURRENT = (
+    BROKEN.split("class Wrong")[0].replace("Batch, Channels, Task", "RecurrentModel")
+    + '''
+import torch
+from torch import nn
+
+class Wrong(RecurrentModel):
+    """h_t = tanh(W_hh h_{t-1} + W_uh u_t), y_t = W_r h_t. References: none."""
+    name = "wrong"
+
+    def __init__(self, task, *, hidden: int = 6):
+        super().__init__()
+        self.hidden = hidden
+        self.W_hh = nn.Parameter(torch.randn(hidden, hidden) / hidden)
+        self.W_uh = nn.Parameter(torch.randn(hidden, task.channels.inputs))
+        self.W_r = nn.Parameter(torch.randn(task.channels.outputs, hidden) / hidden)
+
+    def step(self, state, inputs):
+        return torch.tanh(state @ self.W_hh.T + inputs @ self.W_uh.T)
+
+    def read(self, state):
+        return state @ self.W_r.T
+
+@hookimpl
+def emtkit_architectures():
+    return [Wrong]
+'''
+)
+SIZED = BROKEN.replace("Channels(3, 2)", "Channels(2, 2)")
+MISTAKES = {
+    "state": (RECURRENT, "self.hidden = hidden", "self.hidden = hidden // 2",
+              r"`step` of a state \(B, H\) = \(3, 3\), H being `self.hidden`, raised"),
+    "tuple": (RECURRENT, "return torch.tanh(state", "return state, torch.tanh(state",
+              "`step` returned a tuple of 2; it returns the next state alone"),
+    "star": (RECURRENT, "task, *, hidden", "task, hidden",
+             r"'hidden' stands before the `\*`.*`def __init__\(self, task, \*, hidden=...\)`"),
+    "list": (RECURRENT, "[Wrong]", "Wrong", r"returned the class Wrong; write `return \[Wrong\]`"),
+    "hook": (RECURRENT, "emtkit_architectures", "emtkit_architecture",
+             "no hook `emtkit_architecture`; did you mean 'emtkit_architectures'"),
+    "integers": (SIZED, "stream.uniform((batch, 4, 2))", "stream.integers(0, 5, (batch,)).float()",
+                 r"called as `stream.integers\(shape, high\)`"),
+    "order": (SIZED, "stream.uniform((batch, 4, 2))", "stream.integers(5, (batch, 4, 2)).float()",
+              r"stream.integers\(shape, high\) was given high = \(\d, 4, 2\)"),
+    "horizon": (SIZED, 'name = "wrong"', 'name = "wrong"; horizons = True; horizon = 3',
+                "`evaluation_horizon` is missing"),
+}  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -57,7 +107,7 @@ def test_new_then_check() -> None:
     assert "emtkit check leaky.py" in told
     result = call("check", "leaky.py")
     assert result.return_value == 0
-    assert "architecture leaky: 26 rules hold, 0 broken" in result.output
+    assert "architecture leaky: 27 rules hold, 0 broken" in result.output
 
 
 def test_a_broken_rule_is_told_and_exits_with_3() -> None:
@@ -110,3 +160,30 @@ def test_pairs_of_a_map_are_checked() -> None:
     asked = ["analyze", "net.pt", "--task", "hds", "--analyses", "spectrum", "--map", "W_hh"]
     with pytest.raises(EmtkitError, match="'W_hh' is not a pair"):
         call(*asked)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_common_mistakes_of_authors_are_named(name: str) -> None:
+    source, right, wrong, said = MISTAKES[name]
+    assert right in source
+    Path("own.py").write_text(source.replace(right, wrong))
+    try:
+        told = call("check", "own.py").output
+    except EmtkitError as error:
+        told = str(error)
+    assert re.search(said, told), told
+
+
+def test_without_its_mistake_the_file_breaks_no_such_rule() -> None:
+    for source in (RECURRENT, SIZED):
+        Path("own.py").write_text(source)
+        told = call("check", "own.py").output
+        assert not [said for *_, said in MISTAKES.values() if re.search(said, told)]
+
+
+def test_a_plan_names_a_missing_evaluation_horizon() -> None:
+    source, right, wrong, _ = MISTAKES["horizon"]
+    Path("own.py").write_text(source.replace(right, wrong))
+    study = {"plugins": ["own.py"], "tasks": ["wrong"], "architectures": ["elman"]}
+    with pytest.raises(EmtkitError, match="'wrong' has horizons and no `evaluation_horizon`"):
+        plan_study(study)

@@ -78,12 +78,12 @@ CELLS = some.sampled_from([GatedRecurrentUnit, LongShortTermMemory])
 @some.composite
 def stacks(draw, dtype):
     """Networks of any size on two tasks, and a batch for them."""
-    cell, bias = draw(CELLS), draw(some.booleans())
+    cell, bias, shift = draw(CELLS), draw(some.booleans()), draw(some.booleans())
     hidden, history = draw(some.integers(1, 24)), draw(some.integers(1, 4))
     models, batch, horizon = (draw(some.integers(low, 7)) for low in (2, 1, 1))
     torch.manual_seed(draw(some.integers(0, 2**31)))
     tasks = [Hds(rule="repeat", history=history, dimension=2, horizon=horizon)] * models
-    nets = [cell(task, hidden=hidden, bias=bias).to(dtype) for task in tasks]
+    nets = [cell(task, hidden=hidden, bias=bias, readout_bias=shift).to(dtype) for task in tasks]
     stacked = stack(nets, tasks, [""] * models)
     streams = [Stream(seed, "train", dtype=dtype) for seed in range(models)]
     flat = torch.stack([flatten(net) for net in nets])

@@ -109,6 +109,25 @@ class NothingToTrain(GoodModel):
             self.register_buffer(name, value.detach())
 
 
+class StateOfTwoParts(GoodModel):
+    """h_t = 0. References: none."""
+
+    name = "state_of_two_parts"
+
+    def step(self, state, inputs):
+        return super().step(state, inputs), inputs
+
+
+class SmallerThanItsState(GoodModel):
+    """h_t = 0. References: none."""
+
+    name = "smaller_than_its_state"
+
+    def __init__(self, task: Task, *, hidden: Hidden = 5) -> None:
+        super().__init__(task, hidden=hidden)
+        self.hidden = hidden - 1
+
+
 class AnswersInSingle(GoodModel):
     """h_t = 0. References: none."""
 
@@ -386,6 +405,8 @@ BREAKS: dict[type[SequenceModel], str] = {
     WarnsOfNothing: "accepts says why",
     AcceptsNothing: "finds a task",
     NothingToTrain: "builds with defaults",
+    StateOfTwoParts: "step keeps the state",
+    SmallerThanItsState: "step keeps the state",
     AnswersInSingle: "moves to another dtype",
     OneOutputTooMany: "trace shapes",
     EveryNetworkNew: "equal seeds equal networks",

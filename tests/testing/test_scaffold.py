@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from emtkit import EmtkitError
+from emtkit import EmtkitError, RecurrentModel
 from emtkit.testing import find, new
+from emtkit.testing.scaffold import NETWORKS
 
 KINDS = ["task", "architecture", "analysis"]
 
@@ -23,6 +24,20 @@ def test_a_new_plugin_keeps_every_rule(kind: str, tmp_path: Path) -> None:
     if kind == "analysis":
         assert examined.result("answers on its controls").state == "ok"
         assert examined.result("drawings draw").state == "ok"
+
+
+@pytest.mark.parametrize("like", NETWORKS)
+def test_every_kind_of_network_keeps_every_rule(like: str, tmp_path: Path) -> None:
+    (examined,) = find(new("architecture", "my_own_plugin", tmp_path, like))
+    assert [str(v) for v in examined.results() if v.state == "failed"] == []
+    assert issubclass(examined.plugin.cls, RecurrentModel) == (like != "attention")
+
+
+def test_new_refuses_templates_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(EmtkitError, match="did you mean 'gated'"):
+        new("architecture", "mine", tmp_path, "gatd")
+    with pytest.raises(EmtkitError, match="is for architectures"):
+        new("task", "mine", tmp_path, "gated")
 
 
 def test_new_refuses_what_would_clash(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ NETWORKS = [
     {"use": "relu_rnn", "hidden": 2},
     {"use": "relu_rnn", "hidden": 5, "activation": "tanh", "readout": "linear"},
     {"use": "elman", "hidden": 4, "bias": True},
+    {"use": "elman", "hidden": 4, "readout_bias": True},
+    {"use": "elman", "hidden": 4, "bias": True, "readout_bias": True},
 ]
 # each is compiled anew, which takes longer than its tests
 SOME = [

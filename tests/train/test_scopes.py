@@ -208,6 +208,23 @@ def test_a_later_field_enters_keys_only_where_it_is_used():
     assert plain == quiet != noisy
 
 
+def test_a_later_parameter_of_a_plugin_enters_keys_only_where_it_is_used():
+    plain, off, on = (
+        plan_study(
+            {
+                "tasks": ["hds"],
+                "architectures": [{"use": "elman", **given}],
+                "training": {"steps": 1},
+            }
+        ).rows[0]
+        for given in ({}, {"readout_bias": False}, {"readout_bias": True})
+    )
+    assert plain.cell.key == off.cell.key != on.cell.key
+    before = ["elman", 1, {"activation": "tanh", "bias": False, "hidden": 128, "init": "uniform"}]
+    assert plain.cell.architecture.identity() == before
+    assert plain.cell.architecture.parameters["readout_bias"] is False
+
+
 def test_keys_are_those_of_stored_networks(monkeypatch):
     """Made before optimisers had options and schedules a warm-up, at training version 3."""
     monkeypatch.setattr("emtkit.study.cells.TRAINING_VERSION", 3)

@@ -12,11 +12,11 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from emtkit.errors import EmtkitError, StoreError
-from emtkit.execute.engines._memory import memory_limit
 from emtkit.execute.engines._worker import READY, Worker, resident
 from emtkit.execute.engines.engine import TIMEOUT, Engine, JobResult
 from emtkit.execute.messages import decode
 from emtkit.plugin.sources import LooseFile
+from emtkit.study.memory import memory_limit
 
 START_SECONDS = 120.0
 MOST_FAILED_STARTS = 3

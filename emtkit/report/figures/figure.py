@@ -10,7 +10,7 @@ import io
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,16 +65,20 @@ class Drawn:
         return f"<figure>{inline_svg(self)}</figure>"
 
 
-def draw_figure(results: Results, spec: Figure) -> Drawn:
+def draw_figure(
+    results: Results, spec: Figure, curves: Mapping[str, Results] | None = None
+) -> Drawn:
     """A chart or a map: a panel per combination of facets and per `y`.
+
+    `curves` are the results over training by `y`, for charts that show them.
 
     Raises:
         EmtkitError: a column that does not exist, or no row that `where` keeps.
     """
-    rows = results.shown(spec.where, [spec.x or "", spec.hue or "", *spec.y, *spec.facet])
+    rows = results.shown(spec.where, _named(spec))
     if not rows:
         raise EmtkitError(f"figure '{spec.name}': no cell of the results meets its `where`")
-    panels = _panels(results, spec, rows)
+    panels = _panels(results, spec, rows, curves or {})
     count, mapped = len(panels), spec.use in MAPS.names
     ys = 1 if mapped else len(spec.y)
     # Panels side by side that show different values have a scale each.
@@ -213,7 +217,13 @@ def style(*, text_as_paths: bool = True) -> Iterator[None]:
         yield
 
 
-def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
+def _named(spec: Figure) -> list[str]:
+    return [spec.x or "", spec.hue or "", *spec.y, *spec.facet]
+
+
+def _panels(
+    results: Results, spec: Figure, rows: Sequence[int], curves: Mapping[str, Results]
+) -> list[Panel]:
     """A panel per `y` (down) and combination of facets (across)."""
     ys = spec.y if spec.use in CHARTS.names else spec.y[:1]
     hues = tuple(level for (level,) in results.groups(rows, [spec.hue])) if spec.hue else ()
@@ -222,11 +232,13 @@ def _panels(results: Results, spec: Figure, rows: Sequence[int]) -> list[Panel]:
     lines = [results.groups(results.shown(line.where), spec.facet) for line in spec.lines]
     panels = []
     for y in ys:
-        for levels, members in results.groups(rows, spec.facet).items():
+        shown = curves.get(y, results)
+        drawn = shown.shown(spec.where, _named(spec)) if curves else rows
+        for levels, members in shown.groups(drawn, spec.facet).items():
             title = facet_text(spec.facet, levels)
             over = tuple(line.get(levels, []) for line in lines)
             based = less_of.get(levels, [])
-            panels.append(Panel(results, spec, members, y, title, hues, based, over))
+            panels.append(Panel(shown, spec, members, y, title, hues, based, over))
     return panels
 
 

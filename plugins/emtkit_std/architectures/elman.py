@@ -8,14 +8,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import Recognised, SequenceModel, SimpleRecurrence, Task, hookimpl
-from emtkit_std._parameters import Activation, Hidden, UnitBias
+from emtkit_std._parameters import Activation, Hidden, LaterReadoutBias, UnitBias
 from emtkit_std._theory.networks.forms import ElmanNetwork
-from emtkit_std._theory.networks.recurrence import outer_weights, recurrent_weights
+from emtkit_std._theory.networks.recurrence import outer_weights, recurrent_weights, uniform
 from emtkit_std._theory.networks.torch_cells import torch_cell
 
 
 class Elman(ElmanNetwork):
-    """Simple recurrent network, h_t = sigma(W_hh h_{t-1} + W_uh u_t + b), y_t = W_r h_t.
+    """Simple recurrent network, h_t = sigma(W_hh h_{t-1} + W_uh u_t + b), y_t = W_r h_t + b_r.
 
     State (B H), outputs (B O). `b` is the sum of the two biases of common implementations.
 
@@ -38,6 +38,7 @@ class Elman(ElmanNetwork):
                 "orthogonal."
             ),
         ] = "uniform",
+        readout_bias: LaterReadoutBias = False,
     ) -> None:
         super().__init__()
         channels = task.channels
@@ -46,11 +47,12 @@ class Elman(ElmanNetwork):
         self.W_uh = nn.Parameter(outer_weights("uniform", hidden, channels.inputs, hidden))
         self.W_r = nn.Parameter(outer_weights("uniform", channels.outputs, hidden, hidden))
         self.b = nn.Parameter(outer_weights("uniform", 1, hidden, hidden)[0]) if bias else None
-        self.b_r = None
         if init == "gaussian":
             nn.init.normal_(self.W_hh, std=1.0 / math.sqrt(hidden))
         elif init == "orthogonal":
             nn.init.orthogonal_(self.W_hh)
+        # drawn last: the other weights are those of the network without it
+        self.b_r = uniform(channels.outputs, fan_in=hidden) if readout_bias else None
 
     @classmethod
     def recognise(cls, weights: Mapping[str, Tensor]) -> Recognised | None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
-from emtkit_std._parameters import Hidden, UnitBias
+from emtkit_std._parameters import Hidden, LaterReadoutBias, UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.networks.gated_kernel import GruKernel
 from emtkit_std._theory.networks.recurrence import uniform
@@ -17,7 +17,7 @@ from emtkit_std._theory.networks.torch_cells import torch_cell
 class GatedRecurrentUnit(RecurrentModel):
     """Gated recurrent unit with a linear readout.
 
-        h(t) = (1 - z) n + z h(t-1),   y(t) = W_r h(t)
+        h(t) = (1 - z) n + z h(t-1),   y(t) = W_r h(t) + b_r
         r, z = sigmoid(W_uh u(t) + W_hh h(t-1) + b)          (their rows)
         n    = tanh(W_uh u(t) + b + r (W_hh h(t-1) + b_n))   (the last H rows)
 
@@ -31,7 +31,14 @@ class GatedRecurrentUnit(RecurrentModel):
 
     name = "gru"
 
-    def __init__(self, task: Task, *, hidden: Hidden = 128, bias: UnitBias = True) -> None:
+    def __init__(
+        self,
+        task: Task,
+        *,
+        hidden: Hidden = 128,
+        bias: UnitBias = True,
+        readout_bias: LaterReadoutBias = False,
+    ) -> None:
         super().__init__()
         self.hidden, self.bias = hidden, bias
         channels = task.channels
@@ -40,6 +47,7 @@ class GatedRecurrentUnit(RecurrentModel):
         self.W_r = uniform(channels.outputs, hidden, fan_in=hidden)
         if bias:
             self.b, self.b_n = uniform(3 * hidden, fan_in=hidden), uniform(hidden, fan_in=hidden)
+        self.b_r = uniform(channels.outputs, fan_in=hidden) if readout_bias else None
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -70,8 +78,9 @@ class GatedRecurrentUnit(RecurrentModel):
         return proposed + keep * (state - proposed)
 
     def read(self, state: Tensor) -> Tensor:
-        """W_r h."""
-        return state @ self.W_r.T
+        """W_r h + b_r."""
+        outputs = state @ self.W_r.T
+        return outputs if self.b_r is None else outputs + self.b_r
 
     def stacked_kernel(self) -> StackedKernel:
         """Its passes through time by hand."""

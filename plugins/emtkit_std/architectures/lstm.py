@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
-from emtkit_std._parameters import UnitBias
+from emtkit_std._parameters import LaterReadoutBias, UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.networks.gated_kernel import LstmKernel
 from emtkit_std._theory.networks.recurrence import uniform
@@ -18,7 +18,7 @@ from emtkit_std._theory.networks.torch_cells import torch_cell
 class LongShortTermMemory(RecurrentModel):
     """Long short-term memory with a linear readout.
 
-        c(t) = f c(t-1) + i g,   h(t) = o tanh(c(t)),   y(t) = W_r h(t)
+        c(t) = f c(t-1) + i g,   h(t) = o tanh(c(t)),   y(t) = W_r h(t) + b_r
         i, f, o = sigmoid(W_uh u(t) + W_hh h(t-1) + b),   g = tanh(... + b)
 
     W_hh (4n, n) and W_uh (4n, I) hold the rows of i, f, g, o in this order, n = `hidden`; all
@@ -39,6 +39,7 @@ class LongShortTermMemory(RecurrentModel):
             int, Field(ge=1, description="Number of units n; the state h, c has H = 2n numbers.")
         ] = 128,
         bias: UnitBias = True,
+        readout_bias: LaterReadoutBias = False,
     ) -> None:
         super().__init__()
         self.units, self.hidden, self.bias = hidden, 2 * hidden, bias
@@ -48,6 +49,7 @@ class LongShortTermMemory(RecurrentModel):
         self.W_r = uniform(channels.outputs, hidden, fan_in=hidden)
         if bias:
             self.b = uniform(4 * hidden, fan_in=hidden)
+        self.b_r = uniform(channels.outputs, fan_in=hidden) if readout_bias else None
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
@@ -71,8 +73,9 @@ class LongShortTermMemory(RecurrentModel):
         return torch.cat([torch.sigmoid(leave) * torch.tanh(carried), carried], 1)
 
     def read(self, state: Tensor) -> Tensor:
-        """W_r h, from the first half of the state."""
-        return state[..., : self.units] @ self.W_r.T
+        """W_r h + b_r, from the first half of the state."""
+        outputs = state[..., : self.units] @ self.W_r.T
+        return outputs if self.b_r is None else outputs + self.b_r
 
     def stacked_kernel(self) -> StackedKernel:
         """Its passes through time by hand."""

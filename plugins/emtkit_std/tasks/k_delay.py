@@ -16,6 +16,7 @@ from emtkit import (
     EmtkitError,
     Fact,
     Recipe,
+    Since,
     Stratified,
     Stream,
     Task,
@@ -108,6 +109,7 @@ class KDelay(Task):
         ] = "recall",
         feature_correlation: Annotated[
             float,
+            Since.LATER,
             Field(
                 ge=0,
                 le=1,
@@ -116,6 +118,7 @@ class KDelay(Task):
         ] = 0.0,
         time_correlation: Annotated[
             float,
+            Since.LATER,
             Field(
                 gt=-1,
                 lt=1,
@@ -125,6 +128,7 @@ class KDelay(Task):
         ] = 0.0,
         correlated: Annotated[
             Correlated,
+            Since.LATER,
             Field(
                 description="Whether presence and amplitude both follow from one such number, or "
                 "only one of them does; used where a correlation is not 0."

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from emtkit import StackedKernel, Unrolled
 
+_READ = ("W_r", "b_r")
+"""Weights that do not move the state."""
+
 _sigmoid_slope = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_slope = torch.ops.aten.tanh_backward.grad_input
 
@@ -48,7 +51,7 @@ class GruKernel(StackedKernel):
         """From the last step to the first."""
         gates, inners, proposals = run.kept
         steps, models, batch, size = run.states.shape
-        found = {k: torch.zeros_like(v) for k, v in weights.items() if k != "W_r"}
+        found = {k: torch.zeros_like(v) for k, v in weights.items() if k not in _READ}
         toward, spare = torch.zeros_like(run.states[0]), torch.empty_like(run.states[0])
         origin, inward = torch.zeros_like(toward), torch.empty_like(toward)
         drive = inputs.new_empty(models, batch, 3 * size)
@@ -112,7 +115,7 @@ class LstmKernel(StackedKernel):
         """From the last step to the first."""
         gates, squashed = run.kept
         steps, size = len(gates), squashed.shape[3]
-        found = {k: torch.zeros_like(v) for k, v in weights.items() if k != "W_r"}
+        found = {k: torch.zeros_like(v) for k, v in weights.items() if k not in _READ}
         toward, carried = torch.zeros_like(squashed[0]), torch.zeros_like(squashed[0])
         origin, spare = torch.zeros_like(toward), torch.empty_like(toward)
         drive = torch.empty_like(gates[0])

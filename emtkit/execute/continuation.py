@@ -97,7 +97,7 @@ def _why_not(cell: Cell, store: Store, registry: Registry, tier: str | None) -> 
     if not _is_same_rate(training.schedule, training.lr, done, training.steps):
         return (
             f"the rate of schedule `{training.schedule.kind}` depends on the whole number of "
-            f"iterations, so that the first {done} of {training.steps} are others than all of {done}"
+            f"iterations: the first {done} of {training.steps} are others than all of {done}"
         )
     if any(step <= done for step in training.snapshots):
         return f"snapshots at or before iteration {done} are asked for, and no weights of then kept"

@@ -125,7 +125,7 @@ class Work:
                 return self._train_stack(job)
         except Exception as error:  # whatever a plugin raises
             if len(job.cells) == 1:
-                why = self._named(job.cells[0]) or _why(error, suspects)
+                why = self._named(job.cells[0], error, guard) or _why(error, suspects)
                 return Answer(cells=(self._result(job.cells[0], "failed", job.tier, why),))
         middle = len(job.cells) // 2
         parts = []
@@ -138,10 +138,13 @@ class Work:
             last=tuple(state for part in parts for state in part.last),
         )
 
-    def _named(self, cell: Cell) -> str:
+    def _named(self, cell: Cell, raised: Exception, guard: Guard) -> str:
         """A mistake of a plugin that is told in one sentence, where that is what it was."""
+        if isinstance(raised, ForbiddenError):
+            return ""
         try:
-            inspect_shape(cell, self.registry)
+            with guard.calling(self._suspects(cell)):
+                inspect_shape(cell, self.registry)
         except PluginError as error:
             return f"{self._suspects(cell)}: {error}"
         except Exception:  # of any kind: what the training raised says more

@@ -156,7 +156,7 @@ def test_built_in_networks_keep_every_byte_beside_a_plugin_that(damage, innocent
     assert len(own) == 2
     if said:
         assert found.failed + found.lost == 2
-        assert all(said in error for error in errors(path, own))
+        assert all(said in error for error in errors(path, own)), errors(path, own)
         if damage != "kill":
             assert all("architecture 'mine' of" in error for error in errors(path, own))
     else:

@@ -372,6 +372,13 @@ def test_the_error_of_the_evaluation_set_enters_what_is_claimed_of_a_number():
         )
 
 
+def test_an_error_that_is_not_a_number_is_not_known():
+    """Stores of others may hold anything, terminal escapes in the place of a standard error too."""
+    where = {"value": "test.loss", "stat": "median", "where": {"task.density": 1.0}}
+    found = only(evaluated(1.0, "\x1b[2J"), **where, below=1.1)
+    assert (found.word, found.estimate.noise) == ("supported", 0.0)
+
+
 def test_of_a_constructed_network_it_is_the_whole_interval():
     where = {"value": "test.loss", "where": {"task.density": 1.0}}
     sure = only(evaluated(1.0, 0.001, seeds=1, trained=False), **where, below=1.1)

@@ -109,7 +109,10 @@ def _noise(results: Results, kept: Sequence[int], by: Sequence[Any], quantity: Q
     column = results.error_of(quantity.column or "")
     if column is None or quantity.is_share:
         return 0.0
-    errors = np.array([results.column(column)[row] for row in kept], float)
+    stored = [results.column(column)[row] for row in kept]
+    if any(isinstance(error, str) for error in stored):  # a store of others may hold anything
+        return 0.0
+    errors = np.array(stored, float)
     ranking = None
     if by:
         ranking = np.array(by, float) * (-1.0 if quantity.direction == "max" else 1.0)

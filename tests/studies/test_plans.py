@@ -9,9 +9,14 @@ import pytest
 from emtkit.session import load
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
+EACH = [
+    # 12,000 networks take half a minute to plan
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem == "phase_diagram"))
+    for path in STUDIES
+]
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EACH)
 def test_it_plans(path, tmp_path):
     session = load(path, store=tmp_path / "none.sqlite")
     study = session.plan.study
@@ -22,7 +27,7 @@ def test_it_plans(path, tmp_path):
     assert all(row.cell.reason is None for row in session.plan.rows), "all pairs apply"
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EACH)
 def test_every_claim_has_a_negative_control_for_each_of_its_combinations(path, tmp_path):
     warnings = load(path, store=tmp_path / "none.sqlite").warnings()
     assert [warning for warning in warnings if "no negative control" in warning] == []

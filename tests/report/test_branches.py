@@ -53,3 +53,7 @@ def test_a_table_shows_both_and_no_interval(stat: str) -> None:
     assert texts["one"].text == "83"
     assert texts["one"].interval
     assert any("two branches" in remark for remark in drawn.remarks)
+    value = {"value": "a.x", "stat": stat, "format": ".0e"}
+    alike = data.assign(**{"a.x": 1 + 1e-6 * data["a.x"]})
+    drawn = draw_table(Results(alike), Table.model_validate({**spec, "values": [value]}))
+    assert {line[0].entries[0].text for line in drawn.body} == {"1e+00"}

@@ -86,7 +86,10 @@ def _plus_minus(found: Aggregate, value: Value) -> str:
 def _branches(found: Aggregate, value: Value) -> Branches | None:
     if found.sample is None or value.is_share or not statistic_of(value).centres:
         return None
-    return two_branches(found.sample.values)
+    two = two_branches(found.sample.values)
+    if two is None or len({number_text(x, value.format) for x in (two.low, two.high)}) == 1:
+        return None  # what is written alike is one number to the reader
+    return two
 
 
 class _Drawing:

@@ -130,7 +130,7 @@ class Killer(Monitor):
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, 8])
 def test_killed_workers_of_a_cluster_lose_nothing(cluster, tmp_path, kills):
-    rows = study() if kills == 1 else study(4, 8_000)[:4]
+    rows = study() if kills == 1 else study(4, 3_000)[:4]
     path, whole = tmp_path / "s.sqlite", tmp_path / "whole.sqlite"
     at = engine(cluster)
     killer = Killer(cluster, at, kills)

@@ -21,6 +21,7 @@ from emtkit.store.store import Store
 from emtkit.study.cells import TRAINING_VERSION, Cell, digest
 from emtkit.train.row_state import RowState
 
+_AT_ONCE = 100
 KEPT_BYTES = 256 * 2**10
 """Larger states are not kept; three numbers a weight (adam) are 21,000 weights in float32."""
 
@@ -67,30 +68,44 @@ def begin_where_others_ended(
 ) -> None:
     """Give cells that were not begun the last state of their course, where they go on from it."""
     own = store.state_metas(cell.key for cell in cells)
-    for cell in cells:
-        if cell.key in own or _why_not(cell, store, registry, tier) != "":
-            continue
-        (state,) = store.states_of([course_of(cell)]).values()
-        losses = store.history(str(state.meta["cell"])).get("loss")
-        if losses is not None and len(losses) == state.meta["iteration"]:
-            store.commit(Bundle(states=(_begun(cell, state, losses),)))
+    courses = _courses(cells, store)
+    further = [
+        cell
+        for cell in cells
+        if cell.key not in own and _why_not(cell, courses.get(cell.key), registry, tier) == ""
+    ]
+    for start in range(0, len(further), _AT_ONCE):
+        found: list[CellState] = []
+        for cell in further[start : start + _AT_ONCE]:
+            (state,) = store.states_of([course_of(cell)]).values()
+            losses = store.history(str(state.meta["cell"])).get("loss")
+            if losses is not None and len(losses) == state.meta["iteration"]:
+                found.append(_begun(cell, state, losses))
+        store.commit(Bundle(states=tuple(found)))
 
 
 def continuations(
     cells: Sequence[Cell], store: Store, registry: Registry
 ) -> tuple[int, dict[str, int]]:
     """How many cells go on from a shorter training, and how many do not, by the reason."""
-    reasons = [_why_not(cell, store, registry, None) for cell in cells]
+    courses = _courses(cells, store)
+    reasons = [_why_not(cell, courses.get(cell.key), registry, None) for cell in cells]
     told = [reason for reason in reasons if reason]
     return reasons.count(""), {reason: told.count(reason) for reason in dict.fromkeys(told)}
 
 
-def _why_not(cell: Cell, store: Store, registry: Registry, tier: str | None) -> str | None:
+def _courses(cells: Sequence[Cell], store: Store) -> dict[str, Mapping[str, Any]]:
+    """What is known of the last state of each trained cell's course, by the cell's key."""
+    keys = {cell.key: course_of(cell) for cell in cells if cell.trains and cell.training.steps}
+    known = store.state_metas(keys.values())
+    return {key: known[course] for key, course in keys.items() if course in known}
+
+
+def _why_not(
+    cell: Cell, meta: Mapping[str, Any] | None, registry: Registry, tier: str | None
+) -> str | None:
     """Why a cell begins anew though its course is known; "" where it goes on, None elsewhere."""
     training = cell.training
-    if not cell.trains or not training.steps:
-        return None
-    meta = store.state_metas([course_of(cell)]).get(course_of(cell))
     if meta is None or meta["iteration"] >= training.steps:
         return None
     done = int(meta["iteration"])

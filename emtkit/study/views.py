@@ -173,8 +173,6 @@ class Figure(View):
             line.check_complete()
         if self.use in CHARTS.names:
             _none_of(given, {"value", "less"}, self.use)
-            if self.use == "learning_curve" and self.x != ITERATION:
-                raise ValueError(f"a learning_curve has `x: {ITERATION}`")
         elif self.value is None or len(self.y) > 1:
             raise ValueError(f"a {self.use} needs `value`, and one axis as `y`")
         check_ranking(self.by, self.of, self.stat)

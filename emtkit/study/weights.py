@@ -29,11 +29,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise EmtkitError(f"{path} is not a safetensors file: {error}") from None
     except OSError:
         raise
-    except Exception as error:  # whatever the file holds, it is not weights
-        first = str(error).strip().split("\n")[0]
+    except Exception:  # whatever it holds; torch's own words advise to run it
         raise EmtkitError(
-            f"{path} cannot be read as weights alone ({first}); save `model.state_dict()`, best "
-            "with safetensors.torch.save_file"
+            f"{path} cannot be read as weights alone: it is damaged, or holds more than named "
+            "tensors; save `model.state_dict()`, best with safetensors.torch.save_file"
         ) from None
     for key in ("state_dict", "model_state_dict"):
         if isinstance(held, dict) and isinstance(held.get(key), dict):

@@ -13,14 +13,10 @@ NAME = "template_name"
 CLASS = "TemplateName"
 
 
-NETWORKS = ("recurrent", "gated", "ssm", "attention")
-"""What an architecture may begin as; `attention` is no recurrent network, and explains feedback."""
-
-
 def new(kind: Kind, name: str, folder: Path, like: str = "") -> Path:
     """Write `folder`/`name`.py, a plugin that passes `emtkit check`; the answer is its path.
 
-    `like` is one of `NETWORKS`, for an architecture (empty: the first).
+    `like` names a template of an architecture; empty takes `recurrent`.
 
     Raises:
         EmtkitError: there is no such template, the name is invalid, an installed plugin has it, or
@@ -41,10 +37,16 @@ def new(kind: Kind, name: str, folder: Path, like: str = "") -> Path:
         raise EmtkitError(f"{path} exists already; it was left alone, choose another name")
     if like and kind != "architecture":
         raise EmtkitError(f"`--like {like}` is for architectures; a {kind} has one template")
-    if like and like not in NETWORKS:
-        raise EmtkitError(f"there is no template '{like}'; {did_you_mean(like, NETWORKS)}")
-    stem = kind if like in ("", NETWORKS[0]) else like
+    if like and like not in (known := networks()):
+        raise EmtkitError(f"there is no template '{like}'; {did_you_mean(like, known)}")
+    stem = like or {"architecture": "recurrent"}.get(kind, kind)
     template = files("emtkit.testing.templates").joinpath(f"{stem}.py").read_text(encoding="utf-8")
     written = "".join(part.capitalize() for part in name.split("_"))
     path.write_text(template.replace(NAME, name).replace(CLASS, written), encoding="utf-8")
     return path
+
+
+def networks() -> list[str]:
+    """What an architecture may begin as: the templates of no other kind."""
+    found = (Path(str(file)).stem for file in files("emtkit.testing.templates").iterdir())
+    return sorted(stem for stem in found if stem not in ("task", "analysis") and stem[0] != "_")

@@ -227,10 +227,7 @@ def test_white_edges_of_markers_follow_the_page(results):
     assert "stroke: var(--card, #ffffff)" in text
 
 
-TRAINING_ALONE = "learning_curve"  # drawn in test_training_curves.py
-
-
-@pytest.mark.parametrize("use", [kind for kind in FIGURE_KINDS if kind != TRAINING_ALONE])
+@pytest.mark.parametrize("use", FIGURE_KINDS)
 def test_every_kind_of_the_folders_draws_and_counts_what_it_shows(results, use):
     """A kind that is added is held to this without being named here."""
     where = {"task.delay": 3}

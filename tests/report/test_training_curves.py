@@ -75,7 +75,7 @@ def test_networks_that_are_not_there_are_counted(tmp_path: Path) -> None:
         ({"y": "test.loss"}, "'test.loss' has no value during training"),
         ({"y": "spectrum.radius"}, r"allowed: train.loss, modes.\*"),
         ({"y": "modes.radios"}, "did you mean 'radius'"),
-        ({"y": "train.loss", "x": "step"}, "learning_curve has `x: iteration`"),
+        ({"y": "train.loss", "x": "step"}, "or iteration"),
         ({"y": "train.loss", "x": "step", "use": "line"}, "iteration"),
         ({"y": "train.loss", "hue": None}, "'training.lr' varies"),
     ],

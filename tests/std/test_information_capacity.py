@@ -144,15 +144,23 @@ def test_attention_is_read_at_its_own_length_and_other_tasks_are_refused() -> No
         look(InformationCapacity(lags=99), TASK, build(Attention, TASK).double())
 
 
-def test_chance_is_removed() -> None:
-    """Ten unrelated directions and few states: R² of others is below 0, its mean after it is 0."""
+@pytest.mark.parametrize("held", [0.0, 0.5, 0.9])
+def test_chance_is_removed(held: float) -> None:
+    """Ten directions, few states: an item in noise is held to the share, an absent one to 0."""
     rng = np.random.default_rng(0)
-    inputs = rng.uniform(-1, 1, size=(16, 40, 1))
-    means = []
-    for _ in range(40):
-        reader = _Reader(rng.normal(size=(16, 36, 10)), inputs, 5)
+    found, raw = [], []
+    for _ in range(80):
+        inputs = rng.uniform(-1, 1, size=(16, 40, 1))
+        states = rng.normal(size=(16, 36, 10))
+        item = np.sqrt(3) * inputs[:, 4:, 0]  # of variance 1
+        states[..., 0] = np.sqrt(held) * item + np.sqrt(1 - held) * states[..., 0]
+        reader = _Reader(states, inputs, 5)
         values = np.stack([reader._values(each) for each in reader.products(1, 1)], axis=-1)
-        means.append(reader._explained(values)[0].mean())
-    error = np.std(means) / np.sqrt(len(means))
-    assert abs(np.mean(means)) < 4 * error
+        found.append(reader._explained(values)[0][0])
+        chance = 10 / (8 * 36)
+        raw.append(found[-1] * (1 + chance) - chance)
+    error = np.std(found) / np.sqrt(len(found))
+    assert np.mean(found) == pytest.approx(held, abs=4 * error)
     assert error < 0.01
+    if held < 0.9:  # without the correction it would be seen
+        assert np.mean(raw) < held - 3 * error

@@ -16,6 +16,7 @@ from emtkit_std.analyses.basis_sensitivity import BasisSensitivity
 from emtkit_std.analyses.emt_basis import EmtBasis
 from emtkit_std.analyses.gradient_lag import GradientLag
 from emtkit_std.analyses.history_decoding import HistoryDecoding
+from emtkit_std.analyses.information_capacity import InformationCapacity
 from emtkit_std.analyses.intervene import Intervene
 from emtkit_std.analyses.twm_waves import TwmWaves
 from emtkit_std.architectures.elman import Elman
@@ -23,11 +24,13 @@ from emtkit_std.architectures.emt_circuit import EmtCircuit
 from emtkit_std.architectures.twm_attention import TwmAttention
 from emtkit_std.architectures.twm_linear import TwmLinear
 from emtkit_std.tasks.hds import HistoryDependentSystem
+from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import rounding
 from tests.std.subjects import build, subject_of
 
 REPEAT = HistoryDependentSystem(rule="repeat", history=3, dimension=2)
 DIAGONAL = HistoryDependentSystem(rule="diagonal", history=4, dimension=4)
+DELAY = KDelay()
 WITHIN = 0.35
 """A standard deviation of 48 draws is right to 10 %; the rest is what linearising leaves out."""
 
@@ -46,6 +49,11 @@ def disturbed() -> SequenceModel:
     noise = torch.randn(weights.shape, generator=torch.Generator().manual_seed(1)).double()
     weights += 0.2 * noise / torch.linalg.matrix_norm(noise, 2)
     return model
+
+
+def driven() -> SequenceModel:
+    """A network on a delay, which holds some of its inputs in part."""
+    return build(Elman, DELAY, hidden=6, activation="tanh").double()
 
 
 def content_steered() -> SequenceModel:
@@ -72,6 +80,7 @@ def content_steered() -> SequenceModel:
             disturbed,
             ("amplitude_ratio", "shift_residual", "coherence", "boundary_residual"),
         ),
+        (InformationCapacity(sequences=32, lags=12, degree=2), driven, ("linear", "total")),
         (HistoryDecoding(sequences=64), curved, ("mean_r2", "oldest_r2")),
         (
             Intervene(sequences=16, threshold=0.7),
@@ -85,7 +94,7 @@ def test_it_is_the_spread_over_fresh_samples(
     analysis: Analysis, network: Callable[[], SequenceModel], names: tuple[str, ...]
 ) -> None:
     model = network()
-    task = DIAGONAL if network is disturbed else REPEAT
+    task = {disturbed: DIAGONAL, driven: DELAY}.get(network, REPEAT)
     found = [measured(analysis, model, task, seed) for seed in range(48)]
     for name in names:
         values = np.array([scalars[name] for scalars in found])

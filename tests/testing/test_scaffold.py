@@ -8,7 +8,7 @@ import pytest
 
 from emtkit import EmtkitError, RecurrentModel
 from emtkit.testing import find, new
-from emtkit.testing.scaffold import NETWORKS
+from emtkit.testing.scaffold import networks
 
 KINDS = ["task", "architecture", "analysis"]
 
@@ -26,7 +26,7 @@ def test_a_new_plugin_keeps_every_rule(kind: str, tmp_path: Path) -> None:
         assert examined.result("drawings draw").state == "ok"
 
 
-@pytest.mark.parametrize("like", NETWORKS)
+@pytest.mark.parametrize("like", networks())
 def test_every_kind_of_network_keeps_every_rule(like: str, tmp_path: Path) -> None:
     (examined,) = find(new("architecture", "my_own_plugin", tmp_path, like))
     assert [str(v) for v in examined.results() if v.state == "failed"] == []

@@ -104,6 +104,7 @@ class FeatureGeometry(Analysis):
     controls = (
         Control(LAST_DELAY, REGISTER, "features_kept", least=1, most=1),
         Control(LAST_DELAY, REGISTER, "silent_share", least=1.0),
+        Control(LAST_DELAY, {"use": "relu_rnn", "hidden": 2}, "features_kept", most=0),
     )
 
     def __init__(

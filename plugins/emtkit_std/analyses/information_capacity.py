@@ -92,7 +92,10 @@ class InformationCapacity(Analysis):
         "lags": ScalarInfo("number of lags that degree 1 asks for", unit="steps"),
     }
     drawings = {"capacity": draw_capacity}
-    controls = (Control(LAST_DELAY, REGISTER, "linear", least=4 - 1e-6, most=4 + 1e-6),)
+    controls = (
+        Control(LAST_DELAY, REGISTER, "linear", least=4 - 1e-6, most=4 + 1e-6),
+        Control(LAST_DELAY, {"use": "memoryless", "hidden": 4}, "linear", most=1 + 1e-6),
+    )
 
     def __init__(
         self,

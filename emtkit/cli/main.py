@@ -18,7 +18,7 @@ from emtkit.cli import options
 from emtkit.cli.authors import AUTHORS_COMMANDS, plugin_names
 from emtkit.cli.output import print_output, run_output
 from emtkit.cli.store import gc, merge, verify
-from emtkit.cli.terminal import echo
+from emtkit.cli.terminal import echo, spell_what_cannot_be_encoded
 from emtkit.cli.views import VIEW_COMMANDS
 from emtkit.errors import EmtkitError, PluginError
 from emtkit.execute.engines.engine import TIMEOUT
@@ -224,6 +224,7 @@ for command in (*VIEW_COMMANDS, verify, merge, gc, *AUTHORS_COMMANDS):
 def main() -> None:
     """The entry point: errors become sentences and exit codes, never tracebacks."""
     own = _own_stdout()
+    spell_what_cannot_be_encoded()
     signal.signal(signal.SIGTERM, _terminated)
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, _hung_up)
@@ -234,7 +235,7 @@ def main() -> None:
         echo("interrupted; what is done is stored, run again to continue", err=True)
         code = 130
     except click.ClickException as error:
-        error.show()
+        error.show(file=sys.stderr)
         code = error.exit_code
     except EmtkitError as error:
         echo(str(error), err=True)

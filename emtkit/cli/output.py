@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emtkit.cli.terminal import echo
+from emtkit.cli.terminal import echo, show
 from emtkit.cli.views import printed_tables
 
 if TYPE_CHECKING:
@@ -109,16 +109,16 @@ def print_output(
         document = {**output.document, "audit": None if audited is None else vars(audited)}
         echo(json.dumps(document, indent=2))
     elif not quiet:
-        sys.stdout.write(output.tables)
+        show(output.tables)
         cells = output.document["cells"]
-        account = (
-            f"{cells['expected']} cells = {cells['done']} done + {cells['failed']} failed + "
-            f"{cells['lost']} lost + {cells['not_applicable']} not applicable"
-        )
         for line in (
             *output.tunings,
             *output.verdicts,
-            account,
+            f"{cells['expected']} cells = {cells['done']} done + {cells['failed']} failed + "
+            f"{cells['lost']} lost + {cells['not_applicable']} not applicable",
+            f"{cells['findings']} findings = {cells['findings_done']} done + "
+            f"{cells['findings_failed']} failed + {cells['findings_without_network']} without a "
+            f"network + {cells['findings_not_applicable']} not applicable",
             f"report: {output.document['report']}",
         ):
             echo(line)

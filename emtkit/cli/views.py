@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emtkit.cli import options
-from emtkit.cli.terminal import echo
+from emtkit.cli.terminal import echo, show
 from emtkit.errors import EmtkitError
 from emtkit.plugin.statistic import STATISTICS
 from emtkit.report.tables.format import FORMATS, Format
@@ -145,7 +145,7 @@ def printed_tables(session: Session) -> str:
 
 def _print_table(drawn: DrawnTable, form: str) -> None:
     if form == "terminal":  # its texts are made printable one by one, for it has styles of its own
-        click.echo(_written(drawn, form), nl=False)
+        show(_written(drawn, form))
     else:
         echo(_written(drawn, form).removesuffix("\n"))
 

@@ -14,13 +14,15 @@ from emtkit.study.cells import Cell, EvaluationSpec, Measure, Row
 class Required:
     """Distinct `cells` by key, and by cell what is to be measured.
 
-    `refused` are the keys of the cells that do not apply; they are in none of the others.
+    `refused` are the keys of the cells that do not apply, `refused_findings` those of the findings
+    that do not apply to a cell which does; they are in none of the others.
     """
 
     cells: Mapping[str, Cell]
     evaluation_specs: Mapping[str, tuple[EvaluationSpec, ...]]
     measures: Mapping[str, tuple[Measure, ...]]
     refused: frozenset[str]
+    refused_findings: frozenset[str]
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> "Required":
@@ -29,6 +31,7 @@ class Required:
         evaluation_specs: dict[str, dict[str, EvaluationSpec]] = {}
         measures: dict[str, dict[str, Measure]] = {}
         refused: set[str] = set()
+        refused_findings: set[str] = set()
         for row in rows:
             key = row.cell.key
             if row.cell.reason is not None:
@@ -38,11 +41,13 @@ class Required:
             evaluation_specs.setdefault(key, {})[row.evaluation_spec.key] = row.evaluation_spec
             kept = measures.setdefault(key, {})
             kept.update({m.key: m for m in row.measures if m.reason is None})
+            refused_findings |= {m.key for m in row.measures if m.reason is not None}
         return cls(
             cells,
             {key: tuple(found.values()) for key, found in evaluation_specs.items()},
             {key: tuple(found.values()) for key, found in measures.items()},
             frozenset(refused - cells.keys()),
+            frozenset(refused_findings),
         )
 
     @cached_property
@@ -66,14 +71,22 @@ class Required:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """Where every cell of the plan ended; the last four of the five add up to `expected`."""
+    """Where every cell and every finding of the plan ended.
+
+    `expected` cells are the sum of `done`, `failed`, `lost` and `not_applicable`; `findings` that
+    of those done, failed (or lost), not applicable and without a network, whose cell has none.
+    """
 
     expected: int
     done: int
     failed: int
     lost: int
     not_applicable: int
+    findings: int
+    findings_done: int
     findings_failed: int
+    findings_not_applicable: int
+    findings_without_network: int
 
     @property
     def clean(self) -> bool:
@@ -104,10 +117,19 @@ def run_summary(rows: Sequence[Row], store: Store) -> RunSummary:
                 f"{len(lacking)} {what} of the plan have no result ({', '.join(lacking[:3])}"
                 f"{more}); run the study again"
             )
-    failed = sum(finding.status in ("failed", "lost") for finding in found.values())
-    expected = len(required.cells) + len(required.refused)
+    of_findings = Counter(finding.status for finding in found.values())
+    refused_findings = len(required.refused_findings)
     return RunSummary(
-        expected, ends["done"], ends["failed"], ends["lost"], len(required.refused), failed
+        expected=len(required.cells) + len(required.refused),
+        done=ends["done"],
+        failed=ends["failed"],
+        lost=ends["lost"],
+        not_applicable=len(required.refused),
+        findings=len(required.findings) + refused_findings,
+        findings_done=of_findings["done"],
+        findings_failed=of_findings["failed"] + of_findings["lost"],
+        findings_not_applicable=of_findings["not_applicable"] + refused_findings,
+        findings_without_network=len(required.findings) - len(found),
     )
 
 

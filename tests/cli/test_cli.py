@@ -117,6 +117,21 @@ def test_a_second_run_trains_nothing_and_checks_claims(smoke):
     assert "(36 stored" in said.err
 
 
+def test_findings_are_counted_as_cells_are(terminal):
+    (terminal.folder / "two.yaml").write_text(
+        "question: Which analyses apply?\nseeds: 2\ntraining: {steps: 0}\n"
+        "tasks: [{use: k_delay, delay: 1}]\n"
+        "architectures: [{use: linear_rnn, hidden: 2}, {use: attention}]\n"
+        "analyses: [spectrum, history_decoding]\n"
+    )
+    said = terminal.emtkit("run", "two.yaml")
+    assert "4 cells = 4 done + 0 failed + 0 lost + 0 not applicable" in said.out
+    # Two networks have no spectrum; each of the four has its evaluation.
+    assert (
+        "12 findings = 10 done + 0 failed + 0 without a network + 2 not applicable" in said.out
+    ), said.out
+
+
 def test_a_refuted_claim_exits_with_5_where_that_is_asked(smoke):
     wrong = smoke.study.read_text("utf-8").replace("below: 0.05", "above: 1000")
     (smoke.terminal.folder / "refuted.yaml").write_text(wrong)

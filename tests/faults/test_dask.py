@@ -142,6 +142,26 @@ def test_killed_workers_of_a_cluster_lose_nothing(cluster, tmp_path, kills):
 
 
 @pytest.mark.slow
+def test_an_answer_that_died_with_its_worker_is_not_waited_for(cluster):
+    from emtkit.execute.engines.dask import _Flight
+
+    at = engine(cluster)
+    try:
+        address, process = next(iter(at._client.run(os.getpid).items()))
+        future = at._client.submit(bytes, 1000, workers=[address], pure=False)
+        while not future.done():
+            time.sleep(0.1)
+        os.kill(process, signal.SIGKILL)
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            at._fetched(_Flight(0, address, future, begun))
+        assert time.monotonic() - begun < 20
+    finally:
+        at.close()
+        cluster.start_worker()
+
+
+@pytest.mark.slow
 def test_a_scheduler_that_starts_again(cluster, tmp_path):
     rows, path, whole = study(4, 200), tmp_path / "s.sqlite", tmp_path / "whole.sqlite"
 

@@ -186,7 +186,7 @@ class DaskEngine(Engine):
             why = "the connection to the scheduler broke"
             return [JobResult(flight.job, None, why, innocent=True)]
         try:
-            answer = decode(future.result(timeout=FETCH_SECONDS))
+            answer = decode(self._fetched(flight))
         except distributed.KilledWorker:
             return self._add_lost(flight, "died, or was ended, while it worked")
         except (StoreError, OSError, TimeoutError) as error:
@@ -197,6 +197,21 @@ class DaskEngine(Engine):
             return [JobResult(flight.job, None, f"the worker {flight.worker} {why}")]
         self._free.add(flight.worker)
         return [JobResult(flight.job, answer)]
+
+    def _fetched(self, flight: _Flight) -> Any:
+        """What a finished job returned, asked for in longer and longer tries.
+
+        Between two of them the scheduler is asked whether the worker is still there: one that has
+        died since it finished hands nothing over.
+        """
+        seconds = FETCH_SECONDS / 32
+        while True:
+            try:
+                return flight.future.result(timeout=seconds)
+            except TimeoutError:
+                seconds *= 2
+                if seconds > FETCH_SECONDS or flight.worker not in self._client.nthreads():
+                    raise
 
     def _add_lost(self, flight: _Flight, why: str) -> list[JobResult]:
         """A lost job is reported later: first its last lines are read."""

@@ -31,7 +31,7 @@ from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
 from emtkit.study.quantity import Quantity, Scale, Value
 from emtkit.study.rows import MAX_CELLS
-from emtkit.study.settings import Check, Evaluation, Training
+from emtkit.study.settings import Check, Elsewhere, Evaluation, Training
 from emtkit.study.tuning import Objective, TuneSettings
 from emtkit.study.views import FIGURE_KINDS, CellChoice, Claim, EachShare, Expect, Figure, Table
 from emtkit.study.wanted import Criterion, ShareOf
@@ -44,7 +44,7 @@ PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
         Check,
     ),
     "tuning": (TuneSettings, Objective),
-    "evaluation": (Evaluation, Seeds),
+    "evaluation": (Evaluation, Elsewhere, Seeds),
     "tables": (Table, Value, Scale, Quantity, ShareOf, Criterion),
     "figures": (Figure, CellChoice),
     "claims": (Claim, Expect, EachShare),

@@ -43,7 +43,12 @@ def overview(plan: Plan, store: Store, workers: int, unknown: dict[str, str]) ->
     pending = [cell for key, cell in cells.items() if key not in set(ended)]
     rows = (*plan.rows, *plan.tried)
     findings = {m.key for row in rows for m in row.measures if m.reason is None}
-    findings |= {row.evaluation_spec.key for row in rows if row.cell.reason is None}
+    findings |= {
+        spec.key
+        for row in rows
+        for spec in row.evaluation_specs
+        if row.cell.reason is None and spec.reason is None
+    }
     known = len(store.findings_of(findings))
     yield f"stored: {len(ended)} of {len(cells)} cells, {known} of {len(findings)} findings"
     trained = [cell for cell in pending if cell.trains and cell.training.steps]

@@ -210,7 +210,8 @@ class Queue:
             [cell.architecture.identity(), cell.task.identity(), cell.training.dtype]
         )
         specs = self._required.evaluation_specs.get(cell.key, ())
-        return digest([shape, [[s.sequences, s.horizon, list(s.at)] for s in specs]])
+        asked = [[s.sequences, s.horizon, list(s.at), s.task and s.task.identity()] for s in specs]
+        return digest([shape, asked])
 
     def _subjects(self, cell: Cell, tier: str, wanted: set[str]) -> list[Subjects]:
         specs: list[EvaluationSpec | None] = [

@@ -38,10 +38,12 @@ class Required:
                 refused.add(key)
                 continue
             cells[key] = _both(cells[key], row.cell) if key in cells else row.cell
-            evaluation_specs.setdefault(key, {})[row.evaluation_spec.key] = row.evaluation_spec
+            specs = {one.key: one for one in row.evaluation_specs if one.reason is None}
+            evaluation_specs.setdefault(key, {}).update(specs)
             kept = measures.setdefault(key, {})
             kept.update({m.key: m for m in row.measures if m.reason is None})
-            refused_findings |= {m.key for m in row.measures if m.reason is not None}
+            refused_findings |= {one.key for one in row.evaluation_specs if one.reason is not None}
+            refused_findings |= {one.key for one in row.measures if one.reason is not None}
         return cls(
             cells,
             {key: tuple(found.values()) for key, found in evaluation_specs.items()},

@@ -245,9 +245,8 @@ class Work:
         for subject in job.subjects:
             spec = subject.evaluation_spec
             if spec is not None:
-                alike.setdefault((spec.sequences, spec.horizon, spec.at), []).append(
-                    (subject, spec)
-                )
+                kind = (spec.sequences, spec.horizon, spec.at, spec.name)
+                alike.setdefault(kind, []).append((subject, spec))
         findings = [found for some in alike.values() for found in self._evaluate(some, guard)]
         for subject in job.subjects:
             findings += [self._analyse(subject, one, guard) for one in subject.measures]
@@ -269,12 +268,13 @@ class Work:
     def _evaluate_stack(self, evaluated: Sequence[Evaluated]) -> list[FindingResult]:
         begun = time.monotonic()
         subjects = [subject for subject, _ in evaluated]
-        tasks = [build_task(self.registry, subject.cell.task) for subject in subjects]
         models = [
-            load_model(self.registry, s.cell, task, s.weights)
-            for s, task in zip(subjects, tasks, strict=True)
+            load_model(self.registry, s.cell, build_task(self.registry, s.cell.task), s.weights)
+            for s in subjects
         ]
-        stacked = stack(models, tasks, [str(s.cell.task.identity()) for s in subjects])
+        judged_on = [spec.task or subject.cell.task for subject, spec in evaluated]
+        tasks = [build_task(self.registry, task) for task in judged_on]
+        stacked = stack(models, tasks, [str(task.identity()) for task in judged_on])
         flat = torch.stack([flatten(model) for model in models])
         tier = tier_named("loop" if subjects[0].tier == "loop" else "vmap")
         found = judge(stacked, flat, tier, [spec for _, spec in evaluated])

@@ -141,10 +141,15 @@ def identity_of(cell: Cell) -> dict[str, Any]:
     }
 
 
+_ELSEWHERE = ("name", "task", "reason")
+
+
 def finding_identity(of: EvaluationSpec | Measure) -> dict[str, Any]:
     """What a finding is, as plain values; the evaluation is the analysis "test"."""
     from emtkit.study.cells import EvaluationSpec  # reading a store needs no pydantic
 
     if isinstance(of, EvaluationSpec):
-        return {"analysis": "test", **vars(of)}
+        kept = {key: value for key, value in vars(of).items() if key not in _ELSEWHERE}
+        task = {} if of.task is None else {"task": of.task.identity()}
+        return {"analysis": "test", **kept, **task}
     return {"analysis": of.analysis.identity(), "at": of.at}

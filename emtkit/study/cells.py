@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from emtkit.methods.settings import Scope
@@ -84,6 +84,8 @@ class EvaluationSpec:
 
     `horizon` counts scored outputs and is what the metrics see, `loss_horizon` what `test.loss`
     sees; both are None for tasks without horizons. `stream` names the draws of its sequences.
+    An evaluation elsewhere has a `name`, and a `task` other than the one that was trained;
+    `reason` says why the network cannot be tested there.
     """
 
     key: str
@@ -92,6 +94,14 @@ class EvaluationSpec:
     loss_horizon: int | None
     at: tuple[int, ...]
     stream: Stream = "test"
+    name: str = ""
+    task: PluginConfig | None = None
+    reason: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What its columns begin with."""
+        return f"test.{self.name}" if self.name else "test"
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,12 @@ class Row:
     measures: tuple[Measure, ...]
     role: str = "study"
     tried: int = 1
+    elsewhere: tuple[EvaluationSpec, ...] = ()
+
+    @property
+    def evaluation_specs(self) -> tuple[EvaluationSpec, ...]:
+        """Every evaluation of the cell."""
+        return (self.evaluation_spec, *self.elsewhere)
 
 
 def cell_key(
@@ -146,6 +162,14 @@ def evaluation_spec(
     identity = [evaluation.sequences, horizon, loss_horizon, list(evaluation.at)]
     key = digest([stream, TRAINING_VERSION, EVALUATION_VERSION, cell, *identity])
     return EvaluationSpec(key, evaluation.sequences, horizon, loss_horizon, evaluation.at, stream)
+
+
+def evaluation_elsewhere(cell: str, asked: EvaluationSpec) -> EvaluationSpec:
+    """The evaluation of a cell on another task, with its key."""
+    assert asked.task is not None
+    identity = [asked.sequences, asked.horizon, asked.loss_horizon, list(asked.at)]
+    versions = [asked.stream, TRAINING_VERSION, EVALUATION_VERSION, cell]
+    return replace(asked, key=digest([*versions, *identity, asked.task.identity()]))
 
 
 def digest(value: Any) -> str:

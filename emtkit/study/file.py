@@ -78,6 +78,7 @@ class Grid:
     analyses: tuple[Entry, ...]
     training: Axes
     evaluation: Evaluation
+    evaluation_path: Trail
     seeds: Sequence[int]
     exclude: tuple[ExclusionRule, ...]
     path: Trail
@@ -214,6 +215,7 @@ def _grid(name: str, whole: Given, own: Given, default: Axes) -> Grid:
         analyses=read_entries("analyses", source("analyses")),
         training=merged(default, axes(own.part("training"))),
         evaluation=asked or Evaluation(),
+        evaluation_path=evaluation.path,
         seeds=_seeds(source("seeds")),
         exclude=read_rules(source("exclude")),
         path=own.path,

@@ -105,6 +105,23 @@ def settings(
     return tuple(found)
 
 
+def with_parameters(
+    setting: Setting, values: Mapping[str, Any], spoken: str, path: Trail, problems: Problems
+) -> Setting | None:
+    """The setting with some parameters changed; wrong ones are noted, and give None."""
+    resolved = params.resolve(setting.plugin.cls, {**setting.config.parameters, **values})
+    for mistake in resolved.mistakes:
+        name = str(mistake.path[0]) if mistake.path else ""
+        inner = mistake.path if name in values else ()
+        problems.say((*path, *inner), mistake.text, mistake.hint)
+    if resolved.mistakes:
+        return None
+    plugin = setting.plugin
+    config = PluginConfig(plugin.name, plugin.version, resolved.values, resolved.silent)
+    key = digest([config.identity(), []])
+    return Setting(setting.label, config, plugin, key, spoken, setting.entry)
+
+
 def _given_weights(
     plugin: Plugin, entry: Entry, problems: Problems
 ) -> tuple[tuple[GivenWeights, ...], Mapping[str, Any]] | None:

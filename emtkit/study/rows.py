@@ -1,25 +1,22 @@
 """The rows of one grid: its tasks, architectures, trainings and seeds, and those of tunings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from math import prod
 
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.study.cells import (
     Cell,
-    EvaluationSpec,
     GivenWeights,
     Measure,
     Row,
-    Stream,
     cell_key,
-    evaluation_spec,
     finding_key,
 )
 from emtkit.study.checked import Problems, shown
 from emtkit.study.entries import Entry
+from emtkit.study.evaluations import Elsewhere, Evaluated, Evaluations, tasks_elsewhere
 from emtkit.study.exclude import Candidate, Exclusion
 from emtkit.study.file import ONLY_GRID, Grid
 from emtkit.study.memory import bytes_text, memory_limit
@@ -41,6 +38,8 @@ class GridParts:
     analyses: tuple[Setting, ...]
     regimes: Mapping[Trail, tuple[tuple[Regime, ...], ...]]
     """By the path of an architecture's entry."""
+    elsewhere: Mapping[str, tuple[Elsewhere, ...]] = field(default_factory=dict)
+    """By the key of a task's setting, the tasks that its networks are tested on too."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,8 @@ class GridRows:
         measures = [_measure(one, at, pair, self.pairs) for one in self.parts.analyses]
         trains = pair.trains and pair.reason is None
         tried = tuning.size if trains else 1
-        evaluated = _evaluated(self.grid, at, pair, "test")
+        evaluations = Evaluations(self.grid, self.parts.elsewhere, self.pairs, self.problems)
+        evaluated = evaluations.of(at, pair, "test")
         given = dict(zip(self.grid.seeds, at.architecture.weights, strict=False))
         if given:  # each file stands at one seed
             seeds = [seed for seed in seeds if seed in given]
@@ -110,7 +110,7 @@ class GridRows:
             return Choice(at.regime.tried, (), judged)
         label = tuning.settings.by.metric.partition(".")[0]
         deciding = [one for one in measures if one.label == label]
-        evaluated = _evaluated(self.grid, at, pair, "tuning")
+        evaluated = evaluations.of(at, pair, "tuning")
         trying = (_row(at, pair, seed, evaluated, deciding, role, 1) for seed in tuning.seeds)
         return Choice(at.regime.tried, tuple(trying), judged)
 
@@ -154,14 +154,16 @@ def grid_parts(grid: Grid, registry: Registry, problems: Problems) -> GridParts:
             text = f"{len(one.weights)} checkpoints for {len(grid.seeds)} seeds"
             hint = f"each stands at one seed: write `seeds: {len(one.weights)}`, or give fewer"
             problems.say((*one.entry.path, "checkpoint"), text, hint)
+    tasks = resolved("task", grid.tasks)
     return GridParts(
-        resolved("task", grid.tasks),
+        tasks,
         architectures,
         resolved("analysis", grid.analyses),
         {
             entry: regimes(grid.training, tuning, (*grid.path, "training"), problems)
             for entry, tuning in tunings.items()
         },
+        {task.key: tasks_elsewhere(task, grid, problems) for task in tasks},
     )
 
 
@@ -176,25 +178,6 @@ def known_parameters(parts: GridParts, before: Mapping[str, set[str]]) -> dict[s
     names = {name for regime in every for name in regime.columns}
     found["training"] = {name.removeprefix("training.") for name in names}
     return {family: before.get(family, set()) | names for family, names in found.items()}
-
-
-def _evaluated(
-    grid: Grid, at: Candidate, pair: Pair, stream: Stream
-) -> Callable[[str], EvaluationSpec]:
-    """The evaluation that all seeds of one combination share, by the key of their cell."""
-    task, asked = pair.task, grid.evaluation
-    if not task.horizons:
-        # Without horizons there is one length only: `horizon` and `at` mean nothing.
-        asked = asked.model_copy(update={"at": ()})
-        return partial(
-            evaluation_spec, stream=stream, evaluation=asked, horizon=None, loss_horizon=None
-        )
-    horizon, longest = asked.horizon or task.evaluation_horizon, task.horizon
-    if longest is not None:
-        longest = at.regime.training.curriculum.longest(longest)
-    return partial(
-        evaluation_spec, stream=stream, evaluation=asked, horizon=horizon, loss_horizon=longest
-    )
 
 
 def _measure(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> Measure:
@@ -213,7 +196,7 @@ def _row(
     at: Candidate,
     pair: Pair,
     seed: int,
-    evaluated: Callable[[str], EvaluationSpec],
+    evaluated: Evaluated,
     measures: Sequence[Measure],
     role: Role,
     tried: int,
@@ -226,7 +209,8 @@ def _row(
         replace(one, key=finding_key(key, one.analysis, one.at, one.steps)) for one in measures
     )
     labels = at.grid, at.task.label, at.architecture.label
-    return Row(*labels, cell, evaluated(key), found, role, tried)
+    own, *elsewhere = evaluated(key)
+    return Row(*labels, cell, own, found, role, tried, tuple(elsewhere))
 
 
 def _check_tuning(grid: Grid, tuning: Tuning, problems: Problems) -> None:

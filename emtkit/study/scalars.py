@@ -25,7 +25,17 @@ TEST: Scalars = {
     "finite": ScalarInfo("whether every output was a finite number"),
 }
 
+ELSEWHERE_HINT = "write `evaluation: {elsewhere: [{name: longer, task: {...}}]}`"
 UNSAID = ScalarInfo("its plugin does not say what it means")
+
+
+def label_and_scalar(column: str) -> tuple[str, str]:
+    """What a column belongs to, and its scalar: `test.longer.loss` is of `test.longer`."""
+    if column.startswith("test."):
+        label, _, scalar = column.rpartition(".")
+    else:
+        label, _, scalar = column.partition(".")
+    return label, scalar
 
 
 @dataclass(frozen=True)
@@ -59,20 +69,28 @@ class ScalarColumns:
         for prefix in unsaid & found.keys():
             scalars[prefix] |= {name: UNSAID for name in found[prefix]}
         windows = sorted({at for row in rows for at in row.evaluation_spec.at})
-        scalars["test"] = dict(_evaluated(scalars["test"], windows))
-        scalars["test"] |= {**_with_error("loss", TEST["loss"]), **TEST}
+        fixed = {**_with_error("loss", TEST["loss"]), **TEST}
+        elsewhere = {one.label for row in rows for one in row.elsewhere}
+        for label in elsewhere:
+            scalars[label] = {**dict(_evaluated(scalars["test"], ())), **fixed}
+        scalars["test"] = {**dict(_evaluated(scalars["test"], windows)), **fixed}
         solved = any(row.cell.training.solved is not None for row in rows)
         scalars["train"] = {**TRAIN, **(SOLVED if solved else {})}
-        return cls(scalars, frozenset(unsaid - found.keys()))
+        unknown = unsaid - found.keys()
+        return cls(scalars, frozenset(unknown | (elsewhere if "test" in unknown else set())))
 
     def info(self, column: str) -> ScalarInfo | None:
         """What a column means, where that is declared."""
-        prefix, _, name = column.partition(".")
+        prefix, name = label_and_scalar(column)
         return info_of(self.declared.get(prefix, {}), name)
 
     def mistake(self, column: str) -> tuple[str, str] | None:
         """What is wrong with asking for a column of these prefixes and what to do, or None."""
-        prefix, _, name = column.partition(".")
+        prefix, name = label_and_scalar(column)
+        if prefix.startswith("test.") and prefix not in self.declared:
+            there = [label for label in self.declared if label.startswith("test.")]
+            text = f"no evaluation elsewhere is named '{prefix.removeprefix('test.')}'"
+            return text, did_you_mean(prefix, there) if there else ELSEWHERE_HINT
         if prefix in self.open or prefix not in self.declared or self.info(column) is not None:
             return None
         if prefix == "train" and name in SOLVED:

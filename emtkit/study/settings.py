@@ -1,6 +1,7 @@
 """How one network is trained and evaluated, as a study file says it; all fields have defaults."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -74,6 +75,22 @@ class Training(ScopedSettings):
     """Iterations at which the weights are kept for analyses with `at: snapshots`."""
 
 
+class Elsewhere(Settings):
+    """Other sequences on which every network is tested too, as `test.<name>.<metric>`.
+
+    They are those of its task with other parameters: longer ones, for instance, or other inputs.
+    """
+
+    name: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_-]*$")]
+    """Name in the columns."""
+    task: Mapping[str, Any]
+    """Parameters of the task that differ from those of training."""
+    sequences: Count | None = None
+    """Number of sequences; null takes the evaluation's."""
+    horizon: Horizon | None = None
+    """Number of scored steps, on tasks with horizons; null takes the evaluation's or the task's."""
+
+
 class Evaluation(Settings):
     """What every network is tested on: one common set of fresh sequences."""
 
@@ -83,3 +100,5 @@ class Evaluation(Settings):
     """Number of scored steps, on tasks with horizons; null takes the task's own."""
     at: tuple[Horizon, ...] = ()
     """Output steps around which every metric is measured too, as `test.<metric>_at_<n>`."""
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """Other sequences to test every network on, such as longer ones."""

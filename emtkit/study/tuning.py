@@ -135,5 +135,6 @@ def _waiting(row: Row) -> Row:
         row,
         cell=replace(row.cell, key=other(row.cell.key)),
         evaluation_spec=replace(row.evaluation_spec, key=other(row.evaluation_spec.key)),
+        elsewhere=tuple(replace(one, key=other(one.key)) for one in row.elsewhere),
         measures=tuple(replace(one, key=other(one.key)) for one in row.measures),
     )

@@ -43,7 +43,8 @@ def read_results(
 
 def _findings_on(row: Row) -> Iterator[tuple[str, str, str | None]]:
     """Label and key of every finding on the row's network, and why it does not apply, if so."""
-    yield "test", row.evaluation_spec.key, None
+    for spec in row.evaluation_specs:
+        yield spec.label, spec.key, spec.reason
     for measure in row.measures:
         yield measure.label, measure.key, measure.reason
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.study.roles import is_shown
+from emtkit.study.scalars import label_and_scalar
 from emtkit.study.wanted import Criterion, Wanted, matches
 
 ValueStatus = Literal["done", "undefined", "failed", "lost", "not_applicable", "missing"]
@@ -61,7 +62,7 @@ class Results:
         self._levels: dict[str, list[Any]] = {}
         self._labels: dict[str, list[str]] = {}
         for name in map(str, frame.columns):
-            self._labels.setdefault(name.partition(".")[0], []).append(name)
+            self._labels.setdefault(label_and_scalar(name)[0], []).append(name)
         self._causes = _causes(self.reasons)
         self._undefined: dict[str, dict[str, str]] = {}
         for (cell, label, scalar), cause in self._causes.items():
@@ -176,7 +177,7 @@ class Results:
             return Cause(_WORDS[status], self._reason_of(row))
         if self.has(row, name):
             return Cause("done")
-        label, _, scalar = name.partition(".")
+        label, scalar = label_and_scalar(name)
         cell = str(self.column("cell")[row])
         for key in ((cell, label, scalar), (cell, label, "")):
             if key in self._causes:
@@ -217,7 +218,7 @@ class Results:
         return str(self.column("reason")[row] or "") if "reason" in self.frame.columns else ""
 
     def _check_absent(self, name: str) -> None:
-        label = name.partition(".")[0]
+        label, _ = label_and_scalar(name)
         siblings = [other for other in self._labels.get(label, []) if "." in other]
         explained = any(key[1] == label for key in self._causes)
         bare = "." not in name or f"{label}." in AXIS_FAMILIES

@@ -16,12 +16,13 @@ import pandas as pd
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.study.roles import is_shown
+from emtkit.study.views import ITERATION, Claim, Figure, Table
 from emtkit.study.wanted import Criterion, Wanted, matches
 
 ValueStatus = Literal["done", "undefined", "failed", "lost", "not_applicable", "missing"]
 """What became of one number of one cell; `undefined` is a NaN that its analysis explained."""
 
-AXES = ("task", "architecture", "grid", "seed")
+AXES = ("task", "architecture", "grid", ITERATION, "seed")
 AXIS_FAMILIES = ("task.", "architecture.", "training.")
 _REASONS = ("cell", "label", "scalar", "reason", "status")
 _LABELS = ("role", "cell", "status", "reason")
@@ -46,6 +47,7 @@ class Results:
     """A frame with its reasons; columns are read once, as plain Python values (None for NaN).
 
     `conditions`: for a column, the columns in which rows must agree for its numbers to be compared.
+    `over_training`: the results with a row per network and snapshot, for views that ask for them.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class Results:
         frame: pd.DataFrame,
         reasons: pd.DataFrame | None = None,
         conditions: Mapping[str, tuple[str, ...]] | None = None,
+        over_training: "Results | None" = None,
     ) -> None:
         self.frame = frame
         self.conditions = conditions or {}
+        self._over_training = over_training
         self.reasons = reasons if reasons is not None else pd.DataFrame()
         self._columns: dict[str, list[Any]] = {}
         self._levels: dict[str, list[Any]] = {}
@@ -70,6 +74,11 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def seen_by(self, view: Table | Figure | Claim) -> "Results":
+        """The results that a view reads: over training where it speaks of iterations."""
+        over = self._over_training
+        return over if over is not None and view.over_training else self
 
     def column(self, name: str) -> Sequence[Any]:
         """The values of a column; all None for a scalar that no cell has (yet).

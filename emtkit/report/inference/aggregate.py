@@ -12,6 +12,7 @@ from emtkit.plugin.statistic import Estimate, Sample, Statistic, statistic_named
 from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
 from emtkit.report.inference.resampling import share_near_best
 from emtkit.study.quantity import Quantity
+from emtkit.study.views import ITERATION
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ def aggregate(
     found = {name: wanted for name, wanted in quantity.where.items() if name not in axis}
     # The first row of every cell key: two grids may hold the same network.
     keys = results.column("cell")
-    population = sorted({keys[row]: row for row in reversed(results.keep(rows, axis))}.values())
+    network = [name for name in ("cell", ITERATION) if name in results.frame.columns]
+    population = sorted(
+        min(same) for same in results.groups(results.keep(rows, axis), network).values()
+    )
     if not population:
         return Aggregate(None, cause=f"no cell has {where_text(axis)}" if axis else "no cell")
     column = quantity.column

@@ -44,9 +44,10 @@ def verdicts_of(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
     """
     found: list[list[_Case] | str] = []
     for claim in claims:
+        seen = results.seen_by(claim)
         try:
-            among = combinations(results, claim.expect)
-            cases = _cases(results, [(claim.asked, one) for one in among])
+            among = combinations(seen, claim.expect)
+            cases = _cases(seen, [(claim.asked, one) for one in among])
         except EmtkitError as error:
             found.append(str(error))
             continue
@@ -59,7 +60,7 @@ def verdicts_of(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
         for verdict in (
             [Verdict(claim, "not testable", cause=cases)]
             if isinstance(cases, str)
-            else _verdicts_on(results, claim, [next(after) for _ in cases])
+            else _verdicts_on(results.seen_by(claim), claim, [next(after) for _ in cases])
         )
     ]
 

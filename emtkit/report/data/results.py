@@ -7,6 +7,7 @@ reasons have a row per number that is not there: `cell label scalar reason statu
 
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -186,8 +187,7 @@ class Results:
         if self.has(row, name):
             return Cause("done")
         label, _, scalar = name.partition(".")
-        cell = str(self.column("cell")[row])
-        for key in ((cell, label, scalar), (cell, label, "")):
+        for key in ((cell, label, one) for one in (scalar, "") for cell in self._names(row)):
             if key in self._causes:
                 return self._causes[key]
         if any(self.has(row, other) for other in self._labels.get(label, [])):
@@ -214,8 +214,29 @@ class Results:
         return self._causes.get((cell, label, ""), Cause("missing", "not measured"))
 
     def undefined(self, row: int) -> dict[str, str]:
-        """The reason of every number that this cell's analyses could not define."""
-        return self._undefined.get(str(self.column("cell")[row]), {})
+        """The reason of every number that this row's analyses could not define."""
+        found = [self._undefined.get(name, {}) for name in self._names(row)]
+        return found[0] if len(found) == 1 else {**found[-1], **found[0]}
+
+    def states(self, rows: Iterable[int], columns: Iterable[str]) -> Counter[str]:
+        """How many networks the analyses of `columns` name by a state.
+
+        A state is the word before the colon of a reason: `silent: every output is zero`.
+        """
+        labels = {f"{name.partition('.')[0]}." for name in columns}
+        found: Counter[str] = Counter()
+        for row in rows:
+            reasons = self.undefined(row).items()
+            mine = [why for name, why in reasons if name.startswith(tuple(labels))]
+            found.update({word for word in map(_state, mine) if word})
+        return found
+
+    def _names(self, row: int) -> tuple[str, ...]:
+        """By what reasons know a row: its cell, over training with the iteration before that."""
+        cell = str(self.column("cell")[row])
+        if ITERATION not in self.frame.columns:
+            return (cell,)
+        return f"{cell}@{self.column(ITERATION)[row]}", cell
 
     def _level_column(self, name: str) -> list[Any]:
         if name not in self._levels:
@@ -280,6 +301,11 @@ def where_text(where: Mapping[str, Any]) -> str:
 def on_axes(where: Mapping[str, Wanted]) -> dict[str, Wanted]:
     """The conditions of `where` on what a network is."""
     return {name: wanted for name, wanted in where.items() if is_axis(name)}
+
+
+def _state(reason: str) -> str:
+    word, colon, _ = reason.partition(": ")
+    return word if colon and word.isalpha() and word.islower() else ""
 
 
 def _parameter(value: Any) -> Any:

@@ -35,17 +35,16 @@ def with_snapshots(results: Results, plan: Plan, store: Store) -> Results:
             for step, name, value, text, reason in table.itertuples(index=False):
                 found[int(step)][f"{measure.label}.{name}"] = text or value
                 if reason:
-                    reasons.append((row.cell.key, measure.label, name, reason, "done"))
+                    at = f"{row.cell.key}@{int(step)}"
+                    reasons.append((at, measure.label, name, reason, "done"))
         places += [place] * len(found)
         records += [{ITERATION: step, **found[step]} for step in sorted(found)]
     names = list(dict.fromkeys(name for record in records for name in record))
     own = {name: _column([record.get(name) for record in records]) for name in names}
     kept = results.frame.iloc[places].reset_index(drop=True)
     frame = pd.concat([kept.drop(columns=names, errors="ignore"), pd.DataFrame(own)], axis=1)
-    known = results.reasons
-    more = pd.DataFrame(reasons, columns=known.columns if len(known.columns) else None, dtype=str)
-    # A network has one reason of a number, that of its first snapshot without it.
-    why = pd.concat([known, more.drop_duplicates(list(more.columns[:3]))], ignore_index=True)
+    more = pd.DataFrame(reasons, columns=results.reasons.columns, dtype=str)
+    why = pd.concat([results.reasons, more], ignore_index=True)
     over = Results(frame, why, results.conditions)
     return Results(results.frame, results.reasons, results.conditions, over)
 

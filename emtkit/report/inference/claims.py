@@ -81,7 +81,10 @@ def _verdicts_on(results: Results, claim: Claim, cases: Sequence[_Case]) -> list
 def _told(results: Results, verdict: Verdict, one: Combination) -> Verdict:
     """The verdict with the number of cells that met the claim's condition, and what is unlike."""
     given, key = verdict.claim.given, results.column("cell")
-    verdict = replace(verdict, remarks=_remarks(results, verdict.claim.expect, one))
+    remarks = _remarks(results, verdict.claim.expect, one)
+    if states := _states(results, verdict.claim.expect, one):
+        remarks = (*remarks, states)
+    verdict = replace(verdict, remarks=remarks)
     if not given:
         return verdict
     cells = {key[row] for row in (*one.rows, *one.against)}
@@ -90,6 +93,13 @@ def _told(results: Results, verdict: Verdict, one: Combination) -> Verdict:
     if not met and verdict.cause.startswith("none of"):
         return replace(verdict, cause=f"not applicable: {text}", given=text)
     return replace(verdict, given=text)
+
+
+def _states(results: Results, expect: Expect, one: Combination) -> str:
+    """How many of the networks are in a state that their analysis names: `3 of 16 silent`."""
+    rows = (*one.rows, *one.against)
+    found = results.states(rows, [expect.column or "", *([expect.by] if expect.by else [])])
+    return ", ".join(f"{n} of {len(rows)} {name}" for name, n in found.items())
 
 
 def _remarks(results: Results, expect: Expect, one: Combination) -> tuple[str, ...]:

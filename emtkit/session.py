@@ -151,9 +151,11 @@ class Session:
     def results(self) -> Results:
         """The frame and the reasons of everything that it lacks, as the views read them."""
         from emtkit.report.data.frame import read_results
+        from emtkit.report.data.snapshots import with_snapshots
 
         with self.read() as store:
-            return read_results(self.plan.rows, store, self.plan.conditions)
+            found = read_results(self.plan.rows, store, self.plan.conditions)
+            return with_snapshots(found, self.plan, store)
 
     def frame(self) -> pd.DataFrame:
         """One row per cell, one column per parameter and scalar."""
@@ -165,8 +167,8 @@ class Session:
 
         if name not in self._tables:
             specs = {spec.name: spec for spec in self.plan.study.tables.values()}
-            drawn = draw_table(self.results, _known(name, specs, "table", self.name))
-            self._tables[name] = drawn
+            spec = _known(name, specs, "table", self.name)
+            self._tables[name] = draw_table(self.results.seen_by(spec), spec)
         return self._tables[name]
 
     def figure(self, name: str) -> Drawn:
@@ -176,7 +178,7 @@ class Session:
         specs = {spec.name: spec for spec in self.plan.study.figures.values()}
         spec = _known(name, specs, "figure", self.name)
         if not spec.is_drawing:
-            return draw_figure(self.results, spec, self._curves(spec))
+            return draw_figure(self.results.seen_by(spec), spec, self._curves(spec))
         label, _, drawn = spec.use.partition(".")
         names = {m.label: m.analysis.name for row in self.plan.rows for m in row.measures}
         analysis = _known(label, names, "analysis", self.name)
@@ -208,12 +210,13 @@ class Session:
         """What cannot come out well however the networks turn out; known before any is trained."""
         from emtkit.execute.network_warnings import network_warnings
         from emtkit.report.data.frame import read_results
+        from emtkit.report.data.snapshots import with_snapshots
         from emtkit.report.inference.power import unreachable
         from emtkit.report.inference.uncontrolled import uncontrolled
         from emtkit.store.store import Store
 
         with Store.empty() as store:
-            planned = read_results(self.plan.rows, store)
+            planned = with_snapshots(read_results(self.plan.rows, store), self.plan, store)
         claims = tuple(self.plan.study.claims.values())
         of_claims = [*unreachable(planned, claims), *uncontrolled(planned, claims)]
         return [*network_warnings(self.plan), *of_claims]
@@ -308,19 +311,24 @@ class Session:
         """What becomes of networks during their training, for a figure that shows it."""
         from emtkit.report.data.training_curves import training_curves
 
-        if not spec.over_training:
+        if not spec.is_curve:
             return {}
         with self.read() as store:
-            return training_curves(self.results, self.plan.rows, store, spec.y)
+            return training_curves(self.results, self.plan.rows, store, spec)
 
     def _examples(self, spec: Figure, label: str) -> list[Example]:
         from emtkit.plugin.analysis import Findings
+        from emtkit.plugin.over_training import at_step
         from emtkit.report.figures.examples import Example, chosen_rows
+        from emtkit.study.views import ITERATION
 
         found = []
+        results = self.results.seen_by(spec)
+        keys, grids = results.column("cell"), results.column("grid")
+        rows = {(row.cell.key, row.grid): row for row in self.plan.rows}
         with self.read() as store:
-            for at, title in chosen_rows(self.results, spec):
-                row = self.plan.rows[at]
+            for at, title in chosen_rows(results, spec):
+                row = rows[keys[at], grids[at]]
                 measure = next((m for m in row.measures if m.label == label), None)
                 if measure is None or measure.reason is not None:
                     continue
@@ -328,6 +336,8 @@ class Session:
                 if known is not None and known.status == "done":
                     held = store.content(measure.key)
                     findings = Findings(known.scalars, held.tables, held.arrays, known.reasons)
+                    if spec.over_training and measure.at == "snapshots":
+                        findings = at_step(findings, int(results.column(ITERATION)[at]))
                     found.append(Example(row.cell.key, title, findings))
         return found
 

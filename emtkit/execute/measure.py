@@ -1,13 +1,13 @@
 """One analysis of one network, at the end of its training or at each of its snapshots."""
 
 import numpy as np
-import pandas as pd
 from safetensors.torch import load
 
 from emtkit.errors import EmtkitError, NotApplicable, PluginError
 from emtkit.execute.messages import Subjects
 from emtkit.plugin.analysis import Analysis, Findings, History, Subject
 from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.over_training import joined
 from emtkit.plugin.params import build_arguments
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.stream import Stream
@@ -20,8 +20,7 @@ from emtkit.train.build import DTYPES, build_model, build_task
 def measure(registry: Registry, subject: Subjects, measured: Measure) -> Findings:
     """The findings of `measured`.
 
-    With `at: snapshots` every scalar goes to the table `over_training` (step, scalar, value), and
-    every other table gets a column `step`.
+    With `at: snapshots` they are those of every snapshot, `joined`.
 
     Raises:
         NotApplicable: the analysis says so, or there is no snapshot to measure.
@@ -36,23 +35,12 @@ def measure(registry: Registry, subject: Subjects, measured: Measure) -> Finding
     missing = [step for step in steps if step not in subject.snapshots]
     if missing:
         raise EmtkitError(f"the store lacks the snapshots {missing} of cell {subject.cell.key}")
-    found = {
-        step: _measure_weights(registry, analysis, subject, subject.snapshots[step])
-        for step in steps
-    }
-    rows = [
-        {"step": step, "scalar": name, "value": value}
-        for step, findings in found.items()
-        for name, value in findings.scalars.items()
-        if not isinstance(value, str)
-    ]
-    tables: dict[str, list[pd.DataFrame]] = {}
-    for step, findings in found.items():
-        for name, table in findings.tables.items():
-            tables.setdefault(name, []).append(table.assign(step=step))
-    over = pd.DataFrame(rows).astype({"value": float})
-    joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
-    return Findings({}, {"over_training": over, **joined})
+    return joined(
+        {
+            step: _measure_weights(registry, analysis, subject, subject.snapshots[step])
+            for step in steps
+        }
+    )
 
 
 def load_model(registry: Registry, cell: Cell, task: Task, weights: bytes) -> SequenceModel:

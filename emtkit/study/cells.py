@@ -14,6 +14,9 @@ TRAINING_VERSION = 4
 EVALUATION_VERSION = 3
 """Raised when the core's evaluation of an unchanged network would give other or more numbers."""
 
+SNAPSHOTS_VERSION = 2
+"""Raised when an unchanged analysis of snapshots would be stored in another form."""
+
 Stream = Literal["test", "tuning"]
 
 
@@ -148,7 +151,8 @@ def cell_key(
 
 def finding_key(cell: str, analysis: PluginConfig, at: str, steps: tuple[int, ...]) -> str:
     """Key of a finding: the cell, the analysis with its parameters, and when it looked."""
-    return digest(["finding", cell, analysis.identity(), at, list(steps)])
+    form = [SNAPSHOTS_VERSION] if at == "snapshots" else []
+    return digest(["finding", cell, analysis.identity(), at, list(steps), *form])
 
 
 def evaluation_spec(

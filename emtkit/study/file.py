@@ -100,6 +100,13 @@ class Study:
     claims: Mapping[Trail, Claim]
     document: Document = field(repr=False, compare=False)
 
+    @property
+    def over_training(self) -> bool:
+        """Whether a view shows networks at iterations of their training."""
+        tables, figures, claims = self.tables.values(), self.figures.values(), self.claims.values()
+        charts = (*(one.over_training for one in tables), *(one.over_training for one in figures))
+        return any((*charts, *(one.over_training for one in claims)))
+
 
 def read_study(document: Document, problems: Problems) -> Study:
     """The study that `document` holds; whatever is wrong goes to `problems`, and is left out."""

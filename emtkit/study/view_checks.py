@@ -65,8 +65,12 @@ class _Checker:
         self._grids = [grid.name for grid in study.grids]
         self._parameters = {name for condition in self._groups for name in condition.columns}
         self._labels = {entry.label for grid in study.grids for entry in grid.analyses}
-        entries = (entry for grid in study.grids for entry in grid.analyses)
+        entries = [entry for grid in study.grids for entry in grid.analyses]
         self._snapshots = {entry.label for entry in entries if entry.at == "snapshots"}
+        self._ended = {entry.label for entry in entries if entry.at != "snapshots"}
+        taken = values_of("training.snapshots", groups)
+        self._iterations = sorted({step for steps in taken for step in steps})
+        self._over_training = False
         self._drawings = {
             setting.label: tuple(setting.plugin.cls.drawings)
             for setting in analyses
@@ -91,6 +95,7 @@ class _Checker:
                 self._say((*tuning.path, "by", "metric"), *mistake)
 
     def table(self, path: Trail, table: Table) -> None:
+        self._over_training = table.over_training
         self._axis_names(path, {"rows": table.rows, "columns": table.columns, "over": table.over})
         self._where((*path, "where"), table.where)
         if table.baseline is not None:
@@ -106,6 +111,7 @@ class _Checker:
             self._mixes(path, f"table '{table.name}'", used, where, remedy)
 
     def figure(self, path: Trail, figure: Figure) -> None:
+        self._over_training = figure.over_training
         self._formula((*path, "title"), figure.title or "")
         for column, label in figure.labels.items():
             self._formula((*path, "labels", column), label)
@@ -117,8 +123,8 @@ class _Checker:
         self._axis_names(path, {"hue": hue, "facet": figure.facet, "over": figure.over})
         x = (figure.x,) if figure.x else ()
         coordinates = x if figure.use in CHARTS.names else (*x, *figure.y)
-        if figure.over_training:
-            self._over_training(path, figure)
+        if figure.is_curve:
+            self._curves(path, figure)
             x = ()
         for column in (*x, *figure.y, *filter(None, (figure.value, figure.by))):
             key = "x" if column in x else "y" if column in figure.y else None
@@ -130,7 +136,7 @@ class _Checker:
         remedy = "x, hue, facet, where or over"
         self._mixes(path, f"figure '{figure.name}'", used, figure.where, remedy)
 
-    def _over_training(self, path: Trail, figure: Figure) -> None:
+    def _curves(self, path: Trail, figure: Figure) -> None:
         """Note what has no value during training."""
         for position, column in enumerate(figure.y):
             if column == LOSS or column.partition(".")[0] in self._snapshots:
@@ -140,6 +146,7 @@ class _Checker:
             self._say((*path, "y", position), f"'{column}' has no value during training", hint)
 
     def claim(self, path: Trail, claim: Claim) -> None:
+        self._over_training = claim.over_training
         self._controls(path, claim)
         self._where((*path, "given"), claim.given)
         path, expect = (*path, "expect"), claim.expect
@@ -208,6 +215,9 @@ class _Checker:
                 here: Trail = (*path, key, position)
                 if column in {"status", "cell"} or self._is_parameter(column):
                     continue
+                if column == ITERATION:
+                    self._column(here, column)
+                    continue
                 if column.partition(".")[0] in FAMILIES:
                     self._column(here, column)
                 else:
@@ -226,6 +236,16 @@ class _Checker:
         """Note a column that cannot be, as far as plugins say what they find."""
         prefix, dot, rest = column.partition(".")
         if column in {*LABELS, "status", "cell"} or self._is_parameter(column):
+            return
+        if column == ITERATION:
+            if not self._snapshots:
+                hint = "an analysis with `at: snapshots` does"
+                self._say(path, "no analysis looks at snapshots of training", hint)
+            return
+        if prefix in self._snapshots - self._ended and not self._over_training:
+            known = ", ".join(map(str, self._iterations))
+            hint = f"name `{ITERATION}` as an axis, or in `where`; its values are {known}"
+            self._say(path, f"'{column}' has a value at each snapshot of training", hint)
             return
         if dot and rest and prefix in {*MEASURED, *self._labels}:
             mistake = self._scalars.mistake(column)
@@ -261,6 +281,8 @@ class _Checker:
                     self._say((*path, column), text, f"its values are {known}")
 
     def _values(self, column: str) -> list[Any]:
+        if column == ITERATION:
+            return list(self._iterations)
         if column == "seed":
             return sorted({seed for condition in self._groups for seed in condition.seeds})
         return values_of(column, self._groups)

@@ -74,6 +74,12 @@ class Table(View):
         return self
 
     @property
+    def over_training(self) -> bool:
+        """Whether it shows networks at iterations of their training."""
+        wheres = (self.where, *(value.where for value in self.shown))
+        return ITERATION in {*self.rows, *self.columns}.union(*wheres)
+
+    @property
     def shown(self) -> tuple[Value, ...]:
         """The values of the table, whether each has its own column or all share one cell."""
         return self.values or self.cell
@@ -180,7 +186,13 @@ class Figure(View):
 
     @property
     def over_training(self) -> bool:
-        """Whether it shows what becomes of networks during their training."""
+        """Whether it shows networks at iterations of their training."""
+        wheres = (self.where, self.cells.where)
+        return ITERATION in {self.x, self.hue, *self.y, *self.facet}.union(*wheres)
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether it is a chart against the iterations of training."""
         return self.use in CHARTS.names and self.x == ITERATION
 
     @property
@@ -294,6 +306,13 @@ class Claim(View):
     def asked(self) -> Expect:
         """The expectation, of those cells that meet `given`."""
         return self.expect.model_copy(update={"where": {**self.expect.where, **self.given}})
+
+    @property
+    def over_training(self) -> bool:
+        """Whether it speaks of networks at iterations of their training."""
+        other = self.expect.other
+        sides = [self.given, self.expect.where, {} if other is None else other.where]
+        return any(ITERATION in where for where in sides)
 
     match: Columns = ()
     """Settings in which the networks compared must be equal; else the study is refused."""

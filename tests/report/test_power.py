@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from emtkit.report.data.results import Results
@@ -94,6 +95,28 @@ def test_the_comparisons_of_all_claims_are_counted():
     (first, *_) = unreachable(data, [claim()] * 4)
     assert "(Holm-corrected over 4 comparisons of the study)" in first
     assert "give it 8 seeds" in first
+
+
+def test_comparisons_of_more_seeds_leave_the_last_to_those_of_few():
+    """Holm multiplies only the least p by the number of all: 6 seeds (.031) may come last."""
+    few, many = planned(6).assign(grid="few"), planned(12).assign(grid="many")
+    data = pd.concat([few, many], ignore_index=True)
+    data["cell"] = data["grid"] + data["cell"]
+
+    def of(grid):
+        one = claim(below={"where": {"task.density": 1.0}})
+        return one.model_copy(
+            update={
+                "expect": one.expect.model_copy(
+                    update={"where": {**one.expect.where, "grid": grid}}
+                )
+            }
+        )
+
+    claims = [of("few"), *[of("many")] * 3]
+    assert {one.word for one in verdicts_of(Results(data), claims)} == {"unchecked"}
+    assert not list(unreachable(Results(data.drop(columns="a.x")), claims))
+    assert list(unreachable(Results(data.drop(columns="a.x")), [of("few")] * 2))
 
 
 def test_only_common_seeds_count():

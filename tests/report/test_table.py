@@ -8,9 +8,10 @@ import pytest
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
+from emtkit.report.inference.claims import verdicts_of
 from emtkit.report.tables.drawn import cell_text
 from emtkit.report.tables.table import draw_table
-from emtkit.study.views import Table
+from emtkit.study.views import Claim, Table
 from tests.report.frames import NAN, frame, reasons
 
 ARCHITECTURES = {"architecture": ["elman", "gru"]}
@@ -250,9 +251,43 @@ def test_best_bears_what_is_undefined_elsewhere_and_says_so():
     values = [float(n) for n in range(15)] + [NAN]
     drawn = bests(values, list(range(16)))
     assert only(drawn).text == "0"
-    assert drawn.notes == ("1 undefined: 0/0",)
+    assert drawn.notes == ("undefined in 1 of 16: 0/0",)
     assert (only(drawn).found.n, only(drawn).found.total) == (15, 16)
     assert only(drawn).interval == ""
+
+
+def test_networks_in_a_state_are_one_count_in_tables_notes_claims_and_beside_what_is_near():
+    """Six of sixteen are silent: one note for every number of theirs, and a count beside `near`."""
+    silent, poor = range(6), range(6, 8)
+
+    def scalars(axes, seed):
+        known = {"a.loss": 100.0 if seed in (*silent, *poor) else float(seed), "b.x": 1.0}
+        lacking = seed in silent or seed in poor
+        return {**known, **{f"a.{name}": NAN if lacking else 1.0 for name in "xyz"}}
+
+    data = frame({}, 16, scalars)
+    why = reasons(
+        *(
+            (data.cell[seed], "a", name, reason, "done")
+            for seeds, reason in ((silent, "silent: every output is zero"), (poor, "too weak"))
+            for seed in seeds
+            for name in "xyz"
+        )
+    )
+    best = {"stat": "best", "by": "a.loss"}
+    values = [{"value": f"a.{name}", **best} for name in "xyz"]
+    medians = [{"value": f"a.{name}", "stat": "median"} for name in "xyz"]
+    loss = {"value": "a.loss", "stat": "best"}
+    other = {"value": "b.x", "stat": "best"}
+    drawn = draw_table(Results(data, why), table(values=[loss, other, *values, *medians]))
+    assert drawn.notes == ("undefined in 8 of 16: silent: every output is zero (6), too weak (2)",)
+    texts = [cell.text for cell in drawn.body[0]]
+    assert texts[:2] == ["8 (6 % near, 6 silent)", "1 (100 % near)"]
+    for column, expected in (("a.loss", ("6 of 16 silent",)), ("b.x", ())):
+        expect = {"value": column, "stat": "median", "above": 0.5}
+        claim = Claim.model_validate({"id": "c", "text": "It holds.", "expect": expect})
+        (verdict,) = verdicts_of(Results(data, why), [claim])
+        assert verdict.remarks == expected
 
 
 def test_best_is_a_dash_where_the_best_network_is_undefined():

@@ -66,7 +66,8 @@ def test_curves_are_the_means_of_what_is_stored(session: Any) -> None:
 def test_networks_that_are_not_there_are_counted(tmp_path: Path) -> None:
     untrained = emtkit.load(study(), store=tmp_path / "none.sqlite", out=tmp_path)
     drawn = untrained.figure("learning")
-    assert drawn.notes == ("4 of 4 not shown: not run",)
+    # the loss at one place, the radius at three snapshots, for two rates
+    assert drawn.notes == ("8 of 8 not shown: not run",)
 
 
 @pytest.mark.parametrize(

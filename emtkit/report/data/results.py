@@ -7,6 +7,7 @@ reasons have a row per number that is not there: `cell label scalar reason statu
 
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,12 +18,13 @@ import pandas as pd
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.study.roles import is_shown
 from emtkit.study.scalars import label_and_scalar
+from emtkit.study.views import ITERATION, Claim, Figure, Table
 from emtkit.study.wanted import Criterion, Wanted, matches
 
 ValueStatus = Literal["done", "undefined", "failed", "lost", "not_applicable", "missing"]
 """What became of one number of one cell; `undefined` is a NaN that its analysis explained."""
 
-AXES = ("task", "architecture", "grid", "seed")
+AXES = ("task", "architecture", "grid", ITERATION, "seed")
 AXIS_FAMILIES = ("task.", "architecture.", "training.")
 _REASONS = ("cell", "label", "scalar", "reason", "status")
 _LABELS = ("role", "cell", "status", "reason")
@@ -47,6 +49,7 @@ class Results:
     """A frame with its reasons; columns are read once, as plain Python values (None for NaN).
 
     `conditions`: for a column, the columns in which rows must agree for its numbers to be compared.
+    `over_training`: the results with a row per network and snapshot, for views that ask for them.
     """
 
     def __init__(
@@ -54,9 +57,11 @@ class Results:
         frame: pd.DataFrame,
         reasons: pd.DataFrame | None = None,
         conditions: Mapping[str, tuple[str, ...]] | None = None,
+        over_training: "Results | None" = None,
     ) -> None:
         self.frame = frame
         self.conditions = conditions or {}
+        self._over_training = over_training
         self.reasons = reasons if reasons is not None else pd.DataFrame()
         self._columns: dict[str, list[Any]] = {}
         self._levels: dict[str, list[Any]] = {}
@@ -71,6 +76,11 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def seen_by(self, view: Table | Figure | Claim) -> "Results":
+        """The results that a view reads: over training where it speaks of iterations."""
+        over = self._over_training
+        return over if over is not None and view.over_training else self
 
     def column(self, name: str) -> Sequence[Any]:
         """The values of a column; all None for a scalar that no cell has (yet).
@@ -178,8 +188,7 @@ class Results:
         if self.has(row, name):
             return Cause("done")
         label, scalar = label_and_scalar(name)
-        cell = str(self.column("cell")[row])
-        for key in ((cell, label, scalar), (cell, label, "")):
+        for key in ((cell, label, one) for one in (scalar, "") for cell in self._names(row)):
             if key in self._causes:
                 return self._causes[key]
         if any(self.has(row, other) for other in self._labels.get(label, [])):
@@ -206,8 +215,29 @@ class Results:
         return self._causes.get((cell, label, ""), Cause("missing", "not measured"))
 
     def undefined(self, row: int) -> dict[str, str]:
-        """The reason of every number that this cell's analyses could not define."""
-        return self._undefined.get(str(self.column("cell")[row]), {})
+        """The reason of every number that this row's analyses could not define."""
+        found = [self._undefined.get(name, {}) for name in self._names(row)]
+        return found[0] if len(found) == 1 else {**found[-1], **found[0]}
+
+    def states(self, rows: Iterable[int], columns: Iterable[str]) -> Counter[str]:
+        """How many networks the analyses of `columns` name by a state.
+
+        A state is the word before the colon of a reason: `silent: every output is zero`.
+        """
+        labels = {f"{name.partition('.')[0]}." for name in columns}
+        found: Counter[str] = Counter()
+        for row in rows:
+            reasons = self.undefined(row).items()
+            mine = [why for name, why in reasons if name.startswith(tuple(labels))]
+            found.update({word for word in map(_state, mine) if word})
+        return found
+
+    def _names(self, row: int) -> tuple[str, ...]:
+        """By what reasons know a row: its cell, over training with the iteration before that."""
+        cell = str(self.column("cell")[row])
+        if ITERATION not in self.frame.columns:
+            return (cell,)
+        return f"{cell}@{self.column(ITERATION)[row]}", cell
 
     def _level_column(self, name: str) -> list[Any]:
         if name not in self._levels:
@@ -272,6 +302,11 @@ def where_text(where: Mapping[str, Any]) -> str:
 def on_axes(where: Mapping[str, Wanted]) -> dict[str, Wanted]:
     """The conditions of `where` on what a network is."""
     return {name: wanted for name, wanted in where.items() if is_axis(name)}
+
+
+def _state(reason: str) -> str:
+    word, colon, _ = reason.partition(": ")
+    return word if colon and word.isalpha() and word.islower() else ""
 
 
 def _parameter(value: Any) -> Any:

@@ -70,11 +70,12 @@ def draw_figure(
 ) -> Drawn:
     """A chart or a map: a panel per combination of facets and per `y`.
 
-    `curves` are the results over training by `y`, for charts that show them.
+    `curves` are the results by `y` of learning curves.
 
     Raises:
         EmtkitError: a column that does not exist, or no row that `where` keeps.
     """
+    results = curves[spec.y[0]] if curves else results
     rows = results.shown(spec.where, _named(spec))
     if not rows:
         raise EmtkitError(f"figure '{spec.name}': no cell of the results meets its `where`")

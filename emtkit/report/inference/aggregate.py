@@ -12,6 +12,9 @@ from emtkit.plugin.statistic import Estimate, Sample, Statistic, statistic_named
 from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
 from emtkit.report.inference.resampling import share_near_best
 from emtkit.study.quantity import Quantity
+from emtkit.study.views import ITERATION
+
+_MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,9 @@ class Aggregate:
     `left_out` are those that a condition on a scalar removed. `near_best` is the share of networks
     near the best one (`stat: best`) or the share of the mode. `cells` are the keys behind the
     number; `sample` and `pairs` (the values of `over`, one per member of the sample) serve
-    comparisons, and `texts` are how many networks gave each text. `task` is what the networks were
-    evaluated on: equal tasks share their evaluation set.
+    comparisons, and `texts` are how many networks gave each text. `states` counts the networks that
+    their analysis names by a state (`Results.states`), whatever the number. `task` is what the
+    networks were evaluated on: equal tasks share their evaluation set.
     """
 
     value: float | str | None
@@ -39,6 +43,7 @@ class Aggregate:
     cells: tuple[str, ...] = ()
     sample: Sample | None = field(default=None, repr=False, compare=False)
     texts: Mapping[str, int] = field(default_factory=dict)
+    states: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[Hashable, ...] = field(default=(), repr=False, compare=False)
     task: frozenset[Hashable] = field(default=frozenset(), repr=False, compare=False)
 
@@ -57,7 +62,10 @@ def aggregate(
     found = {name: wanted for name, wanted in quantity.where.items() if name not in axis}
     # The first row of every cell key: two grids may hold the same network.
     keys = results.column("cell")
-    population = sorted({keys[row]: row for row in reversed(results.keep(rows, axis))}.values())
+    network = [name for name in ("cell", ITERATION) if name in results.frame.columns]
+    population = sorted(
+        min(same) for same in results.groups(results.keep(rows, axis), network).values()
+    )
     if not population:
         return Aggregate(None, cause=f"no cell has {where_text(axis)}" if axis else "no cell")
     column = quantity.column
@@ -71,6 +79,7 @@ def aggregate(
         total=len(population),
         counts=counts,
         cells=tuple(str(keys[row]) for row in population),
+        states=results.states(population, [column, *_by(quantity)]),
     )
     cause = _why_not(results, account, len(population), found, over)
     if cause:
@@ -97,8 +106,15 @@ def missing_text(found: Aggregate) -> str:
     """What became of the cells that gave no value: `2 failed, 1 not applicable`."""
     statuses = ("failed", "lost", "not_applicable", "missing", "left_out", "undefined")
     counts = {status: found.counts[status] for status in statuses}
+    if found.why and sum(counts.values()) == counts["undefined"]:
+        return f"undefined in {counts['undefined']} of {found.total}: {found.why}"
     listed = ", ".join(f"{n} {_word(status)}" for status, n in counts.items() if n)
     return f"{listed}: {found.why}" if found.why else listed
+
+
+def states_text(found: Aggregate) -> str:
+    """How many networks are in a state that their analysis names: `3 silent`."""
+    return ", ".join(f"{n} {name}" for name, n in found.states.items())
 
 
 def _noise(results: Results, kept: Sequence[int], by: Sequence[Any], quantity: Quantity) -> float:
@@ -250,10 +266,13 @@ def _evaluate_text(
 
 
 def _commonest(reasons: Sequence[str]) -> str:
-    if not reasons:
-        return ""
-    (reason, _), *others = Counter(reasons).most_common()
-    return reason + (f" (and {len(others)} more)" if others else "")
+    """The reasons, each with the number of networks that have it where they have not all one."""
+    counted = Counter(reasons).most_common()
+    if len(counted) <= 1:
+        return counted[0][0] if counted else ""
+    listed = ", ".join(f"{reason} ({count})" for reason, count in counted[:_MOST_REASONS])
+    more = sum(count for _, count in counted[_MOST_REASONS:])
+    return f"{listed}, others ({more})" if more else listed
 
 
 def _word(status: str) -> str:

@@ -44,9 +44,10 @@ def verdicts_of(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
     """
     found: list[list[_Case] | str] = []
     for claim in claims:
+        seen = results.seen_by(claim)
         try:
-            among = combinations(results, claim.expect)
-            cases = _cases(results, [(claim.asked, one) for one in among])
+            among = combinations(seen, claim.expect)
+            cases = _cases(seen, [(claim.asked, one) for one in among])
         except EmtkitError as error:
             found.append(str(error))
             continue
@@ -59,7 +60,7 @@ def verdicts_of(results: Results, claims: Sequence[Claim]) -> list[Verdict]:
         for verdict in (
             [Verdict(claim, "not testable", cause=cases)]
             if isinstance(cases, str)
-            else _verdicts_on(results, claim, [next(after) for _ in cases])
+            else _verdicts_on(results.seen_by(claim), claim, [next(after) for _ in cases])
         )
     ]
 
@@ -80,7 +81,10 @@ def _verdicts_on(results: Results, claim: Claim, cases: Sequence[_Case]) -> list
 def _told(results: Results, verdict: Verdict, one: Combination) -> Verdict:
     """The verdict with the number of cells that met the claim's condition, and what is unlike."""
     given, key = verdict.claim.given, results.column("cell")
-    verdict = replace(verdict, remarks=_remarks(results, verdict.claim.expect, one))
+    remarks = _remarks(results, verdict.claim.expect, one)
+    if states := _states(results, verdict.claim.expect, one):
+        remarks = (*remarks, states)
+    verdict = replace(verdict, remarks=remarks)
     if not given:
         return verdict
     cells = {key[row] for row in (*one.rows, *one.against)}
@@ -89,6 +93,13 @@ def _told(results: Results, verdict: Verdict, one: Combination) -> Verdict:
     if not met and verdict.cause.startswith("none of"):
         return replace(verdict, cause=f"not applicable: {text}", given=text)
     return replace(verdict, given=text)
+
+
+def _states(results: Results, expect: Expect, one: Combination) -> str:
+    """How many of the networks are in a state that their analysis names: `3 of 16 silent`."""
+    rows = (*one.rows, *one.against)
+    found = results.states(rows, [expect.column or "", *([expect.by] if expect.by else [])])
+    return ", ".join(f"{n} of {len(rows)} {name}" for name, n in found.items())
 
 
 def _remarks(results: Results, expect: Expect, one: Combination) -> tuple[str, ...]:

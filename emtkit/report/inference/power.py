@@ -12,6 +12,7 @@ from emtkit.report.data.results import Results
 from emtkit.report.inference.aggregate import statistic_of
 from emtkit.report.inference.claims import side_of
 from emtkit.report.inference.combinations import combinations
+from emtkit.report.inference.resampling import holm
 from emtkit.study.views import Claim, EachShare, Expect
 
 
@@ -36,16 +37,18 @@ class _Planned:
 def unreachable(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
     """A sentence for each claim that must come out as inconclusive at best, and what would help.
 
-    Only the networks that a study plans are read, no result. Of n pairs the least p is 2/2^n, and
-    Holm multiplies the least of the study's m comparisons by m.
+    Only the networks that a study plans are read, no result. Of n pairs the least p is 2/2^n. Holm
+    multiplies it by the number of the study's comparisons that cannot have a lesser one, at least.
     """
-    planned = [_Planned(claim, tuple(_counts(results, claim.expect))) for claim in claims]
-    family = sum(len(one.counts) for one in planned if one.tested)
-    for one in planned:
+    planned = [
+        _Planned(claim, tuple(_counts(results.seen_by(claim), claim.expect))) for claim in claims
+    ]
+    family = [_least_ps(one) for one in planned]
+    for place, one in enumerate(planned):
         expect, count = one.claim.expect, len(one.counts)
-        statistic = statistic_of(expect)
         if one.tested:
-            lacking = [n for n in one.counts if family * statistic.least_p(n) >= expect.alpha]
+            least = _corrected(family, place)
+            lacking = [n for n, p in zip(one.counts, least, strict=True) if p >= expect.alpha]
         elif expect.other is None:
             lacking = [n for n in one.counts if _no_number(expect, n)]
         else:
@@ -57,15 +60,37 @@ def unreachable(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
             why = _no_number(expect, min(lacking))
             yield f"claim '{one.claim.id}' cannot be supported: {why}"
             continue
-        tried = range(1, EXACT_UP_TO + 1)
-        enough = next((n for n in tried if family * statistic.least_p(n) < expect.alpha), None)
-        least = min(1.0, family * statistic.least_p(min(lacking)))
-        whole = f" (Holm-corrected over {family} comparisons of the study)" if family > 1 else ""
+        enough = next(
+            (n for n in range(1, EXACT_UP_TO + 1) if _is_enough(family, place, one, n)), None
+        )
+        count = sum(map(len, family))
+        whole = f" (Holm-corrected over {count} comparisons of the study)" if count > 1 else ""
         remedy = f"give it {enough} seeds" if enough else "ask for fewer comparisons"
         yield (
             f"claim '{one.claim.id}' cannot be supported: with {min(lacking)} paired seeds its p "
-            f"cannot fall below {least:.2g}{whole}, and alpha is {expect.alpha:g}; {remedy}"
+            f"cannot fall below {max(least):.2g}{whole}, and alpha is {expect.alpha:g}; {remedy}"
         )
+
+
+def _least_ps(one: _Planned) -> list[float]:
+    """The least p of each comparison of a claim, not yet corrected."""
+    least = statistic_of(one.claim.expect).least_p
+    return [least(n) for n in one.counts] if one.tested else []
+
+
+def _corrected(family: Sequence[Sequence[float]], place: int) -> list[float]:
+    """The least corrected p of one claim's comparisons: Holm's grows with every p of the family."""
+    found = holm([p for ps in family for p in ps])
+    start = sum(map(len, family[:place]))
+    return [1.0 if p is None else p for p in found[start : start + len(family[place])]]
+
+
+def _is_enough(family: Sequence[Sequence[float]], place: int, one: _Planned, pairs: int) -> bool:
+    """Whether so many pairs in every comparison of a claim could support it."""
+    expect = one.claim.expect
+    more = [statistic_of(expect).least_p(max(n, pairs)) for n in one.counts]
+    changed = [more if at == place else ps for at, ps in enumerate(family)]
+    return max(_corrected(changed, place)) < expect.alpha
 
 
 def _no_number(expect: Expect, n: int) -> str:

@@ -15,13 +15,14 @@ def uncontrolled(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
     Only the networks that a study plans are read, no result.
     """
     for claim in claims:
+        seen = results.seen_by(claim)
         try:
-            among = combinations(results, claim.expect)
+            among = combinations(seen, claim.expect)
         except EmtkitError:  # a column that no cell has: the claim is not testable, which it says
             continue
         bare, why = [], ""
         for one in among:
-            asked = asked_of_controls(results, claim, one.levels, one.rows, one.against)
+            asked = asked_of_controls(seen, claim, one.levels, one.rows, one.against)
             negative = [each for each in asked if each.role == "negative"]
             if all(each.cause for each in negative):
                 bare.append(one)

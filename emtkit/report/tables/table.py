@@ -9,7 +9,13 @@ from typing import Any
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
 from emtkit.report.data.unlike import ALSO, one_setting, unlike
-from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
+from emtkit.report.inference.aggregate import (
+    Aggregate,
+    aggregate,
+    missing_text,
+    states_text,
+    statistic_of,
+)
 from emtkit.report.inference.branches import Branches, two_branches
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
 from emtkit.report.inference.scaled import on_scale
@@ -46,7 +52,9 @@ def entry_text(found: Aggregate, value: Value) -> str:
     number = number_text(found.value, value.format)
     if found.near_best is not None and value.by in (None, value.value):
         # One lucky seed of many is not a finding: the share near the best is added.
-        return f"{number} ({share_text(found.near_best)} near)"
+        # Those that nothing can be near to are told apart from those that are merely far.
+        beside = [f"{share_text(found.near_best)} near", states_text(found)]
+        return f"{number} ({', '.join(filter(None, beside))})"
     return number
 
 

@@ -222,7 +222,7 @@ def _order(subject: Subject, projections: Array, *, silent: bool) -> Measured:
     except NotApplicable as why:
         return _no_order("undefined", str(why))
     if silent:
-        return _no_order("silent", "the network is silent: every output is zero")
+        return _no_order("silent", "silent: every output is zero")
     circuit = circuit_of(subject.model)
     found = order_parameters(projections, law, None if circuit is None else circuit.readout)
     scalars: dict[str, Scalar] = {"hidden_share": found.hidden_share, "regime": found.regime}

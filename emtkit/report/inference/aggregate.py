@@ -24,7 +24,8 @@ class Aggregate:
     `left_out` are those that a condition on a scalar removed. `near_best` is the share of networks
     near the best one (`stat: best`) or the share of the mode. `cells` are the keys behind the
     number; `sample` and `pairs` (the values of `over`, one per member of the sample) serve
-    comparisons, and `texts` are how many networks gave each text. `task` is what the networks were
+    comparisons, and `texts` are how many networks gave each text. `members` are the keys behind the
+    values of the sample. `task` is what the networks were
     evaluated on: equal tasks share their evaluation set.
     """
 
@@ -38,6 +39,7 @@ class Aggregate:
     why: str = ""
     cells: tuple[str, ...] = ()
     sample: Sample | None = field(default=None, repr=False, compare=False)
+    members: tuple[str, ...] = field(default=(), repr=False, compare=False)
     texts: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[Hashable, ...] = field(default=(), repr=False, compare=False)
     task: frozenset[Hashable] = field(default=frozenset(), repr=False, compare=False)
@@ -85,7 +87,8 @@ def aggregate(
         result = replace(result, estimate=result.estimate.with_noise(noise))
     if result.value is None and not result.cause:
         result = replace(result, cause=_undefined_best(quantity, len(kept), why))
-    return replace(result, pairs=tuple(results.levels(row, over) for row in kept))
+    members = tuple(str(keys[row]) for row in kept)
+    return replace(result, members=members, pairs=tuple(results.levels(row, over) for row in kept))
 
 
 def statistic_of(quantity: Quantity) -> Statistic:

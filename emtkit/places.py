@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emtkit.errors import EmtkitError
@@ -48,6 +48,12 @@ class CommandOptions:
     def whole(self) -> str:
         """The same without the part of the study that was chosen."""
         return self._said(self._places)
+
+    @property
+    def apart(self) -> str:
+        """Of a report on a part that leaves the report on the whole as it is."""
+        places = replace(self, out=self.out / "parts", only=None, seeds=None)
+        return places.whole
 
     @property
     def _places(self) -> tuple[Option, ...]:

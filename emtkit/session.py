@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from emtkit.execute.run import Options, RunSummary
     from emtkit.plugin.architecture import SequenceModel
     from emtkit.plugin.task import Task
+    from emtkit.report.data.drawings import StoredDrawing
     from emtkit.report.data.results import Results
+    from emtkit.report.figures.drawn import Drawn
     from emtkit.report.figures.examples import Example
-    from emtkit.report.figures.figure import Drawn
     from emtkit.report.inference.tuning import TuningCurve
     from emtkit.report.inference.verdict import Verdict
     from emtkit.report.tables.drawn import DrawnTable
@@ -171,21 +172,22 @@ class Session:
             self._tables[name] = draw_table(self.results.seen_by(spec), spec)
         return self._tables[name]
 
-    def figure(self, name: str) -> Drawn:
-        """The figure of that name, drawn from stored findings."""
+    def figure(self, name: str, *, narrow: bool = False) -> Drawn:
+        """The figure of that name, drawn from stored findings; `narrow`: for a phone."""
         from emtkit.report.figures.figure import draw_examples, draw_figure
 
         specs = {spec.name: spec for spec in self.plan.study.figures.values()}
         spec = _known(name, specs, "figure", self.name)
         if not spec.is_drawing:
-            return draw_figure(self.results.seen_by(spec), spec, self._curves(spec))
+            results = self.results.seen_by(spec)
+            return draw_figure(results, spec, self._curves(spec), narrow=narrow)
         label, _, drawn = spec.use.partition(".")
         names = {m.label: m.analysis.name for row in self.plan.rows for m in row.measures}
         analysis = _known(label, names, "analysis", self.name)
         drawings = self.registry.analyses[analysis].drawings
         drawing = _known(drawn, drawings, "drawing", f"'{label}'")
         drawing = guarded(drawing, f"{self.registry.described('analysis', analysis)}, {spec.use}")
-        return draw_examples(spec, drawing, self._examples(spec, label))
+        return draw_examples(spec, drawing, self._examples(spec, label), narrow=narrow)
 
     def verdicts(self) -> list[Verdict]:
         """A verdict on every claim of the study."""
@@ -200,7 +202,14 @@ class Session:
         from emtkit.report.page.write import Views, write_report
 
         verdicts = tuple(self.verdicts())
-        views = Views(self.results, verdicts, self.tunings, self.table, self.figure)
+        views = Views(
+            self.results,
+            verdicts,
+            self.tunings,
+            self.table,
+            lambda name, narrow: self.figure(name, narrow=narrow),
+            self._drawings,
+        )
         keep_apart(self.folder, self.options.study)
         with self.read() as store:
             stored = store.cells_of(self.plan.cells)
@@ -317,8 +326,7 @@ class Session:
             return training_curves(self.results, self.plan.rows, store, spec)
 
     def _examples(self, spec: Figure, label: str) -> list[Example]:
-        from emtkit.plugin.analysis import Findings
-        from emtkit.plugin.over_training import at_step
+        from emtkit.report.data.drawings import is_done, load_findings
         from emtkit.report.figures.examples import Example, chosen_rows
         from emtkit.study.views import ITERATION
 
@@ -330,16 +338,18 @@ class Session:
             for at, title in chosen_rows(results, spec):
                 row = rows[keys[at], grids[at]]
                 measure = next((m for m in row.measures if m.label == label), None)
-                if measure is None or measure.reason is not None:
-                    continue
-                known = store.findings_of([measure.key]).get(measure.key)
-                if known is not None and known.status == "done":
-                    held = store.content(measure.key)
-                    findings = Findings(known.scalars, held.tables, held.arrays, known.reasons)
-                    if spec.over_training and measure.at == "snapshots":
-                        findings = at_step(findings, int(results.column(ITERATION)[at]))
-                    found.append(Example(row.cell.key, title, findings))
+                if measure is not None and is_done(measure, store):
+                    step = int(results.column(ITERATION)[at]) if spec.over_training else None
+                    found.append(Example(row.cell.key, title, load_findings(measure, store, step)))
         return found
+
+    def _drawings(self, rows: Iterable[int]) -> Iterator[tuple[int, list[StoredDrawing]]]:
+        """Every drawing of the networks in these rows, as far as it is asked for."""
+        from emtkit.report.data.drawings import drawings_of
+
+        with self.read() as store:
+            for row in rows:
+                yield row, list(drawings_of(self.plan.rows[row], store, self.registry))
 
 
 def load(

@@ -85,7 +85,7 @@ def compare(
 @click.option("--out", type=click.Path(path_type=Path), help="A .svg, .png or .pdf file.")
 def figure(session: Session, name: str, out: Path | None) -> int:
     """Draw one figure of a study from what is stored."""
-    from emtkit.report.figures.figure import save
+    from emtkit.report.figures.drawn import save
 
     drawn = session.figure(name)
     path = out or session.folder / "figures" / f"{name}.svg"

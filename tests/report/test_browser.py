@@ -77,7 +77,7 @@ def test_the_page_opens_with_verdicts_tables_and_figures(reader):
     assert page.title().startswith("Can a two-unit network")
     assert page.locator("#verdicts .claim.supported").count() == 2
     assert page.locator(f"{TABLE} tbody tr").count() == 6
-    assert page.locator("#figure-loss svg").bounding_box()["width"] > 300
+    assert page.locator("#figure-loss .wide svg").bounding_box()["width"] > 300
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 1280
 
@@ -86,10 +86,10 @@ def test_the_first_screen_has_the_answer_and_the_key_figure(reader):
     page = reader.page
     assert page.locator("header .answer").inner_text().startswith("Supported: ")
     assert "2 claims supported" in page.locator(".verdict-counts").inner_text()
-    for what in ("header h1", "header .answer", "#key svg"):
+    for what in ("header h1", "header .answer", "#key .wide svg"):
         place = page.locator(what).bounding_box()
         assert place["y"] + place["height"] <= 900, what
-    assert page.locator("#key svg").bounding_box()["height"] > 240
+    assert page.locator("#key .wide svg").bounding_box()["height"] > 240
 
 
 def test_evidence_and_controls_of_a_claim_are_folded(reader):
@@ -149,26 +149,144 @@ def test_whoever_prefers_dark_pages_gets_one(chromium, report):
     context.close()
 
 
-def test_a_number_leads_to_its_cells_and_to_the_command_that_makes_them(reader):
+DIALOG, LISTED = "#explorer", "#explorer-list button"
+
+
+def loss_of(page, row):
+    """The loss of a network by its place in the list of cells."""
+    script = "row => data.rows[row][data.columns.indexOf('test.loss')]"
+    return page.evaluate(script, row)
+
+
+def rows_behind(anchor):
+    """The places that a link opens, in its order."""
+    spans = anchor.get_attribute("href").partition("#cells=")[2].partition("&")[0].split(",")
+    ends = [tuple(map(int, (span.split("-") * 2)[:2])) for span in spans]
+    return [row for low, high in ends for row in range(low, high + 1)]
+
+
+def test_a_number_opens_its_best_network_first_with_its_drawing(reader):
     page = reader.page
-    page.locator(f"{TABLE} tbody tr").nth(2).get_by_role("link").first.click()
-    page.locator("#cell-table tbody tr[hidden]").first.wait_for(state="attached")
-    assert page.locator("#cell-table tbody tr:not([hidden])").count() == 6
-    assert set(reader.column("#cell-table", 4)) == {"relu_rnn"}
-    assert "6 of 36 rows" in page.locator("#cell-matches").inner_text()
-    first = page.locator("#cell-table tbody tr:not([hidden]) button").first
-    first.click()
-    assert first.get_attribute("aria-expanded") == "true"
-    detail = page.locator("#cell-table tr.detail")
-    assert "spectrum.radius" in detail.inner_text()
-    command = detail.locator("code").inner_text()
+    link = page.locator(f"{TABLE} tbody tr").nth(2).get_by_role("link").first
+    rows = rows_behind(link)
+    losses = [loss_of(page, row) for row in rows]
+    assert len(rows) == 6
+    assert losses == sorted(losses)
+    link.click()
+    assert page.locator(LISTED).count() == 6
+    assert "6 networks, the best first" in page.locator("#explorer-head").inner_text()
+    assert page.locator(LISTED).first.get_attribute("aria-current") == "true"
+    network = page.locator("#explorer-network")
+    seed = page.evaluate("row => data.rows[row][data.columns.indexOf('seed')]", rows[0])
+    assert f"relu_rnn on k_delay, seed {seed}" in network.inner_text()
+    assert f"{losses[0]:.6g}"[:7] in network.locator(".asked").inner_text()
+    assert "loss on the evaluation sequences" in network.inner_text()
+    network.locator(".drawings svg[aria-label='spectrum, eigenvalues']").wait_for()
+    assert "spectrum" in network.locator("h4").all_inner_texts()
+    command = network.locator("code").last.inner_text()
     assert "smoke.yaml --only" in command
     assert "architecture=relu_rnn" in command
-    assert "--seeds 0" in command
+    assert f"--seeds {seed}" in command
+    page.keyboard.press("Escape")
+    assert not page.locator(DIALOG).is_visible()
+    assert "#cells" not in page.url
+
+
+def test_the_best_number_of_each_group_is_marked(reader):
+    marked = reader.page.locator(f"{TABLE} tbody tr:has(.best) th:first-child").all_inner_texts()
+    assert marked == ["exact", "exact"]  # the constructed network, at either delay
+    assert "★" in reader.page.locator(f"{TABLE} .notes").inner_text()
+
+
+def test_a_click_on_a_point_opens_that_network(reader):
+    page = reader.page
+    points = page.locator("#key .wide a[tabindex='-1']")
+    assert points.count() == 24  # two architectures, two delays, six seeds
+    (row,) = rows_behind(points.first)
+    points.first.dispatch_event("click")
+    key = page.evaluate("row => data.rows[row][0]", row)
+    page.locator(f"#explorer-network code:text-is('{key}')").wait_for()
+    page.locator("#explorer-network .drawings svg").wait_for()
+    assert page.locator(LISTED).count() == 1
+    assert not page.locator("#explorer-list").is_visible()
+
+
+def test_the_pointer_hits_a_point_where_it_is_drawn(reader):
+    page = reader.page
+    spot = page.locator("#key .wide a[tabindex='-1']").last
+    (row,) = rows_behind(spot)
+    box = spot.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator(DIALOG).wait_for()
+    key = page.evaluate("row => data.rows[row][0]", row)
+    assert key in page.locator("#explorer-network").inner_text()
+
+
+def test_the_keyboard_opens_a_point_walks_its_networks_and_comes_back(reader):
+    page = reader.page
+    box = page.locator("#key .wide a:not([tabindex])").nth(1)
+    rows = rows_behind(box)
+    assert len(rows) == 6
+    box.focus()
+    assert "6 networks" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.keyboard.press("Enter")
+    page.locator(DIALOG).wait_for()
+    seeds = []
+    for place in range(3):
+        page.locator(f"li:nth-child({place + 1}) button[aria-current='true']").wait_for()
+        seeds.append(page.locator("#explorer-network h3").inner_text())
+        page.keyboard.press("ArrowDown")
+    script = "row => data.rows[row][data.columns.indexOf('seed')]"
+    for row, head in zip(rows, seeds, strict=False):
+        assert f"seed {page.evaluate(script, row)}" in head
+    page.keyboard.press("Escape")
+    assert not page.locator(DIALOG).is_visible()
+    assert "6 networks" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+
+
+def test_from_a_number_to_the_list_of_cells_with_its_column(reader):
+    page = reader.page
+    page.locator(f"{TABLE} tbody tr").nth(2).get_by_role("link").first.click()
+    page.locator("#explorer-listed").click()
+    assert not page.locator(DIALOG).is_visible()
+    assert set(reader.column("#cell-table", 4)) == {"relu_rnn"}
+    assert "6 of 36 rows" in page.locator("#cell-matches").inner_text()
+    heads = page.locator("#cell-table thead tr:first-child th").all_inner_texts()
+    assert heads[-1].strip().startswith("test.loss")
+    losses = list(map(float, reader.column("#cell-table", len(heads))))
+    assert losses == sorted(losses)
     page.get_by_role("button", name="Show all cells").click()
-    assert first.get_attribute("aria-expanded") == "false"
-    assert detail.count() == 0
     assert len(reader.column("#cell-table", 1)) == 36
+
+
+def test_the_list_of_cells_is_filtered_by_column(reader):
+    page = reader.page
+    page.locator("#cell-column").select_option("test.loss")
+    losses = page.evaluate("data.rows.map(row => row[data.columns.indexOf('test.loss')])")
+    page.get_by_label("Filter test.loss").fill("> 0.05")
+    wanted = sum(loss > 0.05 for loss in losses)
+    assert 0 < wanted < 36
+    assert len(reader.column("#cell-table", 1)) == wanted
+    page.get_by_label("Filter architecture").fill("relu")
+    assert set(reader.column("#cell-table", 4)) == {"relu_rnn"}
+    page.get_by_label("Filter test.loss").fill("")
+    page.get_by_label("Filter architecture").fill("!=relu_rnn")
+    assert set(reader.column("#cell-table", 4)) == {"linear", "exact"}
+    assert "24 of 36 rows" in page.locator("#cell-matches").inner_text()
+
+
+def test_a_cell_of_the_list_opens(reader):
+    page = reader.page
+    button = page.locator("#cell-table tbody button").nth(7)
+    start = button.inner_text()
+    button.click()
+    assert start in page.locator("#explorer-network").inner_text()
+    page.get_by_role("button", name="Close").click()
+    assert not page.locator(DIALOG).is_visible()
+
+
+def test_a_report_stays_small(report):
+    assert report.stat().st_size < 5_000_000
 
 
 def test_print_shows_everything_and_no_controls(reader):
@@ -183,10 +301,35 @@ def test_print_shows_everything_and_no_controls(reader):
 
 
 def test_a_narrow_screen_scrolls_tables_and_not_the_page(reader):
-    reader.page.set_viewport_size({"width": 390, "height": 800})
-    assert reader.page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert reader.page.locator("#key svg").bounding_box()["height"] >= 240
-    assert reader.page.locator("nav").bounding_box()["height"] < 70
+    reader.page.set_viewport_size({"width": 375, "height": 800})
+    assert reader.page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert reader.page.locator("nav").bounding_box()["height"] < 60
+    assert reader.page.locator("#cells .hint").is_visible()
+
+
+def test_on_a_narrow_screen_facets_are_stacked_and_can_be_read(reader):
+    reader.page.set_viewport_size({"width": 375, "height": 800})
+    assert not reader.page.locator("#key .wide").is_visible()
+    svg = reader.page.locator("#key .narrow svg")
+    facets = svg.locator("g[id*='axes_']").count()
+    box = svg.bounding_box()
+    assert box["height"] / facets >= 240
+    assert box["width"] <= 375
+    size = "one => one.getBoundingClientRect().height"
+    assert svg.locator("text").first.evaluate(size) >= 10
+
+
+def test_a_finger_opens_the_networks_of_a_point(chromium, report):
+    context = chromium.new_context(viewport={"width": 375, "height": 800}, has_touch=True)
+    page = Reader(context, report).page
+    spot = page.locator("#key .narrow a").first
+    box = spot.bounding_box()
+    assert min(box["width"], box["height"]) >= 16
+    spot.tap()
+    page.locator(DIALOG).wait_for()
+    assert page.locator(LISTED).count() == 6
+    assert page.locator(DIALOG).bounding_box()["width"] == 375
+    context.close()
 
 
 def test_the_first_column_stays_where_a_table_is_scrolled(reader):
@@ -204,7 +347,7 @@ def test_a_figure_is_enlarged_and_put_back(reader):
     before = figure.bounding_box()
     figure.get_by_role("button", name="Enlarge").click()
     assert figure.bounding_box() == {"x": 0, "y": 0, "width": 1200, "height": 800}
-    assert figure.locator("svg").bounding_box()["height"] > 500
+    assert figure.locator(".wide svg").bounding_box()["height"] > 500
     reader.page.keyboard.press("Escape")
     assert figure.bounding_box()["width"] == before["width"]
 
@@ -215,5 +358,7 @@ def test_without_scripts_everything_is_there_to_read(chromium, report):
     page.goto(report.as_uri())
     assert page.locator(f"{TABLE} tbody tr").count() == 6
     assert page.locator("#cell-table tbody tr").count() == 36
+    assert page.locator("#key .wide svg text").first.is_visible()
+    assert not page.locator(DIALOG).is_visible()
     assert not page.get_by_role("button", name="Dark mode").is_visible()
     context.close()

@@ -14,14 +14,11 @@ import pytest
 from emtkit.errors import EmtkitError
 from emtkit.plugin.analysis import Findings
 from emtkit.report.data.results import Results
+from emtkit.report.figures.drawn import inline_svg, save, style, to_bytes
 from emtkit.report.figures.examples import Example, chosen_rows
 from emtkit.report.figures.figure import (
     draw_examples,
     draw_figure,
-    inline_svg,
-    save,
-    style,
-    to_bytes,
 )
 from emtkit.study.views import CHARTS, FIGURE_KINDS, Figure
 from tests.report.frames import NAN, frame, reasons

@@ -26,10 +26,10 @@ def test_one_bad_view_leaves_the_others_and_the_report(session, monkeypatch):
     table = next(iter(session.plan.study.tables.values())).name
     draw = Session.figure
 
-    def failing(self: Session, name: str):
+    def failing(self: Session, name: str, *, narrow: bool = False):
         if name == figure:
             raise ValueError("Unknown symbol: \\rhoo")
-        return draw(self, name)
+        return draw(self, name, narrow=narrow)
 
     def no_table(self: Session, name: str):
         raise ZeroDivisionError(name)

@@ -1,76 +1,44 @@
-"""Figures of a study from stored results alone; the one module that draws.
-
-No figure touches pyplot's global state: each is a `matplotlib.figure.Figure` of its own, styled in
-a context, and equal results give equal bytes.
-"""
+"""Figures of a study, from stored results alone."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import matplotlib
-from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.text import Text
 
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results, is_axis
 from emtkit.report.data.unlike import ALSO, one_setting, unlike
+from emtkit.report.figures.captions import chart_account, drawing_account
+from emtkit.report.figures.drawn import Drawn, lay_out, settle, style
 from emtkit.report.figures.examples import Example, facet_text, short_name
-from emtkit.report.figures.palette import COLOURS, GRID, INK
 from emtkit.report.figures.panel import Chart, Panel
+from emtkit.report.figures.spots import Spot
 from emtkit.report.figures.value_map import Map, draw_scale, scale_of, value_map_of
 from emtkit.report.inference.aggregate import Aggregate
-from emtkit.study.math_text import drawable, math_mistake
 from emtkit.study.views import CHARTS, MAPS, Figure
 
 if TYPE_CHECKING:
     from emtkit.plugin.analysis import Drawing
 
-# What a file says of its making is left out, so that equal results give equal bytes.
-_METADATA: dict[str, dict[str, Any]] = {
-    "svg": {"Date": None, "Creator": None},
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
-}
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure with what a reader must know of it: points that are not shown, and why.
-
-    `cells` are the keys of the networks behind it.
-    """
-
-    name: str
-    title: str
-    canvas: Canvas
-    notes: tuple[str, ...]
-    cells: tuple[str, ...]
-
-    def savefig(self, path: Path | str) -> None:
-        """Write it, as `save` does."""
-        save(self, Path(path))
-
-    def _repr_html_(self) -> str:
-        return f"<figure>{inline_svg(self)}</figure>"
+NARROW = 4.5
+"""Width in inches of a figure for a phone, on which its text keeps its size."""
 
 
 def draw_figure(
-    results: Results, spec: Figure, curves: Mapping[str, Results] | None = None
+    results: Results,
+    spec: Figure,
+    curves: Mapping[str, Results] | None = None,
+    *,
+    narrow: bool = False,
 ) -> Drawn:
     """A chart or a map: a panel per combination of facets and per `y`.
 
-    `curves` are the results by `y` of learning curves.
+    `curves` are the results by `y` of learning curves. `narrow`: the panels lie below each other
+    without a title, for a phone.
 
     Raises:
         EmtkitError: a column that does not exist, or no row that `where` keeps.
@@ -86,29 +54,33 @@ def draw_figure(
     apart = 1 < ys == count
     in_rows = ys > 1 and not apart and count // ys <= 4
     across = count // ys if in_rows else 2 if count == 4 else min(count, 3)
+    across = 1 if narrow else across
     down = -(-count // across)
-    width = (6.4 if across == 1 else 3.6 * across) + (1.2 if spec.hue else 0)
     with style():
+        width = (6.4 if across == 1 else 3.6 * across) + (1.2 if spec.hue else 0)
         size = (width, (3.6 if across == 1 else 3.0) * down)
-        canvas = Canvas(figsize=size, layout="constrained")
+        canvas = Canvas(figsize=(NARROW, 3.5 * down) if narrow else size, layout="constrained")
         share: Literal["row", "all", False] = "row" if spec.y[1:] else "all"
         axes = canvas.subplots(
-            down, across, squeeze=False, sharey=False if mapped or apart else share
+            down, across, squeeze=False, sharey=False if mapped or apart or narrow else share
         )
         used = list(axes.flat[:count])
         for spare in axes.flat[count:]:
             spare.set_axis_off()
-        _title(canvas, spec.title)
-        found = _draw_maps(canvas, used, panels) if mapped else _draw_charts(canvas, used, panels)
+        if narrow and not mapped:
+            _share_scales(used, panels)
+        _title(canvas, None if narrow else spec.title)
+        draw = _draw_maps if mapped else _draw_charts
+        found = draw(canvas, used, panels, narrow=narrow)
         for place, one in enumerate(used):
-            if apart:
+            if apart and not narrow:
                 one.set_title(one.get_ylabel(), loc="left")
-            if apart or place % across:
+            if (apart and not narrow) or place % across:
                 one.set_ylabel("")
-            if not apart and place + across < count:
+            if not apart and not narrow and place + across < count:
                 one.set_xlabel("")
-        _settle(canvas)
-    counted = [one for one in found if one.total]
+        settle(canvas)
+    counted = [one.found for one in found if one.found.total]
     causes = Counter(one.cause for one in counted if one.value is None)
     notes = [f"{count} of {len(counted)} not shown: {why}" for why, count in causes.most_common()]
     notes += _remarks(results, spec, rows)
@@ -116,22 +88,25 @@ def draw_figure(
     bare = [one.estimate.why for one in counted if barred and one.estimate and one.estimate.why]
     notes += [f"{count} without interval: {why}" for why, count in Counter(bare).most_common()]
     cells = dict.fromkeys(cell for one in counted for cell in one.cells)
-    return Drawn(spec.name, spec.title or spec.name, canvas, tuple(notes), tuple(cells))
+    title, said = spec.title or spec.name, chart_account(spec, counted)
+    return Drawn(spec.name, title, canvas, tuple(notes), tuple(cells), tuple(found), said)
 
 
-def draw_examples(spec: Figure, drawing: Drawing, examples: Sequence[Example]) -> Drawn:
-    """A figure by an analysis's own drawing, a panel per network.
+def draw_examples(
+    spec: Figure, drawing: Drawing, examples: Sequence[Example], *, narrow: bool = False
+) -> Drawn:
+    """A figure by an analysis's own drawing, a panel per network; `narrow` as in `draw_figure`.
 
     Raises:
         EmtkitError: there is no network to show.
     """
     if not examples:
         raise EmtkitError(f"figure '{spec.name}': no network to show; its cells were not measured")
-    across = 2 if len(examples) == 4 else min(len(examples), 3)
+    across = 1 if narrow else 2 if len(examples) == 4 else min(len(examples), 3)
     down = -(-len(examples) // across)
     with style():
-        size = (6.4 if across == 1 else 4.8 * across, 4.2 * down)
-        canvas = Canvas(figsize=size, layout="constrained")
+        width = NARROW if narrow else 6.4 if across == 1 else 4.8 * across
+        canvas = Canvas(figsize=(width, 4.2 * down), layout="constrained")
         if len(examples) == 1:
             drawing(examples[0].findings, canvas)
         else:
@@ -139,83 +114,17 @@ def draw_examples(spec: Figure, drawing: Drawing, examples: Sequence[Example]) -
             for part, one in zip(parts.flat, examples, strict=False):
                 part.suptitle(one.title, fontsize="medium")
                 drawing(one.findings, part)
-        _title(canvas, spec.title or (examples[0].title if len(examples) == 1 else None))
-        _settle(canvas)
-    cells = tuple(one.cell for one in examples)
-    return Drawn(spec.name, spec.title or spec.name, canvas, (), cells)
-
-
-def to_bytes(drawn: Drawn, kind: str) -> bytes:
-    """The figure as a file: svg, png or pdf; equal results give equal bytes."""
-    out = io.BytesIO()
-    with style():
-        drawn.canvas.savefig(out, format=kind, metadata=_METADATA[kind], dpi=200)
-    return out.getvalue()
-
-
-def save(drawn: Drawn, path: Path) -> None:
-    """Write the figure; the kind follows from the suffix, `.svg`, `.png` or `.pdf`.
-
-    Raises:
-        EmtkitError: another suffix.
-    """
-    kind = path.suffix.removeprefix(".")
-    if kind not in _METADATA:
-        allowed = ", ".join(f".{one}" for one in _METADATA)
-        raise EmtkitError(f"'{path.name}': a figure is written as {allowed}")
-    path.write_bytes(to_bytes(drawn, kind))
-
-
-def inline_svg(drawn: Drawn) -> str:
-    """The figure as an element of a page: ids of its own, and ink in the page's text colour."""
-    with style(text_as_paths=False):
-        out = io.StringIO()
-        drawn.canvas.savefig(out, format="svg", metadata=_METADATA["svg"], transparent=True)
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = text.replace(INK, "currentColor").replace(GRID, "var(--grid, #d8dadd)")
-    text = text.replace("stroke: #ffffff", "stroke: var(--card, #ffffff)")
-    # Coordinates to a hundredth of a point.
-    text = re.sub(
-        r'\b(?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text
-    )
-    text = re.sub(r'\bid="', f'id="{drawn.name}-', text)
-    text = re.sub(r"url\(#", f"url(#{drawn.name}-", text)
-    return re.sub(r'href="#', f'href="#{drawn.name}-', text)
-
-
-@contextmanager
-def style(*, text_as_paths: bool = True) -> Iterator[None]:
-    """The style of all figures: colour-blind safe, thin lines, deterministic SVG."""
-    settings: Any = {
-        "axes.edgecolor": INK,
-        "axes.labelcolor": INK,
-        "axes.titlesize": "medium",
-        "axes.linewidth": 0.9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.prop_cycle": rcsetup.cycler(color=COLOURS),
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
-        "font.size": 10.0,
-        "grid.color": GRID,
-        "grid.linewidth": 0.6,
-        "image.cmap": "viridis",
-        "legend.frameon": False,
-        "pdf.fonttype": 42,
-        "svg.fonttype": "path" if text_as_paths else "none",
-        "svg.hashsalt": "emtkit",
-        "text.color": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-    }
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # A character that the font lacks is drawn as a box; the page's own SVG has it as text.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
-        yield
+        whole = examples[0].title if len(examples) == 1 else None
+        _title(canvas, None if narrow else spec.title or whole)
+        settle(canvas)
+    spots = []
+    for place, one in enumerate(examples):
+        left, low = place % across / across, 1 - (place // across + 1) / down
+        area = (left, low, left + 1 / across, low + 1 / down)
+        found = Aggregate(None, n=1, total=1, cells=(one.cell,))
+        spots.append(Spot(found, one.title, None, area, canvas.transFigure))
+    cells, said = tuple(one.cell for one in examples), drawing_account(spec, examples)
+    return Drawn(spec.name, spec.title or spec.name, canvas, (), cells, tuple(spots), said)
 
 
 def _named(spec: Figure) -> list[str]:
@@ -258,8 +167,18 @@ def _title(canvas: Canvas, title: str | None) -> None:
         canvas.suptitle(title, x=0.01, ha="left", fontweight="bold")
 
 
-def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Aggregate]:
-    """Charts with one legend for all panels, beside them."""
+def _share_scales(axes: Sequence[Axes], panels: Sequence[Panel]) -> None:
+    """One scale for all panels of the same column."""
+    first: dict[str, Axes] = {}
+    for one, panel in zip(axes, panels, strict=True):
+        if first.setdefault(panel.y, one) is not one:
+            one.sharey(first[panel.y])
+
+
+def _draw_charts(
+    canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel], *, narrow: bool
+) -> list[Spot]:
+    """Charts with one legend for all panels, beside them, or above where that is too narrow."""
     spec = panels[0].spec
     chart = CHARTS.load(spec.use, Chart)
     found = [part for pair in zip(axes, panels, strict=True) for part in chart.draw(*pair)]
@@ -269,36 +188,24 @@ def _draw_charts(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) 
             handles.setdefault(label, handle)
     if handles and spec.hue:
         title = spec.labels.get(spec.hue, short_name(spec.hue))
-        canvas.legend(handles.values(), handles.keys(), loc="outside right upper", title=title)
+        place: Literal["outside upper center", "outside right upper"]
+        place, columns = ("outside upper center", 3) if narrow else ("outside right upper", 1)
+        canvas.legend(handles.values(), handles.keys(), loc=place, ncols=columns, title=title)
     return found
 
 
-def _draw_maps(canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel]) -> list[Aggregate]:
+def _draw_maps(
+    canvas: Canvas, axes: Sequence[Axes], panels: Sequence[Panel], *, narrow: bool
+) -> list[Spot]:
     """Maps on one scale of colours."""
     spec = panels[0].spec
     kind = MAPS.load(spec.use, Map)
     maps = [value_map_of(panel) for panel in panels]
     scale = scale_of(maps)
-    draw_scale(canvas, axes, scale, panels[0].label(str(spec.value)))
-    _lay_out(canvas)
-    for one, values in zip(axes, maps, strict=True):
-        kind.draw(one, values, scale)
-    return [one for values in maps for row in values.found for one in row]
-
-
-def _settle(canvas: Canvas) -> None:
-    """Lay the figure out once, so that every file of it is the same whichever is written first."""
-    _lay_out(canvas)
-    canvas.set_layout_engine("none")
-
-
-def _lay_out(canvas: Canvas) -> None:
-    """Compute the layout; text that is not valid mathtext (a level, a label) is drawn literally."""
-    for text in canvas.findobj(Text):
-        assert isinstance(text, Text)
-        content = text.get_text()
-        # Both: an axis writes the labels of its ticks anew whenever it is drawn.
-        text.set_parse_math(math_mistake(content) is None)
-        if content != drawable(content):
-            text.set_text(drawable(content))
-    canvas.draw_without_rendering()
+    draw_scale(canvas, axes, scale, panels[0].label(str(spec.value)), narrow=narrow)
+    lay_out(canvas)
+    return [
+        field
+        for one, values in zip(axes, maps, strict=True)
+        for field in kind.draw(one, values, scale)
+    ]

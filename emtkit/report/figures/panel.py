@@ -1,15 +1,18 @@
 """One pair of axes of a figure: what it shows, and what all charts have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import Transform
 
 from emtkit.report.data.results import Results, level_text
+from emtkit.report.figures.examples import facet_text
+from emtkit.report.figures.spots import Area, Spot
 from emtkit.report.inference.aggregate import Aggregate, aggregate
 from emtkit.study.quantity import Quantity
 from emtkit.study.views import Figure
@@ -47,6 +50,23 @@ class Panel:
             value=column, stat=spec.stat, by=spec.by, of=spec.of, direction=spec.direction
         )
 
+    def spot(
+        self,
+        found: Aggregate,
+        levels: Sequence[str],
+        area: Area | None = None,
+        transform: Transform | None = None,
+        networks: Mapping[str, tuple[float, float]] | None = None,
+    ) -> Spot:
+        """One number of the panel, of these levels; the networks that gave it are opened there."""
+        column = str(self.spec.value) if self.spec.value else self.y
+        label = ", ".join(filter(None, (self.title, *levels, self.label(column))))
+        return Spot(found, label, self.quantity(column), area, transform, networks or {})
+
+    def at(self, level: Any) -> str:
+        """A level of x in words: `density = 0.5`."""
+        return facet_text((str(self.spec.x),), (level,))
+
     def label_axes(self, axes: Axes, stat: str = "") -> None:
         """Labels of both axes, with the statistic if it must be said, and the title."""
         axes.set(xlabel=self.label(str(self.spec.x)), ylabel=self.label(self.y) + stat)
@@ -58,13 +78,20 @@ class Panel:
 
 
 class Chart(ABC):
-    """Columns against the axis x, a series per hue; `has_bars`: with their intervals."""
+    """Columns against the axis x, a series per hue; `has_bars`: with their intervals.
+
+    `shows` says to the reader of a caption what is drawn ({statistic}, {column}, {x}), `mark` what
+    stands for a number, `details` the rest.
+    """
 
     has_bars: ClassVar[bool] = False
+    shows: ClassVar[str]
+    mark: ClassVar[str]
+    details: ClassVar[str] = ""
 
     @abstractmethod
-    def draw(self, axes: Axes, panel: Panel) -> list[Aggregate]:
-        """Draw one panel, and return all that it had to show.
+    def draw(self, axes: Axes, panel: Panel) -> list[Spot]:
+        """Draw one panel, and return all that it had to show and where it is opened.
 
         Series are labelled, for the legend that all panels share.
         """

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,11 +13,14 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from emtkit.report.figures.examples import facet_text
 from emtkit.report.figures.palette import colour
 from emtkit.report.figures.panel import Panel
+from emtkit.report.figures.spots import Spot
 from emtkit.report.inference.aggregate import Aggregate, aggregate
 
 _MAP = "viridis"
+Ends = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,19 @@ class Map(ABC):
     """One value over the axes x and y, as colours."""
 
     @abstractmethod
-    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> None:
-        """Draw one panel in the colours of `scale`."""
+    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> list[Spot]:
+        """Draw one panel in the colours of `scale`; returns its fields, which are opened."""
+
+
+def fields_of(axes: Axes, values: ValueMap, xs: Sequence[Ends], ys: Sequence[Ends]) -> list[Spot]:
+    """The fields of a map: `found[r][c]` lies between the ends `xs[c]` and `ys[r]`."""
+    panel, spots = values.panel, []
+    for r, row in enumerate(values.found):
+        for c, one in enumerate(row):
+            levels = (panel.at(values.xs[c]), facet_text((panel.y,), (values.ys[r],)))
+            area = (xs[c][0], ys[r][0], xs[c][1], ys[r][1])
+            spots.append(panel.spot(one, levels, area if one.total else None, axes.transData))
+    return spots
 
 
 def value_map_of(panel: Panel) -> ValueMap:
@@ -89,13 +103,20 @@ def scale_of(maps: Sequence[ValueMap]) -> Scale:
     return Scale(min(numbers, default=0.0), max(numbers, default=1.0), tuple(phases))
 
 
-def draw_scale(canvas: Canvas, axes: Sequence[Axes], scale: Scale, label: str) -> None:
+def draw_scale(
+    canvas: Canvas, axes: Sequence[Axes], scale: Scale, label: str, *, narrow: bool
+) -> None:
     """The key to the colours, once for all panels: a bar of numbers, or the phases by name."""
     if scale.phases:
         handles = [Patch(color=colour(i), label=phase) for i, phase in enumerate(scale.phases)]
-        canvas.legend(handles=handles, loc="outside right upper", title=label)
+        place: Literal["outside upper center", "outside right upper"]
+        place, columns = ("outside upper center", 3) if narrow else ("outside right upper", 1)
+        canvas.legend(handles=handles, loc=place, ncols=columns, title=label)
     else:
-        bar = canvas.colorbar(ScalarMappable(**colours_of(scale)), ax=list(axes), label=label)
+        beside: dict[str, Any] = {"location": "top"} if narrow else {}
+        bar = canvas.colorbar(
+            ScalarMappable(**colours_of(scale)), ax=list(axes), label=label, **beside
+        )
         bar.outline.set_visible(False)
 
 

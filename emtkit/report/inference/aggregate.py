@@ -27,9 +27,10 @@ class Aggregate:
     `left_out` are those that a condition on a scalar removed. `near_best` is the share of networks
     near the best one (`stat: best`) or the share of the mode. `cells` are the keys behind the
     number; `sample` and `pairs` (the values of `over`, one per member of the sample) serve
-    comparisons, and `texts` are how many networks gave each text. `states` counts the networks that
-    their analysis names by a state (`Results.states`), whatever the number. `task` is what the
-    networks were evaluated on: equal tasks share their evaluation set.
+    comparisons, `members` are the keys behind the values of the sample, and `texts` are how many
+    networks gave each text. `states` counts the networks that their analysis names by a state
+    (`Results.states`), whatever the number. `task` is what the networks were evaluated on: equal
+    tasks share their evaluation set.
     """
 
     value: float | str | None
@@ -42,6 +43,7 @@ class Aggregate:
     why: str = ""
     cells: tuple[str, ...] = ()
     sample: Sample | None = field(default=None, repr=False, compare=False)
+    members: tuple[str, ...] = field(default=(), repr=False, compare=False)
     texts: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[str, int] = field(default_factory=dict)
     pairs: tuple[Hashable, ...] = field(default=(), repr=False, compare=False)
@@ -94,7 +96,8 @@ def aggregate(
         result = replace(result, estimate=result.estimate.with_noise(noise))
     if result.value is None and not result.cause:
         result = replace(result, cause=_undefined_best(quantity, len(kept), why))
-    return replace(result, pairs=tuple(results.levels(row, over) for row in kept))
+    members = tuple(str(keys[row]) for row in kept)
+    return replace(result, members=members, pairs=tuple(results.levels(row, over) for row in kept))
 
 
 def statistic_of(quantity: Quantity) -> Statistic:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from emtkit.report.data.links import Link
 from emtkit.report.inference.verdict import Verdict, expectation_text
-from emtkit.report.tables.drawn import Link
 from emtkit.report.tables.numbers import VerdictTexts
 from emtkit.study.views import Claim
 
@@ -95,7 +95,7 @@ def claim_blocks(verdicts: Sequence[Verdict], link: Link) -> list[ClaimBlock]:
                 MARKS[one.word],
                 one.where or ("over all combinations" if one.parts else ""),
                 VerdictTexts.of(one),
-                link(one.cells),
+                link(one.cells, one.claim.expect),
             )
             for one in shown
         )

@@ -1,6 +1,6 @@
 """What the columns mean that a study shows, by their names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from emtkit.study.plan import Plan
 from emtkit.study.quantity import Quantity
@@ -8,7 +8,12 @@ from emtkit.study.quantity import Quantity
 
 def glossary(plan: Plan) -> dict[str, str]:
     """The meaning of every scalar behind the tables, figures and claims, as its plugin says it."""
-    found = {column: plan.scalars.info(column) for column in sorted(set(_shown(plan)))}
+    return meanings(plan, sorted(set(_shown(plan))))
+
+
+def meanings(plan: Plan, columns: Iterable[str]) -> dict[str, str]:
+    """The meaning of those columns that are declared."""
+    found = {column: plan.scalars.info(column) for column in columns}
     return {column: str(info) for column, info in found.items() if info is not None}
 
 

@@ -20,13 +20,14 @@ from markupsafe import Markup
 
 from emtkit.places import CommandOptions
 from emtkit.report.data.coverage import coverage, failures
+from emtkit.report.data.links import Link, Links, rows_link
 from emtkit.report.data.results import Results, level_text
 from emtkit.report.inference.verdict import Verdict
 from emtkit.report.page.claims import answer_of, claim_blocks, correction
-from emtkit.report.tables.drawn import DrawnTable, Link, to_html
+from emtkit.report.tables.drawn import DrawnTable, to_html
 from emtkit.report.tables.formats.markdown import Markdown, markdown_text
 from emtkit.report.tables.numbers import controls_text, numbers_text
-from emtkit.text import spans
+from emtkit.study.quantity import Quantity
 
 if TYPE_CHECKING:
     from emtkit.report.inference.tuning import TuningCurve
@@ -43,16 +44,18 @@ _COLOURS = {
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure of the report: `svg` is an element from `figures.inline_svg`.
+    """A figure of the report: `svg` is an element from `inline_svg`, `narrow` that for a phone.
 
-    `cells` are the keys behind it, `file` its place beside the Markdown report (empty: none); the
-    `key` figure opens the page.
+    `how` says over how many networks it is. `cells` are the keys behind it, `file` its place beside
+    the Markdown report (empty: none); the `key` figure opens the page.
     """
 
     name: str
     title: str
     caption: str
     svg: str
+    narrow: str = ""
+    how: str = ""
     notes: tuple[str, ...] = ()
     cells: tuple[str, ...] = ()
     file: str = ""
@@ -73,7 +76,7 @@ class ReportContent:
 
     `options` are the study with what finds its results, `made` the date as text,
     `remarks` what concerns the report as a whole (stale results, mixed tiers), `glossary` what the
-    columns behind tables, figures and claims mean.
+    columns behind tables, figures and claims mean, `meanings` what all columns do.
     """
 
     options: CommandOptions
@@ -87,6 +90,7 @@ class ReportContent:
     figures: tuple[PageFigure, ...] = ()
     remarks: tuple[str, ...] = ()
     glossary: Mapping[str, str] = field(default_factory=dict)
+    meanings: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] | None = None
     citations: tuple[Citation, ...] = ()
 
@@ -100,18 +104,20 @@ class CellLine:
     levels: tuple[str, ...]
 
 
-def build_page(content: ReportContent) -> str:
-    """The report as one HTML page."""
-    results, script = content.results, _source("report.js")
-    axes, link = _shown_axes(results), _linker(results)
-    figures = [(one, Markup(one.svg), link(one.cells)) for one in content.figures]
+def build_page(content: ReportContent, link: Links) -> str:
+    """The report as one HTML page; `link` is asked for the address of every number."""
+    results, script = content.results, "".join(map(_source, ("report.js", "explorer.js")))
+    axes = _shown_axes(results)
+    figures = [
+        (one, Markup(one.svg), Markup(one.narrow), link(one.cells)) for one in content.figures
+    ]
     key = next((one for one in figures if one[0].key), figures[0] if figures else None)
     figures = [one for one in figures if one is not key]
     own = {
         "tables": [(one, Markup(to_html(one, link, content.glossary))) for one in content.tables],
         "figures": figures,
         "key_figure": key,
-        "failures": [(one, _rows_link(one.rows)) for one in failures(results)],
+        "failures": [(one, rows_link(one.rows)) for one in failures(results)],
         "axes": axes,
         "cells": _cells(results, axes),
         "data": Markup(_data(content, axes)),
@@ -130,7 +136,11 @@ def build_markdown(content: ReportContent) -> str:
     tables = [Markdown().text(table) for table in content.tables]
     own = {"tables": tables, "failures": failures(content.results)}
     page = environment.get_template("report.md.j2")
-    return page.render(_shared(content, lambda cells: "") | own)
+    return page.render(_shared(content, _no_link) | own)
+
+
+def _no_link(cells: Sequence[str], quantity: Quantity | None = None) -> str:
+    return ""
 
 
 def summary_html(
@@ -203,17 +213,6 @@ def _summary(results: Results) -> list[tuple[str, int]]:
     return [(word, count) for word, count in counts if count]
 
 
-def _linker(results: Results) -> Link:
-    keys = list(map(str, results.column("cell")))
-    first = {key: row for row, key in reversed(list(enumerate(keys)))}
-    return lambda cells: _rows_link([first[cell] for cell in cells if cell in first])
-
-
-def _rows_link(rows: Sequence[int]) -> str:
-    """The address that shows these rows of the list of cells: `#cells=0-15,32`."""
-    return f"#cells={','.join(spans(rows))}" if rows else ""
-
-
 def _shown_axes(results: Results) -> list[str]:
     """Task, architecture and seed, the role if some are controls, and what else tells apart."""
     whole = range(len(results))
@@ -235,9 +234,15 @@ def _data(content: ReportContent, axes: Sequence[str]) -> str:
     """The frame for the page's script: every number of every cell, exact, and its reason."""
     results = content.results
     columns = [str(name) for name in results.frame.columns]
-    rows = list(zip(*(results.column(name) for name in columns), strict=True))
-    reasons = {row: found for row in range(len(results)) if (found := results.undefined(row))}
-    known = {"study": content.options.whole, "columns": columns, "rows": rows}
-    data = {**known, "reasons": reasons, "only": [axis for axis in axes if axis != "seed"]}
+    data = {
+        "study": content.options.whole,
+        "apart": content.options.apart,
+        "columns": columns,
+        "rows": list(zip(*(results.column(name) for name in columns), strict=True)),
+        "reasons": {row: found for row in range(len(results)) if (found := results.undefined(row))},
+        "only": [axis for axis in axes if axis != "seed"],
+        "axes": axes,
+        "meanings": {name: content.meanings[name] for name in columns if name in content.meanings},
+    }
     text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

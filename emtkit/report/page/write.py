@@ -1,6 +1,6 @@
 """Writing a report: the page, its tables, its figures, and what they rest on."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,11 +8,15 @@ from pathlib import Path
 
 from emtkit.errors import EmtkitError
 from emtkit.places import CommandOptions
+from emtkit.report.data.drawings import StoredDrawing
+from emtkit.report.data.links import Links
 from emtkit.report.data.results import Results
-from emtkit.report.figures.figure import Drawn, inline_svg, save
+from emtkit.report.figures.captions import caption_of
+from emtkit.report.figures.drawn import Drawn, inline_svg, save
 from emtkit.report.inference.tuning import TuningCurve
 from emtkit.report.inference.verdict import Verdict
-from emtkit.report.page.glossary import glossary
+from emtkit.report.page.glossary import glossary, meanings
+from emtkit.report.page.networks import with_networks
 from emtkit.report.page.page import (
     Citation,
     PageFigure,
@@ -24,17 +28,22 @@ from emtkit.report.tables.drawn import DrawnTable
 from emtkit.report.tables.format import FORMATS, Format
 from emtkit.store.records import CellResult
 from emtkit.study.plan import Plan
+from emtkit.study.views import Figure
 
 
 @dataclass(frozen=True)
 class Views:
-    """What a report shows of a plan: `table` and `figure` draw the one of a name."""
+    """What a report shows of a plan: `table` and `figure` draw the one of a name.
+
+    `figure(name, True)` is that for a phone. `drawings` gives those of the networks in these rows.
+    """
 
     results: Results
     verdicts: tuple[Verdict, ...]
     tunings: tuple[TuningCurve, ...]
     table: Callable[[str], DrawnTable]
-    figure: Callable[[str], Drawn]
+    figure: Callable[[str, bool], Drawn]
+    drawings: Callable[[Iterable[int]], Iterator[tuple[int, list[StoredDrawing]]]]
 
 
 def write_report(
@@ -53,6 +62,10 @@ def write_report(
     tables: list[DrawnTable] = []
     figures: list[PageFigure] = []
     remarks: list[str] = []
+    columns = [str(name) for name in views.results.frame.columns]
+    means, infos = meanings(plan, columns), map(plan.scalars.info, columns)
+    better = {name: info.better for name, info in zip(columns, infos, strict=True) if info}
+    link = Links(views.results, better)
     formats = [FORMATS.load(name, Format) for name in FORMATS.names]
     for table_spec in plan.study.tables.values():
         with remarked(f"table '{table_spec.name}'", remarks):
@@ -64,13 +77,8 @@ def write_report(
             tables.append(table)
     for spec in plan.study.figures.values():
         with remarked(f"figure '{spec.name}'", remarks):
-            drawn = views.figure(spec.name)
-            place, svg = f"figures/{spec.name}.svg", inline_svg(drawn)
-            (folder / "figures").mkdir(exist_ok=True)
-            save(drawn, folder / place)
-            files.append(folder / place)
-            texts = (spec.name, drawn.title, spec.caption or "", svg)
-            figures.append(PageFigure(*texts, drawn.notes, drawn.cells, place, spec.key))
+            figures.append(_figure(spec, views, link, means, folder))
+            files.append(folder / figures[-1].file)
     content = ReportContent(
         options=options,
         question=plan.study.question,
@@ -83,11 +91,35 @@ def write_report(
         figures=tuple(figures),
         remarks=(*remarks, *_remarks(plan, stored)),
         glossary=glossary(plan),
+        meanings=means,
         provenance=_provenance(stored, options.store),
         citations=citations(plan),
     )
-    page = _write(folder / "report.html", build_page(content))
+    text = with_networks(build_page(content, link), link, views.drawings)
+    page = _write(folder / "report.html", text)
     return (page, _write(folder / "report.md", build_markdown(content)), *files)
+
+
+def _figure(
+    spec: Figure, views: Views, link: Links, means: Mapping[str, str], folder: Path
+) -> PageFigure:
+    """A figure of the page, whose file is written beside it."""
+    drawn, narrow = views.figure(spec.name, False), views.figure(spec.name, True)
+    (folder / "figures").mkdir(exist_ok=True)
+    place = f"figures/{spec.name}.svg"
+    save(drawn, folder / place)
+    return PageFigure(
+        name=spec.name,
+        title=drawn.title,
+        caption=caption_of(spec, drawn.account, means),
+        svg=inline_svg(drawn, link),
+        narrow=inline_svg(narrow, link, name=f"{spec.name}-narrow"),
+        how=drawn.account.how,
+        notes=drawn.notes,
+        cells=drawn.cells,
+        file=place,
+        key=spec.key,
+    )
 
 
 @contextmanager

@@ -1,30 +1,31 @@
 """A drawn table as a record, its texts that every format shares, and its element of a page."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any, Literal
 
+from emtkit.report.data.links import Link
 from emtkit.report.data.results import level_text
 from emtkit.report.inference.aggregate import Aggregate, missing_text
 from emtkit.report.inference.paired import PairedDifference
 from emtkit.report.tables.numbers import difference_text, share_text
+from emtkit.study.quantity import Quantity
 
 Levels = tuple[Any, ...]
 IntervalStyle = Literal["brackets", "plus_minus", "none"]
 
+BEST = "the best of those that it stands beside, by its number alone"
 BRACKETS = "brackets"
 """How remarks on intervals begin."""
-
-Link = Callable[[Sequence[str]], str]
-"""From the keys behind a number to the address that shows those cells; empty for none."""
 
 
 @dataclass(frozen=True)
 class TableEntry:
     """One value of one cell: the number and its interval, as written, and how it compares.
 
-    `plus_minus` is the same interval as distances from the number.
+    `plus_minus` is the same interval as distances from the number, `quantity` what it is a number
+    of. `best`: no other of its group is better, and not all are equal.
     """
 
     found: Aggregate
@@ -33,6 +34,8 @@ class TableEntry:
     plus_minus: str = ""
     comparison: PairedDifference | None = None
     bold: bool = False
+    quantity: Quantity | None = None
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,13 @@ def to_html(
     def written(cell: TableCell) -> str:
         details = " | ".join(_account(entry) for entry in cell.entries)
         text = escape(cell.text)
-        if link is not None and (target := link(cell.entries[0].found.cells)):
+        first = cell.entries[0]
+        if link is not None and (target := link(first.found.cells, first.quantity)):
             text = f'<a href="{escape(target)}">{text}</a>'
         if cell.bold:
             text = f"<strong>{text}</strong>"
+        if cell.entries[0].best:
+            text += f' <span class="best" title="{BEST}">★</span>'
         if len(cell.entries) == 1 and cell.entries[0].interval:
             text += f' <span class="interval">{escape(cell.entries[0].interval)}</span>'
         if count := count_text(cell, table):
@@ -163,7 +169,9 @@ def to_html(
     lines.append("</tbody></table></div>")
     if table.bare:
         return "\n".join(lines) + "\n"
-    below = "".join(f"<li>{escape(remark)}</li>" for remark in table.remarks)
+    marked = any(entry.best for line in table.body for cell in line for entry in cell.entries[:1])
+    remarks = [*table.remarks, *([f"★: {BEST}"] if marked else [])]
+    below = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
     notes = "".join(
         f"<li><sup>{place}</sup> {escape(note)}</li>" for place, note in enumerate(table.notes, 1)
     )

@@ -120,12 +120,13 @@ class _Drawing:
             found = on_scale(results, found, value, dict(zip(self.axes, levels, strict=True)))
             text = entry_text(found, value)
             self.entries[r, c, v] = TableEntry(
-                found, text, _interval(found, value), _plus_minus(found, value)
+                found, text, _interval(found, value), _plus_minus(found, value), quantity=value
             )
 
     def drawn(self) -> DrawnTable:
         """Entries gathered into cells, with numbered footnotes for what is not there."""
         self._compare()
+        self._mark_best()
         spec = self.spec
         usual = Counter(entry.found.n for entry in self.entries.values() if entry.found.n)
         usually = usual.most_common(1)[0][0] if usual else 0
@@ -203,7 +204,19 @@ class _Drawing:
         return pairs
 
     def _rivals(self) -> list[tuple[Place, Place]]:
-        """The best entry of each group against every other, where a value says what is better.
+        """The best entry of each group against every other, where a value says what is better."""
+        return [(best, other) for (_, best), *others in self._groups() for _, other in others]
+
+    def _mark_best(self) -> None:
+        """Mark the best entry of each group, and its equals, unless all are equal."""
+        for members in self._groups():
+            best, worst = members[0][0], members[-1][0]
+            for signed, place in members if best < worst else ():
+                if signed == best:
+                    self.entries[place] = replace(self.entries[place], best=True)
+
+    def _groups(self) -> list[list[tuple[float, Place]]]:
+        """Entries that stand beside each other, best first, with their numbers (less is better).
 
         A group differs in one axis only: the architecture where it is shown, else the last row
         axis.
@@ -218,11 +231,7 @@ class _Drawing:
                 del levels[axis : axis + 1]
                 signed = entry.found.value if better == "min" else -entry.found.value
                 groups.setdefault((place[2], *levels), []).append((signed, place))
-        pairs = []
-        for members in groups.values():
-            (_, best), *others = sorted(members, key=lambda member: member[0])
-            pairs += [(best, other) for _, other in others]
-        return pairs
+        return [sorted(members, key=lambda member: member[0]) for members in groups.values()]
 
     def _unlike(self) -> list[str]:
         """What else differs between the entries, beside what the axes say."""

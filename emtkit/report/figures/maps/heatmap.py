@@ -5,7 +5,15 @@ from matplotlib.axes import Axes
 
 from emtkit.report.data.results import level_text
 from emtkit.report.figures.palette import INK
-from emtkit.report.figures.value_map import Map, Scale, ValueMap, colours_of, numbers_of
+from emtkit.report.figures.spots import Spot
+from emtkit.report.figures.value_map import (
+    Map,
+    Scale,
+    ValueMap,
+    colours_of,
+    fields_of,
+    numbers_of,
+)
 from emtkit.report.inference.aggregate import Aggregate
 from emtkit.report.tables.numbers import number_text
 from emtkit.study.math_text import drawable
@@ -14,7 +22,7 @@ from emtkit.study.math_text import drawable
 class Heatmap(Map):
     """The value as colour, each level a row or column; written out where there is room."""
 
-    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> None:
+    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> list[Spot]:
         """Draw one panel."""
         import seaborn  # takes two seconds to import, which other figures need not pay
 
@@ -41,6 +49,8 @@ class Heatmap(Map):
         axes.tick_params(axis="y", labelrotation=0)
         axes.tick_params(axis="x", labelrotation=0 if len(values.xs) <= 8 else 45)
         values.panel.label_axes(axes)
+        ends = [(float(place), place + 1.0) for place in range(max(numbers.shape))]
+        return fields_of(axes, values, ends, ends)
 
 
 def _short(one: Aggregate) -> str:

@@ -7,11 +7,14 @@ from numpy.typing import NDArray
 from emtkit.report.figures.maps.heatmap import Heatmap
 from emtkit.report.figures.palette import INK
 from emtkit.report.figures.panel import label_ticks
+from emtkit.report.figures.spots import Spot
 from emtkit.report.figures.value_map import (
+    Ends,
     Map,
     Scale,
     ValueMap,
     colours_of,
+    fields_of,
     lines_of,
     numbers_of,
 )
@@ -20,11 +23,10 @@ from emtkit.report.figures.value_map import (
 class PhaseDiagram(Map):
     """Regions over two numeric axes, drawn to scale, and lines; over other axes a heatmap."""
 
-    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> None:
+    def draw(self, axes: Axes, values: ValueMap, scale: Scale) -> list[Spot]:
         """Draw one panel."""
         if not all(isinstance(level, int | float) for level in (*values.xs, *values.ys)):
-            Heatmap().draw(axes, values, scale)
-            return
+            return Heatmap().draw(axes, values, scale)
         log = values.panel.spec.log or ""
         log_x, log_y = log in ("x", "both"), log in ("y", "both")
         order_x, order_y = np.argsort(values.xs), np.argsort(values.ys)
@@ -41,6 +43,7 @@ class PhaseDiagram(Map):
         label_ticks(axes, "y", ys.tolist(), log_y)
         axes.grid(False)
         values.panel.label_axes(axes)
+        return fields_of(axes, values, *map(_ends, edges, (order_x, order_y)))
 
 
 def _edges(centres: NDArray[np.float64], log: bool) -> NDArray[np.float64]:
@@ -52,3 +55,9 @@ def _edges(centres: NDArray[np.float64], log: bool) -> NDArray[np.float64]:
         middle = (at[1:] + at[:-1]) / 2
         edges = np.array([2 * at[0] - middle[0], *middle, 2 * at[-1] - middle[-1]])
     return np.exp(edges) if log else edges
+
+
+def _ends(edges: NDArray[np.float64], order: NDArray[np.intp]) -> list[Ends]:
+    """Both ends of each level, in the order in which the levels came."""
+    places = np.argsort(order).tolist()
+    return [(float(edges[place]), float(edges[place + 1])) for place in places]

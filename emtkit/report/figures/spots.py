@@ -1,0 +1,98 @@
+"""The places of a figure that open the networks behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emtkit.report.data.links import Link
+from emtkit.report.inference.aggregate import Aggregate
+from emtkit.report.tables.numbers import number_text
+from emtkit.study.quantity import Quantity
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.transforms import Transform
+
+Area = tuple[float, float, float, float]
+"""Left, lower, right and upper end; of a point both ends are the same."""
+
+_FINGER, _NETWORK = 8.0, 4.0
+"""Half the width of what a point takes clicks on, at least: of a number, of a lone network."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One number of a panel: what was found, and where its networks are opened.
+
+    `area` is in the units of `transform`; None where nothing is drawn. `networks` are the points of
+    single networks, by key.
+    """
+
+    found: Aggregate
+    label: str
+    quantity: Quantity | None
+    area: Area | None = None
+    transform: Transform | None = None
+    networks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """What the place says when it is pointed at."""
+        if self.quantity is None:
+            return self.label
+        value = self.found.value
+        number = number_text(value) if isinstance(value, float) else str(value or "no value")
+        count = f"{self.found.n} network{'' if self.found.n == 1 else 's'}"
+        return f"{self.label}: {number}, {count}"
+
+
+def links_svg(
+    canvas: Canvas, spots: Sequence[Spot], link: Link, *, networks: bool = True
+) -> Iterator[str]:
+    """An element of SVG per place of a laid-out figure: areas, networks on them, points on top.
+
+    A number is reached by the keyboard too; with `networks`, lone ones are by the pointer alone.
+    """
+    height = canvas.get_size_inches()[1] * 72
+
+    def numbers(*, points: bool) -> Iterator[str]:
+        for spot in spots:
+            if spot.area is not None and (spot.area[:2] == spot.area[2:]) is points:
+                box = _box(canvas, spot, spot.area, _FINGER)
+                href = link(spot.found.cells, spot.quantity)
+                yield from _anchor(href, spot.text, box, height)
+
+    yield from numbers(points=False)
+    for spot in spots if networks else ():
+        for key, (x, y) in spot.networks.items():
+            box = _box(canvas, spot, (x, y, x, y), _NETWORK)
+            text = f"{spot.label}: one network, {number_text(y)}"
+            href = link((key,), spot.quantity)
+            yield from _anchor(href, text, box, height, more='tabindex="-1" ')
+    yield from numbers(points=True)
+
+
+def _box(canvas: Canvas, spot: Spot, area: Area, least: float) -> Area:
+    """The area in points of print from the lower left, widened to what can be hit."""
+    assert spot.transform is not None
+    ends = spot.transform.transform(np.reshape(area, (2, 2))) * 72 / canvas.dpi
+    (left, low), (right, high) = np.sort(ends, axis=0).tolist()
+    aside, above = (max(0.0, least - (end - start) / 2) for start, end in
+                    ((left, right), (low, high)))  # fmt: skip
+    return left - aside, low - above, right + aside, high + above
+
+
+def _anchor(href: str, text: str, box: Area, height: float, *, more: str = "") -> Iterable[str]:
+    left, low, right, high = box
+    if not href or not np.isfinite(box).all():
+        return
+    sides = f'x="{left:.1f}" y="{height - high:.1f}" width="{right - left:.1f}" '
+    yield (
+        f'<a {more}href="{escape(href)}" aria-label="{escape(text)}"><title>{escape(text)}</title>'
+        f'<rect class="spot" {sides}height="{high - low:.1f}" rx="3"/></a>'
+    )

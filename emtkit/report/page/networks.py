@@ -1,0 +1,50 @@
+"""The drawings of single networks that a page carries, and how many it has to leave out."""
+
+import base64
+import gzip
+import json
+from collections.abc import Callable, Iterable, Iterator
+
+from emtkit.report.data.drawings import StoredDrawing
+from emtkit.report.data.links import Links
+from emtkit.report.figures.networks import NetworkDrawings
+
+MOST_BYTES = 5_000_000
+"""Size of a page with the drawings of its networks."""
+MOST_DRAWINGS = 240
+"""Drawings of single networks in a page; each takes a tenth of a second."""
+
+EMPTY = '<script type="application/json" id="networks">{}</script>'
+"""Where a page holds them."""
+
+Drawings = Callable[[Iterable[int]], Iterator[tuple[int, list[StoredDrawing]]]]
+"""From rows to what there is to draw of their networks."""
+
+
+def with_networks(page: str, link: Links, drawings: Drawings) -> str:
+    """The page with the drawings of its networks, those first that its numbers open first.
+
+    Each network's are packed together (JSON, gzip, base64). Networks that no longer fit are left
+    out whole, and named.
+    """
+    room = MOST_BYTES - len(page.encode())
+    packed: dict[int, str] = {}
+    left: list[int] = []
+    count = 0
+    drawer = NetworkDrawings()
+    for row, stored in drawings(link.first_opened()):
+        if not stored:
+            continue
+        if left or count + len(stored) > MOST_DRAWINGS:
+            left.append(row)
+            continue
+        text = json.dumps(drawer.svgs(str(row), stored), separators=(",", ":"))
+        pack = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+        room -= len(pack) + 16
+        if room < 0:
+            left.append(row)
+            continue
+        packed[row] = pack
+        count += len(stored)
+    held = json.dumps({"drawn": packed, "left": left}, separators=(",", ":"))
+    return page.replace(EMPTY, EMPTY.replace("{}", held))

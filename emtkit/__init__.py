@@ -10,6 +10,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "emtkit.dynamics.cycles": ["Cycles", "find_cycles"],
     "emtkit.dynamics.fixed_points": ["FixedPoints", "FixedPointSearch", "find_fixed_points"],
     "emtkit.dynamics.linearise": ["StateMap", "row_jacobians", "state_jacobians", "state_map_of"],
     "emtkit.errors": ["EmtkitError", "NotApplicable", "PluginError", "StoreError", "StudyError"],

@@ -1,1 +1,1 @@
-"""Linearisation and fixed points, for every analysis."""
+"""Linearisation, fixed points and cycles, for every analysis."""

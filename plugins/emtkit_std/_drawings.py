@@ -29,7 +29,9 @@ def draw_reason(figure: Figure, reason: str) -> None:
     panel.text(0.5, 0.5, reason, ha="center", va="center", wrap=True)
 
 
-def draw_signed(axes: Axes, values: Array, *, origin: str = "lower", aspect: str = "auto") -> None:
+def draw_signed(
+    axes: Axes, values: Array, *, origin: str = "lower", aspect: str = "auto"
+) -> AxesImage:
     """A matrix with zero in the middle of the colours, and row 0 at the `origin`."""
     reach = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
     image = axes.imshow(
@@ -37,6 +39,7 @@ def draw_signed(axes: Axes, values: Array, *, origin: str = "lower", aspect: str
     )
     image.set_clim(-reach, reach)
     axes.grid(False)
+    return image
 
 
 def draw_shares(axes: Axes, table: pd.DataFrame, rows: str, columns: str, values: str) -> AxesImage:

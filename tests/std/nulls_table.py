@@ -49,6 +49,7 @@ class _AsTheyCome(KDelay):
 
 DELAY = _AsTheyCome(delay=3, density=0.3)
 FEW = {
+    "attractors": {"sequences": 8, "steps": 1000, "longest": 100},
     "basis_sensitivity": {"draws": 1, "noises": (1e-4,)},
     "fixed_points": {"starts": 32},
     "superposition": {"samples": 4000},
@@ -81,9 +82,10 @@ What is read from weights or at a fixed point cannot see that sequences are perm
 a fading memory is a sliding history: the state of an untrained network is the last inputs in other
 coordinates, and the inputs push them on. `twm_waves` then says `driven`, whatever the network has
 learned. Nor is `gradient_lag` a proof of memory: a random network may let everything through. A
-claim about training needs the untrained network beside it. `intervene` measures beyond the trained
-steps, as it asks whether an edit lengthens the horizon; `linear_ceiling` and `transition` speak of
-the task.
+claim about training needs the untrained network beside it. `intervene` and `attractors` measure
+beyond the trained steps: they ask whether an edit lengthens the horizon, and what is left in the
+end (an exact linear circuit, of which nothing is lost, is on a neutral cycle, not on a stable
+one); `linear_ceiling` and `transition` speak of the task.
 """
 MARGINS = f"""
 How often chance passes the margins, of {SEEDS} networks of each kind: `twm_waves` calls the history
@@ -111,6 +113,7 @@ class Row:
 
 ROWS = {
     "attention_boundary": Row(("boundary_error",), kind="attention"),
+    "attractors": Row(("kind", "share_stable", "share_held")),
     "basis_sensitivity": Row(("phi_error_dual",)),
     "conjugacy": Row(("core_defect",)),
     "emt_basis": Row(("phi_error", "sign_agreement")),

@@ -157,6 +157,9 @@ def test_basis_of_the_exact_circuit(method, basis):
     found = EmtBasis(method=method, horizon=40).measure(asked)
     recovered = method == "dual" or basis == "orthonormal"
     assert (found.scalars["phi_error"] <= limit_of(asked)) == recovered
+    assert found.scalars["null_phi_contrast"] == 1 / 20
+    if recovered:
+        assert found.scalars["phi_contrast"] == pytest.approx(1, abs=limit_of(asked))
     assert found.scalars["mask_size"] == found.scalars["rank"] == found.scalars["core_size"] == 10
     if recovered:
         assert found.scalars["sign_agreement"] == found.scalars["sign_agreement_at_s"] == 1.0
@@ -173,6 +176,48 @@ def test_basis_reads_a_saturating_memory_and_a_rest_outside_it():
     found = EmtBasis(horizon=40).measure(asked)
     assert found.scalars["phi_error"] <= limit_of(asked)
     assert found.scalars["sign_agreement"] == 1.0
+
+
+def test_blocks_that_vanish_by_construction_are_not_drawn_as_data():
+    findings = EmtBasis(horizon=40).measure(exact(DIAGONAL, activation="tanh"))
+    assert len(findings.arrays["weights_in_basis"]) > 10
+    figure = Figure()
+    EmtBasis.drawings["weights"](findings, figure)
+    (shown,) = (axes for axes in figure.axes if axes.get_title() == "in the basis of memories")
+    values = np.ma.getdata(shown.images[0].get_array())
+    assert np.isnan(values[:10, 10:]).all()
+    assert np.isnan(values[10:, :10]).all()
+    assert np.isfinite(values[:10, :10]).all()
+    assert np.isfinite(values[10:, 10:]).all()
+    assert next(label.get_text() for label in shown.get_xticklabels()) == r"$\Psi_{1}$"
+
+
+def test_every_mode_counts_for_one_direction_of_theory():
+    task = Hds(rule="T4")  # 35 roots of 1, and -1
+    findings = EmtSpectrum(draws=1).measure(exact(task, hidden=40))
+    figure = Figure()
+    EmtSpectrum.drawings["spectrum"](findings, figure)
+    found, expected = (part.get_offsets()[:, 1] for part in figure.axes[1].collections[1:])
+    assert (found == expected).all()
+    assert found.sum() == 36
+    assert found.max() == 1
+    many = Figure()
+    EmtSpectrum.drawings["spectrum"](EmtSpectrum(draws=1).measure(exact(REPEAT)), many)
+    assert [text.get_text() for text in many.axes[0].texts] == ["×4"] * 4
+
+
+def test_what_memories_do_outside_of_them_comes_from_the_nonlinearity_alone():
+    linear = EmtBasis(horizon=40).measure(exact(DIAGONAL)).scalars
+    assert linear["acts_outside"] <= limit_of(exact(DIAGONAL))
+    # of what a random subspace brings about, the share outside is that of the dimensions
+    assert linear["null_acts_outside"] == pytest.approx(1 - 10 / 32, abs=0.1)
+    units = exact(DIAGONAL, basis="units", activation="tanh", gain=2.0)
+    assert EmtBasis(horizon=40).measure(units).scalars["acts_outside"] <= rounding(32)
+    bent = EmtBasis(horizon=40).measure(exact(DIAGONAL, activation="tanh")).scalars
+    assert 0.001 < bent["acts_outside"] < bent["null_acts_outside"]
+    assert 0 < bent["acts_outside_error"] < bent["acts_outside"]
+    full = EmtBasis(horizon=40).measure(exact(REPEAT, hidden=16))
+    assert "fill all 16" in full.reasons["acts_outside"]
 
 
 def test_basis_of_an_untrained_network_is_undefined_with_the_reason():

@@ -98,3 +98,19 @@ def test_fibonacci_runs_in_a_linear_circuit():
 def test_weights_lie_in_one_piece_as_a_store_needs_them(basis):
     model = EmtCircuit(Hds(rule="T2"), hidden=40, basis=basis)
     assert all(buffer.is_contiguous() for buffer in model.buffers())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_saturating_circuit_of_units_corrects_its_signs(rule):
+    """Units near +-a = tanh(2 a) stay there: exact for good, and the outputs are +-a."""
+    parameters = {"basis": "units", "activation": "tanh", "gain": 2.0}
+    task, _, batch, outputs = run(rule, hidden=64, **parameters)
+    assert float(task.metrics(outputs, batch)["accuracy"]) == 1.0
+    amplitude = outputs[:, -1].abs()
+    assert (amplitude - torch.tanh(2 * amplitude)).abs().max() <= rounding(64)
+
+
+def test_a_gain_scales_the_recurrent_weights_alone():
+    plain, leaky = (run("T2", hidden=40, gain=gain)[1] for gain in (1.0, 0.9))
+    assert np.allclose(leaky.W_hh, 0.9 * plain.W_hh, rtol=1e-15)
+    assert torch.equal(leaky.W_r, plain.W_r)

@@ -1,5 +1,7 @@
 """Recovery of a known basis: the table of the science notes, exact where it is exact."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,10 @@ from emtkit_std._theory.emt import angles as angles
 from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.emt import memories as memories
 from emtkit_std._theory.emt import selection as selection_rules
+from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std.tasks.hds import HistoryDependentSystem
 from tests.rounding import assert_rounded, rounding
+from tests.std.known_nets import assert_within_standard_errors
 from tests.std.references import basis_error, continue_history
 
 RULES = ("T1", "T2", "T3", "T4")
@@ -219,3 +224,43 @@ def test_the_rest_of_the_states_is_orthonormal_and_empty_for_an_exact_circuit():
     rest = memories.outside_basis(states, found, 10)
     assert rest.shape == (HIDDEN, 1)
     assert abs(rest[:, 0] @ direction) == pytest.approx(1, abs=exact.limit)
+
+
+def test_the_dual_of_oblique_memories_and_their_rest_separates_what_is_separate():
+    """J = Psi Phi Psi* + O T O*: both mixed blocks vanish, and O' alone would not show it."""
+    exact = circuit("T2", "gaussian")
+    generator = np.random.default_rng(0)
+    away = np.linalg.svd(exact.dual)[2][36:]  # orthogonal to every memory
+    dual = exact.dual + 0.3 * generator.standard_normal((36, len(away))) @ away
+    outside = np.linalg.svd(dual)[2][36:46].T  # dual O = 0, orthonormal, not orthogonal to Psi
+    transient = 0.3 * generator.standard_normal((10, 10)) / np.sqrt(10)
+    rest = outside.T @ (np.eye(HIDDEN) - exact.basis @ dual)
+    recurrence = exact.basis @ binding.masked(exact.phi, exact.mask) @ dual
+    recurrence += outside @ transient @ rest
+    found = exact.recover("dual", recurrence=recurrence, readout=dual[-8:])
+    rows = memories.outside_dual(outside, found)
+    limit = rounding(HIDDEN, (np.linalg.norm(exact.basis, 2) * np.linalg.norm(dual, 2)) ** 2)
+    whole = np.concatenate([found.dual, rows]) @ np.concatenate([found.basis, outside], axis=1)
+    assert np.abs(whole - np.eye(46)).max() <= limit
+    assert np.abs(rows @ recurrence @ found.basis).max() <= limit
+    assert np.abs(found.dual @ recurrence @ outside).max() <= limit
+    assert np.abs(rows @ recurrence @ outside - transient).max() <= limit
+    assert np.abs(outside.T @ recurrence @ found.basis).max() > 0.1
+    assert limit < 1e-10
+
+
+def test_the_contrast_sees_entries_and_not_their_size():
+    exact = circuit("T2", "gaussian")
+    law = HistoryDependentSystem(rule="T2").facts(HistoryLaw)
+    grown = 1.05 * exact.recurrence
+    found = exact.recover("dual", recurrence=grown)
+    assert memories.phi_error(found, exact.phi, exact.mask) > 0.1
+    assert memories.rule_contrast(found, law) == pytest.approx(1, abs=exact.limit)
+    flipped = replace(found, phi=-found.phi)
+    assert memories.rule_contrast(flipped, law) == 0
+    generator = np.random.default_rng(0)
+    drawn = [
+        memories.rule_contrast(replace(found, phi=generator.standard_normal((36, 36))), law)
+        for _ in range(2000)
+    ]
+    assert_within_standard_errors(np.array(drawn), memories.random_contrast(36))

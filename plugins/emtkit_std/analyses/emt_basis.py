@@ -3,61 +3,36 @@
 from typing import Annotated
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from emtkit import Analysis, Control, Findings, RecurrentModel, ScalarInfo, Subject, hookimpl
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
-from emtkit_std._drawings import Figure, draw_reason, draw_signed
-from emtkit_std._findings import undefined
+from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Method, Sequences, Steps, Threshold
 from emtkit_std._theory.emt import memories
+from emtkit_std._theory.emt.drawings import draw_hidden, draw_weights
 from emtkit_std._theory.emt.memories import Memories
 from emtkit_std._theory.facts import Array, HistoryLaw
-from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
+from emtkit_std._theory.linearise import (
+    POINT_SCALARS,
+    Linearised,
+    Point,
+    linearise,
+    silent_map,
+)
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
-from emtkit_std._theory.standard_error import of_mean
+from emtkit_std._theory.standard_error import Ratio, of_mean
 
 ERRORS = ("sign_agreement_error", "sign_agreement_at_s_error")
-UNDEFINED = ("phi_error", "sign_agreement", "sign_agreement_at_s", "condition", "residual", *ERRORS)
+OUTSIDE = ("acts_outside", "acts_outside_error", "null_acts_outside", "null_acts_outside_error")
+DRAWS = 8
+"""Random subspaces behind `null_acts_outside`."""
+UNDEFINED = (
+    *("phi_error", "phi_contrast", "sign_agreement", "sign_agreement_at_s", "condition"),
+    *("residual", *ERRORS, *OUTSIDE),
+)
 """What a network without a core has not got."""
-
-
-def draw_weights(findings: Findings, figure: Figure) -> None:
-    """The recurrent weights before and after the change of basis, beside theory's Phi."""
-    if "jacobian" not in findings.arrays:
-        return draw_reason(figure, findings.reasons["phi_error"])
-    places = figure.subplot_mosaic([["changed", "changed", "exact"], ["changed", "changed", "raw"]])
-    raw, changed, exact = places["raw"], places["changed"], places["exact"]
-    for axes, name, title in (
-        (raw, "jacobian", "recurrent weights"),
-        (changed, "weights_in_basis", "in the basis of memories"),
-        (exact, "phi_theory", "theory"),
-    ):
-        draw_signed(axes, findings.arrays[name], origin="upper", aspect="equal")
-        axes.set_title(title)
-    edge = len(findings.arrays["phi_theory"]) - 0.5
-    changed.axhline(edge, color="grey", linewidth=0.8)
-    changed.axvline(edge, color="grey", linewidth=0.8)
-
-
-def draw_hidden(findings: Findings, figure: Figure) -> None:
-    """One sequence over time: hidden units, the variables read from them, and the true ones.
-
-    As in the paper's figure, each variable is shown in units of its own size over time.
-    """
-    if "hidden_states" not in findings.arrays:
-        return draw_reason(figure, findings.reasons["phi_error"])
-    before, after, truth = figure.subplots(3, 1, sharex=True)
-    coordinates = findings.arrays["coordinates"]
-    size = np.sqrt(np.mean(coordinates**2, axis=0))
-    for axes, values, label in (
-        (before, findings.arrays["hidden_states"], "units"),
-        (after, coordinates / np.where(size > 0, size, 1.0), "memories"),
-        (truth, findings.arrays["contents"], "truth"),
-    ):
-        draw_signed(axes, values.T, origin="upper")
-        axes.set_ylabel(label)
-    truth.set_xlabel("step after the last input")
 
 
 class EmtBasis(Analysis):
@@ -73,17 +48,30 @@ class EmtBasis(Analysis):
     every linear rule in every basis; the primal, which the papers print, where the newest
     variable is orthogonal to the others.
 
-    The variables of a state are Psi* (h(t) - h*), from the fixed point h*. Arrays: `basis` (H, m),
-    `dual` (m, H), `phi`, `phi_theory` (m, m), `outside` (H, q: main directions of what the memories
-    leave of the states, centred), `weights_in_basis` (m + q, m + q), `jacobian`, and of one
-    sequence `hidden_states` (T, H), `coordinates`, `contents` (T, s d; NaN where the mask drops a
-    coordinate).
+    Moduli are free in theory. `phi_contrast` leaves out what is: of each of the d rows of Phi_hat
+    that compute, the share that lies along the circuit's, max(cos, 0)^2, mean over rows; for random
+    rows it is 1 / 2m (`null_phi_contrast`).
 
-    References: Episodic Memory Theory, arXiv:2310.02430, Eqs. 8-11, Algorithm 1, Figs. 3-4.
+    Do memories act on other subspaces? In the linear picture they cannot where they fill the core,
+    which is invariant: both mixed blocks of `weights_in_basis` then vanish by construction. At the
+    size in use they can, by the nonlinearity: with P = Psi Psi* and z = F(h* + P (h - h*)) - h*,
+
+        acts_outside = sum |(I - P) z|^2 / sum |z|^2,
+
+    beside the mean of random orthogonal projectors of the same rank (`null_acts_outside`).
+
+    The variables of a state are Psi* (h(t) - h*), from the fixed point h*. Arrays: `basis` (H, m),
+    `dual` (m, H), `phi`, `phi_theory` (m, m), `outside` O (H, q: main directions of what the
+    memories leave of the states, centred), `weights_in_basis` (m + q, m + q), J in the basis
+    [Psi, O] with its dual [Psi*; O'(I - P)], `jacobian`, `kept` (s, d: 1 where the mask keeps a
+    coordinate), and of one sequence `hidden_states` (T, H), `coordinates`, `contents` (T, s d; NaN
+    where the mask drops a coordinate).
+
+    References: Episodic Memory Theory, arXiv:2310.02430, Eqs. 8-11, Algorithm 1, Figs. 3-6.
     """
 
     name = "emt_basis"
-    version = 2  # standard errors
+    version = 3  # weights in the whole basis by its dual; contrast, and what acts outside
     models = RecurrentModel
     requires = (HistoryLaw,)
     scalars = {
@@ -92,6 +80,22 @@ class EmtBasis(Analysis):
             better="lower",
             undefined="without a core",
         ),
+        "phi_contrast": ScalarInfo(
+            "share of the extracted rule that lies along the rule, whatever its size",
+            better="higher",
+            undefined="without a core",
+        ),
+        "null_phi_contrast": ScalarInfo("the same of random rows, mean"),
+        "acts_outside": ScalarInfo(
+            "share of what the memories alone bring about that lies outside of them",
+            undefined="without a core, or where it fills the state",
+        ),
+        "acts_outside_error": ScalarInfo("standard error of `acts_outside`, over sequences"),
+        "null_acts_outside": ScalarInfo(
+            "the same of random subspaces of that size, mean",
+            undefined="without a core, or where it fills the state",
+        ),
+        "null_acts_outside_error": ScalarInfo("standard error of it, over the subspaces"),
         "sign_agreement": ScalarInfo(
             "share of signs of the variables that agree with the true history, all t >= s",
             better="higher",
@@ -139,7 +143,9 @@ class EmtBasis(Analysis):
         law = autonomous_law(subject)
         local = linearise(subject, self.point)
         core = memories.spectral_core(local.jacobian, self.threshold)
-        sizes = {"mask_size": int(law.mask.sum()), "core_size": core.size, **local.scalars}
+        kept = int(law.mask.sum())
+        sizes = {"mask_size": kept, "core_size": core.size, **local.scalars}
+        sizes["null_phi_contrast"] = memories.random_contrast(kept)
         if core.size == 0:
             missing = f"no eigenvalue of the network has a modulus above {self.threshold}"
             without = undefined(UNDEFINED, f"{missing}, so it has no core")
@@ -151,9 +157,11 @@ class EmtBasis(Analysis):
         contents = histories(law, walked.batch)
         seen = memories.project(states, found)
         right = memories.signs_agree(seen, contents[..., law.mask])
+        acts = self._acts_outside(subject, local, found, states)
         return Findings(
             {
                 "phi_error": memories.phi_error(found, law.phi, law.mask),
+                "phi_contrast": memories.rule_contrast(found, law),
                 "sign_agreement": float(right.mean()),
                 "sign_agreement_error": of_mean(right.mean((1, 2))),
                 "sign_agreement_at_s": float(right[:, 0].mean()),
@@ -161,20 +169,48 @@ class EmtBasis(Analysis):
                 "condition": found.condition if np.isfinite(found.condition) else float("nan"),
                 "rank": found.rank,
                 "residual": found.residual,
+                **acts.scalars,
                 **sizes,
             },
             arrays=self._arrays(law, local, found, states, contents),
             reasons={
                 "condition": "the basis is singular: its smallest singular value is zero",
-                **dict.fromkeys(ERRORS, "a single sequence has no spread"),
+                **dict.fromkeys((*ERRORS, "acts_outside_error"), "a single sequence has no spread"),
+                **acts.reasons,
             },
+        )
+
+    def _acts_outside(
+        self, subject: Subject, local: Linearised, found: Memories, states: Array
+    ) -> Measured:
+        """What the memories alone bring about outside of them, and what random subspaces do."""
+        width = states.shape[-1]
+        if found.rank == width:
+            return undefined(OUTSIDE, f"the memories fill all {width} dimensions of the state")
+        state_map, point = silent_map(subject, local.model), torch.from_numpy(local.point)
+
+        def left(projector: Array) -> Ratio:
+            with torch.no_grad():
+                inside = torch.from_numpy(states @ projector.T).flatten(0, 1)
+                moved = (state_map(point + inside) - point).numpy().reshape(states.shape)
+            parts = np.square(moved - moved @ projector.T).sum((1, 2))
+            return Ratio(parts, np.square(moved).sum((1, 2)))
+
+        own = left(found.basis @ found.dual)
+        normals = subject.stream.fork("subspaces").normal((DRAWS, width, found.rank)).double()
+        bases = np.linalg.qr(normals.numpy())[0]
+        drawn = np.array([left(basis @ basis.T).value for basis in bases])
+        values = (own.value, own.error, float(drawn.mean()), of_mean(drawn))
+        return Measured(
+            dict(zip(OUTSIDE, values, strict=True)),
+            dict.fromkeys(OUTSIDE, "the memories alone bring about nothing"),
         )
 
     def _arrays(
         self, law: HistoryLaw, local: Linearised, found: Memories, states: Array, contents: Array
     ) -> dict[str, Array]:
         outside = memories.outside_basis(states, found, self.outside)
-        rows = np.concatenate([found.dual, outside.T])
+        rows = np.concatenate([found.dual, memories.outside_dual(outside, found)])
         columns = np.concatenate([found.basis, outside], axis=1)
         coordinates = np.full(contents.shape[1:], np.nan)
         coordinates[:, law.mask] = memories.project(states[0], found)
@@ -186,6 +222,7 @@ class EmtBasis(Analysis):
             "outside": outside,
             "weights_in_basis": rows @ local.jacobian @ columns,
             "jacobian": local.jacobian,
+            "kept": law.mask.reshape(law.history, law.dimension).astype(np.float64),
             "hidden_states": states[0],
             "coordinates": coordinates,
             "contents": np.where(law.mask, contents[0], np.nan),

@@ -21,35 +21,15 @@ from emtkit import (
     hookimpl,
 )
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, UNTRAINED
-from emtkit_std._drawings import Figure, draw_plane
 from emtkit_std._parameters import Threshold
 from emtkit_std._theory.emt import angles, binding
 from emtkit_std._theory.emt import selection as selections
+from emtkit_std._theory.emt.drawings import draw_spectrum
 from emtkit_std._theory.facts import HistoryLaw
 from emtkit_std._theory.linearise import POINT_SCALARS, Point, linearise
 from emtkit_std._theory.observe import autonomous_law
 
 OF_THE_POINT = ("angle_error", "modes_found", "status", "gap", "top_angle_error", "best_rule")
-
-
-def draw_spectrum(findings: Findings, figure: Figure) -> None:
-    """Eigenvalues over the unit circle with theory's behind them, and counts per direction."""
-    found, theory = findings.tables["eigenvalues"], findings.tables["theory"]
-    plane, counts = figure.subplots(1, 2)
-    draw_plane(plane)
-    plane.scatter(
-        theory["real"], theory["imag"], s=70, facecolors="none", edgecolors="C1", label="theory"
-    )
-    for kept, colour, label in ((True, "C0", "network"), (False, "lightgrey", "below threshold")):
-        part = found[found["kept"] == kept]
-        plane.scatter(part["real"], part["imag"], s=10, color=colour, label=label)
-    bins = np.linspace(-np.pi, np.pi, 33) - np.pi / 32
-    for table, colour in ((theory, "C1"), (found[found["kept"]], "C0")):
-        # The bin around pi would else be torn in two by the sign of a rounding error.
-        angle = np.where(table["angle"] > bins[-1], table["angle"] - 2 * np.pi, table["angle"])
-        counts.hist(angle, bins=list(bins), histtype="step", color=colour)
-    counts.set(xlabel="angle (radians)", ylabel="modes per direction")
-    figure.legend(loc="outside lower center", ncols=3)
 
 
 class EmtSpectrum(Analysis):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import RecurrentModel, SequenceModel, Task, hookimpl
+from emtkit import RecurrentModel, SequenceModel, Since, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import HistoryLaw
@@ -18,11 +18,15 @@ class EmtCircuit(Constructed, ElmanNetwork):
     """The binding circuit that theory predicts, with nothing to train: the positive control.
 
         h(t) = s(W_hh h(t-1) + eps W_uh u(t)),   y(t) = W_r h(t) / eps
-        W_hh = Psi Phi Psi^+,   W_uh = Psi_s,   W_r = Psi_s^+
+        W_hh = g Psi Phi Psi^+,   W_uh = Psi_s,   W_r = Psi_s^+
 
     Phi is the task's, on the coordinates that its optimised mask keeps, in the basis Psi (H, m).
     `start: history` sets h(s) = eps sum_k Psi_k u(k); `start: input` runs the driven phase through
     W_uh from h(0) = 0. With `activation: tanh` the circuit is exact in the limit of a small eps.
+
+    A gain g below 1 makes the memory leak. With `basis: units` (each memory its own unit), tanh and
+    g > 1 every history of signs ends on a cycle of its own, h in {-a, a}^m with a = tanh(g a), that
+    attracts: all Floquet multipliers of the core have modulus g (1 - a^2) per step.
 
     Shapes: state B H, inputs B d, outputs B d.
 
@@ -39,8 +43,11 @@ class EmtCircuit(Constructed, ElmanNetwork):
         *,
         hidden: Hidden = 128,
         basis: Annotated[
-            Literal["orthonormal", "gaussian"],
-            Field(description="Kind of the random basis Psi; Gaussian entries are N(0, 1/H)."),
+            circuit.Basis,
+            Field(
+                description="Kind of the basis Psi: random, `orthonormal` or `gaussian` of entries "
+                "N(0, 1/H), or the first `units`, one for each memory."
+            ),
         ] = "orthonormal",
         start: Annotated[
             Literal["history", "input"],
@@ -51,6 +58,9 @@ class EmtCircuit(Constructed, ElmanNetwork):
         ] = "history",
         activation: Annotated[Literal["linear", "tanh"], Activation] = "linear",
         amplitude: Amplitude = 1.0,
+        gain: Annotated[
+            float, Since.LATER, Field(gt=0, description="Factor g of the recurrent weights.")
+        ] = 1.0,
     ) -> None:
         super().__init__()
         law = task.facts(HistoryLaw)
@@ -58,7 +68,7 @@ class EmtCircuit(Constructed, ElmanNetwork):
         self.b = self.b_r = None
         psi = circuit.draw_basis(basis, hidden, int(law.mask.sum()))
         exact = circuit.build(law, psi, amplitude)
-        self.hold({"W_hh": psi @ exact["phi"] @ exact["dual"]})
+        self.hold({"W_hh": gain * psi @ exact["phi"] @ exact["dual"]})
         self.hold({name: exact[name] for name in ("W_uh", "W_r", "loads")})
 
     @classmethod

@@ -15,7 +15,7 @@ from torch import Tensor
 from emtkit import EmtkitError, Task
 from emtkit_std._theory.facts import Activation, HistoryLaw
 
-Basis = Literal["orthonormal", "gaussian"]
+Basis = Literal["orthonormal", "gaussian", "units"]
 
 CONDITION_LIMIT = 1e3
 REDRAWS = 100
@@ -71,11 +71,13 @@ def build(law: HistoryLaw, basis: Tensor, amplitude: float) -> dict[str, Tensor]
 
 
 def draw_basis(kind: Basis, hidden: int, size: int) -> Tensor:
-    """A random basis (hidden, size) in float64, from torch's own generator (a model's init).
+    """A basis (hidden, size) in float64, random from torch's own generator (a model's init).
 
     `gaussian`: entries N(0, 1/hidden), drawn again where the condition exceeds 1000, as a square
-    one often does; `orthonormal`: the Q of such a draw.
+    one often does; `orthonormal`: the Q of such a draw; `units`: the first unit vectors.
     """
+    if kind == "units":
+        return torch.eye(hidden, size, dtype=torch.float64)
     for _ in range(REDRAWS):
         drawn = torch.randn(hidden, size, dtype=torch.float64) / hidden**0.5
         if kind == "orthonormal":

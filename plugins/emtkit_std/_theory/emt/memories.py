@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import schur, solve_sylvester
 
-from emtkit_std._theory.facts import Array, Mask
+from emtkit_std._theory.facts import Array, HistoryLaw, Mask
 from emtkit_std._theory.svd import decompose
 
 RCOND = 1e-6
@@ -122,6 +122,35 @@ def outside_basis(states: Array, memories: Memories, components: int) -> Array:
     found = decompose(remainder - remainder.mean(axis=0))
     rank = int((found.values > RCOND * max(1e-300, float(np.linalg.norm(flat)))).sum())
     return found.right[: min(components, rank)].T
+
+
+def outside_dual(outside: Array, memories: Memories) -> Array:
+    """Psi-perp* = Psi-perp' (I - Psi Psi*) (q, H): with Psi* the dual of [Psi, Psi-perp].
+
+    Psi-perp' alone is not: oblique memories have components along Psi-perp.
+    """
+    rows = outside.T
+    return np.asarray(rows - (rows @ memories.basis) @ memories.dual)
+
+
+def rule_contrast(memories: Memories, law: HistoryLaw) -> float:
+    """How much of the extracted rule lies along the rule, whatever its size: mean max(cos, 0)^2.
+
+        cos_i = <f_hat_i, f_i> / (|f_hat_i| |f_i|),   f the d rows of Phi that compute
+
+    The moduli of the modes are free in theory, and with them the size of each row; the other rows
+    shift, which the dual memories do by definition. 1: the circuit's entries alone.
+    """
+    own = memories.phi[-law.dimension :]
+    rule = law.operator[:, law.mask]
+    sizes = np.linalg.norm(own, axis=1) * np.linalg.norm(rule, axis=1)
+    cosines = (own * rule).sum(1) / np.where(sizes > 0, sizes, 1.0)
+    return float((np.maximum(cosines, 0.0) ** 2).mean())
+
+
+def random_contrast(size: int) -> float:
+    """The mean of `rule_contrast` for rows (m) of random direction: half of E cos^2 = 1 / m."""
+    return 0.5 / size
 
 
 def phi_error(memories: Memories, phi: Array, mask: Mask) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -152,10 +153,10 @@ def test_whoever_prefers_dark_pages_gets_one(chromium, report):
 DIALOG, LISTED = "#explorer", "#explorer-list button"
 
 
-def loss_of(page, row):
-    """The loss of a network by its place in the list of cells."""
-    script = "row => data.rows[row][data.columns.indexOf('test.loss')]"
-    return page.evaluate(script, row)
+def known(page, row, column):
+    """What the page knows of a network by its place in the list of cells."""
+    data = json.loads(page.locator("#data").text_content())
+    return data["rows"][row][data["columns"].index(column)]
 
 
 def rows_behind(anchor):
@@ -169,7 +170,7 @@ def test_a_number_opens_its_best_network_first_with_its_drawing(reader):
     page = reader.page
     link = page.locator(f"{TABLE} tbody tr").nth(2).get_by_role("link").first
     rows = rows_behind(link)
-    losses = [loss_of(page, row) for row in rows]
+    losses = [known(page, row, "test.loss") for row in rows]
     assert len(rows) == 6
     assert losses == sorted(losses)
     link.click()
@@ -177,7 +178,7 @@ def test_a_number_opens_its_best_network_first_with_its_drawing(reader):
     assert "6 networks, the best first" in page.locator("#explorer-head").inner_text()
     assert page.locator(LISTED).first.get_attribute("aria-current") == "true"
     network = page.locator("#explorer-network")
-    seed = page.evaluate("row => data.rows[row][data.columns.indexOf('seed')]", rows[0])
+    seed = known(page, rows[0], "seed")
     assert f"relu_rnn on k_delay, seed {seed}" in network.inner_text()
     assert f"{losses[0]:.6g}"[:7] in network.locator(".asked").inner_text()
     assert "loss on the evaluation sequences" in network.inner_text()
@@ -204,7 +205,7 @@ def test_a_click_on_a_point_opens_that_network(reader):
     assert points.count() == 24  # two architectures, two delays, six seeds
     (row,) = rows_behind(points.first)
     points.first.dispatch_event("click")
-    key = page.evaluate("row => data.rows[row][0]", row)
+    key = known(page, row, "cell")
     page.locator(f"#explorer-network code:text-is('{key}')").wait_for()
     page.locator("#explorer-network .drawings svg").wait_for()
     assert page.locator(LISTED).count() == 1
@@ -218,7 +219,7 @@ def test_the_pointer_hits_a_point_where_it_is_drawn(reader):
     box = spot.bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.locator(DIALOG).wait_for()
-    key = page.evaluate("row => data.rows[row][0]", row)
+    key = known(page, row, "cell")
     assert key in page.locator("#explorer-network").inner_text()
 
 
@@ -228,7 +229,7 @@ def test_the_keyboard_opens_a_point_walks_its_networks_and_comes_back(reader):
     rows = rows_behind(box)
     assert len(rows) == 6
     box.focus()
-    assert "6 networks" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert "6 networks" in page.evaluate("document.activeElement.textContent")
     page.keyboard.press("Enter")
     page.locator(DIALOG).wait_for()
     seeds = []
@@ -236,12 +237,11 @@ def test_the_keyboard_opens_a_point_walks_its_networks_and_comes_back(reader):
         page.locator(f"li:nth-child({place + 1}) button[aria-current='true']").wait_for()
         seeds.append(page.locator("#explorer-network h3").inner_text())
         page.keyboard.press("ArrowDown")
-    script = "row => data.rows[row][data.columns.indexOf('seed')]"
     for row, head in zip(rows, seeds, strict=False):
-        assert f"seed {page.evaluate(script, row)}" in head
+        assert f"seed {known(page, row, 'seed')}" in head
     page.keyboard.press("Escape")
     assert not page.locator(DIALOG).is_visible()
-    assert "6 networks" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert "6 networks" in page.evaluate("document.activeElement.textContent")
 
 
 def test_from_a_number_to_the_list_of_cells_with_its_column(reader):
@@ -262,7 +262,7 @@ def test_from_a_number_to_the_list_of_cells_with_its_column(reader):
 def test_the_list_of_cells_is_filtered_by_column(reader):
     page = reader.page
     page.locator("#cell-column").select_option("test.loss")
-    losses = page.evaluate("data.rows.map(row => row[data.columns.indexOf('test.loss')])")
+    losses = [known(page, row, "test.loss") for row in range(36)]
     page.get_by_label("Filter test.loss").fill("> 0.05")
     wanted = sum(loss > 0.05 for loss in losses)
     assert 0 < wanted < 36

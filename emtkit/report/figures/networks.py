@@ -41,7 +41,8 @@ class NetworkDrawings:
             return {"why": why}
         kind = (one.label, one.name, len(canvas.axes))
         if kind not in self._layouts:
-            canvas.set_layout_engine("constrained")
+            # With room at the sides for longer labels than those of the first.
+            canvas.set_layout_engine("constrained", rect=(0.05, 0.02, 0.94, 0.97))
             lay_out(canvas)
             canvas.set_layout_engine("none")
             self._layouts[kind] = [axes.get_position(original=True) for axes in canvas.axes]

@@ -93,6 +93,6 @@ def _anchor(href: str, text: str, box: Area, height: float, *, more: str = "") -
         return
     sides = f'x="{left:.1f}" y="{height - high:.1f}" width="{right - left:.1f}" '
     yield (
-        f'<a {more}href="{escape(href)}" aria-label="{escape(text)}"><title>{escape(text)}</title>'
-        f'<rect class="spot" {sides}height="{high - low:.1f}" rx="3"/></a>'
+        f'<a {more}href="{escape(href)}"><title>{escape(text)}</title>'
+        f'<rect {sides}height="{high - low:.1f}"/></a>'
     )

@@ -20,6 +20,8 @@ from emtkit.report.figures.spots import Spot
 from emtkit.report.inference.aggregate import Aggregate, aggregate
 
 _MAP = "viridis"
+MANY = 100
+"""Fields of a panel from which on they are drawn as one picture."""
 Ends = tuple[float, float]
 
 

@@ -1,17 +1,16 @@
 """The drawings of single networks that a page carries, and how many it has to leave out."""
 
-import base64
-import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
 
 from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.data.links import Links
 from emtkit.report.figures.networks import NetworkDrawings
+from emtkit.report.page.data import packed
 
 MOST_BYTES = 5_000_000
 """Size of a page with the drawings of its networks."""
-MOST_DRAWINGS = 240
+MOST_DRAWINGS = 200
 """Drawings of single networks in a page; each takes a tenth of a second."""
 
 EMPTY = '<script type="application/json" id="networks">{}</script>'
@@ -28,7 +27,7 @@ def with_networks(page: str, link: Links, drawings: Drawings) -> str:
     out whole, and named.
     """
     room = MOST_BYTES - len(page.encode())
-    packed: dict[int, str] = {}
+    drawn: dict[int, str] = {}
     left: list[int] = []
     count = 0
     drawer = NetworkDrawings()
@@ -39,12 +38,12 @@ def with_networks(page: str, link: Links, drawings: Drawings) -> str:
             left.append(row)
             continue
         text = json.dumps(drawer.svgs(str(row), stored), separators=(",", ":"))
-        pack = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+        pack = packed(text)
         room -= len(pack) + 16
         if room < 0:
             left.append(row)
             continue
-        packed[row] = pack
+        drawn[row] = pack
         count += len(stored)
-    held = json.dumps({"drawn": packed, "left": left}, separators=(",", ":"))
+    held = json.dumps({"drawn": drawn, "left": left}, separators=(",", ":"))
     return page.replace(EMPTY, EMPTY.replace("{}", held))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -24,6 +23,7 @@ from emtkit.report.data.links import Link, Links, rows_link
 from emtkit.report.data.results import Results, level_text
 from emtkit.report.inference.verdict import Verdict
 from emtkit.report.page.claims import answer_of, claim_blocks, correction
+from emtkit.report.page.data import data_of
 from emtkit.report.tables.drawn import DrawnTable, to_html
 from emtkit.report.tables.formats.markdown import Markdown, markdown_text
 from emtkit.report.tables.numbers import controls_text, numbers_text
@@ -31,6 +31,9 @@ from emtkit.study.quantity import Quantity
 
 if TYPE_CHECKING:
     from emtkit.report.inference.tuning import TuningCurve
+
+MOST_LISTED = 1000
+"""Cells that the page lists itself; its script adds the others."""
 
 _DOUBT = "#b07a00"
 _COLOURS = {
@@ -119,8 +122,9 @@ def build_page(content: ReportContent, link: Links) -> str:
         "key_figure": key,
         "failures": [(one, rows_link(one.rows)) for one in failures(results)],
         "axes": axes,
-        "cells": _cells(results, axes),
-        "data": Markup(_data(content, axes)),
+        "cells": _cells(results, axes)[:MOST_LISTED],
+        "unlisted": max(0, len(results) - MOST_LISTED),
+        "data": Markup(data_of(content.results, content.options, content.meanings, axes)),
         "style": Markup(_source("report.css")),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -228,21 +232,3 @@ def _cells(results: Results, axes: Sequence[str]) -> list[CellLine]:
         CellLine(str(keys[row]), str(statuses[row]).replace("_", " "), levels)
         for row, levels in enumerate(zip(*columns, strict=True))
     ]
-
-
-def _data(content: ReportContent, axes: Sequence[str]) -> str:
-    """The frame for the page's script: every number of every cell, exact, and its reason."""
-    results = content.results
-    columns = [str(name) for name in results.frame.columns]
-    data = {
-        "study": content.options.whole,
-        "apart": content.options.apart,
-        "columns": columns,
-        "rows": list(zip(*(results.column(name) for name in columns), strict=True)),
-        "reasons": {row: found for row in range(len(results)) if (found := results.undefined(row))},
-        "only": [axis for axis in axes if axis != "seed"],
-        "axes": axes,
-        "meanings": {name: content.meanings[name] for name in columns if name in content.meanings},
-    }
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=str)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

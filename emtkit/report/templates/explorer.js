@@ -1,243 +1,263 @@
 
-// Networks: an address such as #cells=3,0-2&value=test.loss&best opens them in their order, the
-// first at once. The dialog lists them beside all that is known of the one that is chosen.
-const AXES = /^(task|architecture|training)\./;
-const NAMES = new Set(["cell", "grid", "role", "status", "reason", "seed", "task", "architecture"]);
-const isAxis = (name) => NAMES.has(name) || AXES.test(name);
-const at = (row, name) => data.rows[row][data.columns.indexOf(name)];
-const short = (name) => name.slice(name.indexOf(".") + 1);
-const numberText = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : value === null ? "–" : String(value));
-const exactly = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value));
-const textIn = (row, name) => (at(row, name) === null ? "–" : String(at(row, name)));
-const networks = JSON.parse(document.getElementById("networks").textContent);
-
-const readAddress = () => {
-  const [first, ...rest] = location.hash.split("&");
-  const found = /^#cells=(\d[\d,-]*)$/.exec(first);
-  if (!found) return null;
-  const rows = [];
-  for (const span of found[1].split(",")) {
-    const [low, high = low] = span.split("-").map(Number);
-    for (let row = low; row <= high && row < data.rows.length; row += 1) rows.push(row);
-  }
-  const named = rest.filter((one) => one.startsWith("value=")).map((one) => decodeURIComponent(one.slice(6)));
-  return { rows, values: named.filter((name) => data.columns.includes(name)), best: rest.includes("best") };
-};
-
-// The dialog.
-const dialog = document.getElementById("explorer");
-const listed = document.getElementById("explorer-list");
-const shown = document.getElementById("explorer-network");
-let opened = null;
-
-const namesApart = (rows) => {
-  const apart = data.axes.filter((axis) => rows.some((row) => at(row, axis) !== at(rows[0], axis)));
-  return apart.length ? apart : ["seed"];
-};
-const entryText = (row, axes) => axes.map((axis) => `${short(axis)} ${textIn(row, axis)}`).join(", ");
-const openNetwork = (place) => {
-  const { rows, values } = opened;
-  listed.querySelectorAll("button").forEach((button, other) => {
-    if (other === place) button.setAttribute("aria-current", "true");
-    else button.removeAttribute("aria-current");
-  });
-  shown.replaceChildren(...networkParts(rows[place], values));
-  shown.scrollTop = 0;
-};
-const openNetworks = (address) => {
-  opened = address;
-  const { rows, values, best } = address;
-  const axes = namesApart(rows);
-  const count = rows.length === 1 ? "1 network" : `${rows.length} networks${best ? ", the best first" : ""}`;
-  document.getElementById("explorer-head").textContent = count;
-  document.getElementById("explorer-values").textContent = values.join(", ranked by ");
-  listed.replaceChildren(...rows.map((row, place) => {
-    const button = element("button");
-    button.type = "button";
-    const numbers = values.map((name) => numberText(at(row, name))).join(" · ");
-    button.append(element("span", entryText(row, axes)), element("span", numbers, "value"));
-    button.addEventListener("click", () => openNetwork(place));
-    const item = element("li");
-    item.append(button);
-    return item;
-  }));
-  dialog.classList.toggle("alone", rows.length === 1);
-  openNetwork(0);
-  if (!dialog.open) dialog.showModal();
-  (rows.length === 1 ? shown : listed.querySelector("button")).focus();
-};
-listed.addEventListener("keydown", (event) => {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  const buttons = Array.from(listed.querySelectorAll("button"));
-  const next = buttons[buttons.indexOf(event.target) + step];
-  if (!step || !next) return;
-  event.preventDefault();
-  next.focus();
-  next.click();
-});
-document.getElementById("explorer-close").addEventListener("click", () => dialog.close());
-dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-dialog.addEventListener("close", () => {
-  if (readAddress()) history.replaceState(null, "", location.href.split("#")[0]);
-});
-
-// What is known of one network.
-const shell = (text) => (/^[\w.,=:@/+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-const partOf = (row) => {
-  const only = data.only.filter((axis) => at(row, axis) !== null).map((axis) => `${axis}=${at(row, axis)}`);
-  return `--only ${shell(only.join(","))} --seeds ${at(row, "seed")}`;
-};
-const commandLine = (said, command) => {
-  const line = element("p", said, "command");
-  line.append(element("code", command));
-  return line;
-};
-const pairsOf = (row, names, values) => {
-  const reasons = data.reasons[row] || {};
-  const list = element("dl", undefined, "numbers");
-  for (const name of names) {
-    const value = at(row, name);
-    if (value === null && !(name in reasons)) continue;
-    const pair = element("div", undefined, values.includes(name) ? "asked" : "");
-    const term = element("dt", isAxis(name) ? name : short(name));
-    if (data.meanings[name]) term.append(element("small", data.meanings[name]));
-    const number = element("dd", value === null ? `undefined: ${reasons[name]}` : exactly(value));
-    number.title = value === null ? "" : String(value);
-    pair.append(term, number);
-    list.append(pair);
-  }
-  return list;
-};
-function networkParts(row, values) {
-  const status = textIn(row, "status").replace("_", " ");
-  const head = element("h3", `${textIn(row, "architecture")} on ${textIn(row, "task")}, seed ${textIn(row, "seed")} `);
-  head.append(element("span", status, `chip ${status.replace(" ", "-")}`));
-  const named = data.axes.filter((axis) => AXES.test(axis) && at(row, axis) !== null);
-  const key = element("p", named.length ? `${entryText(row, named)}; cell ` : "cell ", "command");
-  key.append(element("code", textIn(row, "cell")));
-  const parts = [head, key];
-  if (values.length) parts.push(pairsOf(row, values, values));
-  if (at(row, "reason")) parts.push(element("p", at(row, "reason"), "cause"));
-  parts.push(drawingsOf(row));
-  const scalars = data.columns.filter((name) => !isAxis(name));
-  for (const label of new Set(scalars.map((name) => name.split(".")[0]))) {
-    const list = pairsOf(row, scalars.filter((name) => name.startsWith(`${label}.`)), []);
-    if (list.childElementCount) parts.push(element("h4", label), list);
-  }
-  const settings = data.columns.filter((name) => AXES.test(name) || name === "grid" || name === "role");
-  parts.push(element("h4", "Settings"), pairsOf(row, settings, []));
-  parts.push(commandLine("This network again: ", `emtkit run ${data.study} ${partOf(row)}`));
-  return parts;
-}
-
-// Its drawings, which are packed (base64, gzip, JSON) until they are asked for.
+// What is packed (base64, gzip, JSON) until it is asked for.
 const unpack = async (text) => {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
 };
-const drawingOf = ({ title, svg, why }) => {
-  if (why) return element("p", `${title}: ${why}`, "cause");
-  const figure = element("figure");
-  const drawn = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
-  drawn.setAttribute("role", "img");
-  drawn.setAttribute("aria-label", title);
-  figure.append(document.importNode(drawn, true), element("figcaption", title));
-  return figure;
-};
-function drawingsOf(row) {
-  const place = element("div", undefined, "drawings");
-  if ((networks.left || []).includes(row)) {
-    const many = networks.left.length;
-    const said = `Its drawings, as those of ${many} networks, are left out to keep this page small. `;
-    place.append(commandLine(`${said}A page that has them: `, `emtkit report ${data.apart} ${partOf(row)}`));
-  } else if ((networks.drawn || {})[row]) {
-    unpack(networks.drawn[row]).then(
-      (found) => {
-        const drawn = found.filter((one) => one.svg);
-        place.append(...[...drawn, ...found.filter((one) => one.why)].map(drawingOf));
-      },
-      (error) => place.append(element("p", `Its drawings cannot be read here (${error}).`, "cause")),
-    );
-  }
-  return place;
-}
 
-// The list of all networks: those of an address, in its order and with its columns; any other
-// column on demand, and a filter under every head.
-const cells = document.getElementById("cell-table");
-const filter = document.getElementById("cell-filter");
-const all = document.getElementById("all-cells");
-const said = document.getElementById("cell-matches");
-const adding = document.getElementById("cell-column");
-const rowOf = (line) => Number(line.id.slice(5));
-let chosen = null;
-const refilter = () => {
-  filterRows(cells, filter.value, chosen, said);
-  all.hidden = !chosen;
-};
-const addFilter = (head) => {
-  const cell = element("td");
-  const input = element("input");
-  input.type = "search";
-  input.placeholder = "filter";
-  input.setAttribute("aria-label", `Filter ${head.textContent.trim()}: text, or a condition such as >0.9`);
-  input.addEventListener("input", refilter);
-  cell.append(input);
-  cells.tHead.rows[1].append(cell);
-};
-const addColumn = (name) => {
-  const heads = Array.from(cells.tHead.rows[0].cells, (head) => head.textContent.trim());
-  if (heads.includes(name)) return;
-  const head = element("th", name, "added");
-  head.scope = "col";
-  if (data.meanings[name]) head.title = data.meanings[name];
-  cells.tHead.rows[0].append(head);
-  makeSortable(cells, head);
-  addFilter(head);
-  for (const line of cells.tBodies[0].rows) {
-    const value = at(rowOf(line), name);
-    const cell = element("td", numberText(value), "added");
-    cell.dataset.key = value ?? "";
-    line.append(cell);
+// Networks: an address such as #cells=3,0-2&value=test.loss&best opens them in their order, the
+// first at once. The dialog lists them beside all that is known of the one that is chosen.
+const explore = (data) => {
+  const AXES = /^(task|architecture|training)\./;
+  const NAMES = new Set(["cell", "grid", "role", "status", "reason", "seed", "task", "architecture"]);
+  const isAxis = (name) => NAMES.has(name) || AXES.test(name);
+  const at = (row, name) => data.rows[row][data.columns.indexOf(name)];
+  const short = (name) => name.slice(name.indexOf(".") + 1);
+  const numberText = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : value === null ? "–" : String(value));
+  const exactly = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value));
+  const textIn = (row, name) => (at(row, name) === null ? "–" : String(at(row, name)));
+  const networks = JSON.parse(document.getElementById("networks").textContent);
+
+  const readAddress = () => {
+    const [first, ...rest] = location.hash.split("&");
+    const found = /^#cells=(\d[\d,-]*)$/.exec(first);
+    if (!found) return null;
+    const rows = [];
+    for (const span of found[1].split(",")) {
+      const [low, high = low] = span.split("-").map(Number);
+      for (let row = low; row <= high && row < data.rows.length; row += 1) rows.push(row);
+    }
+    const named = rest.filter((one) => one.startsWith("value=")).map((one) => decodeURIComponent(one.slice(6)));
+    return { rows, values: named.filter((name) => data.columns.includes(name)), best: rest.includes("best") };
+  };
+
+  // The dialog.
+  const dialog = document.getElementById("explorer");
+  const listed = document.getElementById("explorer-list");
+  const shown = document.getElementById("explorer-network");
+  let opened = null;
+
+  const namesApart = (rows) => {
+    const apart = data.axes.filter((axis) => rows.some((row) => at(row, axis) !== at(rows[0], axis)));
+    return apart.length ? apart : ["seed"];
+  };
+  const entryText = (row, axes) => axes.map((axis) => `${short(axis)} ${textIn(row, axis)}`).join(", ");
+  const openNetwork = (place) => {
+    const { rows, values } = opened;
+    listed.querySelectorAll("button").forEach((button, other) => {
+      if (other === place) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    });
+    shown.replaceChildren(...networkParts(rows[place], values));
+    shown.scrollTop = 0;
+  };
+  const openNetworks = (address) => {
+    opened = address;
+    const { rows, values, best } = address;
+    const axes = namesApart(rows);
+    const count = rows.length === 1 ? "1 network" : `${rows.length} networks${best ? ", the best first" : ""}`;
+    document.getElementById("explorer-head").textContent = count;
+    document.getElementById("explorer-values").textContent = values.join(", ranked by ");
+    listed.replaceChildren(...rows.map((row, place) => {
+      const button = element("button");
+      button.type = "button";
+      const numbers = values.map((name) => numberText(at(row, name))).join(" · ");
+      button.append(element("span", entryText(row, axes)), element("span", numbers, "value"));
+      button.addEventListener("click", () => openNetwork(place));
+      const item = element("li");
+      item.append(button);
+      return item;
+    }));
+    dialog.classList.toggle("alone", rows.length === 1);
+    openNetwork(0);
+    if (!dialog.open) dialog.showModal();
+    (rows.length === 1 ? shown : listed.querySelector("button")).focus();
+  };
+  listed.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const buttons = Array.from(listed.querySelectorAll("button"));
+    const next = buttons[buttons.indexOf(event.target) + step];
+    if (!step || !next) return;
+    event.preventDefault();
+    next.focus();
+    next.click();
+  });
+  document.getElementById("explorer-close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("close", () => {
+    if (readAddress()) history.replaceState(null, "", location.href.split("#")[0]);
+  });
+
+  // What is known of one network.
+  const shell = (text) => (/^[\w.,=:@/+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+  const partOf = (row) => {
+    const only = data.only.filter((axis) => at(row, axis) !== null).map((axis) => `${axis}=${at(row, axis)}`);
+    return `--only ${shell(only.join(","))} --seeds ${at(row, "seed")}`;
+  };
+  const commandLine = (said, command) => {
+    const line = element("p", said, "command");
+    line.append(element("code", command));
+    return line;
+  };
+  const pairsOf = (row, names, values) => {
+    const reasons = data.reasons[row] || {};
+    const list = element("dl", undefined, "numbers");
+    for (const name of names) {
+      const value = at(row, name);
+      if (value === null && !(name in reasons)) continue;
+      const pair = element("div", undefined, values.includes(name) ? "asked" : "");
+      const term = element("dt", isAxis(name) ? name : short(name));
+      if (data.meanings[name]) term.append(element("small", data.meanings[name]));
+      const number = element("dd", value === null ? `undefined: ${reasons[name]}` : exactly(value));
+      number.title = value === null ? "" : String(value);
+      pair.append(term, number);
+      list.append(pair);
+    }
+    return list;
+  };
+  function networkParts(row, values) {
+    const status = textIn(row, "status").replace("_", " ");
+    const head = element("h3", `${textIn(row, "architecture")} on ${textIn(row, "task")}, seed ${textIn(row, "seed")} `);
+    head.append(element("span", status, `chip ${status.replace(" ", "-")}`));
+    const named = data.axes.filter((axis) => AXES.test(axis) && at(row, axis) !== null);
+    const key = element("p", named.length ? `${entryText(row, named)}; cell ` : "cell ", "command");
+    key.append(element("code", textIn(row, "cell")));
+    const parts = [head, key];
+    if (values.length) parts.push(pairsOf(row, values, values));
+    if (at(row, "reason")) parts.push(element("p", at(row, "reason"), "cause"));
+    parts.push(drawingsOf(row));
+    const scalars = data.columns.filter((name) => !isAxis(name));
+    for (const label of new Set(scalars.map((name) => name.split(".")[0]))) {
+      const list = pairsOf(row, scalars.filter((name) => name.startsWith(`${label}.`)), []);
+      if (list.childElementCount) parts.push(element("h4", label), list);
+    }
+    const settings = data.columns.filter((name) => AXES.test(name) || name === "grid" || name === "role");
+    parts.push(element("h4", "Settings"), pairsOf(row, settings, []));
+    parts.push(commandLine("This network again: ", `emtkit run ${data.study} ${partOf(row)}`));
+    return parts;
   }
+
+  // Its drawings.
+  const drawingOf = ({ title, svg, why }) => {
+    if (why) return element("p", `${title}: ${why}`, "cause");
+    const figure = element("figure");
+    const drawn = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
+    drawn.setAttribute("role", "img");
+    drawn.setAttribute("aria-label", title);
+    figure.append(document.importNode(drawn, true), element("figcaption", title));
+    return figure;
+  };
+  function drawingsOf(row) {
+    const place = element("div", undefined, "drawings");
+    if ((networks.left || []).includes(row)) {
+      const many = networks.left.length;
+      const said = `Its drawings, as those of ${many} networks, are left out to keep this page small. `;
+      place.append(commandLine(`${said}A page that has them: `, `emtkit report ${data.apart} ${partOf(row)}`));
+    } else if ((networks.drawn || {})[row]) {
+      unpack(networks.drawn[row]).then(
+        (found) => {
+          const drawn = found.filter((one) => one.svg);
+          place.append(...[...drawn, ...found.filter((one) => one.why)].map(drawingOf));
+        },
+        (error) => place.append(element("p", `Its drawings cannot be read here (${error}).`, "cause")),
+      );
+    }
+    return place;
+  }
+
+  // The list of all networks: those of an address, in its order and with its columns; any other
+  // column on demand, and a filter under every head.
+  const cells = document.getElementById("cell-table");
+  const filter = document.getElementById("cell-filter");
+  const all = document.getElementById("all-cells");
+  const said = document.getElementById("cell-matches");
+  const adding = document.getElementById("cell-column");
+  const rowOf = (line) => Number(line.id.slice(5));
+  let chosen = null;
+  const refilter = () => {
+    filterRows(cells, filter.value, chosen, said);
+    all.hidden = !chosen;
+  };
+  const addFilter = (head) => {
+    const cell = element("td");
+    const input = element("input");
+    input.type = "search";
+    input.placeholder = "filter";
+    input.setAttribute("aria-label", `Filter ${head.textContent.trim()}: text, or a condition such as >0.9`);
+    input.addEventListener("input", refilter);
+    cell.append(input);
+    cells.tHead.rows[1].append(cell);
+  };
+  const addColumn = (name) => {
+    const heads = Array.from(cells.tHead.rows[0].cells, (head) => head.textContent.trim());
+    if (heads.includes(name)) return;
+    const head = element("th", name, "added");
+    head.scope = "col";
+    if (data.meanings[name]) head.title = data.meanings[name];
+    cells.tHead.rows[0].append(head);
+    makeSortable(cells, head);
+    addFilter(head);
+    for (const line of cells.tBodies[0].rows) {
+      const value = at(rowOf(line), name);
+      const cell = element("td", numberText(value), "added");
+      cell.dataset.key = value ?? "";
+      line.append(cell);
+    }
+  };
+  const showRows = ({ rows, values }) => {
+    chosen = new Set(rows.map((row) => `cell-${row}`));
+    filter.value = "";
+    cells.querySelectorAll(".filters input").forEach((input) => { input.value = ""; });
+    values.forEach(addColumn);
+    cells.tHead.querySelectorAll("[aria-sort]").forEach((head) => head.removeAttribute("aria-sort"));
+    cells.tBodies[0].prepend(...rows.map((row) => document.getElementById(`cell-${row}`)));
+    refilter();
+    document.getElementById("cells").scrollIntoView();
+  };
+  document.getElementById("explorer-listed").addEventListener("click", () => {
+    dialog.close();
+    showRows(opened);
+  });
+  cells.tHead.append(element("tr", undefined, "filters"));
+  for (const head of cells.tHead.rows[0].cells) addFilter(head);
+  for (let row = cells.tBodies[0].rows.length; row < data.rows.length; row += 1) {
+    const line = element("tr");
+    line.id = `cell-${row}`;
+    const status = textIn(row, "status").replace("_", " ");
+    const head = element("th", textIn(row, "cell").slice(0, 8));
+    head.scope = "row";
+    line.append(head, element("td", status, `status ${status.replace(" ", "-")}`), ...data.axes.map((axis) => element("td", textIn(row, axis))));
+    cells.tBodies[0].append(line);
+  }
+  for (const line of cells.tBodies[0].rows) {
+    const button = element("button", line.cells[0].textContent);
+    button.type = "button";
+    button.addEventListener("click", () => { location.hash = `#cells=${rowOf(line)}`; });
+    line.cells[0].replaceChildren(button);
+  }
+  adding.append(...data.columns.filter((name) => !isAxis(name)).map((name) => element("option", name)));
+  adding.addEventListener("change", () => {
+    if (adding.value) addColumn(adding.value);
+    adding.value = "";
+  });
+  filter.addEventListener("input", refilter);
+  all.addEventListener("click", () => {
+    chosen = null;
+    refilter();
+  });
+  const follow = () => {
+    const address = readAddress();
+    if (address && address.rows.length) openNetworks(address);
+    else if (dialog.open) dialog.close();
+  };
+  addEventListener("hashchange", follow);
+  follow();
 };
-const showRows = ({ rows, values }) => {
-  chosen = new Set(rows.map((row) => `cell-${row}`));
-  filter.value = "";
-  cells.querySelectorAll(".filters input").forEach((input) => { input.value = ""; });
-  values.forEach(addColumn);
-  cells.tHead.querySelectorAll("[aria-sort]").forEach((head) => head.removeAttribute("aria-sort"));
-  cells.tBodies[0].prepend(...rows.map((row) => document.getElementById(`cell-${row}`)));
-  refilter();
-  document.getElementById("cells").scrollIntoView();
-};
-document.getElementById("explorer-listed").addEventListener("click", () => {
-  dialog.close();
-  showRows(opened);
-});
-cells.tHead.append(element("tr", undefined, "filters"));
-for (const head of cells.tHead.rows[0].cells) addFilter(head);
-for (const line of cells.tBodies[0].rows) {
-  const button = element("button", line.cells[0].textContent);
-  button.type = "button";
-  button.addEventListener("click", () => { location.hash = `#cells=${rowOf(line)}`; });
-  line.cells[0].replaceChildren(button);
-}
-adding.append(...data.columns.filter((name) => !isAxis(name)).map((name) => element("option", name)));
-adding.addEventListener("change", () => {
-  if (adding.value) addColumn(adding.value);
-  adding.value = "";
-});
-filter.addEventListener("input", refilter);
-all.addEventListener("click", () => {
-  chosen = null;
-  refilter();
-});
-const follow = () => {
-  const address = readAddress();
-  if (address && address.rows.length) openNetworks(address);
-  else if (dialog.open) dialog.close();
-};
-addEventListener("hashchange", follow);
-follow();
+
+const held = JSON.parse(document.getElementById("data").textContent);
+if (held.packed) {
+  unpack(held.packed).then(({ values, reasons }) => {
+    explore({ ...held, reasons, rows: values[0].map((_, row) => values.map((column) => column[row])) });
+  });
+} else explore(held);

@@ -1,7 +1,6 @@
 "use strict";
 const root = document.documentElement;
 root.classList.add("scripted");
-const data = JSON.parse(document.getElementById("data").textContent);
 const element = (name, text, className) => {
   const made = document.createElement(name);
   if (text !== undefined) made.textContent = text;

@@ -7,6 +7,7 @@ from emtkit.report.data.results import level_text
 from emtkit.report.figures.palette import INK
 from emtkit.report.figures.spots import Spot
 from emtkit.report.figures.value_map import (
+    MANY,
     Map,
     Scale,
     ValueMap,
@@ -39,6 +40,7 @@ class Heatmap(Map):
             annot_kws={"size": size},
             linewidths=0.5,
             cbar=False,
+            rasterized=numbers.size > MANY,
             xticklabels=[drawable(level_text(x)) for x in values.xs],
             yticklabels=[drawable(level_text(y)) for y in values.ys],
             **colours_of(scale),

@@ -9,6 +9,7 @@ from emtkit.report.figures.palette import INK
 from emtkit.report.figures.panel import label_ticks
 from emtkit.report.figures.spots import Spot
 from emtkit.report.figures.value_map import (
+    MANY,
     Ends,
     Map,
     Scale,
@@ -33,7 +34,11 @@ class PhaseDiagram(Map):
         xs, ys = np.array(values.xs, float)[order_x], np.array(values.ys, float)[order_y]
         numbers = np.ma.masked_invalid(numbers_of(values, scale)[np.ix_(order_y, order_x)])
         edges = _edges(xs, log_x), _edges(ys, log_y)
-        axes.pcolormesh(*edges, numbers, edgecolors="face", lw=0.3, **colours_of(scale))
+        # Many fields are one picture in a file, in place of a path each.
+        many = numbers.size > MANY
+        axes.pcolormesh(
+            *edges, numbers, edgecolors="face", lw=0.3, rasterized=many, **colours_of(scale)
+        )
         for line in lines_of(values.panel):
             axes.plot(*line, color="white", lw=3.0)
             axes.plot(*line, color=INK, lw=1.4, marker="o", ms=2.5)

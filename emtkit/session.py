@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from emtkit.report.data.drawings import StoredDrawing
     from emtkit.report.data.results import Results
     from emtkit.report.figures.drawn import Drawn
-    from emtkit.report.figures.examples import Example
     from emtkit.report.inference.tuning import TuningCurve
     from emtkit.report.inference.verdict import Verdict
     from emtkit.report.tables.drawn import DrawnTable
@@ -174,6 +173,7 @@ class Session:
 
     def figure(self, name: str, *, narrow: bool = False) -> Drawn:
         """The figure of that name, drawn from stored findings; `narrow`: for a phone."""
+        from emtkit.report.figures.examples import stored_examples
         from emtkit.report.figures.figure import draw_examples, draw_figure
 
         specs = {spec.name: spec for spec in self.plan.study.figures.values()}
@@ -187,7 +187,10 @@ class Session:
         drawings = self.registry.analyses[analysis].drawings
         drawing = _known(drawn, drawings, "drawing", f"'{label}'")
         drawing = guarded(drawing, f"{self.registry.described('analysis', analysis)}, {spec.use}")
-        return draw_examples(spec, drawing, self._examples(spec, label), narrow=narrow)
+        with self.read() as store:
+            results = self.results.seen_by(spec)
+            examples = stored_examples(results, self.plan.rows, store, spec, label)
+        return draw_examples(spec, drawing, examples, narrow=narrow)
 
     def verdicts(self) -> list[Verdict]:
         """A verdict on every claim of the study."""
@@ -324,24 +327,6 @@ class Session:
             return {}
         with self.read() as store:
             return training_curves(self.results, self.plan.rows, store, spec)
-
-    def _examples(self, spec: Figure, label: str) -> list[Example]:
-        from emtkit.report.data.drawings import is_done, load_findings
-        from emtkit.report.figures.examples import Example, chosen_rows
-        from emtkit.study.views import ITERATION
-
-        found = []
-        results = self.results.seen_by(spec)
-        keys, grids = results.column("cell"), results.column("grid")
-        rows = {(row.cell.key, row.grid): row for row in self.plan.rows}
-        with self.read() as store:
-            for at, title in chosen_rows(results, spec):
-                row = rows[keys[at], grids[at]]
-                measure = next((m for m in row.measures if m.label == label), None)
-                if measure is not None and is_done(measure, store):
-                    step = int(results.column(ITERATION)[at]) if spec.over_training else None
-                    found.append(Example(row.cell.key, title, load_findings(measure, store, step)))
-        return found
 
     def _drawings(self, rows: Iterable[int]) -> Iterator[tuple[int, list[StoredDrawing]]]:
         """Every drawing of the networks in these rows, as far as it is asked for."""

@@ -92,7 +92,7 @@ def test_a_notebook_shows_sessions_tables_and_figures_as_html(notebook):
     shown = session._repr_html_()
     assert "Three units hold three items." in shown
     assert "supported" in shown
-    assert "12 done" in shown
+    assert "12 cells done" in shown
     assert "<table" in table._repr_html_()
     assert "<svg" in figure._repr_html_()
 

@@ -8,6 +8,7 @@ from emtkit.plugin.registry import Registry
 from emtkit.plugin.scalars import ScalarInfo, Scalars, info_of
 from emtkit.plugin.task import Task
 from emtkit.study.cells import Row
+from emtkit.study.wanted import label_and_scalar
 
 TRAIN: Scalars = {
     "loss": ScalarInfo("mean training loss over the last tenth of the iterations", better="lower",
@@ -27,15 +28,6 @@ TEST: Scalars = {
 
 ELSEWHERE_HINT = "write `evaluation: {elsewhere: [{name: longer, task: {...}}]}`"
 UNSAID = ScalarInfo("its plugin does not say what it means")
-
-
-def label_and_scalar(column: str) -> tuple[str, str]:
-    """What a column belongs to, and its scalar: `test.longer.loss` is of `test.longer`."""
-    if column.startswith("test."):
-        label, _, scalar = column.rpartition(".")
-    else:
-        label, _, scalar = column.partition(".")
-    return label, scalar
 
 
 @dataclass(frozen=True)

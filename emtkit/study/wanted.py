@@ -168,3 +168,12 @@ def _text(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_text, value)) + "]"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def label_and_scalar(column: str) -> tuple[str, str]:
+    """What a column belongs to, and its scalar: `test.longer.loss` is of `test.longer`."""
+    if column.startswith("test."):
+        label, _, scalar = column.rpartition(".")
+    else:
+        label, _, scalar = column.partition(".")
+    return label, scalar

@@ -193,7 +193,7 @@ class Cells(HTMLParser):
 
 def test_html_is_a_table_with_escaped_names(drawn):
     parsed = Cells()
-    parsed.feed(to_html(drawn, lambda cells: f"#cell-{cells[0]}"))
+    parsed.feed(to_html(drawn, lambda cells, quantity: f"#cell-{cells[0]}"))
     assert "script" not in parsed.tags
     assert parsed.rows == [6] * 5
     assert parsed.tags.count("a") == 4 * 4

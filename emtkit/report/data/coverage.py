@@ -62,6 +62,14 @@ def coverage(results: Results) -> Coverage:
     return Coverage(tuple(labels), tuple(pairs), tuple(notes))
 
 
+def findings_by_status(results: Results) -> Counter[str]:
+    """How many findings of networks there are ended how; each network and finding counts once."""
+    rows = {str(cell): row for row, cell in enumerate(results.column("cell"))}
+    there = [row for row in rows.values() if results.column("status")[row] == "done"]
+    labels = [label for label in results.labels() if label != "train"]
+    return Counter(results.label_cause(row, label).status for label in labels for row in there)
+
+
 def failures(results: Results) -> list[Failure]:
     """Every traceback once, the most frequent first."""
     found: dict[tuple[str, str], list[int]] = {}

@@ -17,9 +17,8 @@ import pandas as pd
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.study.roles import is_shown
-from emtkit.study.scalars import label_and_scalar
 from emtkit.study.views import ITERATION, Claim, Figure, Table
-from emtkit.study.wanted import Criterion, Wanted, matches
+from emtkit.study.wanted import Criterion, Wanted, label_and_scalar, matches
 
 ValueStatus = Literal["done", "undefined", "failed", "lost", "not_applicable", "missing"]
 """What became of one number of one cell; `undefined` is a NaN that its analysis explained."""

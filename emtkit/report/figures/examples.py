@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from emtkit.report.data.drawings import is_done, load_findings
 from emtkit.report.data.results import Results, level_text
-from emtkit.study.views import Figure
+from emtkit.study.views import ITERATION, Figure
 
 if TYPE_CHECKING:
     from emtkit.plugin.analysis import Findings
+    from emtkit.store.store import Store
+    from emtkit.study.cells import Row
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,22 @@ class Example:
     cell: str
     title: str
     findings: Findings
+
+
+def stored_examples(
+    results: Results, rows: Sequence[Row], store: Store, spec: Figure, label: str
+) -> list[Example]:
+    """What the analysis `label` found of the networks that a drawing shows, of a plan's `rows`."""
+    found = []
+    keys, grids = results.column("cell"), results.column("grid")
+    planned = {(row.cell.key, row.grid): row for row in rows}
+    for at, title in chosen_rows(results, spec):
+        row = planned[keys[at], grids[at]]
+        measure = next((m for m in row.measures if m.label == label), None)
+        if measure is not None and is_done(measure, store):
+            step = int(results.column(ITERATION)[at]) if spec.over_training else None
+            found.append(Example(row.cell.key, title, load_findings(measure, store, step)))
+    return found
 
 
 def chosen_rows(results: Results, spec: Figure) -> list[tuple[int, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -18,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from emtkit.places import CommandOptions
-from emtkit.report.data.coverage import coverage, failures
+from emtkit.report.data.coverage import coverage, failures, findings_by_status
 from emtkit.report.data.links import Link, Links, rows_link
 from emtkit.report.data.results import Results, level_text
 from emtkit.report.inference.verdict import Verdict
@@ -151,7 +152,7 @@ def summary_html(
     name: str, question: str, results: Results, verdicts: Sequence[Verdict], store: str
 ) -> str:
     """Question, cells by status, and a line per verdict; readable on light and dark pages."""
-    cells = ", ".join(f"{count} {word}" for word, count in _summary(results))
+    cells = ", ".join(text for text, _ in _summary(results))
     lines = [
         f"<strong>{escape(question or name)}</strong>",
         f"<div>{escape(name)}: {escape(cells)}; store {escape(store)}</div>",
@@ -209,12 +210,20 @@ def _source(name: str) -> str:
     return resources.files("emtkit.report").joinpath("templates", name).read_text("utf-8")
 
 
-def _summary(results: Results) -> list[tuple[str, int]]:
-    """Statuses of the cells with their counts, each key once."""
-    statuses = dict(zip(results.column("cell"), results.column("status"), strict=True))
-    words = ("done", "failed", "lost", "not_applicable", "missing")
-    counts = [(word.replace("_", " "), list(statuses.values()).count(word)) for word in words]
-    return [(word, count) for word, count in counts if count]
+_ENDS = ("done", "failed", "lost", "not_applicable", "missing")
+
+
+def _summary(results: Results) -> list[tuple[str, str]]:
+    """`24 cells done` and its kind: how cells ended, and findings that are not done."""
+    ends = dict(zip(results.column("cell"), results.column("status"), strict=True))
+    cells, findings = Counter(map(str, ends.values())), findings_by_status(results)
+    counted = [("cell", end, cells[end]) for end in _ENDS]
+    counted += [("finding", end, findings[end]) for end in _ENDS[1:]]
+    return [
+        (f"{count} {what if count == 1 else what + 's'} {end.replace('_', ' ')}", end)
+        for what, end, count in counted
+        if count
+    ]
 
 
 def _shown_axes(results: Results) -> list[str]:

@@ -149,11 +149,8 @@ def citations(plan: Plan) -> tuple[Citation, ...]:
 
 
 def _remarks(plan: Plan, stored: Mapping[str, CellResult]) -> list[str]:
-    """What concerns the report as a whole: results of older sources, tiers that differ."""
-    tiers = sorted({cell.tier for cell in stored.values()} - {"", "constructed"})
+    """What concerns the report as a whole: results of older sources."""
     found = []
-    if len(tiers) > 1:
-        found.append(f"the networks were trained in different tiers: {', '.join(tiers)}")
     plugins = plan.registry
     pairs = {key: (cell.task.name, cell.architecture.name) for key, cell in plan.cells.items()}
     now = {}
@@ -171,6 +168,8 @@ def _remarks(plan: Plan, stored: Mapping[str, CellResult]) -> list[str]:
 def _provenance(stored: Mapping[str, CellResult], store: Path) -> dict[str, str]:
     merged: dict[str, set[str]] = {}
     for cell in stored.values():
+        if cell.tier not in ("", "constructed"):
+            merged.setdefault("tier", set()).add(cell.tier)
         for name, value in cell.provenance.items():
             merged.setdefault(name, set()).add(str(value))
     seconds = sum(cell.seconds for cell in stored.values())

@@ -167,6 +167,17 @@ def refusal(
     return None
 
 
+def unanswered(analysis: type[Analysis], task: Task) -> str | None:
+    """None, or why a fact that `analysis` requires is not one of this setting of the task."""
+    for kind in analysis.requires:
+        if kind in task.offers:
+            try:
+                task.facts(kind)
+            except NotApplicable as reason:
+                return f"{analysis.name} needs {kind.__name__}: {reason}"
+    return None
+
+
 def _plain(name: str, value: object) -> Scalar:
     if isinstance(value, np.generic):
         value = value.item()

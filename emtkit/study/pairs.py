@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from emtkit.errors import EmtkitError, NotApplicable, PluginError
 from emtkit.plugin import params
-from emtkit.plugin.analysis import Analysis, refusal
+from emtkit.plugin.analysis import Analysis, refusal, unanswered
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel
 from emtkit.plugin.guard import Guard
 from emtkit.plugin.task import Task
@@ -38,6 +38,7 @@ class Pairs:
         self._tasks: dict[str, Task | None] = {}
         self._driven: dict[str, bool] = {}
         self._pairs: dict[tuple[str, str], Pair | None] = {}
+        self._answers: dict[tuple[type[Analysis], str], str | None] = {}
         self._refusals: dict[tuple[type, type, type], str | None] = {}
 
     def pair(self, task: Setting, architecture: Setting) -> Pair | None:
@@ -53,7 +54,16 @@ class Pairs:
         classes = (_cls(analysis, Analysis), *kinds)
         if classes not in self._refusals:
             self._refusals[classes] = refusal(*classes)
-        return self._refusals[classes]
+        return self._refusals[classes] or self._unanswered(analysis, task)
+
+    def _unanswered(self, analysis: Setting, task: Setting) -> str | None:
+        """Whether this setting of the task has the facts of its kind."""
+        key = (_cls(analysis, Analysis), task.key)
+        if key not in self._answers:
+            built = self._built(task)
+            with self._calling(task, "answer `facts`"):
+                self._answers[key] = None if built is None else unanswered(key[0], built)
+        return self._answers[key]
 
     def _ask(self, task: Setting, architecture: Setting) -> Pair | None:
         built = self._built(task)

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.linalg import null_space
 
+from emtkit import state_jacobians
 from emtkit_std._theory.emt import binding as binding
 from emtkit_std._theory.emt import selection as selections
+from emtkit_std.architectures.lstm import LongShortTermMemory
+from emtkit_std.tasks.hds import HistoryDependentSystem
 from tests.rounding import assert_rounded, rounding
+from tests.std.subjects import build
 
 ROOT = Path(__file__).parents[2]
 S, D = 4, 3
@@ -130,3 +135,22 @@ def test_the_page_names_tests_that_there_are():
         file = given or file
         assert f"def {test}(" in sources[file], (file, test)
     assert len(named) > 25
+
+
+def test_an_lstm_at_the_origin_has_half_the_sum_of_one_and_half_of_its_candidate_weights():
+    """c' = (c + W_g h) / 2, h' = c' / 2 to first order: lambda = 1/2 + lambda(W_g) / 4, and 0."""
+    units = 32
+    model = build(LongShortTermMemory, HistoryDependentSystem(), hidden=units, bias=False).double()
+    origin = torch.zeros(1, 2 * units, dtype=torch.float64)
+    silence = torch.zeros(1, 8, dtype=torch.float64)
+    jacobian = state_jacobians(model.step, origin, silence)[0].numpy()
+    enter, _, candidate, _ = np.split(model.W_hh.numpy(), 4)
+    one = np.eye(units)
+    blocks = np.block([[candidate / 4, one / 4], [candidate / 2, one / 2]])
+    assert_rounded(jacobian, blocks, units)
+    values = 0.5 + np.linalg.eigvals(candidate) / 4
+    radius = np.abs(values).max()
+    assert np.abs(np.linalg.eigvals(jacobian)).max() == pytest.approx(radius)
+    # as parsed: the input gate's slope, which tanh(0) = 0 multiplies; and h' read from c, not c'
+    parsed = np.block([[0 * one, one / 2], [enter / 4 + candidate / 2, one / 2]])
+    assert np.abs(np.linalg.eigvals(parsed)).max() > radius + 0.05

@@ -186,6 +186,8 @@ def test_the_parameters_are_the_contract():
         "operator": None,
         "rule_seed": 0,
         "values": "signs",
+        "reads": None,
+        "truth": None,
     }
     assert resolve(Hds, {"history": 0, "rule": "T5"}).mistakes
     large = resolve(Hds, {"rule": "custom", "table_id": [9241421688590303745, 262676, 189]})

@@ -40,6 +40,9 @@ class Echo(Task):
             raise ValueError("constant amplitude with density 1 is degenerate")
         self.delay = delay
 
+    def facts(self, kind):
+        return Law(self.delay) if kind is Law else super().facts(kind)
+
     @property
     def channels(self) -> Channels:
         return Channels(1, 1)

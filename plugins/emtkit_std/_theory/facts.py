@@ -108,28 +108,40 @@ class DelayLaw:
         return all(law is not None and law.one_signed for law in known)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class HistoryLaw:
-    """The next item of a history is a fixed linear function of all of it.
+    """The next item of a history is a fixed function of all of it.
+
+    `rule` takes flattened histories (..., s d), oldest item first, to the next items (..., d).
+    `real_values`: the values are not signs, so that no saturating network can carry them.
+
+    Source: Episodic Memory Theory (arXiv:2310.02430), Eq. 4.
+    """
+
+    history: int
+    dimension: int
+    rule: Callable[[Array], Array]
+    real_values: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LinearHistoryLaw(HistoryLaw):
+    """A history law whose rule is a matrix.
 
     `phi` (s d, s d) advances the flattened history, oldest item first; `mask` (s d) marks the
     coordinates that the smallest exact circuit keeps (all, where the core is incomplete);
     `core_rank` counts the non-zero eigenvalues of phi, which are `spectrum` (core_rank,), in
     closed form where there is one; `period` is the smallest p with phi^p = I on the core, where
-    there is one. `real_values`: the values are not signs, so that no saturating network
-    can carry them. A driven delay line without an autonomous rule has core rank 0.
+    there is one. A driven delay line without an autonomous rule has core rank 0.
 
-    Source: Episodic Memory Theory (arXiv:2310.02430), Eqs. 4, 6, 8.
+    Source: Episodic Memory Theory (arXiv:2310.02430), Eqs. 6, 8.
     """
 
-    history: int
-    dimension: int
     phi: Array
     mask: Mask
     core_rank: int
     spectrum: NDArray[np.complex128] | None = None
     period: int | None = None
-    real_values: bool = False
 
     @property
     def operator(self) -> Array:

@@ -13,7 +13,7 @@ from torch.func import jacrev, vmap
 
 from emtkit import Batch, NotApplicable, SequenceModel, Subject
 from emtkit_std._theory.emt.memories import windows
-from emtkit_std._theory.facts import Array, DelayLaw, HistoryLaw
+from emtkit_std._theory.facts import Array, DelayLaw, HistoryLaw, LinearHistoryLaw
 from emtkit_std._theory.networks.recurrence import to_array
 
 LARGEST = 1e50
@@ -65,13 +65,19 @@ def law_of(subject: Subject) -> HistoryLaw | None:
     return subject.task.facts(HistoryLaw) if HistoryLaw in subject.task.offers else None
 
 
-def autonomous_law(subject: Subject) -> HistoryLaw:
-    """The history law of the subject.
+def linear_law_of(subject: Subject) -> LinearHistoryLaw | None:
+    """The same where its rule is a matrix."""
+    law = law_of(subject)
+    return law if isinstance(law, LinearHistoryLaw) else None
+
+
+def autonomous_law(subject: Subject) -> LinearHistoryLaw:
+    """The linear history law of the subject.
 
     Raises:
         NotApplicable: there is none, or its rule keeps nothing going by itself.
     """
-    law = subject.fact(HistoryLaw)
+    law = subject.fact(LinearHistoryLaw)
     if law.core_rank == 0:
         raise NotApplicable(
             f"'{subject.task.name}' is driven: its rule has core rank 0, so there is no "

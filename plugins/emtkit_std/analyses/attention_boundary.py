@@ -10,7 +10,7 @@ from emtkit import Analysis, Findings, NotApplicable, Scalar, ScalarInfo, Subjec
 from emtkit_std._findings import long_table, undefined
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.facts import Array
-from emtkit_std._theory.observe import law_of, memory_span, run
+from emtkit_std._theory.observe import linear_law_of, memory_span, run
 from emtkit_std._theory.standard_error import of_function, of_mean
 from emtkit_std._theory.waves import attention
 from emtkit_std._theory.waves.drawings import draw_attention, draw_boundary
@@ -51,7 +51,7 @@ class AttentionBoundary(Analysis):
         "boundary_error": ScalarInfo(
             "relative distance of F from the task's rule",
             better="lower",
-            undefined="where the task has no law of history",
+            undefined="where the task has no linear law of history",
         ),
         "leak": ScalarInfo(
             "largest share of attention over heads that misses the favourite column",
@@ -117,9 +117,9 @@ class AttentionBoundary(Analysis):
                 "safe_horizon": safe if np.isfinite(safe) else float("nan"),
             }
             reasons |= {"safe_horizon": "nothing leaks", "linearity": "the new column is zero"}
-            lawless = f"{subject.task.name} has no law of history"
+            lawless = f"{subject.task.name} has no linear law of history here"
             reasons |= dict.fromkeys(("boundary_error", "boundary_error_error"), lawless)
-            law = law_of(subject)
+            law = linear_law_of(subject)
             if law is not None:
                 arrays["law"] = law.operator
                 off = partial(_off, W_V=own.heads.W_V, operator=law.operator)

@@ -21,7 +21,7 @@ from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Sequences, Steps, Threshold
 from emtkit_std._theory.emt import angles, memories
 from emtkit_std._theory.emt.memories import Memories
-from emtkit_std._theory.facts import Array, HistoryLaw
+from emtkit_std._theory.facts import Array, LinearHistoryLaw
 from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 from emtkit_std._theory.standard_error import of_mean
@@ -68,7 +68,7 @@ class BasisSensitivity(Analysis):
     name = "basis_sensitivity"
     version = 2  # standard errors of the gains
     models = RecurrentModel
-    requires = (HistoryLaw,)
+    requires = (LinearHistoryLaw,)
     scalars = {
         "phi_error_{method}": ScalarInfo(
             "relative distance of Phi_hat from Phi without noise",
@@ -169,7 +169,7 @@ class BasisSensitivity(Analysis):
 class _Setting:
     """What all levels share: the law, the undisturbed states (B K H), the true contents (B K m)."""
 
-    law: HistoryLaw
+    law: LinearHistoryLaw
     states: Array
     contents: Array
     threshold: float
@@ -206,7 +206,7 @@ class _Setting:
         }
 
 
-def _summary(part: pd.DataFrame, method: str, law: HistoryLaw) -> dict[str, float]:
+def _summary(part: pd.DataFrame, method: str, law: LinearHistoryLaw) -> dict[str, float]:
     double, single = part[part["precision"] == "double"], part[part["precision"] == "single"]
     noisy = double[double["noise"] > 0]
     near = noisy.iloc[int(np.abs(np.log10(noisy["noise"]) + 4).argmin())]

@@ -13,7 +13,7 @@ from emtkit_std._parameters import Method, Sequences, Steps, Threshold
 from emtkit_std._theory.emt import memories
 from emtkit_std._theory.emt.drawings import draw_hidden, draw_weights
 from emtkit_std._theory.emt.memories import Memories
-from emtkit_std._theory.facts import Array, HistoryLaw
+from emtkit_std._theory.facts import Array, LinearHistoryLaw
 from emtkit_std._theory.linearise import (
     POINT_SCALARS,
     Linearised,
@@ -73,7 +73,7 @@ class EmtBasis(Analysis):
     name = "emt_basis"
     version = 3  # weights in the whole basis by its dual; contrast, and what acts outside
     models = RecurrentModel
-    requires = (HistoryLaw,)
+    requires = (LinearHistoryLaw,)
     scalars = {
         "phi_error": ScalarInfo(
             "relative Frobenius distance of Phi_hat from Phi",
@@ -207,7 +207,12 @@ class EmtBasis(Analysis):
         )
 
     def _arrays(
-        self, law: HistoryLaw, local: Linearised, found: Memories, states: Array, contents: Array
+        self,
+        law: LinearHistoryLaw,
+        local: Linearised,
+        found: Memories,
+        states: Array,
+        contents: Array,
     ) -> dict[str, Array]:
         outside = memories.outside_basis(states, found, self.outside)
         rows = np.concatenate([found.dual, memories.outside_dual(outside, found)])

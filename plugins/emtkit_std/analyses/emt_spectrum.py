@@ -25,7 +25,7 @@ from emtkit_std._parameters import Threshold
 from emtkit_std._theory.emt import angles, binding
 from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.emt.drawings import draw_spectrum
-from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.facts import LinearHistoryLaw
 from emtkit_std._theory.linearise import POINT_SCALARS, Point, linearise
 from emtkit_std._theory.observe import autonomous_law
 
@@ -51,7 +51,7 @@ class EmtSpectrum(Analysis):
 
     name = "emt_spectrum"
     models = RecurrentModel
-    requires = (HistoryLaw,)
+    requires = (LinearHistoryLaw,)
     scalars = {
         "angle_error": ScalarInfo(
             "mean distance between the angles of paired eigenvalues of network and rule",

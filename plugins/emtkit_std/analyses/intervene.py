@@ -13,7 +13,7 @@ from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, ScalarInfo
 from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Method, Sequences, Threshold
 from emtkit_std._theory.emt import memories
-from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.facts import LinearHistoryLaw
 from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
 from emtkit_std._theory.observe import autonomous_law, trajectories
 from emtkit_std._theory.standard_error import of_mean
@@ -63,7 +63,7 @@ class Intervene(Analysis):
     name = "intervene"
     version = 3  # every accuracy has a standard error
     models = RecurrentModel
-    requires = (HistoryLaw,)
+    requires = (LinearHistoryLaw,)
     scalars = {
         "accuracy_before": ScalarInfo("accuracy of the network as it is", better="higher"),
         "accuracy_after": ScalarInfo("accuracy with the edited Phi", better="higher"),
@@ -152,7 +152,7 @@ class Intervene(Analysis):
             reasons=dict.fromkeys(ERRORS, "a single sequence or edit has no spread"),
         )
 
-    def _wanted(self, law: HistoryLaw, found: memories.Memories) -> np.ndarray:
+    def _wanted(self, law: LinearHistoryLaw, found: memories.Memories) -> np.ndarray:
         if self.edit == "exact":
             return law.phi[np.ix_(law.mask, law.mask)]
         block = np.zeros((law.history, law.dimension), dtype=bool)

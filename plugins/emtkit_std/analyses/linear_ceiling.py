@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from emtkit import Analysis, Findings, ScalarInfo, Subject, hookimpl
-from emtkit_std._theory.facts import Array, HistoryLaw, LinearRecurrence
+from emtkit_std._theory.facts import Array, LinearHistoryLaw, LinearRecurrence
 
 
 class LinearCeiling(Analysis):
@@ -26,7 +26,7 @@ class LinearCeiling(Analysis):
     """
 
     name = "linear_ceiling"
-    requires = (HistoryLaw, LinearRecurrence)
+    requires = (LinearHistoryLaw, LinearRecurrence)
     scalars = {
         "least_loss": ScalarInfo(
             "least mean squared error that any linear recurrence can reach on this rule"
@@ -45,11 +45,11 @@ class LinearCeiling(Analysis):
 
     def measure(self, subject: Subject) -> Findings:
         """The scalars `least_loss` and `possible`."""
-        least = least_loss(subject.fact(HistoryLaw), self.horizon)
+        least = least_loss(subject.fact(LinearHistoryLaw), self.horizon)
         return Findings({"least_loss": least, "possible": least < 1e-12})
 
 
-def least_loss(law: HistoryLaw, horizon: int) -> float:
+def least_loss(law: LinearHistoryLaw, horizon: int) -> float:
     """The bound: the best kernel at a lag is the mean of all blocks G(m, k) of that lag."""
     by_lag: dict[int, list[Array]] = {}
     powers = np.eye(len(law.phi))

@@ -10,9 +10,9 @@ from emtkit_std._controls import REPEAT_COPY, UNTRAINED
 from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.emt.memories import dual_memories, spectral_core
-from emtkit_std._theory.facts import Array, HistoryLaw, Mask
+from emtkit_std._theory.facts import Array, LinearHistoryLaw, Mask
 from emtkit_std._theory.linearise import POINT_SCALARS, Linearisation, Point, attempt
-from emtkit_std._theory.observe import draw, law_of, memory_span, run
+from emtkit_std._theory.observe import draw, linear_law_of, memory_span, run
 from emtkit_std._theory.standard_error import Ratio, of_mean
 from emtkit_std._theory.waves import drawings, speed, wavefield
 from emtkit_std._theory.waves.history import (
@@ -199,7 +199,7 @@ class TwmWaves(Analysis):
         seen = run(subject, self.sequences, self.steps, span)
         states, told = seen.states[:, seen.first :], sliding_history(seen.sequence, span)
         pairs = subject.stream.fork("null").uniform((self.draws, self.sequences)).numpy()
-        kept = _kept(law_of(subject), *told.shape[2:])
+        kept = _kept(linear_law_of(subject), *told.shape[2:])
         test = judge_wave(states, told, kept, pairs.argsort(-1))
         place = attempt(subject, self.point)
         columns = self._columns(subject, states, told, kept, place)
@@ -218,7 +218,7 @@ class TwmWaves(Analysis):
         for part in (
             _held(test),
             self._form(field, moved, speed.coherence(some), picture, test),
-            self._rule(field, columns, place, law_of(subject), test),
+            self._rule(field, columns, place, linear_law_of(subject), test),
         ):
             scalars |= part.scalars
             reasons |= part.reasons
@@ -235,7 +235,7 @@ class TwmWaves(Analysis):
     def _columns(
         self, subject: Subject, states: Array, told: Array, kept: Mask, place: Linearisation
     ) -> Columns:
-        law, local = law_of(subject), place.local
+        law, local = linear_law_of(subject), place.local
         if self.basis == "regression":
             fit = fit_history(states, told)
             offset = fit.offset if local is None else local.point
@@ -251,7 +251,7 @@ class TwmWaves(Analysis):
             return Columns(own.basis, dual, everything, np.zeros(states.shape[-1]))
         span = told.shape[2]
         if law is None or law.history != span:
-            raise NotApplicable("basis: emt reads the memories of a task's law of history")
+            raise NotApplicable("basis: emt reads the memories of a task's linear law of history")
         if local is None:
             raise NotApplicable(f"basis: emt needs the Jacobian at a fixed point: {place.reason}")
         try:
@@ -301,7 +301,7 @@ class TwmWaves(Analysis):
         field: Wavefield,
         columns: Columns,
         place: Linearisation,
-        law: HistoryLaw | None,
+        law: LinearHistoryLaw | None,
         test: WaveTest,
     ) -> Measured:
         """What follows from comparing with the task's rule f."""
@@ -357,7 +357,7 @@ def _held(test: WaveTest) -> Measured:
     return Measured(scalars, dict.fromkeys(scalars, "the inputs leave no history that could move"))
 
 
-def _kept(law: HistoryLaw | None, span: int, dimension: int) -> Mask:
+def _kept(law: LinearHistoryLaw | None, span: int, dimension: int) -> Mask:
     """The coordinates that the task's smallest circuit holds; all of them where none is known."""
     if law is not None and law.history == span:
         return law.mask.reshape(span, dimension)

@@ -9,7 +9,7 @@ from torch import Tensor
 from emtkit import RecurrentModel, SequenceModel, Since, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
-from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.facts import LinearHistoryLaw
 from emtkit_std._theory.networks.forms import ElmanNetwork
 from emtkit_std._theory.networks.recurrence import Constructed
 
@@ -63,7 +63,7 @@ class EmtCircuit(Constructed, ElmanNetwork):
         ] = 1.0,
     ) -> None:
         super().__init__()
-        law = task.facts(HistoryLaw)
+        law = task.facts(LinearHistoryLaw)
         self.hidden, self.start, self.activation = hidden, start, activation
         self.b = self.b_r = None
         psi = circuit.draw_basis(basis, hidden, int(law.mask.sum()))

@@ -10,7 +10,7 @@ from torch import Tensor
 from emtkit import EmtkitError, Fact, NotApplicable, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden
 from emtkit_std._theory.emt import circuit
-from emtkit_std._theory.facts import HistoryLaw, PulseCircuit
+from emtkit_std._theory.facts import LinearHistoryLaw, PulseCircuit
 from emtkit_std._theory.networks.recurrence import Constructed, activated, pulse_circuit
 
 
@@ -46,7 +46,7 @@ class SequentialEpisodicMemory(Constructed):
         amplitude: Amplitude = 0.1,
     ) -> None:
         super().__init__()
-        law = task.facts(HistoryLaw)
+        law = task.facts(LinearHistoryLaw)
         self.hidden, self.activation = hidden, activation
         xi = _memories(memories, hidden, int(law.mask.sum()))
         self.hold(circuit.build(law, xi, amplitude))

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from emtkit import Fact, RecurrentModel, StackedKernel, Task, Trace, hookimpl
 from emtkit_std._parameters import HeadCount, InputMode
-from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.emt.circuit import linear_law
+from emtkit_std._theory.facts import HistoryLaw, LinearHistoryLaw
 from emtkit_std._theory.networks.attention_kernel import AttentionKernel, Substrate
 from emtkit_std._theory.networks.recurrence import as_buffer, to_array, uniform
 from emtkit_std._theory.waves.attention import BoundaryHeads, Heads, columns_read, constructed_heads
@@ -92,7 +93,7 @@ class TwmAttention(RecurrentModel):
             self.W_K = uniform(heads, rank, width, fan_in=width)
             self.W_V = uniform(heads, law.dimension, law.dimension, fan_in=law.dimension)
         else:
-            rule = law.operator
+            rule = task.facts(LinearHistoryLaw).operator
             built = constructed_heads(rule, law.history, exact_strength, heads, rank, self.kappa)
             self.register_buffer("W_Q", as_buffer(built.W_Q))
             self.register_buffer("W_K", as_buffer(built.W_K))
@@ -122,7 +123,9 @@ class TwmAttention(RecurrentModel):
             return None
         if parameters["position"] != "onehot":
             return f"exact_strength needs position: onehot, not {parameters['position']}"
-        law = task.facts(HistoryLaw)
+        law = linear_law(task)
+        if isinstance(law, str):
+            return f"{law}, whose columns exact_strength could attend to"
         needed = len(columns_read(law.operator, law.history))
         if needed > parameters["heads"]:
             return (

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from emtkit import Fact, RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import InputMode
-from emtkit_std._theory.facts import HistoryLaw
+from emtkit_std._theory.emt.circuit import linear_law
+from emtkit_std._theory.facts import HistoryLaw, LinearHistoryLaw
 from emtkit_std._theory.waves.wavefield import NativeColumns
 
 WORST_CONDITION = 1e3
@@ -58,7 +59,7 @@ class TwmLinear(RecurrentModel):
         self.hidden = size if hidden is None else hidden
         start = _start(boundary_init, law.dimension, size)
         if exact:
-            rule = torch.as_tensor(law.operator, dtype=start.dtype)
+            rule = torch.as_tensor(task.facts(LinearHistoryLaw).operator, dtype=start.dtype)
             self.register_buffer("boundary", rule)
         else:
             self.boundary = nn.Parameter(start)
@@ -82,6 +83,8 @@ class TwmLinear(RecurrentModel):
                 "fact HistoryLaw)"
             )
         law = task.facts(HistoryLaw)
+        if parameters["exact"] and isinstance(reason := linear_law(task), str):
+            return f"{reason}, which F could be"
         size, hidden = law.history * law.dimension, parameters["hidden"]
         if hidden is None or hidden == size:
             return None

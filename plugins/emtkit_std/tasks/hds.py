@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, TypeGuard, cast, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from emtkit import (
     NotApplicable,
     Recipe,
     ScalarInfo,
+    Since,
     Stream,
     Task,
     hookimpl,
@@ -25,8 +26,9 @@ from emtkit import (
 )
 from emtkit_std._theory.emt import binding
 from emtkit_std._theory.emt import selection as selections
+from emtkit_std._theory.emt.boolean import BooleanRule, Lookup, by_lookup, lookup_of
 from emtkit_std._theory.emt.continuation import by_operator, by_selection, unrolled
-from emtkit_std._theory.facts import DelayLaw, HistoryLaw
+from emtkit_std._theory.facts import Array, DelayLaw, HistoryLaw, LinearHistoryLaw
 
 
 class HistoryDependentSystem(Task):
@@ -40,6 +42,9 @@ class HistoryDependentSystem(Task):
 
     `custom` takes either `table_id` or `operator`. A rule that leaves {-1, 1}, diverges or has an
     incomplete core is refused unless `values: real`.
+
+    `parity`, `majority`, `xor_shift` and `table` are Boolean functions of a few entries for every
+    output (-1 is 0) and no matrix: they have a law of history, but no Phi, core or spectrum.
 
     Metrics: `accuracy` (share of outputs of the right sign, 0 counts as +1) and `first_accuracy`
     (the same at the first scored step); for real values `relative_error`, the mean over steps of
@@ -58,7 +63,7 @@ class HistoryDependentSystem(Task):
         "first_accuracy": ScalarInfo("the same at the first scored output", better="higher"),
         "relative_error": ScalarInfo("mean relative distance of real outputs", better="lower"),
     }
-    offers = (HistoryLaw, DelayLaw)
+    offers = (HistoryLaw, LinearHistoryLaw, DelayLaw)
     horizons = True
     draws_anywhere = True
 
@@ -66,12 +71,15 @@ class HistoryDependentSystem(Task):
         self,
         *,
         rule: Annotated[
-            binding.Rule,
+            binding.Rule | BooleanRule,
             Field(
                 description="The rule f: `T1` to `T4` (published, 8 x 8 alone), `waves_t3` and "
                 "`waves_t4` (published, 4 x 4 alone), `repeat` and `diagonal` (T1 and T2 at any "
                 "size), `signed` (a random signed permutation), `fibonacci` (the sum of the "
-                "history, real values), or `custom`."
+                "history, real values), or `custom`; not linear: `parity` (the product of the "
+                "oldest and the newest value of the same dimension), `xor_shift` (of the oldest "
+                "and its neighbour in the newest vector), `majority` (of the history of a "
+                "dimension, which is odd), and `table`."
             ),
         ] = "T1",
         history: Annotated[
@@ -102,12 +110,36 @@ class HistoryDependentSystem(Task):
             Literal["signs", "real"],
             Field(description="Whether inputs are signs in {-1, 1}, or uniform on [-1, 1]."),
         ] = "signs",
+        reads: Annotated[
+            tuple[tuple[int, int], ...] | None,
+            Since.LATER,
+            Field(
+                description="Entries that each output of a `table` reads, as [variable (1 is the "
+                "oldest), dimensions past its own]."
+            ),
+        ] = None,
+        truth: Annotated[
+            tuple[Literal[-1, 1], ...] | None,
+            Since.LATER,
+            Field(
+                description="Outputs of a `table` for all values of its entries, in binary order "
+                "(-1 is 0, the first entry is the highest digit)."
+            ),
+        ] = None,
     ) -> None:
         self.rule, self.history, self.dimension, self.horizon = rule, history, dimension, horizon
         self.real = values == "real" or rule == "fibonacci"
         # A rule of real values may grow; twice its training horizon can overflow single precision.
         self.evaluation_horizon = horizon if self.real else 200
+        self.operator: Array | None = None
+        self.selection: selections.ModeSelection | None = None
+        self.lookup: Lookup | None = None
         try:
+            if _is_boolean(rule):
+                self._take_lookup(rule, reads, truth, (table_id, operator))
+                return
+            if reads is not None or truth is not None:
+                raise ValueError("`reads` and `truth` belong to `rule: table`")
             given = table_id, operator, rule_seed
             self.operator = binding.operator_of(rule, history, dimension, *given)
         except ValueError as error:
@@ -121,6 +153,19 @@ class HistoryDependentSystem(Task):
                 "networks)"
             )
 
+    def _take_lookup(
+        self,
+        rule: BooleanRule,
+        reads: tuple[tuple[int, int], ...] | None,
+        truth: tuple[int, ...] | None,
+        matrices: tuple[object, object],
+    ) -> None:
+        if any(given is not None for given in matrices):
+            raise ValueError("`table_id` and `operator` belong to `rule: custom`")
+        if self.real:
+            raise ValueError("it is a function of signs; leave out `values: real`")
+        self.lookup = lookup_of(rule, self.history, self.dimension, reads, truth)
+
     @property
     def channels(self) -> Channels:
         """d inputs, d outputs."""
@@ -131,8 +176,11 @@ class HistoryDependentSystem(Task):
         horizon = self.horizon if horizon is None else horizon
         shape = (batch, self.history, self.dimension)
         start = 2 * stream.uniform(shape) - 1 if self.real else stream.signs(shape)
-        if self.selection is None:
+        if self.lookup is not None:
+            return _batch(start, by_lookup(start, self.lookup, horizon))
+        if self.operator is not None and self.selection is None:
             return _batch(start, by_operator(start, self.operator, horizon))
+        assert self.selection is not None
         return _batch(start, by_selection(start, self.selection, horizon))
 
     @staticmethod
@@ -195,8 +243,11 @@ class HistoryDependentSystem(Task):
 
     def facts(self, kind: type[Fact]) -> Fact:
         """The law of this rule, or the delays at which its outputs repeat the history."""
-        if kind is HistoryLaw:
-            return self._law
+        if kind is HistoryLaw or kind is LinearHistoryLaw:
+            law: HistoryLaw = self._law if self.lookup is None else self._boolean_law(self.lookup)
+            if not isinstance(law, kind):
+                raise NotApplicable(f"the rule '{self.rule}' of '{self.name}' is not linear")
+            return law
         if kind is DelayLaw:
             return self._delays()
         return super().facts(kind)
@@ -218,9 +269,14 @@ class HistoryDependentSystem(Task):
             density=(1.0,) * d,
         )
 
+    def _boolean_law(self, lookup: Lookup) -> HistoryLaw:
+        return HistoryLaw(history=self.history, dimension=self.dimension, rule=lookup)
+
     @cached_property
-    def _law(self) -> HistoryLaw:
-        phi = binding.phi_of(self.operator, self.history)
+    def _law(self) -> LinearHistoryLaw:
+        operator = self.operator
+        assert operator is not None
+        phi = binding.phi_of(operator, self.history)
         if self.selection is not None and self.selection.is_permutation:
             mask, period = self.selection.mask, self.selection.period
             spectrum = self.selection.spectrum
@@ -229,9 +285,10 @@ class HistoryDependentSystem(Task):
             spectrum = np.linalg.eigvals(binding.core(phi))
             if not binding.is_core_complete(phi, self.dimension, mask):
                 mask = np.ones_like(mask)
-        return HistoryLaw(
+        return LinearHistoryLaw(
             history=self.history,
             dimension=self.dimension,
+            rule=lambda histories: histories @ operator.T,
             phi=phi,
             mask=mask,
             core_rank=len(spectrum),
@@ -239,6 +296,10 @@ class HistoryDependentSystem(Task):
             period=period,
             real_values=self.real,
         )
+
+
+def _is_boolean(rule: binding.Rule | BooleanRule) -> TypeGuard[BooleanRule]:
+    return rule in get_args(BooleanRule)
 
 
 def _batch(start: Tensor, targets: Tensor) -> Batch:

@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from emtkit import EmtkitError, Task
-from emtkit_std._theory.facts import Activation, HistoryLaw
+from emtkit import EmtkitError, NotApplicable, Task
+from emtkit_std._theory.facts import Activation, HistoryLaw, LinearHistoryLaw
 
 Basis = Literal["orthonormal", "gaussian", "units"]
 
@@ -23,9 +23,9 @@ REDRAWS = 100
 
 def refuse(task: Task, hidden: int) -> str | None:
     """Why no exact circuit of `hidden` units exists for `task`, or None."""
-    if HistoryLaw not in task.offers:
-        return f"'{task.name}' has no history law from which a circuit could be built"
-    law = task.facts(HistoryLaw)
+    law = linear_law(task)
+    if isinstance(law, str):
+        return f"{law}, from which a circuit could be built"
     if law.core_rank == 0:
         return f"the rule of '{task.name}' has core rank 0: nothing goes on by itself"
     if hidden < law.mask.sum():
@@ -49,7 +49,17 @@ def refuse_real_values(task: Task, activation: Activation) -> str | None:
     )
 
 
-def build(law: HistoryLaw, basis: Tensor, amplitude: float) -> dict[str, Tensor]:
+def linear_law(task: Task) -> LinearHistoryLaw | str:
+    """The law of `task` where its rule is a matrix, or that there is none."""
+    if LinearHistoryLaw in task.offers:
+        try:
+            return task.facts(LinearHistoryLaw)
+        except NotApplicable as reason:
+            return f"{reason}: it has no linear history law"
+    return f"'{task.name}' has no history law"
+
+
+def build(law: LinearHistoryLaw, basis: Tensor, amplitude: float) -> dict[str, Tensor]:
     """The weights of the circuit of `law` in a basis (H, m) of its kept coordinates, in float64.
 
     `memories` Psi, `dual` Psi* (m, H), `phi` (m, m); `W_uh` (H, d) writes one unit of input as a

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import schur, solve_sylvester
 
-from emtkit_std._theory.facts import Array, HistoryLaw, Mask
+from emtkit_std._theory.facts import Array, LinearHistoryLaw, Mask
 from emtkit_std._theory.svd import decompose
 
 RCOND = 1e-6
@@ -133,7 +133,7 @@ def outside_dual(outside: Array, memories: Memories) -> Array:
     return np.asarray(rows - (rows @ memories.basis) @ memories.dual)
 
 
-def rule_contrast(memories: Memories, law: HistoryLaw) -> float:
+def rule_contrast(memories: Memories, law: LinearHistoryLaw) -> float:
     """How much of the extracted rule lies along the rule, whatever its size: mean max(cos, 0)^2.
 
         cos_i = <f_hat_i, f_i> / (|f_hat_i| |f_i|),   f the d rows of Phi that compute

@@ -7,6 +7,13 @@ import shutil
 
 import pytest
 
+from emtkit.places import CommandOptions
+from emtkit.report.data.links import Links
+from emtkit.report.data.results import Results
+from emtkit.report.page.page import ReportContent, build_page
+from emtkit.study.quantity import Quantity
+from tests.report.frames import frame
+
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the browser tests need playwright (extra `dev`)"
 )
@@ -287,6 +294,29 @@ def test_a_cell_of_the_list_opens(reader):
 
 def test_a_report_stays_small(report):
     assert report.stat().st_size < 5_000_000
+
+
+def test_a_large_frame_is_packed_and_read_all_the_same(chromium, tmp_path):
+    def scalars(axes, seed):
+        return {"test.loss": (seed * 0.618034) % 1, "train.loss": 0.1 + seed / 7}
+
+    results = Results(frame({"architecture": ["elman", "gru"]}, 6000, scalars))
+    link = Links(results, {"test.loss": "lower"})
+    address = link([f"{row:08x}" for row in range(3)], Quantity(value="test.loss"))
+    content = ReportContent(options=CommandOptions("large.yaml"), question="?", results=results)
+    path = tmp_path / "report.html"
+    path.write_text(build_page(content, link))
+    assert path.stat().st_size < 1_000_000
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    one = Reader(context, path)
+    one.page.get_by_text("12000 of 12000 rows, the first 1000 shown").wait_for()
+    one.page.get_by_label("Filter seed").fill("=5998")
+    assert one.column("#cell-table", 4) == ["elman", "gru"]
+    one.page.evaluate("address => { location.hash = address; }", address)
+    assert one.page.locator(LISTED).count() == 3
+    assert "seed 0" in one.page.locator("#explorer-network h3").inner_text()
+    assert one.complaints == []
+    context.close()
 
 
 def test_print_shows_everything_and_no_controls(reader):

@@ -13,6 +13,7 @@ import pytest
 
 from emtkit.errors import EmtkitError
 from emtkit.plugin.analysis import Findings
+from emtkit.report.data.links import Links
 from emtkit.report.data.results import Results
 from emtkit.report.figures.drawn import inline_svg, save, style, to_bytes
 from emtkit.report.figures.examples import Example, chosen_rows
@@ -237,6 +238,52 @@ def test_every_kind_of_the_folders_draws_and_counts_what_it_shows(results, use):
     assert len(drawn.cells) == 2 * 3 * 4
     assert not any("not shown" in note for note in drawn.notes)
     assert to_bytes(drawn, "svg") == to_bytes(draw_figure(results, figure(use, **fields)), "svg")
+
+
+@pytest.mark.parametrize("use", FIGURE_KINDS)
+@pytest.mark.parametrize("narrow", [False, True])
+def test_every_number_of_a_figure_opens_its_networks_where_it_is_drawn(results, use, narrow):
+    fields = {"x": "task.density", "y": "a.x", "where": {"task.delay": 3, "architecture": "gru"}}
+    if use not in CHARTS.names:
+        fields |= {"y": "architecture", "value": "a.x"}
+    drawn = draw_figure(results, figure(use, **fields), narrow=narrow)
+    text = inline_svg(drawn, Links(results, {}), name="narrow" if narrow else "")
+    numbers = re.findall(r'<a href="(#cells=[^"]*)"><title>([^<]*)</title><rect x="(\S+)"', text)
+    assert len(numbers) == (1 if use == "learning_curve" else 3)
+    assert all(title.endswith(", 4 networks") for _, title, _ in numbers)
+    (canvas_width,) = re.findall(r'<svg[^>]* width="([\d.]+)pt"', text)
+    assert all(0 < float(x) < float(canvas_width) for _, _, x in numbers)
+    alone = re.findall(r'<a tabindex="-1" href="#cells=\d+&amp;', text)
+    assert len(alone) == (0 if narrow or use not in CHARTS.names else 12)
+
+
+def test_a_point_is_opened_at_its_own_place(results):
+    where = {"task.delay": 3, "architecture": "gru"}
+    drawn = draw_figure(results, figure("line", x="task.density", y="a.x", where=where))
+    axes = drawn.canvas.axes[0]
+    text = inline_svg(drawn, Links(results, {}))
+    rect = r'<rect x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)"/>'
+    found = re.findall(rf"density = (\S+), a.x: \S+, 4 networks</title>{rect}", text)
+    assert [level for level, *_ in found] == ["0.1", "0.3", "1"]
+    for level, *sides in found:
+        x, y, width, height = map(float, sides)
+        at = axes.transData.transform((float(level), 3.0 + float(level) + 0.15)) * 0.72
+        assert x + width / 2 == pytest.approx(at[0], abs=0.2)
+        assert drawn.canvas.get_figheight() * 72 - y - height / 2 == pytest.approx(at[1], abs=0.2)
+
+
+def test_a_figure_for_a_phone_has_its_panels_below_each_other(results):
+    spec = figure("line", x="task.density", y=["a.x", "a.loss"], hue="architecture",
+                  facet="task.delay", title="a title")  # fmt: skip
+    wide, narrow = draw_figure(results, spec), draw_figure(results, spec, narrow=True)
+    assert wide.canvas.get_suptitle() == "a title"
+    assert narrow.canvas.get_suptitle() == ""
+    boxes = [axes.get_position() for axes in narrow.canvas.axes]
+    assert len({round(box.x0, 3) for box in boxes}) <= 2
+    assert all(one.y0 > other.y1 for one, other in itertools.pairwise(boxes))
+    assert narrow.canvas.get_figheight() == 4 * 3.5
+    first, second, third, _ = narrow.canvas.axes
+    assert first.get_ylim() == second.get_ylim() != third.get_ylim()
 
 
 TEXTS = (r"$\rhoo$", "$$", "a\tb", "\x1b[2J", "\u4e2d\U0001f600", r"$\lambda$", "$ {")

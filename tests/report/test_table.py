@@ -9,7 +9,7 @@ import pytest
 from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
 from emtkit.report.inference.claims import verdicts_of
-from emtkit.report.tables.drawn import cell_text
+from emtkit.report.tables.drawn import cell_text, to_html
 from emtkit.report.tables.table import draw_table
 from emtkit.study.views import Claim, Table
 from tests.report.frames import NAN, frame, reasons
@@ -374,3 +374,19 @@ def test_a_number_that_is_not_there_mixes_nothing():
     assert mixes(half, "a.x") == []
     unsaid = placed(**{"a.x": (1.0, 2.0)})
     assert mixes(unsaid, "a.x") == []
+
+
+def test_the_best_number_of_each_group_is_marked_and_its_equals_are():
+    def scalars(axes, seed):
+        better = {"elman": 2.0, "gru": 1.0, "lstm": 1.0}[axes["architecture"]]
+        return {"a.x": better if axes["task.delay"] == 3 else 1.0}
+
+    axes = {"task.delay": [3, 5], "architecture": ["elman", "gru", "lstm"]}
+    spec = {"name": "t", "rows": list(axes), "values": [{"value": "a.x", "better": "min"}]}
+    drawn = draw_table(Results(frame(axes, 3, scalars)), Table.model_validate(spec))
+    best = [line[0].entries[0].best for line in drawn.body]
+    assert best == [False, True, True, False, False, False]  # all equal: none is best
+    text = to_html(drawn)
+    assert text.count('class="best"') == 2
+    assert "★: the best of those" in text
+    assert "★" not in to_html(drawn.alone()).partition("</table>")[2]

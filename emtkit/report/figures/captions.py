@@ -58,7 +58,7 @@ def drawing_account(spec: Figure, examples: Sequence[Example]) -> Account:
         "best": f"the best by {choice.by}",
         "all": "every one that was measured",
     }[choice.select]
-    plural = f"{examples[0].title}," if count == 1 else f"{count} networks, one per panel,"
+    plural = f"network: {examples[0].title}," if count == 1 else f"{count} networks, one per panel,"
     return Account(_sentence(what), _sentence(f"{plural} {chosen}"))
 
 
@@ -78,10 +78,10 @@ def _label(spec: Figure, column: str) -> str:
 def _statistic(spec: Figure) -> str:
     """The statistic of a column, in words: `mean of {}`."""
     if spec.stat == "best":
-        by = f" by {_label(spec, spec.by)}" if spec.by else ""
-        return f"{{}} of the best network{by}"
+        by = f" (best by {_label(spec, spec.by)})" if spec.by else ""
+        return f"best network's {{}}{by}"
     if spec.of is not None:
-        return f"{{}} that the best of {spec.of} runs has in the mean"
+        return f"mean of {{}} in the best of {spec.of} runs"
     if spec.stat == "share":
         return "share of networks with {}"
     return statistic_named(spec.stat).noun.removeprefix("a ") + " of {}"

@@ -12,7 +12,8 @@ const explore = (data) => {
   const AXES = /^(task|architecture|training)\./;
   const NAMES = new Set(["cell", "grid", "role", "status", "reason", "seed", "task", "architecture"]);
   const isAxis = (name) => NAMES.has(name) || AXES.test(name);
-  const at = (row, name) => data.rows[row][data.columns.indexOf(name)];
+  const places = new Map(data.columns.map((name, place) => [name, place]));
+  const at = (row, name) => data.rows[row][places.get(name)];
   const short = (name) => name.slice(name.indexOf(".") + 1);
   const numberText = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : value === null ? "–" : String(value));
   const exactly = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value));
@@ -198,7 +199,7 @@ const explore = (data) => {
     cells.tHead.rows[0].append(head);
     makeSortable(cells, head);
     addFilter(head);
-    for (const line of cells.tBodies[0].rows) {
+    for (const line of Array.from(cells.tBodies[0].rows)) {
       const value = at(rowOf(line), name);
       const cell = element("td", numberText(value), "added");
       cell.dataset.key = value ?? "";
@@ -221,16 +222,19 @@ const explore = (data) => {
   });
   cells.tHead.append(element("tr", undefined, "filters"));
   for (const head of cells.tHead.rows[0].cells) addFilter(head);
+  const added = [];
   for (let row = cells.tBodies[0].rows.length; row < data.rows.length; row += 1) {
     const line = element("tr");
     line.id = `cell-${row}`;
     const status = textIn(row, "status").replace("_", " ");
     const head = element("th", textIn(row, "cell").slice(0, 8));
     head.scope = "row";
+    line.hidden = true;
     line.append(head, element("td", status, `status ${status.replace(" ", "-")}`), ...data.axes.map((axis) => element("td", textIn(row, axis))));
-    cells.tBodies[0].append(line);
+    added.push(line);
   }
-  for (const line of cells.tBodies[0].rows) {
+  cells.tBodies[0].append(...added);
+  for (const line of Array.from(cells.tBodies[0].rows)) {
     const button = element("button", line.cells[0].textContent);
     button.type = "button";
     button.addEventListener("click", () => { location.hash = `#cells=${rowOf(line)}`; });
@@ -242,6 +246,7 @@ const explore = (data) => {
     adding.value = "";
   });
   filter.addEventListener("input", refilter);
+  if (added.length) refilter();
   all.addEventListener("click", () => {
     chosen = null;
     refilter();

@@ -81,19 +81,21 @@ const holds = (cell, condition) => {
   return sign === ">" ? a > b : sign === "<" ? a < b : sign === ">=" ? a >= b : a <= b;
 };
 const conditionsOf = (text) => text.replace(/([<>=!]=?)\s+/g, "$1").split(/\s+/).filter(Boolean);
+const MOST_ROWS = 1000; // more take a browser seconds to lay out
 const filterRows = (table, words, chosen, said) => {
   const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
   const columns = Array.from(table.querySelectorAll(".filters input"), (input) => conditionsOf(input.value));
   let shown = 0;
-  for (const row of table.tBodies[0].rows) {
+  for (const row of Array.from(table.tBodies[0].rows)) {
     const text = row.textContent.toLowerCase();
     const fits = wanted.every((word) => text.includes(word)) && (!chosen || chosen.has(row.id))
       && columns.every((conditions, place) => conditions.every((one) => holds(row.cells[place], one)));
-    row.hidden = !fits;
     shown += fits;
+    row.hidden = !fits || shown > MOST_ROWS;
   }
   const all = table.tBodies[0].rows.length;
-  said.textContent = shown < all || wanted.length || chosen ? `${shown} of ${all} rows` : "";
+  const cut = shown > MOST_ROWS ? `, the first ${MOST_ROWS} shown` : "";
+  said.textContent = cut || shown < all || wanted.length || chosen ? `${shown} of ${all} rows${cut}` : "";
 };
 document.querySelectorAll("#tables article").forEach((article) => {
   const input = article.querySelector(".filter");

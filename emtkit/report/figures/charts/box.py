@@ -15,10 +15,10 @@ from emtkit.report.inference.aggregate import Aggregate
 class Box(Chart):
     """The networks' values as a box (quartiles, whiskers to 1.5 of their range) and as points."""
 
-    shows = "{column} of all networks, by {x}"
+    shows = "distribution of {column} over networks, by {x}"
     mark = "box"
     details = (
-        "a box is the middle half of them with the median, whiskers reach 1.5 times its "
+        "a box is the middle half of the networks with the median, whiskers reach 1.5 times its "
         "height, and every small point is one network"
     )
 

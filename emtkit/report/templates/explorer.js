@@ -102,20 +102,27 @@ const explore = (data) => {
     return line;
   };
   const pairsOf = (row, names, values) => {
-    const reasons = data.reasons[row] || {};
     const list = element("dl", undefined, "numbers");
     for (const name of names) {
       const value = at(row, name);
-      if (value === null && !(name in reasons)) continue;
+      if (value === null) continue;
       const pair = element("div", undefined, values.includes(name) ? "asked" : "");
       const term = element("dt", isAxis(name) ? name : short(name));
       if (data.meanings[name]) term.append(element("small", data.meanings[name]));
-      const number = element("dd", value === null ? `undefined: ${reasons[name]}` : exactly(value));
-      number.title = value === null ? "" : String(value);
+      const number = element("dd", exactly(value));
+      number.title = String(value);
       pair.append(term, number);
       list.append(pair);
     }
     return list;
+  };
+  const undefinedOf = (row, names) => {
+    const known = data.reasons[row] || {};
+    const missing = names.filter((name) => at(row, name) === null && name in known);
+    return Array.from(new Set(missing.map((name) => known[name])), (reason) => {
+      const alike = missing.filter((name) => known[name] === reason).map(short).join(", ");
+      return element("p", `${alike}: undefined, ${reason}`, "cause");
+    });
   };
   function networkParts(row, values) {
     const status = textIn(row, "status").replace("_", " ");
@@ -125,13 +132,14 @@ const explore = (data) => {
     const key = element("p", named.length ? `${entryText(row, named)}; cell ` : "cell ", "command");
     key.append(element("code", textIn(row, "cell")));
     const parts = [head, key];
-    if (values.length) parts.push(pairsOf(row, values, values));
+    if (values.length) parts.push(pairsOf(row, values, values), ...undefinedOf(row, values));
     if (at(row, "reason")) parts.push(element("p", at(row, "reason"), "cause"));
     parts.push(drawingsOf(row));
     const scalars = data.columns.filter((name) => !isAxis(name));
     for (const label of new Set(scalars.map((name) => name.split(".")[0]))) {
-      const list = pairsOf(row, scalars.filter((name) => name.startsWith(`${label}.`)), []);
-      if (list.childElementCount) parts.push(element("h4", label), list);
+      const names = scalars.filter((name) => name.startsWith(`${label}.`));
+      const [list, missing] = [pairsOf(row, names, []), undefinedOf(row, names)];
+      if (list.childElementCount + missing.length) parts.push(element("h4", label), list, ...missing);
     }
     const settings = data.columns.filter((name) => AXES.test(name) || name === "grid" || name === "role");
     parts.push(element("h4", "Settings"), pairsOf(row, settings, []));
@@ -180,7 +188,7 @@ const explore = (data) => {
     filterRows(cells, filter.value, chosen, said);
     all.hidden = !chosen;
   };
-  const addFilter = (head) => {
+  const addFilter = (head, place) => {
     const cell = element("td");
     const input = element("input");
     input.type = "search";
@@ -188,29 +196,30 @@ const explore = (data) => {
     input.setAttribute("aria-label", `Filter ${head.textContent.trim()}: text, or a condition such as >0.9`);
     input.addEventListener("input", refilter);
     cell.append(input);
-    cells.tHead.rows[1].append(cell);
+    cells.tHead.rows[1].insertBefore(cell, cells.tHead.rows[1].cells[place] ?? null);
   };
+  const ADDED = 2; // beside cell and status, where it is seen without scrolling
   const addColumn = (name) => {
     const heads = Array.from(cells.tHead.rows[0].cells, (head) => head.textContent.trim());
     if (heads.includes(name)) return;
     const head = element("th", name, "added");
     head.scope = "col";
     if (data.meanings[name]) head.title = data.meanings[name];
-    cells.tHead.rows[0].append(head);
+    cells.tHead.rows[0].insertBefore(head, cells.tHead.rows[0].cells[ADDED]);
     makeSortable(cells, head);
-    addFilter(head);
+    addFilter(head, ADDED);
     for (const line of Array.from(cells.tBodies[0].rows)) {
       const value = at(rowOf(line), name);
       const cell = element("td", numberText(value), "added");
       cell.dataset.key = value ?? "";
-      line.append(cell);
+      line.insertBefore(cell, line.cells[ADDED]);
     }
   };
   const showRows = ({ rows, values }) => {
     chosen = new Set(rows.map((row) => `cell-${row}`));
     filter.value = "";
     cells.querySelectorAll(".filters input").forEach((input) => { input.value = ""; });
-    values.forEach(addColumn);
+    [...values].reverse().forEach(addColumn);
     cells.tHead.querySelectorAll("[aria-sort]").forEach((head) => head.removeAttribute("aria-sort"));
     cells.tBodies[0].prepend(...rows.map((row) => document.getElementById(`cell-${row}`)));
     refilter();
@@ -221,7 +230,7 @@ const explore = (data) => {
     showRows(opened);
   });
   cells.tHead.append(element("tr", undefined, "filters"));
-  for (const head of cells.tHead.rows[0].cells) addFilter(head);
+  for (const head of cells.tHead.rows[0].cells) addFilter(head, head.cellIndex);
   const added = [];
   for (let row = cells.tBodies[0].rows.length; row < data.rows.length; row += 1) {
     const line = element("tr");

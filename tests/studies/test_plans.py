@@ -33,8 +33,9 @@ def test_every_claim_has_a_negative_control_for_each_of_its_combinations(path, t
     assert [warning for warning in warnings if "no negative control" in warning] == []
 
 
-def test_the_published_table_is_whole():
-    (path,) = (path for path in STUDIES if path.stem == "emt_table1")
+@pytest.mark.parametrize("name", ["emt_table1", "emt_table1_budget"])
+def test_the_published_table_is_whole(name):
+    (path,) = (path for path in STUDIES if path.stem == name)
     session = load(path, store=None)
     own = [row for row in session.plan.rows if row.role == "study"]
     rules = {row.cell.task.parameters["rule"] for row in own}

@@ -9,12 +9,12 @@ from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.study.cells import (
     Cell,
+    CellKeys,
     EvaluationSpec,
     GivenWeights,
     Measure,
     Row,
     Stream,
-    cell_key,
     evaluation_spec,
     finding_key,
 )
@@ -102,8 +102,10 @@ class GridRows:
         given = dict(zip(self.grid.seeds, at.architecture.weights, strict=False))
         if given:  # each file stands at one seed
             seeds = [seed for seed in seeds if seed in given]
+        one = at.task.config, at.architecture.config, at.regime.training
+        keys = CellKeys.of(*one, pair.trains)
         judged = {
-            seed: _row(at, pair, seed, evaluated, measures, role, tried, given.get(seed))
+            seed: _row(at, pair, keys, seed, evaluated, measures, role, tried, given.get(seed))
             for seed in seeds
         }
         if tuning.settings is None or not trains:
@@ -111,7 +113,7 @@ class GridRows:
         label = tuning.settings.by.metric.partition(".")[0]
         deciding = [one for one in measures if one.label == label]
         evaluated = _evaluated(self.grid, at, pair, "tuning")
-        trying = (_row(at, pair, seed, evaluated, deciding, role, 1) for seed in tuning.seeds)
+        trying = (_row(at, pair, keys, seed, evaluated, deciding, role, 1) for seed in tuning.seeds)
         return Choice(at.regime.tried, tuple(trying), judged)
 
     def _check(self, pair: Pair, at: Candidate) -> None:
@@ -212,6 +214,7 @@ def _measure(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> Meas
 def _row(
     at: Candidate,
     pair: Pair,
+    keys: CellKeys,
     seed: int,
     evaluated: Callable[[str], EvaluationSpec],
     measures: Sequence[Measure],
@@ -220,7 +223,7 @@ def _row(
     weights: GivenWeights | None = None,
 ) -> Row:
     task, architecture, training = at.task.config, at.architecture.config, at.regime.training
-    key = cell_key(task, architecture, training, seed, pair.trains, weights)
+    key = keys.key(seed, weights)
     cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason, weights)
     found = tuple(
         replace(one, key=finding_key(key, one.analysis, one.at, one.steps)) for one in measures

@@ -47,6 +47,7 @@ from emtkit.train.build import build_model, build_task
 from emtkit.train.device import label
 from emtkit.train.evaluate import judge
 from emtkit.train.grouping import Shape, inspect_shape, pair_of, tier_named
+from emtkit.train.packing import Packings
 from emtkit.train.row_state import RowState
 from emtkit.train.stack import flatten, stack
 from emtkit.train.tiers.loop import LoopTier
@@ -63,11 +64,13 @@ CALLING = "emtkit calls plugin code: "
 
 
 class Work:
-    """A worker's state between jobs: its plugins."""
+    """A worker's state between jobs: its plugins, and how it can compute stacks of networks."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self._at_first = Guard()
+        # Recorded once for each task and network: as long as it takes to evaluate a few of them.
+        self._packings: Packings = {}
 
     def do(self, job: Job) -> Answer:
         """Do one job. What a plugin does becomes the failure of its cell, never more."""
@@ -273,8 +276,14 @@ class Work:
             for s in subjects
         ]
         judged_on = [spec.task or subject.cell.task for subject, spec in evaluated]
-        tasks = [build_task(self.registry, task) for task in judged_on]
-        stacked = stack(models, tasks, [str(task.identity()) for task in judged_on])
+        first = subjects[0].cell
+        stacked = stack(
+            models,
+            [build_task(self.registry, task) for task in judged_on],
+            [str(task.identity()) for task in judged_on],
+            network=str([first.architecture.identity(), first.task.identity()]),
+            packings=self._packings,
+        )
         flat = torch.stack([flatten(model) for model in models])
         tier = tier_named("loop" if subjects[0].tier == "loop" else "vmap")
         found = judge(stacked, flat, tier, [spec for _, spec in evaluated])

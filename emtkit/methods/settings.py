@@ -85,13 +85,18 @@ class ScopedSettings(Settings):
     @classmethod
     def fields_of(cls, *scopes: Scope) -> tuple[str, ...]:
         """The fields that declare one of `scopes`."""
-        fields = cls.model_fields.items()
-        return tuple(name for name, field in fields if not {*scopes}.isdisjoint(field.metadata))
+        return _scoped(cls, scopes)
 
     def identity_of(self, *scopes: Scope) -> dict[str, Any]:
         """The part of `identity` that the fields of `scopes` make."""
         whole, kept = self.identity(), self.fields_of(*scopes)
         return {name: value for name, value in whole.items() if name in kept}
+
+
+@cache
+def _scoped(cls: type[Settings], scopes: tuple[Scope, ...]) -> tuple[str, ...]:
+    fields = cls.model_fields.items()
+    return tuple(name for name, field in fields if not {*scopes}.isdisjoint(field.metadata))
 
 
 @cache

@@ -11,7 +11,6 @@ about ten times faster. `default_generator` chooses.
 References: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -76,25 +75,23 @@ class Generator:
         np.minimum((words * (1.0 / limit)).astype(out.dtype), below_one, out=out)
         out *= words < limit
 
-    @property
-    def scale_rows(self) -> Callable[..., None]:
-        """The loop of `scaled`."""
-        return rows_by_draw(self.fill, self.scale)
-
-
-def rows_by_draw(fill: Any, scale: Any) -> Callable[..., None]:
-    """Rows one after the other in the order of their draws, one draw in cache; can be compiled."""
-
-    def scale_rows(counters, rows, by_draw, limits, below_one, out):  # type: ignore[no-untyped-def]
+    def scale_rows(
+        self,
+        counters: Counters,
+        rows: NDArray[np.intp],
+        by_draw: NDArray[np.intp],
+        limits: NDArray[np.float64],
+        below_one: Any,
+        out: Floats,
+    ) -> None:
+        """The loop of `scaled`: row after row in the order of their draws, one draw in cache."""
         drawn = np.empty(4 * ((out.shape[1] + 3) // 4), dtype=np.uint32)
         current = -1
         for m in by_draw:
             if rows[m] != current:
                 current = rows[m]
-                fill(counters[current], drawn)
-            scale(drawn, limits[m], below_one, out[m])
-
-    return scale_rows
+                self.fill(counters[current], drawn)
+            self.scale(drawn, limits[m], below_one, out[m])
 
 
 def largest_below_one(dtype: np.dtype[Any]) -> Any:

@@ -54,7 +54,22 @@ def scale(drawn: Words, limit: float, below_one: Any, out: Floats) -> None:
         out[n] = value if word < limit else out.dtype.type(0.0)
 
 
-_scale_rows = compiled(_philox.rows_by_draw(fill, scale))
+@compiled
+def scale_rows(
+    counters: Counters, rows: Any, by_draw: Any, limits: Any, below_one: Any, out: Floats
+) -> None:
+    """See `Generator.scale_rows`.
+
+    Written out here: of a function made inside another numba finds nothing on disk again, and
+    compiles it for a second in every process.
+    """
+    drawn = np.empty(4 * ((out.shape[1] + 3) // 4), dtype=np.uint32)
+    current = -1
+    for m in by_draw:
+        if rows[m] != current:
+            current = rows[m]
+            fill(counters[current], drawn)
+        scale(drawn, limits[m], below_one, out[m])
 
 
 class NumbaGenerator(_philox.Generator):
@@ -62,4 +77,4 @@ class NumbaGenerator(_philox.Generator):
 
     fill = staticmethod(fill)
     scale = staticmethod(scale)
-    scale_rows = staticmethod(_scale_rows)
+    scale_rows = staticmethod(scale_rows)

@@ -123,12 +123,30 @@ class _Setting:
     write: Callable[[Any], object]
 
 
+class _Functions:
+    """What a module or class has, to be compared after every call of a plugin: thousands."""
+
+    def __init__(self, name: str, owner: Any) -> None:
+        self.name, self.owner = name, owner
+        self.known = _functions(owner)
+        self._values = list(self.known.values())
+        self._size = len(vars(owner))
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether any was replaced or removed, or one added to a class; in the time of C."""
+        held = vars(self.owner)
+        if list(map(held.get, self.known)) != self._values:
+            return True
+        return len(held) != self._size and bool(_added(self.owner, self.known))
+
+
 class _Surroundings:
     """What plugin code finds in its process, as it was when this was made."""
 
     def __init__(self) -> None:
         self._settings = [(setting, setting.read()) for setting in _settings()]
-        self._functions = [(name, owner, _functions(owner)) for name, owner in _namespaces()]
+        self._functions = [_Functions(name, owner) for name, owner in _namespaces()]
         self._errors = _warnings_as_errors()
 
     def restore(self) -> list[str]:
@@ -139,11 +157,9 @@ class _Surroundings:
                 shown = "" if isinstance(now, list) else f" from {value} to {now}"
                 changes.append(f"{setting.name}{shown}")
                 setting.write(value)
-        for name, owner, known in self._functions:
-            held = vars(owner)
-            # Equal lists of functions are found in the time of a loop in C.
-            if list(map(held.get, known)) != list(known.values()) or _added(owner, known):
-                changes += [f"{name}.{one}" for one in _put_back(owner, known)]
+        for one in self._functions:
+            if one.has_changed:
+                changes += [f"{one.name}.{name}" for name in _put_back(one.owner, one.known)]
         for rule in _warnings_as_errors():
             if rule not in self._errors:
                 warnings.filters.remove(rule)  # type: ignore[attr-defined]

@@ -130,6 +130,32 @@ class Row:
         return (self.evaluation_spec, *self.elsewhere)
 
 
+@dataclass(frozen=True)
+class CellKeys:
+    """The keys of cells that differ in nothing but their seed, and in weights that are given.
+
+    A key is of everything that decides a cell's weights, and of nothing else. Left out are fields
+    of training `OUTSIDE` of keys, and, of a constructed network, all of its training but the dtype.
+    Given weights enter with their digest.
+    """
+
+    parts: tuple[Any, ...]
+
+    @classmethod
+    def of(
+        cls, task: PluginConfig, architecture: PluginConfig, training: Training, trains: bool
+    ) -> "CellKeys":
+        """Those of a task, an architecture and a training."""
+        settings = training.identity_of(Scope.ROW, Scope.STACK)
+        kept = settings if trains else {"dtype": settings["dtype"]}
+        return cls(("cell", TRAINING_VERSION, task.identity(), architecture.identity(), kept))
+
+    def key(self, seed: int, weights: GivenWeights | None = None) -> str:
+        """That of one cell."""
+        parts = [*self.parts, seed]
+        return digest(parts if weights is None else [*parts, weights.digest])
+
+
 def cell_key(
     task: PluginConfig,
     architecture: PluginConfig,
@@ -138,15 +164,8 @@ def cell_key(
     trains: bool,
     weights: GivenWeights | None = None,
 ) -> str:
-    """Key of a cell: everything that decides its weights, and nothing else.
-
-    Left out are fields of training `OUTSIDE` of keys, and, of a constructed network, all of its
-    training but the dtype. Given weights enter with their digest.
-    """
-    settings = training.identity_of(Scope.ROW, Scope.STACK)
-    kept = settings if trains else {"dtype": settings["dtype"]}
-    parts = ["cell", TRAINING_VERSION, task.identity(), architecture.identity(), kept, seed]
-    return digest(parts if weights is None else [*parts, weights.digest])
+    """Key of one cell alone."""
+    return CellKeys.of(task, architecture, training, trains).key(seed, weights)
 
 
 def finding_key(cell: str, analysis: PluginConfig, at: str, steps: tuple[int, ...]) -> str:

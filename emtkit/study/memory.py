@@ -31,14 +31,16 @@ def memory_limit(root: Path = Path("/")) -> int:
     return min(limits)
 
 
-def large_network(cls: "type[SequenceModel]", task: "Task", values: Mapping[str, Any]) -> int:
-    """How many numbers the weights of a network have, where they may be too many; else 0.
+def large_network(
+    cls: "type[SequenceModel]", task: "Task", values: Mapping[str, Any], limit: int
+) -> int:
+    """How many numbers the weights of a network have, where `limit` bytes may not do; else 0.
 
     It is built without memory for its weights (torch's device "meta"). One that cannot be, and one
     whose parameters are all small, counts as 0.
     """
     largest = max((v for v in values.values() if type(v) is int), default=0)
-    if 4 * largest**2 < memory_limit() / SMALL:
+    if 4 * largest**2 < limit / SMALL:
         return 0
     import torch
 

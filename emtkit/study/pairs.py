@@ -11,8 +11,8 @@ from emtkit.plugin.analysis import Analysis, refusal, unanswered
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel
 from emtkit.plugin.guard import Guard
 from emtkit.plugin.task import Task
+from emtkit.study import memory
 from emtkit.study.checked import Problems
-from emtkit.study.memory import large_network
 from emtkit.study.resolve import Setting
 
 K = TypeVar("K")
@@ -35,6 +35,7 @@ class Pairs:
     def __init__(self, problems: Problems, announce: Callable[[str], None] | None = None) -> None:
         self._problems = problems
         self._guard = Guard(announce)
+        self._limit = memory.memory_limit()
         self._tasks: dict[str, Task | None] = {}
         self._driven: dict[str, bool] = {}
         self._pairs: dict[tuple[str, str], Pair | None] = {}
@@ -88,7 +89,7 @@ class Pairs:
         large = 0
         if reason is None:
             with self._calling(architecture, "be counted"):
-                large = large_network(model, built, parameters)
+                large = memory.large_network(model, built, parameters, self._limit)
         return Pair(built, reason, trains and not architecture.weights, large)
 
     def _check_weights(self, task: Task, architecture: Setting) -> None:

@@ -8,10 +8,10 @@ from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.study.cells import (
     Cell,
+    CellKeys,
     GivenWeights,
     Measure,
     Row,
-    cell_key,
     finding_key,
 )
 from emtkit.study.checked import Problems, shown
@@ -102,8 +102,10 @@ class GridRows:
         given = dict(zip(self.grid.seeds, at.architecture.weights, strict=False))
         if given:  # each file stands at one seed
             seeds = [seed for seed in seeds if seed in given]
+        one = at.task.config, at.architecture.config, at.regime.training
+        keys = CellKeys.of(*one, pair.trains)
         judged = {
-            seed: _row(at, pair, seed, evaluated, measures, role, tried, given.get(seed))
+            seed: _row(at, pair, keys, seed, evaluated, measures, role, tried, given.get(seed))
             for seed in seeds
         }
         if tuning.settings is None or not trains:
@@ -111,7 +113,7 @@ class GridRows:
         label = tuning.settings.by.metric.partition(".")[0]
         deciding = [one for one in measures if one.label == label]
         evaluated = evaluations.of(at, pair, "tuning")
-        trying = (_row(at, pair, seed, evaluated, deciding, role, 1) for seed in tuning.seeds)
+        trying = (_row(at, pair, keys, seed, evaluated, deciding, role, 1) for seed in tuning.seeds)
         return Choice(at.regime.tried, tuple(trying), judged)
 
     def _check(self, pair: Pair, at: Candidate) -> None:
@@ -195,6 +197,7 @@ def _measure(analysis: Setting, at: Candidate, pair: Pair, pairs: Pairs) -> Meas
 def _row(
     at: Candidate,
     pair: Pair,
+    keys: CellKeys,
     seed: int,
     evaluated: Evaluated,
     measures: Sequence[Measure],
@@ -203,7 +206,7 @@ def _row(
     weights: GivenWeights | None = None,
 ) -> Row:
     task, architecture, training = at.task.config, at.architecture.config, at.regime.training
-    key = cell_key(task, architecture, training, seed, pair.trains, weights)
+    key = keys.key(seed, weights)
     cell = Cell(key, task, architecture, training, seed, pair.trains, pair.reason, weights)
     found = tuple(
         replace(one, key=finding_key(key, one.analysis, one.at, one.steps)) for one in measures

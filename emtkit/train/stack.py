@@ -29,7 +29,8 @@ class Group:
 class Stacked:
     """M models of equal shapes. Parameters travel apart from it, as a flat tensor M P.
 
-    `packings` are those found so far; they are for any rows of these models.
+    `packings` are those found so far; they are for any rows of these models, and for those of other
+    stacks that have them too, where `network` says which networks these are.
     """
 
     template: SequenceModel
@@ -38,6 +39,7 @@ class Stacked:
     buffers: dict[str, Tensor]
     device: torch.device = CPU
     packings: Packings = field(default_factory=dict)
+    network: str = ""
 
     @property
     def models(self) -> int:
@@ -94,6 +96,7 @@ class Stacked:
             {name: value[index] for name, value in self.buffers.items()},
             self.device,
             self.packings,
+            self.network,
         )
 
     def cast(self, dtype: torch.dtype) -> "Stacked":
@@ -196,7 +199,8 @@ class Stacked:
         index = torch.tensor(group.rows, device=self.device)
         given = [t.index_select(0, index) for t in (outputs, batch.inputs, batch.targets)]
         shapes = (batch.inputs.shape[1:], outputs.shape[1:], outputs.dtype)
-        key = (what, self.task_keys[group.rows[0]], outputs.requires_grad, *shapes)
+        traced = (outputs.requires_grad, batch.input_steps, *shapes)
+        key = (what, self.task_keys[group.rows[0]], *traced)
 
         def function(outputs: Tensor, inputs: Tensor, targets: Tensor) -> Any:
             return judge(outputs, Batch(inputs, targets, mask, batch.input_steps))
@@ -221,13 +225,25 @@ class Stacked:
         return self.packings[key].map(wanted, *given)
 
 
-def stack(models: Sequence[SequenceModel], tasks: Sequence[Task], keys: Sequence[str]) -> Stacked:
-    """Stack models of equal shapes; `keys` tell tasks with equal parameters."""
+def stack(
+    models: Sequence[SequenceModel],
+    tasks: Sequence[Task],
+    keys: Sequence[str],
+    *,
+    network: str = "",
+    packings: Packings | None = None,
+) -> Stacked:
+    """Stack models of equal shapes; `keys` tell tasks with equal parameters.
+
+    `packings` are those of other stacks, if their `keys` name tasks and `network` tells networks
+    across all of them.
+    """
     buffers = {
         name: torch.stack([dict(model.named_buffers())[name] for model in models])
         for name, _ in models[0].named_buffers()
     }
-    return Stacked(models[0], tuple(tasks), tuple(keys), buffers)
+    known = {} if packings is None else packings
+    return Stacked(models[0], tuple(tasks), tuple(keys), buffers, packings=known, network=network)
 
 
 def flatten(model: SequenceModel) -> Tensor:

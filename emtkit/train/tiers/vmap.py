@@ -74,7 +74,8 @@ class VmapTier(Tier):
 
 def _packing(stacked: Stacked, flat: Tensor, batch: Batch, *, trains: bool) -> Packing:
     """That of the network's passes on batches of this shape."""
-    key = ("network", trains, flat.dtype, batch.inputs.shape[1:], batch.input_steps)
+    given = (flat.dtype, batch.inputs.shape[1:], batch.input_steps, batch.steps)
+    key = ("network", stacked.network, trains, *given)
 
     def sample(rows: int) -> None:
         with torch.set_grad_enabled(trains):

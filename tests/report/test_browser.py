@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from emtkit.places import CommandOptions
+from emtkit.plugin.analysis import Findings
+from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.data.links import Links
 from emtkit.report.data.results import Results
+from emtkit.report.page.networks import MOST_DRAWINGS, with_networks
 from emtkit.report.page.page import ReportContent, build_page
 from emtkit.study.quantity import Quantity
 from tests.report.frames import frame
@@ -317,6 +321,25 @@ def test_a_large_frame_is_packed_and_read_all_the_same(chromium, tmp_path):
     assert "seed 0" in one.page.locator("#explorer-network h3").inner_text()
     assert one.complaints == []
     context.close()
+
+
+def test_a_network_whose_drawings_are_left_out_names_the_command(chromium, tmp_path):
+    results = Results(frame({"task.delay": [3, 5]}, 2, lambda axes, seed: {"test.loss": 0.1}))
+    link = Links(results, {})
+    options = CommandOptions("study.yaml", store=Path("my store.sqlite"))
+    text = build_page(ReportContent(options=options, question="?", results=results), link)
+    many = [StoredDrawing("a", "bars", print, Findings)] * (MOST_DRAWINGS + 1)
+    path = tmp_path / "report.html"
+    path.write_text(with_networks(text, link, lambda rows: ((row, many) for row in rows)))
+    page = chromium.new_page()
+    page.goto(f"{path.as_uri()}#cells=2")
+    said = page.locator(".drawings").inner_text()
+    assert "as those of 4 networks" in said
+    assert said.endswith(
+        "emtkit report study.yaml --store 'my store.sqlite' --out results/parts "
+        "--only task=k_delay,architecture=elman,task.delay=5 --seeds 0"
+    )
+    page.close()
 
 
 def test_print_shows_everything_and_no_controls(reader):

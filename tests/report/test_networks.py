@@ -10,6 +10,7 @@ import re
 import pytest
 
 from emtkit.plugin.analysis import Findings
+from emtkit.plugin.guard import guarded
 from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.data.links import Links
 from emtkit.report.data.results import Results
@@ -70,6 +71,17 @@ def test_a_page_holds_the_drawings_of_every_network(link):
     assert "height $x" in first["svg"]
     assert second == {"title": "a, say", "why": "nothing above 0.9"}
     assert third["why"] == "cannot be drawn: ValueError: no such array"
+
+
+def test_a_drawing_that_ends_the_process_says_so_and_the_others_are_drawn():
+    def leave(findings, canvas):
+        raise SystemExit(3)
+
+    careful = guarded(leave, "analysis 'a', a.leave")
+    ends = StoredDrawing("a", "leave", careful, lambda: Findings({}))
+    one, two = NetworkDrawings().svgs("0", [ends, *stored(1, draw)])
+    assert "analysis 'a', a.leave: it raised SystemExit(3)" in one["why"]
+    assert two["svg"].startswith("<svg")
 
 
 @pytest.mark.parametrize(("name", "most"), [("MOST_DRAWINGS", 5), ("MOST_BYTES", 9_000)])

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from emtkit.plugin.analysis import Drawing, Findings
+from emtkit.plugin.guard import guarded
 from emtkit.plugin.over_training import at_step
 
 if TYPE_CHECKING:
@@ -50,8 +51,11 @@ def is_done(measure: Measure, store: Store) -> bool:
 def drawings_of(row: Row, store: Store, registry: Registry) -> Iterator[StoredDrawing]:
     """Every drawing of a network, in the order of the study's analyses."""
     for measure in row.measures:
-        drawings = registry.analyses[measure.analysis.name].drawings
+        analysis = measure.analysis.name
+        drawings = registry.analyses[analysis].drawings
         if drawings and is_done(measure, store):
             last = measure.steps[-1] if measure.steps else None
             load = partial(load_findings, measure, store, last)
-            yield from (StoredDrawing(measure.label, *one, load) for one in drawings.items())
+            for name, draw in drawings.items():
+                what = f"{registry.described('analysis', analysis)}, {measure.label}.{name}"
+                yield StoredDrawing(measure.label, name, guarded(draw, what), load)

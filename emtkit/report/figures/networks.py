@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure as Canvas
 from matplotlib.transforms import Bbox
 
+from emtkit.errors import EmtkitError
 from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.figures.drawn import canvas_svg, lay_out, literal_texts, style
 
@@ -29,6 +30,8 @@ class NetworkDrawings:
             for place, one in enumerate(drawings):
                 try:
                     text = self._drawn(one, f"network-{key}-{place}")
+                except EmtkitError as error:
+                    text = {"why": str(error)}
                 except Exception as error:  # a plugin's drawing: the other drawings are shown
                     text = {"why": f"cannot be drawn: {type(error).__name__}: {error}"}
                 found.append({"title": one.title, **text})

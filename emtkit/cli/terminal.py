@@ -2,6 +2,7 @@
 
 import sys
 from io import TextIOWrapper
+from typing import TextIO
 
 import click
 
@@ -10,15 +11,12 @@ from emtkit.text import SPELLED, printable
 
 def echo(text: object, *, err: bool = False, color: str | None = None) -> None:
     """Print one line, in a colour if the terminal has any."""
-    show(printable(text) + "\n", err=err, color=color)
+    click.secho(printable(text), file=_stream(err), fg=color)
 
 
-def show(text: str, *, err: bool = False, color: str | None = None) -> None:
-    """Print text that has its own lines and styles.
-
-    The stream is named, for by itself click writes UTF-8 to a terminal of ASCII.
-    """
-    click.secho(text, file=sys.stderr if err else sys.stdout, fg=color, nl=False)
+def show(text: str) -> None:
+    """Print text that has its own lines and styles, which the terminal is known to have."""
+    click.echo(text, file=_stream(err=False), nl=False, color=True)
 
 
 def spell_what_cannot_be_encoded() -> None:
@@ -26,3 +24,8 @@ def spell_what_cannot_be_encoded() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=SPELLED)
+
+
+def _stream(err: bool) -> TextIO:
+    """Named, for by itself click writes UTF-8 to a terminal of ASCII."""
+    return sys.stderr if err else sys.stdout

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from emtkit_std.analyses.feature_geometry import FeatureGeometry, shape_of, silent_share
+from emtkit_std.analyses.feature_geometry import (
+    FeatureGeometry,
+    leading_kept,
+    shape_of,
+    silent_share,
+)
 from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.relu_rnn import ReluRnn
 from emtkit_std.architectures.shift_register import ShiftRegister
@@ -55,6 +60,22 @@ def test_a_pentagon_of_five_features_without_delay() -> None:
         figure = Figure()
         drawing(findings, figure)
         assert all(axes.has_data() for axes in figure.axes)
+
+
+def test_features_are_kept_dropped_or_graded_and_the_leading_ones_come_first() -> None:
+    """Own gains 1, .95, .5, .1, 0 of importances .8^i: two kept, one graded, two dropped."""
+    task = KDelay(delay=0, features=5, importance=0.8)
+    for gains, leading in (((1.0, 0.95, 0.5, 0.1, 0.0), True), ((1.0, 0.1, 0.95, 0.5, 0.0), False)):
+        model = build(ReluRnn, task, hidden=5).double()
+        set_weights(model, np.zeros((5, 5)), np.eye(5), np.diag(gains))
+        findings = look(FeatureGeometry(), task, model)
+        assert findings.scalars["features_kept"] == 2
+        assert findings.scalars["graded"] == 1
+        assert findings.scalars["leading_kept"] is leading
+    set_weights(model, np.zeros((5, 5)), np.eye(5), np.zeros((5, 5)))
+    nothing = look(FeatureGeometry(), task, model)
+    assert nothing.reasons["leading_kept"] == "no feature is kept"
+    assert leading_kept(np.array([False, True]), np.ones(2)) is True
 
 
 def test_directions_of_an_untied_linear_recurrence_are_not_compared() -> None:

@@ -110,7 +110,7 @@ def test_the_bounds_of_the_claims_of_the_phase_diagram(delay, density, dense, ot
 @pytest.mark.parametrize(
     ("delay", "hidden", "density", "below"),
     [(2, 2, 0.4953, "sparse"), (3, 2, 0.4953, "sparse"), (5, 2, 0.3346, "alternating"),
-     (3, 3, 0.4759, "sparse")],
+     (3, 3, 0.4759, "sparse"), (4, 4, 0.4316, "sparse"), (5, 4, 0.5485, "sparse")],
 )  # fmt: skip
 def test_where_the_branches_cross(delay, hidden, density, below):
     found = transition_density(delay_law(delay, 0.5), hidden, last_step(3 * delay + 5))

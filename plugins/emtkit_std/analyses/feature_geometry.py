@@ -16,7 +16,7 @@ from emtkit_std._theory.superposition import pulses
 from emtkit_std._theory.superposition.projections import own_gains
 from emtkit_std._theory.svd import decompose
 
-KEPT, PLANAR, NEAR = 0.5, 0.99, 0.05
+KEPT, DROPPED, PLANAR, NEAR = 0.5, 0.2, 0.99, 0.05
 MOST_MATRICES = 8
 
 
@@ -73,7 +73,9 @@ class FeatureGeometry(Analysis):
     A feature alone has dimensionality 1, one of a pentagon 2/5. Angles are those between neighbours
     in the plane, in degrees, undefined below 3 features or where the plane holds less than 99 % of
     them. `silent_share` is that of the entries of W_r W_s, all s, which no output asks for and
-    which are at most 0.05: a rectified readout hides them.
+    which are at most 0.05: a rectified readout hides them. `graded` counts the features that are
+    neither kept nor dropped, with own gains between 0.2 and 0.8; `leading_kept` says whether no
+    feature is dropped that is more important than a kept one.
 
     In a linear recurrence with an untied readout directions depend on the basis, and
     `dimensionality` and `polygon_error` are undefined; the entries of W_r W_s are not, and
@@ -84,9 +86,15 @@ class FeatureGeometry(Analysis):
     """
 
     name = "feature_geometry"
+    version = 2  # graded, leading_kept
     requires = (DelayLaw, PulseCircuit)
     scalars = {
         "features_kept": ScalarInfo("features whose own gain is above 1/2", better="higher"),
+        "graded": ScalarInfo("features whose own gain is between 0.2 and 0.8", better="lower"),
+        "leading_kept": ScalarInfo(
+            "whether the features kept are the most important ones",
+            undefined="where no feature is kept",
+        ),
         "dimensionality": ScalarInfo(
             "dimensions per kept feature: 1 where none is shared, 2/5 in a pentagon",
             undefined="where no feature is kept, or directions are not identifiable",
@@ -133,6 +141,8 @@ class FeatureGeometry(Analysis):
         shape = shape_of(directions[:, kept], identifiable=identifiable)
         scalars: dict[str, Scalar] = {
             "features_kept": int((gains > KEPT).sum()),
+            "graded": int(((gains > DROPPED) & (gains < 1.0 - DROPPED)).sum()),
+            "leading_kept": leading_kept(gains > KEPT, np.asarray(law.importance)),
             "dimensionality": shape.dimensionality,
             "polygon_error": shape.polygon_error,
             "silent_share": silent_share(seen.projections, law),
@@ -153,7 +163,7 @@ class FeatureGeometry(Analysis):
             scalars,
             {"features": features},
             {"directions": directions, "matrices": matrices},
-            shape.reasons,
+            {**shape.reasons, **({} if kept.any() else {"leading_kept": "no feature is kept"})},
         )
 
 
@@ -190,6 +200,13 @@ def shape_of(directions: Array, *, identifiable: bool = True) -> Shape:
     angles = np.sort(np.degrees(np.arctan2(points[1], points[0])))
     between = np.diff(np.append(angles, angles[0] + 360.0))
     return Shape(dimensionality, float(np.abs(between - 360.0 / count).max()), {})
+
+
+def leading_kept(kept: Array, importance: Array) -> bool | float:
+    """Whether no output (O) is dropped that is more important than a kept one; NaN without any."""
+    if not kept.any():
+        return float("nan")
+    return bool(importance[~kept].max(initial=-np.inf) <= importance[kept].min())
 
 
 def silent_share(projections: Array, law: DelayLaw) -> float:

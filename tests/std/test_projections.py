@@ -11,6 +11,7 @@ from emtkit_std._theory.superposition.linear_loss import delay_law
 from emtkit_std._theory.superposition.projections import (
     order_parameters,
     own_gains,
+    principal_angles,
     pulse_responses,
     regime,
     spectral_radius,
@@ -173,6 +174,33 @@ def test_a_silent_network_has_no_regime():
 )
 def test_regimes_follow_from_the_hidden_share(share, name):
     assert regime(share) == name
+
+
+def test_principal_angles_of_planes_that_share_an_axis():
+    """Age 0 spans x and y; age 1 x and a direction 30 degrees from y; age 2 lies in x alone."""
+    rise = np.cos(np.pi / 6), np.sin(np.pi / 6)
+    ages = np.array(
+        [
+            [[1.0, 1.0], [0.0, 2.0], [0.0, 0.0]],
+            [[3.0, 0.0], [0.0, rise[0]], [0.0, rise[1]]],
+            [[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]],
+            [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]],
+        ]
+    )
+    found = principal_angles(ages, 3)
+    np.testing.assert_allclose(found[0], [0, 30], atol=1e-6)
+    assert found[1, 0] == pytest.approx(0, abs=1e-6)
+    assert np.isnan(found[1, 1])
+    assert np.isnan(found[2]).all()
+    mixed = ages @ np.array([[2.0, 1.0], [-1.0, 3.0]])  # other inputs, the same spans
+    np.testing.assert_allclose(principal_angles(mixed, 3), found, atol=1e-6)
+
+
+def test_principal_angles_of_one_input_are_those_of_lines():
+    W_hh, W_uh, _ = net_a1()
+    np.testing.assert_allclose(principal_angles(pulse_responses(W_hh, W_uh, 5), 4), 50, atol=1e-9)
+    obtuse = turn(160), np.array([[1.0], [0.0]])
+    np.testing.assert_allclose(principal_angles(pulse_responses(*obtuse, 3), 2), 20, atol=1e-9)
 
 
 def test_travelled_angle_unfolded_and_folded():

@@ -46,6 +46,7 @@ def test_a2_terms_of_the_a1_net_relative_to_the_zero_predictor():
         assert found[name] == pytest.approx(value / (0.2 / 3), abs=2e-4)
     assert found["travelled_angle"] == pytest.approx(150, abs=1e-6)
     assert found["feature_angle_mean"] == pytest.approx(50, abs=1e-6)
+    assert found["principal_angle_mean"] == pytest.approx(50, abs=1e-6)
     assert found["input_norm"] == pytest.approx(1)
     assert found["represented"] == 1
     rows = findings.tables["projections"]
@@ -76,6 +77,18 @@ def test_a7_a_silent_network_has_relative_loss_one_and_no_regime():
     assert found["regime"] == "silent"
     assert "every output is zero" in findings.reasons["hidden_share"]
     assert "eigenvalue" in findings.reasons["travelled_angle"]
+
+
+def test_three_units_have_no_travelled_angle_and_turn_by_principal_angles():
+    """A register of three units: every age has an axis of its own, at right angles to the last."""
+    task = KDelay(delay=2, density=0.3)
+    model = LinearRnn(task, hidden=3).double()
+    set_weights(model, np.eye(3, k=-1), np.eye(3)[:, :1], np.eye(3)[2:])
+    findings = look(MEASURE, task, model)
+    assert np.isnan(findings.scalars["travelled_angle"])
+    assert "3 units do not turn in one plane" in findings.reasons["travelled_angle"]
+    assert findings.scalars["principal_angle_mean"] == pytest.approx(90)
+    assert set(findings.tables["principal_angles"]["lag"]) >= {0, 1}
 
 
 def test_a_bias_may_silence_a_network_whose_projections_are_right():

@@ -39,19 +39,21 @@ class Superposition(Analysis):
       On a task that runs on after its input (hds) they take the ages that the first scored step
       has received, for an older one may be an answer again; there `expected_loss` is undefined.
     - `travelled_angle` k |arg| of the largest eigenvalue of W_hh, degrees, unfolded;
-      `travelled_angle_folded` where the problem has the mirror symmetry.
+      `travelled_angle_folded` where the problem has the mirror symmetry. Two units make it an
+      angle; in more the ages turn in several planes, and `principal_angle_mean` is over the
+      principal angles between the spans of w_s and of w_{s+1} up to the delay.
     - `feature_angle_mean` (successive directions up to the delay), `input_norm` ||w_0||,
       `represented` (outputs with own gain above 1/2).
 
     A linear recurrence with an untied readout is the same network in any basis: its raw angles
-    (`feature_angle_mean`, table `angles`) and `input_norm` are NOT identifiable. Projections,
-    eigenvalues, losses and `travelled_angle` are.
+    (`feature_angle_mean`, `principal_angle_mean`, table `angles`) and `input_norm` are NOT
+    identifiable. Projections, eigenvalues, losses and `travelled_angle` are.
 
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
     """
 
     name = "superposition"
-    version = 6  # constant amplitudes of many inputs on a lattice
+    version = 7  # no travelled angle but in two units, principal angles by age
     requires = (DelayLaw,)
     scalars = {
         "relative_loss": ScalarInfo(
@@ -95,7 +97,7 @@ class Superposition(Analysis):
         "travelled_angle": ScalarInfo(
             "delay times the angle of the largest eigenvalue, unfolded",
             unit="degrees",
-            undefined="without a complex or real mode",
+            undefined="but for two units, and without a mode",
         ),
         "travelled_angle_folded": ScalarInfo(
             "the same where the problem has the mirror symmetry",
@@ -106,6 +108,11 @@ class Superposition(Analysis):
             "mean angle between successive directions up to the delay",
             unit="degrees",
             undefined="where it is not identifiable",
+        ),
+        "principal_angle_mean": ScalarInfo(
+            "mean principal angle between the spans of successive ages up to the delay",
+            unit="degrees",
+            undefined="where no two successive ages have directions",
         ),
         "input_norm": ScalarInfo(
             "length of the direction of a lone pulse at age 0",
@@ -258,6 +265,9 @@ def _angles(circuit: PulseCircuit | None, seen: Pulses, law: DelayLaw, values: _
         angle = folded = nan
     elif len(set(law.delay)) > 1:
         reason, angle, folded = "the outputs have different delays", nan, nan
+    elif (units := len(circuit.W_hh)) != 2:
+        reason = f"{units} units do not turn in one plane; `principal_angle_mean` is by age"
+        angle = folded = nan
     else:
         reason = "every eigenvalue of the recurrent matrix is 0"
         angle = projections.travelled_angle(circuit.W_hh, delay)
@@ -271,6 +281,10 @@ def _angles(circuit: PulseCircuit | None, seen: Pulses, law: DelayLaw, values: _
     known = between[~np.isnan(between)]
     mean = float(known.mean()) if known.size else nan
     values.add("feature_angle_mean", mean, "no two successive directions up to the delay")
+    spans = projections.principal_angles(seen.directions, delay)
+    known = spans[~np.isnan(spans)]
+    mean = float(known.mean()) if known.size else nan
+    values.add("principal_angle_mean", mean, "no two successive directions up to the delay")
     values.add("input_norm", float(np.linalg.norm(seen.directions[0])))
 
 
@@ -283,7 +297,9 @@ def _tables(seen: Pulses, law: DelayLaw) -> dict[str, pd.DataFrame]:
     angles = projections.successive_angles(seen.directions)
     lengths = np.linalg.norm(seen.directions[:-1], axis=1)
     between = long_table(axes[:2], {"angle": angles, "length": lengths})
-    return {"projections": by_lag, "angles": between}
+    spans = projections.principal_angles(seen.directions, len(seen.directions) - 1)
+    by_age = long_table(("lag", "place"), {"angle": spans})
+    return {"projections": by_lag, "angles": between, "principal_angles": by_age}
 
 
 @hookimpl

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.linalg import subspace_angles
 
 from emtkit import EmtkitError
 from emtkit_std._theory.facts import ACTIVATIONS, Activation, Array, DelayLaw
@@ -156,6 +157,25 @@ def largest_eigenvalue_angle(W_hh: Array) -> float:
 def spectral_radius(W_hh: Array) -> float:
     """Largest modulus of the eigenvalues (not ||w_0||, which some notes call by that name)."""
     return float(np.abs(np.linalg.eigvals(W_hh)).max())
+
+
+def principal_angles(directions: Array, ages: int) -> Array:
+    """Principal angles in degrees (ages, min(H, I)), smallest first, of successive subspaces.
+
+    Those of age s are between the spans of w_s and of w_{s+1} over all inputs, of `directions`
+    (L, H, I). NaN where a span is zero, or where it has fewer dimensions than there are angles.
+    Bjorck and Golub (1973), Mathematics of Computation 27.
+    """
+    if directions.shape[-1] == 1:  # lines, whose angle is at most 90
+        angles = successive_angles(directions)[:ages]
+        return np.minimum(angles, 180.0 - angles)
+    found = np.full((ages, min(directions.shape[1:])), np.nan)
+    for age in range(ages):
+        first, second = directions[age], directions[age + 1]
+        if first.any() and second.any():
+            angles = np.degrees(subspace_angles(first, second))[::-1]
+            found[age, : len(angles)] = angles
+    return found
 
 
 def successive_angles(directions: Array) -> Array:

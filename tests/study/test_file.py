@@ -36,14 +36,15 @@ analyses: [delays, {use: radius, at: snapshots}, {use: radius, of: jacobian, lab
 exclude: [{tasks: {delay: 5}, architectures: {use: attend}}]
 tables:
   - {name: losses, rows: [task, architecture, task.delay], columns: task.density,
-     values: [test.loss, {value: radius.radius, stat: best, by: test.loss, format: .3f}]}
+     values: [test.loss, {value: local.radius, stat: best, by: test.loss, format: .3f}]}
 figures:
-  - {name: radius, use: line, x: task.density, y: radius.radius, hue: architecture,
+  - {name: radius, use: line, x: task.density, y: local.radius, hue: architecture,
      facet: task.delay, where: {task: echo}}
   - {name: curve, use: delays.curve, cells: {select: best, by: test.loss}}
 claims:
   - {id: falls, text: It falls., source: abstract,
-     expect: {value: radius.radius, where: {task.density: 0.5}, below: {where: {task.density: 1}}}}
+     expect: {value: radius.radius, where: {task.density: 0.5, iteration: 3},
+              below: {where: {task.density: 1, iteration: 3}}}}
 """
 
 

@@ -10,7 +10,12 @@ from emtkit import Registry
 from emtkit.plugin.registry import Plugin
 from emtkit.testing import check
 
-HEAVY = {"basis_sensitivity", "fixed_points", "gradient_lag", "optimal_rectified", "superposition"}
+HEAVY = {
+    *("attractors", "basis_sensitivity", "fixed_points", "gradient_lag", "intervene"),
+    *("optimal_rectified", "superposition"),
+    # Of one kind with networks that stay: gated, of units with inertia, with a memory of waves.
+    *("diagonal_ssm", "irnn", "lstm", "memoryless", "twm_attention", "wave_rnn"),
+}
 
 
 @cache

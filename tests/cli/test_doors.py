@@ -115,7 +115,10 @@ def output_of(folder: Path, *words: str, out: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-@pytest.mark.parametrize("words", [("list", "--json"), ("--help",), ("plan", "study.yaml")])
+@pytest.mark.parametrize(
+    "words",
+    [("--help",), pytest.param(("list", "--json"), marks=pytest.mark.slow), ("plan", "study.yaml")],
+)
 def test_output_that_cannot_be_written_is_a_sentence(terminal, words):
     done = output_of(terminal.folder, *words, out="/dev/full")
     assert done.returncode == 2
@@ -124,6 +127,7 @@ def test_output_that_cannot_be_written_is_a_sentence(terminal, words):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_results_where_a_file_is(measured):
     (measured.folder / "results" / "smoke").write_text("mine")
     said = measured.emtkit("report", "smoke.yaml")

@@ -138,7 +138,7 @@ DAMAGE = {
 }
 
 
-SEEN_OFTEN = {"threads", "folder", "fork"}  # by other tests of the guard
+SEEN_OFTEN = {"threads", "folder", "fork", "dtype", "unseen"}  # by other tests of the guard
 
 
 @pytest.mark.parametrize(
@@ -180,6 +180,7 @@ class Editor(Monitor):
         self.done = True
 
 
+@pytest.mark.slow
 def test_a_plugin_edited_during_a_run_changes_nothing_of_it(tmp_path, monkeypatch):
     """Its file and a module beside it; a worker that is replaced goes on with what was planned."""
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -155,6 +155,7 @@ def test_a_linear_network_is_exact_up_to_delay_units_less_one(density, amplitude
     assert linear_optimum(delay_law(2, density, amplitude), 2, LONG).loss / (density / 3) > 0.1
 
 
+@pytest.mark.slow
 @given(st.floats(0.05, 1.0), st.integers(2, 12))
 @settings(max_examples=15, deadline=None)
 def test_more_freedom_is_never_worse(density, delay):

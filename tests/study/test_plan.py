@@ -327,6 +327,7 @@ def test_the_grid_is_an_axis_when_two_remain():
     planned(grids=grids, tables=[{**table, "where": {"grid": "a"}}])
 
 
+@pytest.mark.slow
 def test_ten_thousand_cells():
     plan = planned(
         tasks=[{"use": "echo", "grid": {"delay": list(range(10)), "density": [0.1, 0.5, 1]}}],

@@ -59,7 +59,7 @@ def trained(registry, chosen, tier):
 
 @needs_native
 @pytest.mark.parametrize("network", SOME)
-@pytest.mark.parametrize("scored", ["last", "recall", "all"])
+@pytest.mark.parametrize("scored", ["recall", pytest.param("last", marks=pytest.mark.slow), "all"])
 def test_it_trains_what_the_module_would(registry, network, scored):
     chosen, double = (cells(registry, network, scored, dtype=d) for d in ("float32", "float64"))
     assert {stack.tier for stack in group(chosen, registry)} == {"native"}
@@ -126,7 +126,7 @@ def test_whole_iterations_are_bit_for_bit_their_parts(registry, network, scored,
     "features",
     [pytest.param(1, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow)],
 )
-@pytest.mark.parametrize(("steps", "batch"), [(5, 16), (7, 70)])
+@pytest.mark.parametrize(("steps", "batch"), [(5, 16), pytest.param(7, 70, marks=pytest.mark.slow)])
 def test_whole_iterations_of_any_shape_are_their_parts(registry, features, steps, batch):
     tasks = {
         "steps": steps,
@@ -141,7 +141,9 @@ def test_whole_iterations_of_any_shape_are_their_parts(registry, features, steps
 
 
 @needs_native
-@pytest.mark.parametrize(("batch", "bias"), [(32, False), (40, True)])
+@pytest.mark.parametrize(
+    ("batch", "bias"), [pytest.param(32, False, marks=pytest.mark.slow), (40, True)]
+)
 def test_whole_iterations_on_histories_are_their_parts(registry, batch, bias):
     study = {
         "seeds": 2,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from emtkit.errors import EmtkitError, StoreError, did_you_mean
 from emtkit.places import RESULTS, STORE, CommandOptions, keep_apart
-from emtkit.plugin.guard import guarded
+from emtkit.plugin.guard import Guard, guarded
 from emtkit.plugin.registry import Registry
 from emtkit.study.document import from_value, read_document
 from emtkit.study.plan import Plan, plan_study
@@ -332,9 +332,10 @@ class Session:
         """Every drawing of the networks in these rows, as far as it is asked for."""
         from emtkit.report.data.drawings import drawings_of
 
+        guard = Guard()
         with self.read() as store:
             for row in rows:
-                yield row, list(drawings_of(self.plan.rows[row], store, self.registry))
+                yield row, list(drawings_of(self.plan.rows[row], store, self.registry, guard))
 
 
 def load(

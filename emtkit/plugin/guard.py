@@ -97,8 +97,8 @@ class Guard:
             )
 
 
-def guarded(call: Callable[..., T], what: str) -> Callable[..., T]:
-    """A function of a plugin that is called under a guard; `what` names it.
+def guarded(call: Callable[..., T], what: str, guard: Guard | None = None) -> Callable[..., T]:
+    """A function of a plugin that is called under `guard`, or one of its own; `what` names it.
 
     Raises:
         PluginError: (when called) it ended its process, or changed it.
@@ -106,7 +106,7 @@ def guarded(call: Callable[..., T], what: str) -> Callable[..., T]:
 
     def guarded_call(*given: Any) -> T:
         try:
-            with Guard().calling(what):
+            with (guard or Guard()).calling(what):
                 return call(*given)
         except ForbiddenError as error:
             raise PluginError(f"{what}: {error}") from error

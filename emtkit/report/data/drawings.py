@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from emtkit.plugin.analysis import Drawing, Findings
-from emtkit.plugin.guard import guarded
+from emtkit.plugin.guard import Guard, guarded
 from emtkit.plugin.over_training import at_step
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def is_done(measure: Measure, store: Store) -> bool:
     return found is not None and found.status == "done"
 
 
-def drawings_of(row: Row, store: Store, registry: Registry) -> Iterator[StoredDrawing]:
+def drawings_of(
+    row: Row, store: Store, registry: Registry, guard: Guard
+) -> Iterator[StoredDrawing]:
     """Every drawing of a network, in the order of the study's analyses."""
     for measure in row.measures:
         analysis = measure.analysis.name
@@ -58,4 +60,4 @@ def drawings_of(row: Row, store: Store, registry: Registry) -> Iterator[StoredDr
             load = partial(load_findings, measure, store, last)
             for name, draw in drawings.items():
                 what = f"{registry.described('analysis', analysis)}, {measure.label}.{name}"
-                yield StoredDrawing(measure.label, name, guarded(draw, what), load)
+                yield StoredDrawing(measure.label, name, guarded(draw, what, guard), load)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import AutoLocator, MaxNLocator
 from matplotlib.transforms import Bbox
 
 from emtkit.errors import EmtkitError
@@ -42,6 +43,7 @@ class NetworkDrawings:
         one.draw(one.load(), canvas)
         if why := _words(canvas):
             return {"why": why}
+        _few_ticks(canvas)
         kind = (one.label, one.name, len(canvas.axes))
         if kind not in self._layouts:
             # With room at the sides for longer labels than those of the first.
@@ -54,6 +56,14 @@ class NetworkDrawings:
             for axes, place in zip(canvas.axes, self._layouts[kind], strict=True):
                 axes.set_position(place)
         return {"svg": canvas_svg(canvas, name)}
+
+
+def _few_ticks(canvas: Canvas) -> None:
+    """As many as a small drawing has room for: to make and place them is half of the work."""
+    for axes in canvas.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_locator(), AutoLocator):
+                axis.set_major_locator(MaxNLocator(4))
 
 
 def _words(canvas: Canvas) -> str:

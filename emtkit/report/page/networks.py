@@ -10,8 +10,8 @@ from emtkit.report.page.data import packed
 
 MOST_BYTES = 5_000_000
 """Size of a page with the drawings of its networks."""
-MOST_DRAWINGS = 200
-"""Drawings of single networks in a page; each takes a tenth of a second."""
+MOST_DRAWINGS = 100
+"""Drawings of single networks in a page; each takes a twentieth of a second."""
 
 EMPTY = '<script type="application/json" id="networks">{}</script>'
 """Where a page holds them."""

@@ -5,12 +5,11 @@ from typing import Any
 
 import pandas as pd
 
+from emtkit.plugin.over_training import TABLE
 from emtkit.report.data.results import Results
 from emtkit.store.store import Store
 from emtkit.study.plan import Plan
 from emtkit.study.views import ITERATION
-
-_TABLE = "over_training"
 
 
 def with_snapshots(results: Results, plan: Plan, store: Store) -> Results:
@@ -29,7 +28,7 @@ def with_snapshots(results: Results, plan: Plan, store: Store) -> Results:
         measured = [one for one in row.measures if one.at == "snapshots" and one.reason is None]
         found: dict[int, dict[str, Any]] = {step: {} for one in measured for step in one.steps}
         for measure in measured:
-            table = store.content(measure.key).tables.get(_TABLE)
+            table = store.content(measure.key).tables.get(TABLE)
             if table is None:
                 continue
             for step, name, value, text, reason in table.itertuples(index=False):

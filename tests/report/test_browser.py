@@ -21,6 +21,7 @@ from tests.report.frames import frame
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="the browser tests need playwright (extra `dev`)"
 )
+expect = playwright.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="the browser tests need Debian's `chromium`"
@@ -87,8 +88,8 @@ TABLE = "#table-losses"
 def test_the_page_opens_with_verdicts_tables_and_figures(reader):
     page = reader.page
     assert page.title().startswith("Can a two-unit network")
-    assert page.locator("#verdicts .claim.supported").count() == 2
-    assert page.locator(f"{TABLE} tbody tr").count() == 6
+    expect(page.locator("#verdicts .claim.supported")).to_have_count(2)
+    expect(page.locator(f"{TABLE} tbody tr")).to_have_count(6)
     assert page.locator("#figure-loss .wide svg").bounding_box()["width"] > 300
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 1280
@@ -97,7 +98,7 @@ def test_the_page_opens_with_verdicts_tables_and_figures(reader):
 def test_the_first_screen_has_the_answer_and_the_key_figure(reader):
     page = reader.page
     assert page.locator("header .answer").inner_text().startswith("Supported: ")
-    assert "2 claims supported" in page.locator(".verdict-counts").inner_text()
+    expect(page.locator(".verdict-counts")).to_contain_text("2 claims supported")
     for what in ("header h1", "header .answer", "#key .wide svg"):
         place = page.locator(what).bounding_box()
         assert place["y"] + place["height"] <= 900, what
@@ -106,21 +107,21 @@ def test_the_first_screen_has_the_answer_and_the_key_figure(reader):
 
 def test_evidence_and_controls_of_a_claim_are_folded(reader):
     claim = reader.page.locator("#verdicts .claim").last
-    assert not claim.locator(".expectation").is_visible()
+    expect(claim.locator(".expectation")).to_be_hidden()
     assert claim.locator("summary").bounding_box()["height"] < 60
     claim.locator("summary").click()
-    assert claim.locator(".expectation").is_visible()
-    assert claim.locator(".controls").first.is_visible()
+    expect(claim.locator(".expectation")).to_be_visible()
+    expect(claim.locator(".controls").first).to_be_visible()
 
 
 def test_a_click_sorts_a_table_and_another_turns_it_round(reader):
     head = reader.page.locator(f"{TABLE} thead th").nth(2)
     before = reader.keys(TABLE, 3)
     head.get_by_role("button").click()
-    assert head.get_attribute("aria-sort") == "ascending"
+    expect(head).to_have_attribute("aria-sort", "ascending")
     assert reader.keys(TABLE, 3) == sorted(before)
     head.get_by_role("button").click()
-    assert head.get_attribute("aria-sort") == "descending"
+    expect(head).to_have_attribute("aria-sort", "descending")
     assert reader.keys(TABLE, 3) == sorted(before, reverse=True)
 
 
@@ -137,7 +138,7 @@ def test_a_filter_leaves_the_rows_that_have_every_word(reader):
     tools = reader.page.locator(TABLE)
     tools.get_by_role("searchbox").fill("relu")
     assert reader.column(TABLE, 1) == ["relu_rnn", "relu_rnn"]
-    assert "2 of 6 rows" in tools.locator(".matches").inner_text()
+    expect(tools.locator(".matches")).to_contain_text("2 of 6 rows")
     tools.get_by_role("searchbox").fill("relu nothing")
     assert reader.column(TABLE, 1) == []
     tools.get_by_role("searchbox").fill("")
@@ -149,7 +150,7 @@ def test_dark_mode_is_switched_on_and_off(reader):
     assert min(reader.colour()) > 200
     button.click()
     assert max(reader.colour()) < 60
-    assert button.get_attribute("aria-pressed") == "true"
+    expect(button).to_have_attribute("aria-pressed", "true")
     button.click()
     assert min(reader.colour()) > 200
 
@@ -185,14 +186,14 @@ def test_a_number_opens_its_best_network_first_with_its_drawing(reader):
     assert len(rows) == 6
     assert losses == sorted(losses)
     link.click()
-    assert page.locator(LISTED).count() == 6
-    assert "6 networks, the best first" in page.locator("#explorer-head").inner_text()
-    assert page.locator(LISTED).first.get_attribute("aria-current") == "true"
+    expect(page.locator(LISTED)).to_have_count(6)
+    expect(page.locator("#explorer-head")).to_contain_text("6 networks, the best first")
+    expect(page.locator(LISTED).first).to_have_attribute("aria-current", "true")
     network = page.locator("#explorer-network")
     seed = known(page, rows[0], "seed")
-    assert f"relu_rnn on k_delay, seed {seed}" in network.inner_text()
-    assert f"{losses[0]:.6g}"[:7] in network.locator(".asked").inner_text()
-    assert "loss on the evaluation sequences" in network.inner_text()
+    expect(network).to_contain_text(f"relu_rnn on k_delay, seed {seed}")
+    expect(network.locator(".asked")).to_contain_text(f"{losses[0]:.6g}"[:7])
+    expect(network).to_contain_text("loss on the evaluation sequences")
     network.locator(".drawings svg[aria-label='spectrum, eigenvalues']").wait_for()
     assert "spectrum" in network.locator("h4").all_inner_texts()
     command = network.locator("code").last.inner_text()
@@ -200,27 +201,27 @@ def test_a_number_opens_its_best_network_first_with_its_drawing(reader):
     assert "architecture=relu_rnn" in command
     assert f"--seeds {seed}" in command
     page.keyboard.press("Escape")
-    assert not page.locator(DIALOG).is_visible()
-    assert "#cells" not in page.url
+    expect(page.locator(DIALOG)).to_be_hidden()
+    page.wait_for_url(lambda address: "#cells" not in address)
 
 
 def test_the_best_number_of_each_group_is_marked(reader):
     marked = reader.page.locator(f"{TABLE} tbody tr:has(.best) th:first-child").all_inner_texts()
     assert marked == ["exact", "exact"]  # the constructed network, at either delay
-    assert "★" in reader.page.locator(f"{TABLE} .notes").inner_text()
+    expect(reader.page.locator(f"{TABLE} .notes")).to_contain_text("★")
 
 
 def test_a_click_on_a_point_opens_that_network(reader):
     page = reader.page
     points = page.locator("#key .wide a[tabindex='-1']")
-    assert points.count() == 24  # two architectures, two delays, six seeds
+    expect(points).to_have_count(24)  # two architectures, two delays, six seeds
     (row,) = rows_behind(points.first)
     points.first.dispatch_event("click")
     key = known(page, row, "cell")
     page.locator(f"#explorer-network code:text-is('{key}')").wait_for()
     page.locator("#explorer-network .drawings svg").wait_for()
-    assert page.locator(LISTED).count() == 1
-    assert not page.locator("#explorer-list").is_visible()
+    expect(page.locator(LISTED)).to_have_count(1)
+    expect(page.locator("#explorer-list")).to_be_hidden()
 
 
 def test_the_pointer_hits_a_point_where_it_is_drawn(reader):
@@ -231,7 +232,7 @@ def test_the_pointer_hits_a_point_where_it_is_drawn(reader):
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.locator(DIALOG).wait_for()
     key = known(page, row, "cell")
-    assert key in page.locator("#explorer-network").inner_text()
+    expect(page.locator("#explorer-network")).to_contain_text(key)
 
 
 def test_the_keyboard_opens_a_point_walks_its_networks_and_comes_back(reader):
@@ -251,17 +252,17 @@ def test_the_keyboard_opens_a_point_walks_its_networks_and_comes_back(reader):
     for row, head in zip(rows, seeds, strict=False):
         assert f"seed {known(page, row, 'seed')}" in head
     page.keyboard.press("Escape")
-    assert not page.locator(DIALOG).is_visible()
-    assert "6 networks" in page.evaluate("document.activeElement.textContent")
+    expect(page.locator(DIALOG)).to_be_hidden()
+    page.wait_for_function("document.activeElement.textContent.includes('6 networks')")
 
 
 def test_from_a_number_to_the_list_of_cells_with_its_column(reader):
     page = reader.page
     page.locator(f"{TABLE} tbody tr").nth(2).get_by_role("link").first.click()
     page.locator("#explorer-listed").click()
-    assert not page.locator(DIALOG).is_visible()
+    expect(page.locator(DIALOG)).to_be_hidden()
     assert set(reader.column("#cell-table", 5)) == {"relu_rnn"}
-    assert "6 of 36 rows" in page.locator("#cell-matches").inner_text()
+    expect(page.locator("#cell-matches")).to_contain_text("6 of 36 rows")
     heads = page.locator("#cell-table thead tr:first-child th").all_inner_texts()
     assert heads[2].strip().startswith("test.loss")
     losses = list(map(float, reader.column("#cell-table", 3)))
@@ -283,7 +284,7 @@ def test_the_list_of_cells_is_filtered_by_column(reader):
     page.get_by_label("Filter test.loss").fill("")
     page.get_by_label("Filter architecture").fill("!=relu_rnn")
     assert set(reader.column("#cell-table", 5)) == {"linear", "exact"}
-    assert "24 of 36 rows" in page.locator("#cell-matches").inner_text()
+    expect(page.locator("#cell-matches")).to_contain_text("24 of 36 rows")
 
 
 def test_a_cell_of_the_list_opens(reader):
@@ -291,9 +292,9 @@ def test_a_cell_of_the_list_opens(reader):
     button = page.locator("#cell-table tbody button").nth(7)
     start = button.inner_text()
     button.click()
-    assert start in page.locator("#explorer-network").inner_text()
+    expect(page.locator("#explorer-network")).to_contain_text(start)
     page.get_by_role("button", name="Close").click()
-    assert not page.locator(DIALOG).is_visible()
+    expect(page.locator(DIALOG)).to_be_hidden()
 
 
 def test_a_report_stays_small(report):
@@ -317,8 +318,8 @@ def test_a_large_frame_is_packed_and_read_all_the_same(chromium, tmp_path):
     one.page.locator("input[aria-label^='Filter seed']").fill("=5998")
     assert one.column("#cell-table", 4) == ["elman", "gru"]
     one.page.evaluate("address => { location.hash = address; }", address)
-    assert one.page.locator(LISTED).count() == 3
-    assert "seed 0" in one.page.locator("#explorer-network h3").inner_text()
+    expect(one.page.locator(LISTED)).to_have_count(3)
+    expect(one.page.locator("#explorer-network h3")).to_contain_text("seed 0")
     assert one.complaints == []
     context.close()
 
@@ -345,9 +346,9 @@ def test_a_network_whose_drawings_are_left_out_names_the_command(chromium, tmp_p
 def test_print_shows_everything_and_no_controls(reader):
     reader.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     reader.page.emulate_media(media="print")
-    assert not reader.page.locator("nav").is_visible()
-    assert not reader.page.locator(f"{TABLE} .tools").is_visible()
-    assert reader.page.locator("details:not([open])").count() == 0
+    expect(reader.page.locator("nav")).to_be_hidden()
+    expect(reader.page.locator(f"{TABLE} .tools")).to_be_hidden()
+    expect(reader.page.locator("details:not([open])")).to_have_count(0)
     assert min(reader.colour()) == 255
     reader.page.set_viewport_size({"width": 720, "height": 1000})
     assert reader.page.evaluate("document.documentElement.scrollWidth") <= 720
@@ -357,12 +358,12 @@ def test_a_narrow_screen_scrolls_tables_and_not_the_page(reader):
     reader.page.set_viewport_size({"width": 375, "height": 800})
     assert reader.page.evaluate("document.documentElement.scrollWidth") <= 375
     assert reader.page.locator("nav").bounding_box()["height"] < 60
-    assert reader.page.locator("#cells .hint").is_visible()
+    expect(reader.page.locator("#cells .hint")).to_be_visible()
 
 
 def test_on_a_narrow_screen_facets_are_stacked_and_can_be_read(reader):
     reader.page.set_viewport_size({"width": 375, "height": 800})
-    assert not reader.page.locator("#key .wide").is_visible()
+    expect(reader.page.locator("#key .wide")).to_be_hidden()
     svg = reader.page.locator("#key .narrow svg")
     facets = svg.locator("g[id*='axes_']").count()
     box = svg.bounding_box()
@@ -380,7 +381,7 @@ def test_a_finger_opens_the_networks_of_a_point(chromium, report):
     assert min(box["width"], box["height"]) >= 16
     spot.tap()
     page.locator(DIALOG).wait_for()
-    assert page.locator(LISTED).count() == 6
+    expect(page.locator(LISTED)).to_have_count(6)
     assert page.locator(DIALOG).bounding_box()["width"] == 375
     context.close()
 
@@ -409,9 +410,9 @@ def test_without_scripts_everything_is_there_to_read(chromium, report):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(report.as_uri())
-    assert page.locator(f"{TABLE} tbody tr").count() == 6
-    assert page.locator("#cell-table tbody tr").count() == 36
-    assert page.locator("#key .wide svg text").first.is_visible()
-    assert not page.locator(DIALOG).is_visible()
-    assert not page.get_by_role("button", name="Dark mode").is_visible()
+    expect(page.locator(f"{TABLE} tbody tr")).to_have_count(6)
+    expect(page.locator("#cell-table tbody tr")).to_have_count(36)
+    expect(page.locator("#key .wide svg text").first).to_be_visible()
+    expect(page.locator(DIALOG)).to_be_hidden()
+    expect(page.get_by_role("button", name="Dark mode")).to_be_hidden()
     context.close()

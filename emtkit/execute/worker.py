@@ -68,7 +68,7 @@ class Work:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self._at_first = Guard()
+        self._guard = Guard()
         # Recorded once for each task and network: as long as it takes to evaluate a few of them.
         self._packings: Packings = {}
 
@@ -76,8 +76,8 @@ class Work:
         """Do one job. What a plugin does becomes the failure of its cell, never more."""
         if isinstance(job, PlanJob):
             return _rehearse(job)
-        self._at_first.restore()  # a thread of a plugin may have gone on after its job
-        guard = Guard()
+        # A thread of a plugin may have gone on after its job.
+        guard = self._guard = self._guard.renewed()
         if isinstance(job, ShapeJob):
             answer = self._shapes(job, guard)
         elif isinstance(job, MeasureJob):

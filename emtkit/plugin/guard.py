@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pkgutil import resolve_name
 from typing import Any, NoReturn, TypeVar
 
@@ -57,6 +58,12 @@ class Guard:
     def __init__(self, announce: Callable[[str], None] | None = None) -> None:
         self._before = _Surroundings()
         self._announce = announce
+        self._modules = len(sys.modules)
+
+    def renewed(self) -> "Guard":
+        """This guard with its process restored, or another where modules were loaded since."""
+        self.restore()
+        return self if len(sys.modules) == self._modules else Guard(self._announce)
 
     def restore(self) -> list[str]:
         """Undo what has changed since the guard was made; what that was."""
@@ -134,7 +141,7 @@ class _Functions:
 
     @property
     def has_changed(self) -> bool:
-        """Whether any was replaced or removed, or one added to a class; in the time of C."""
+        """Whether any was replaced or removed, or one added to a class."""
         held = vars(self.owner)
         if list(map(held.get, self.known)) != self._values:
             return True
@@ -147,7 +154,26 @@ class _Surroundings:
     def __init__(self) -> None:
         self._settings = [(setting, setting.read()) for setting in _settings()]
         self._functions = [_Functions(name, owner) for name, owner in _namespaces()]
+        self._views = [vars(one.owner).values() for one in self._functions]
+        self._all = self._held()
         self._errors = _warnings_as_errors()
+
+    def _held(self) -> list[Any]:
+        """What all of them have, functions and the rest, to be compared at once, in C."""
+        return list(chain.from_iterable(self._views))
+
+    def _are_changed(self) -> bool:
+        """Whether anything is not what it was; most often nothing is, and the answer is fast."""
+        held = self._held()
+        try:
+            if held == self._all:
+                return False
+        except Exception:  # two arrays, of which neither equal nor different can be said
+            pass
+        changed = any(one.has_changed for one in self._functions)
+        if not changed:
+            self._all = held  # a counter, say
+        return changed
 
     def restore(self) -> list[str]:
         """Undo every change; what was changed."""
@@ -157,7 +183,7 @@ class _Surroundings:
                 shown = "" if isinstance(now, list) else f" from {value} to {now}"
                 changes.append(f"{setting.name}{shown}")
                 setting.write(value)
-        for one in self._functions:
+        for one in self._functions if self._are_changed() else ():
             if one.has_changed:
                 changes += [f"{one.name}.{name}" for name in _put_back(one.owner, one.known)]
         for rule in _warnings_as_errors():

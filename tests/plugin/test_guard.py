@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -123,6 +124,29 @@ def test_innocent_code_passes() -> None:
     with guard.calling("a plugin"), np.errstate(all="raise"):
         torch.func.vmap(torch.tanh)(torch.zeros(2, 2))
     assert not [rule for rule in warnings.filters if rule[0] == "error" and rule[3] == ""]
+
+
+def test_a_deed_is_found_beside_what_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stream, "_calls", 0, raising=False)
+    guard = Guard()
+    before = Stream.uniform
+    for count, held in enumerate([1, np.zeros(2), np.zeros(2), torch.zeros(2)]):
+        monkeypatch.setattr(sys.modules[Stream.__module__], "_counter", held, raising=False)
+        with guard.calling("it"):
+            pass
+        with pytest.raises(ForbiddenError, match=r"Stream\.uniform"), guard.calling("it"):
+            replace(Stream, "uniform")
+        assert Stream.uniform is before, count
+
+
+def test_a_guard_goes_on_until_modules_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Guard()
+    assert guard.renewed() is guard
+    replace(torch, "tanh")
+    assert guard.renewed() is guard
+    assert torch.tanh(torch.zeros(1)) == 0
+    monkeypatch.setitem(sys.modules, "emtkit.loaded_later", ModuleType("emtkit.loaded_later"))
+    assert guard.renewed() is not guard
 
 
 def test_warnings_do_not_become_errors_for_others() -> None:

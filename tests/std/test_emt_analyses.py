@@ -315,6 +315,7 @@ def test_intervene_says_where_there_is_no_matrix_to_edit():
         Intervene().measure(plain(REPEAT, bias=0.5))
 
 
+@pytest.mark.slow
 def test_sensitivity_meets_the_noise_figures():
     task = Hds(rule="T1")
     asked = exact(task, hidden=128)

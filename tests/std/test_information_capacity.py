@@ -76,6 +76,7 @@ def test_a_linear_network_holds_no_product() -> None:
     assert found["linear"] == pytest.approx(8, abs=4 * found["linear_error"] + 0.05)
 
 
+@pytest.mark.slow
 def test_a_curved_network_trades_linear_capacity_for_products() -> None:
     model = build(Elman, TASK, hidden=8, activation="tanh").double()
     straight = look(InformationCapacity(), TASK, model).scalars
@@ -106,6 +107,7 @@ def test_a_dead_network_and_noise_hold_nothing() -> None:
     assert look(InformationCapacity(), TASK, model).scalars["total"] < 0.01
 
 
+@pytest.mark.slow
 def test_the_answer_does_not_depend_on_the_coordinates_of_the_states() -> None:
     model = build(Elman, TASK, hidden=6).double()
     before = look(InformationCapacity(), TASK, model).scalars

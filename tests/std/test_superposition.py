@@ -53,6 +53,33 @@ def test_a2_terms_of_the_a1_net_relative_to_the_zero_predictor():
     assert rows["value"][:2].tolist() == pytest.approx([-1.691456, -0.271325], abs=1e-6)
 
 
+@pytest.mark.parametrize("readout", ["linear", "relu"])
+def test_without_sequences_all_else_is_the_same(readout):
+    task = KDelay(delay=3, density=0.2, scored="last")
+    model = spiral(task, readout)
+    with_some = look(Superposition(samples=4000), task, model)
+    without = look(Superposition(samples=0), task, model)
+    drawn = {"relative_loss", "relative_loss_error"}
+    assert set(without.reasons) - set(with_some.reasons) == drawn
+    for name in set(with_some.scalars) - drawn:
+        assert without.scalars[name] == with_some.scalars[name] or name in with_some.reasons
+    for name, table in with_some.tables.items():
+        assert without.tables[name].equals(table)
+    set_weights(model, np.eye(2), np.ones((2, 1)), -np.ones((1, 2)))
+    assert look(Superposition(samples=0), task, model).scalars["regime"] == (
+        "silent" if readout == "relu" else "undefined"
+    )
+
+
+def test_without_sequences_nonlinear_networks_have_no_regime():
+    task = KDelay(delay=2, density=0.2, scored="last")
+    model = ReluRnn(task, hidden=2).double()
+    set_weights(model, *relu_chain())
+    found = look(Superposition(samples=0), task, model)
+    assert found.scalars["regime"] == "undefined"
+    assert "no sequences were drawn" in found.reasons["hidden_share"]
+
+
 @pytest.mark.parametrize("scored", ["recall", "all", "last"])
 @pytest.mark.parametrize("features", [1, 2])
 def test_b8_closed_form_and_fresh_data_agree_for_linear_readouts(scored, features):

@@ -8,7 +8,16 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Batch, Control, Findings, ScalarInfo, Subject, hookimpl
+from emtkit import (
+    Analysis,
+    Batch,
+    Control,
+    EmtkitError,
+    Findings,
+    ScalarInfo,
+    Subject,
+    hookimpl,
+)
 from emtkit_std._controls import LAST_DELAY, REGISTER
 from emtkit_std._findings import long_table
 from emtkit_std._theory.facts import DelayLaw, Mask, PulseCircuit
@@ -57,9 +66,13 @@ class Superposition(Analysis):
     requires = (DelayLaw,)
     scalars = {
         "relative_loss": ScalarInfo(
-            "loss on fresh sequences; 1 is that of the answer 0", better="lower"
+            "loss on fresh sequences; 1 is that of the answer 0",
+            better="lower",
+            undefined="without sequences (`samples: 0`)",
         ),
-        "relative_loss_error": ScalarInfo("its standard error"),
+        "relative_loss_error": ScalarInfo(
+            "its standard error", undefined="without sequences (`samples: 0`)"
+        ),
         "expected_loss": ScalarInfo(
             "expected relative loss, from theory",
             better="lower",
@@ -129,9 +142,16 @@ class Superposition(Analysis):
         self,
         *,
         samples: Annotated[
-            int, Field(ge=2, description="Number of fresh sequences behind `relative_loss`.")
+            int,
+            Field(
+                ge=0,
+                description="Number of fresh sequences behind `relative_loss`; 0, where the exact "
+                "`expected_loss` is enough.",
+            ),
         ] = 200_000,
     ) -> None:
+        if samples == 1:
+            raise EmtkitError("samples: 1 has no standard error; give 0, or 2 and more")
         self.samples = samples
 
     def measure(self, subject: Subject) -> Findings:
@@ -146,13 +166,18 @@ class Superposition(Analysis):
         else:
             seen = pulses.circuit_pulses(circuit, lags)
         values = _Values()
-        silent = _fresh(subject, law, probe, scored, self.samples, values)
         ages = _ages(probe.input_steps, scored, lags)
         if len(ages) == lags:
             expected = pulses.expected_loss(circuit, seen, law, scored)
         else:
             reason = "the closed forms have input at every step; here it ends"
             expected = pulses.unexpected(reason)
+        if self.samples:
+            silent = _fresh(subject, law, probe, scored, self.samples, values)
+        else:
+            silent = abs(expected.loss - 1.0) <= expected.error + 1e-12
+            for name in ("relative_loss", "relative_loss_error"):
+                values.add(name, float("nan"), "no sequences were drawn (samples: 0)")
         _expected(expected, values)
         _order(seen, ages, law, circuit, values, silent=silent)
         _angles(circuit, seen, law, values)
@@ -251,11 +276,19 @@ def _order(
     if silent:
         nan, why = float("nan"), "silent: every output is zero"
         order = projections.OrderParameters(nan, nan, nan, 0, "silent", why)
-    elif order.regime != "undefined" and not float(values.scalars["relative_loss"]) < 1.0:
+    elif order.regime != "undefined" and not (loss := _loss_of(values)) < 1.0:
         why = "no better than silence: nothing is remembered"
+        if np.isnan(loss):
+            why = "no sequences were drawn (samples: 0), and no closed form tells it from silence"
         order = replace(order, hidden_share=float("nan"), regime="undefined", reason=why)
     for name in ("hidden_share", "visible_interference", "tail", "represented", "regime"):
         values.add(name, getattr(order, name), order.reason)
+
+
+def _loss_of(values: _Values) -> float:
+    """The loss on fresh sequences; without those, the exact one."""
+    sampled = float(values.scalars["relative_loss"])
+    return float(values.scalars["expected_loss"]) if np.isnan(sampled) else sampled
 
 
 def _angles(circuit: PulseCircuit | None, seen: Pulses, law: DelayLaw, values: _Values) -> None:
@@ -291,9 +324,12 @@ def _angles(circuit: PulseCircuit | None, seen: Pulses, law: DelayLaw, values: _
 def _tables(seen: Pulses, law: DelayLaw) -> dict[str, pd.DataFrame]:
     """Projections, with the output's delay and source; angles from w_s to w_{s+1} and lengths."""
     axes = ("lag", "feature_in", "feature_out")
-    by_lag = long_table(axes, {"value": seen.projections.T})
-    by_lag["delay"] = np.asarray(law.delay)[by_lag["feature_out"]]
-    by_lag["source"] = np.asarray(law.source)[by_lag["feature_out"]]
+    values = seen.projections.T
+    output = {
+        name: np.broadcast_to(np.asarray(each), values.shape)
+        for name, each in (("delay", law.delay), ("source", law.source))
+    }
+    by_lag = long_table(axes, {"value": values, **output})
     angles = projections.successive_angles(seen.directions)
     lengths = np.linalg.norm(seen.directions[:-1], axis=1)
     between = long_table(axes[:2], {"angle": angles, "length": lengths})

@@ -112,18 +112,18 @@ class Series:
             if not len(here):
                 continue
             rows = chosen[here]
-            density = self.density[rows, entry][:, None]
+            at = slice(None) if len(here) == len(chosen) else here  # a copy takes as long
+            density = self.density[rows, entry]
             turn = np.pi * self.gain[rows, entry] / whole[here]
-            factor = density * _characteristic(turn, count, amplitude)
-            factor += 1.0 - density
+            factor = _characteristic(turn, density, count, amplitude)
             wanted = np.flatnonzero(self.target[rows, entry])
             if asked.any():
-                asked[here] *= factor
+                asked[at] *= factor
             if len(wanted):
-                share = (density * self.target[rows, entry][:, None])[wanted]
+                share = (density * self.target[rows, entry])[wanted, None]
                 share = share * _with_amplitude(turn[wanted, None] * n, amplitude)
                 asked[here[wanted]] += wave[here[wanted]] * share
-            wave[here] *= factor
+            wave[at] *= factor
         squares = (wave.imag * (8.0 / (np.pi * n) ** 3)).sum(1) * whole**2
         products = (asked.real * (4.0 / (np.pi * n) ** 2)).sum(1) * whole
         return squares, products
@@ -137,15 +137,23 @@ def _odd_turns(turn: Array, count: int) -> Complexes:
     return (far[:, :, None] * near[:, None, :]).reshape(len(turn), count)
 
 
-def _characteristic(turn: Array, count: int, amplitude: str) -> Complexes:
-    """E exp(i (2 n + 1) c U) of turns c (R)."""
+def _characteristic(turn: Array, density: Array, count: int, amplitude: str) -> Complexes:
+    """1 - p + p E exp(i (2 n + 1) c U) of turns c and densities p (R)."""
     if amplitude == "constant":
-        return _odd_turns(turn, count)
-    half = turn if amplitude == "signed" else 0.5 * turn
-    waves = _odd_turns(half, count)
-    angle = half[:, None] * (2.0 * np.arange(count) + 1.0)
-    share = np.divide(waves.imag, angle, out=np.ones_like(angle), where=angle != 0.0)
-    return share.astype(np.complex128) if amplitude == "signed" else waves * share
+        factor = _odd_turns(turn, count)
+        factor *= density[:, None]
+    else:
+        half = turn if amplitude == "signed" else 0.5 * turn
+        still = half == 0.0
+        waves = _odd_turns(half, count)
+        share = waves.imag * (1.0 / (2.0 * np.arange(count) + 1.0))
+        share *= (density / np.where(still, 1.0, half))[:, None]  # p sin(x) / x
+        share[still] = density[still, None]
+        factor = share.astype(np.complex128) if amplitude == "signed" else waves
+        if factor is waves:
+            factor *= share
+    factor.real += (1.0 - density)[:, None]
+    return factor
 
 
 def _with_amplitude(angle: Array, amplitude: str) -> Complexes:

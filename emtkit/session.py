@@ -196,12 +196,16 @@ class Session:
         """A verdict on every claim of the study."""
         return list(self._verdicts)
 
-    def report(self) -> Path:
+    def report(self, drawings: int | None = None) -> Path:
         """Write the report page with its tables and figures, as `emtkit report` does."""
-        return self.write_report()[0]
+        return self.write_report(drawings)[0]
 
-    def write_report(self) -> tuple[Path, ...]:
-        """Write the report; returns its files, the page first."""
+    def write_report(self, drawings: int | None = None) -> tuple[Path, ...]:
+        """Write the report; returns its files, the page first.
+
+        At most so many `drawings` of single networks are in it; None takes the usual number.
+        """
+        from emtkit.report.page.networks import DRAWINGS
         from emtkit.report.page.write import Views, write_report
 
         verdicts = tuple(self.verdicts())
@@ -216,7 +220,8 @@ class Session:
         keep_apart(self.folder, self.options.study)
         with self.read() as store:
             stored = store.cells_of(self.plan.cells)
-        return write_report(self.plan, views, stored, self.folder, self.options)
+        most = DRAWINGS if drawings is None else drawings
+        return write_report(self.plan, views, stored, self.folder, self.options, most)
 
     def warnings(self) -> list[str]:
         """What cannot come out well however the networks turn out; known before any is trained."""

@@ -100,9 +100,14 @@ def figure(session: Session, name: str, out: Path | None) -> int:
 @click.command(cls=options.SessionCommand)
 @options.study_options
 @options.out_option("folder")
-def report(session: Session) -> int:
+@click.option(
+    "--drawings",
+    type=click.IntRange(min=0),
+    help="Most drawings of single networks in the page, .05 s each; within 5 MB.  [default: 100]",
+)
+def report(session: Session, drawings: int | None) -> int:
     """Write the report of a study from what is stored."""
-    echo(session.report())
+    echo(session.report(drawings))
     return 0
 
 

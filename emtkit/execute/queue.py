@@ -85,7 +85,11 @@ Item = ShapeItem | TrainItem | MeasureItem
 
 
 class Queue:
-    """Shapes go first, since packing waits for them; training before measuring."""
+    """Shapes go first, since packing waits for them; training before measuring.
+
+    Networks that were constructed are measured at once, most often by the worker that made them: it
+    may still know what took long to find.
+    """
 
     def __init__(
         self, required: Required, registry: Registry, store: Store, workers: int, tier: str | None
@@ -94,12 +98,13 @@ class Queue:
         self._workers, self._tier = workers, tier
         kinds = (ShapeItem, TrainItem, MeasureItem)
         self._waiting: dict[type, deque[Any]] = {kind: deque() for kind in kinds}
+        self._constructed: deque[Any] = deque()
         self._shapeless: dict[str, list[Cell]] = {}
         self._shapes: dict[str, Shape] = {}
         self._stack: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return len(self._constructed) + sum(map(len, self._waiting.values()))
 
     @property
     def pairs(self) -> int:
@@ -108,7 +113,12 @@ class Queue:
 
     def take(self, takes: Callable[[frozenset[str]], bool]) -> Item | None:
         """What comes next of what needs only such loose files as `takes` allows; else None."""
-        queue = next(queue for queue in self._waiting.values() if queue)
+        queues = self._waiting.values()
+        if not self.pairs and (item := self._taken(self._constructed, takes)):
+            return item
+        return self._taken(next((q for q in queues if q), self._constructed), takes)
+
+    def _taken(self, queue: deque[Any], takes: Callable[[frozenset[str]], bool]) -> Item | None:
         item: Item
         for at, item in enumerate(queue):
             if takes(self.loose_files(item)):
@@ -178,7 +188,8 @@ class Queue:
                 by_shape.setdefault(self._evaluation_key(cell), []).append(cell)
         for alike in by_shape.values():
             for part in _chunks(alike, MEASURE_CELLS):
-                self._waiting[MeasureItem] += self._by_files(part, known)
+                queue = self._waiting[MeasureItem] if part[0].trains else self._constructed
+                queue += self._by_files(part, known)
 
     def _by_files(self, cells: tuple[Cell, ...], known: set[str]) -> Iterator[MeasureItem]:
         """What is left to find of these cells, an item for each set of loose files."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from emtkit.execute.engines.local import LocalEngine
 from emtkit.execute.engines.open import Limits
+from emtkit.execute.messages import decode_job
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
 from emtkit.plugin.registry import Registry
@@ -123,3 +125,28 @@ def test_a_segment_ends_long_before_its_answer_is_missed():
     """`--timeout 15` lost every stack that trained for 30 seconds at a time."""
     assert Limits.of(1, 15.0, None).segment == 3.75
     assert Limits.of(1, 3600.0, None).segment == Options().segment == 30.0
+
+
+class Noted(InlineEngine):
+    """Notes what it is given to do."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self.jobs: list[str] = []
+
+    def submit(self, job: int, data: bytes, loose: frozenset[str] = frozenset()) -> None:
+        given = decode_job(data)[0]
+        made = all(not cell.trains for cell in given.cells)
+        self.jobs.append(f"{type(given).__name__} {'constructed' if made else 'trained'}")
+        super().submit(job, data, loose)
+
+
+def test_constructed_networks_are_measured_before_others_are_trained_or_made(tmp_path):
+    """The worker that made them may still hold what took long to find."""
+    made = [replace(cell(seed), trains=False, key=f"made-{seed}") for seed in range(33)]
+    engine = Noted(REGISTRY)
+    found, _ = go([row(one) for one in (*made, cell(0))], tmp_path / "s.sqlite", engine)
+    assert found.clean
+    constructed = [job for job in engine.jobs if job.endswith("constructed")]
+    first = ["TrainJob constructed", *["MeasureJob constructed"] * 4]
+    assert constructed == [*first, "TrainJob constructed", "MeasureJob constructed"]

@@ -13,7 +13,7 @@ from emtkit.plugin.analysis import Findings
 from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.data.links import Links
 from emtkit.report.data.results import Results
-from emtkit.report.page.networks import MOST_DRAWINGS, with_networks
+from emtkit.report.page.networks import DRAWINGS, with_networks
 from emtkit.report.page.page import ReportContent, build_page
 from emtkit.study.quantity import Quantity
 from tests.report.frames import frame
@@ -329,7 +329,7 @@ def test_a_network_whose_drawings_are_left_out_names_the_command(chromium, tmp_p
     link = Links(results, {})
     options = CommandOptions("study.yaml", store=Path("my store.sqlite"))
     text = build_page(ReportContent(options=options, question="?", results=results), link)
-    many = [StoredDrawing("a", "bars", print, Findings)] * (MOST_DRAWINGS + 1)
+    many = [StoredDrawing("a", "bars", print, Findings)] * (DRAWINGS + 1)
     path = tmp_path / "report.html"
     path.write_text(with_networks(text, link, lambda rows: ((row, many) for row in rows)))
     page = chromium.new_page()

@@ -84,8 +84,8 @@ def test_a_drawing_that_ends_the_process_says_so_and_the_others_are_drawn():
     assert two["svg"].startswith("<svg")
 
 
-@pytest.mark.parametrize(("name", "most"), [("MOST_DRAWINGS", 5), ("MOST_BYTES", 9_000)])
-def test_what_no_longer_fits_is_left_out_and_named(link, monkeypatch, name, most):
+@pytest.mark.parametrize(("most", "size"), [(5, 5_000_000), (100, 9_000)])
+def test_what_no_longer_fits_is_left_out_and_named(link, monkeypatch, most, size):
     loaded = []
 
     def drawings(rows):
@@ -93,8 +93,8 @@ def test_what_no_longer_fits_is_left_out_and_named(link, monkeypatch, name, most
             loaded.append(row)
             yield row, stored(row, draw, draw)
 
-    monkeypatch.setattr(networks, name, most)
-    page = with_networks(PAGE, link, drawings)
+    monkeypatch.setattr(networks, "MOST_BYTES", size)
+    page = with_networks(PAGE, link, drawings, most)
     found = held(page)
     assert len(page) < 9_200
     assert 0 < len(found["drawn"]) < 5
@@ -114,3 +114,15 @@ def test_drawings_of_a_kind_share_the_layout_of_their_first():
     assert frames[0] == frames[1]
     ids = [set(re.findall(r'\bid="([^"]*)"', text)) for text in texts]
     assert not ids[0] & ids[1]
+
+
+@pytest.mark.parametrize("most", [0, 3])
+def test_a_report_has_as_many_drawings_as_are_asked_for(smoke, most):
+    said = smoke.terminal.emtkit(
+        "report", str(smoke.study), "--out", f"drawn{most}", "--drawings", str(most)
+    )
+    assert said.code == 0, said.err
+    page = (smoke.terminal.folder / said.out.strip()).read_text("utf-8")
+    found = held(page)
+    assert len(found["drawn"]) == most  # each network of the study has one drawing
+    assert len(found["left"]) == 36 - most

@@ -10,8 +10,8 @@ from emtkit.report.page.data import packed
 
 MOST_BYTES = 5_000_000
 """Size of a page with the drawings of its networks."""
-MOST_DRAWINGS = 100
-"""Drawings of single networks in a page; each takes a twentieth of a second."""
+DRAWINGS = 100
+"""Drawings of single networks in a page unless it is asked for more; each takes .05 s."""
 
 EMPTY = '<script type="application/json" id="networks">{}</script>'
 """Where a page holds them."""
@@ -20,8 +20,8 @@ Drawings = Callable[[Iterable[int]], Iterator[tuple[int, list[StoredDrawing]]]]
 """From rows to what there is to draw of their networks."""
 
 
-def with_networks(page: str, link: Links, drawings: Drawings) -> str:
-    """The page with the drawings of its networks, those first that its numbers open first.
+def with_networks(page: str, link: Links, drawings: Drawings, most: int = DRAWINGS) -> str:
+    """The page with `most` drawings of its networks, those first that its numbers open first.
 
     Each network's are packed together (JSON, gzip, base64). Networks that no longer fit are left
     out whole, and named.
@@ -34,7 +34,7 @@ def with_networks(page: str, link: Links, drawings: Drawings) -> str:
     for row, stored in drawings(link.first_opened()):
         if not stored:
             continue
-        if left or count + len(stored) > MOST_DRAWINGS:
+        if left or count + len(stored) > most:
             left.append(row)
             continue
         text = json.dumps(drawer.svgs(str(row), stored), separators=(",", ":"))

@@ -16,7 +16,7 @@ from emtkit.report.figures.drawn import Drawn, inline_svg, save
 from emtkit.report.inference.tuning import TuningCurve
 from emtkit.report.inference.verdict import Verdict
 from emtkit.report.page.glossary import glossary, meanings
-from emtkit.report.page.networks import with_networks
+from emtkit.report.page.networks import DRAWINGS, with_networks
 from emtkit.report.page.page import (
     Citation,
     PageFigure,
@@ -52,10 +52,12 @@ def write_report(
     stored: Mapping[str, CellResult],
     folder: Path,
     options: CommandOptions,
+    drawings: int = DRAWINGS,
 ) -> tuple[Path, ...]:
     """Write a report, its tables and its figures into `folder`; returns the files, page first.
 
-    `stored` are the cells of the plan that its store holds, by key.
+    `stored` are the cells of the plan that its store holds, by key; the page has at most so many
+    `drawings` of single networks.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
@@ -95,7 +97,7 @@ def write_report(
         provenance=_provenance(stored, options.store),
         citations=citations(plan),
     )
-    text = with_networks(build_page(content, link), link, views.drawings)
+    text = with_networks(build_page(content, link), link, views.drawings, drawings)
     page = _write(folder / "report.html", text)
     return (page, _write(folder / "report.md", build_markdown(content)), *files)
 

@@ -161,7 +161,7 @@ const explore = (data) => {
     const place = element("div", undefined, "drawings");
     if ((networks.left || []).includes(row)) {
       const many = networks.left.length;
-      const said = `Its drawings, as those of ${many} networks, are left out to keep this page small. `;
+      const said = `Its drawings, as those of ${many} networks, are left out to keep this page small (\`--drawings\` draws more). `;
       place.append(commandLine(`${said}A page that has them: `, `emtkit report ${data.apart} ${partOf(row)}`));
     } else if ((networks.drawn || {})[row]) {
       unpack(networks.drawn[row]).then(

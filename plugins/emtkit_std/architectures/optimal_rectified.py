@@ -17,9 +17,9 @@ from emtkit_std._theory.superposition.scored import one_feature, scored_of
 
 
 @lru_cache(maxsize=1024)
-def _branches(law: DelayLaw, hidden: int, scored: bytes) -> list[Branch]:
+def _branches(law: DelayLaw, hidden: int, scored: bytes, *, best: bool = False) -> list[Branch]:
     """A network is built anew for every analysis; its optimum is not searched anew."""
-    return branches(law, hidden, np.frombuffer(scored, dtype=bool))
+    return branches(law, hidden, np.frombuffer(scored, dtype=bool), best=best)
 
 
 class OptimalRectified(Constructed, PreActivationNetwork):
@@ -49,7 +49,8 @@ class OptimalRectified(Constructed, PreActivationNetwork):
         ] = "best",
     ) -> None:
         super().__init__()
-        found = _branches(task.facts(DelayLaw), hidden, scored_of(task).tobytes())
+        law, scored = task.facts(DelayLaw), scored_of(task).tobytes()
+        found = _branches(law, hidden, scored, best=branch == "best")
         best = next(one for one in found if branch in ("best", one.regime))
         self.hidden = hidden
         angles, readout = np.split(best.point, 2)

@@ -45,6 +45,8 @@ _FEW, _SOME, _MANY = 1000, 4000, 30_000  # windows to compare, to lead, to begin
 _POLISH, _SEARCHED, _GAIN = 15, 2e-6, 3e-7
 _STEP = 1e-5
 _EXACT_STEP = 5e-4
+# Losses above the least beyond which a minimum on some or many windows is not the best of all.
+_SOME_ABOVE, _MANY_ABOVE = 0.03, 0.01
 
 
 @dataclass(frozen=True)
@@ -97,16 +99,17 @@ class _Windows:
 
     def slopes(self, gains: Array) -> Slopes:
         """Relative loss at the best scale (N) and its gradient in the projections (N, S)."""
-        outputs = gains @ self.inputs.T
-        rectified = np.maximum(outputs, 0.0)
+        rectified = gains @ self.inputs.T
+        np.maximum(rectified, 0.0, out=rectified)
         weighted = rectified * self.weights
-        squares = (weighted * rectified).sum(1)
+        squares = np.einsum("nw,nw->n", weighted, rectified)
         products = weighted @ self.targets
         good = (products > 0) & (squares > 0)
         squares = np.where(good, squares, 1.0)
         products = np.where(good, products, 0.0)
         scale = products / squares
-        turned = weighted * scale[:, None] - (outputs > 0) * (self.weights * self.targets)
+        turned = np.multiply(weighted, scale[:, None], out=weighted)
+        turned -= (rectified > 0) * (self.weights * self.targets)
         gradient = 2.0 * (scale / self.energy)[:, None] * (turned @ self.inputs)
         return Slopes(1.0 - products * scale / self.energy, gradient)
 
@@ -236,8 +239,11 @@ def _energy(law: DelayLaw, scored: Mask) -> float:
     return law.density[0] * law.second_moment[0] * due
 
 
-def branches(law: DelayLaw, hidden: int, scored: Mask) -> list[Branch]:
-    """The best network of every regime that has one, the best of all first."""
+def branches(law: DelayLaw, hidden: int, scored: Mask, *, best: bool = False) -> list[Branch]:
+    """The best network of every regime that has one, the best of all first.
+
+    With `best` regimes that are clearly worse may be missing.
+    """
     problem = _Problem(law, scored, hidden)
     few, some = (_Windows.of(law, scored, count) for count in (_FEW, _SOME))
     starts = problem.starts()
@@ -249,13 +255,19 @@ def branches(law: DelayLaw, hidden: int, scored: Mask) -> list[Branch]:
         tolerance=1e-6,
     )
     # Few windows rank minima wrongly, and the exact descent is dear: many windows choose for it.
-    nearer = problem.nearer(led.points[problem.distinct(led.points, led.values, 4)])
+    chosen = problem.distinct(led.points, led.values, 4)
+    nearer = problem.nearer(led.points[_low(chosen, led.values, _SOME_ABOVE if best else np.inf)])
     chosen = problem.distinct(nearer.points, nearer.values, 1)
+    chosen = _low(chosen, nearer.values, _MANY_ABOVE if best else np.inf)
     ends: dict[Regime, Branch] = {}
     found = problem.polished(nearer.points[chosen], nearer.inverse[chosen])
     for one in sorted(found, key=lambda branch: branch.loss):
         ends.setdefault(one.regime, one)
     return list(ends.values())
+
+
+def _low(chosen: list[int], values: Array, above: float) -> list[int]:
+    return [one for one in chosen if values[one] <= values[chosen].min() + above]
 
 
 def followed(law: DelayLaw, scored: Mask, points: Array) -> list[Branch]:

@@ -174,6 +174,7 @@ def test_common_mistakes_of_authors_are_named(name: str) -> None:
     assert re.search(said, told), told
 
 
+@pytest.mark.slow  # `check` of every template
 def test_without_its_mistake_the_file_breaks_no_such_rule() -> None:
     for source in (RECURRENT, SIZED):
         Path("own.py").write_text(source)

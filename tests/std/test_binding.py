@@ -114,7 +114,9 @@ def test_golden_4_masked_core_is_an_orthogonal_integer_matrix_of_the_known_perio
     assert not any((powers[k] == identity).all() for k in range(1, selection.period))
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "rule", [pytest.param(r, marks=[pytest.mark.slow] * (r in ("T1", "T3"))) for r in RULES]
+)
 def test_golden_2_leave_one_out_mask_is_the_closed_one(rule):
     selection, phi = selection_rules.published(rule), phi_of_rule(rule)
     mask = binding.optimised_mask(phi)

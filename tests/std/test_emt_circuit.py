@@ -37,7 +37,11 @@ def squared_condition(task, model):
 
 @pytest.mark.parametrize(
     ("rule", "hidden"),  # T1 has a square basis at 64; that of a Gaussian is ill-conditioned
-    [*((rule, 128) for rule in RULES), *((rule, 64) for rule in RULES[1:])],
+    [
+        *((rule, 64) for rule in RULES[1:]),
+        ("T1", 128),
+        *(pytest.param(rule, 128, marks=pytest.mark.slow) for rule in RULES[1:]),
+    ],
 )
 def test_golden_1_the_linear_circuit_is_exact_for_a_thousand_steps(rule, hidden):
     task, model, batch, outputs = run(rule, basis="gaussian", hidden=hidden)
@@ -64,7 +68,7 @@ def test_other_rules_are_out_of_reach_of_a_linear_network_from_rest(rule, share)
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("basis", ["orthonormal", "gaussian"])
+@pytest.mark.parametrize("basis", [pytest.param("orthonormal", marks=pytest.mark.slow), "gaussian"])
 def test_golden_3_tanh_is_exact_at_a_small_amplitude(rule, basis):
     parameters = {"basis": basis, "activation": "tanh", "amplitude": 0.1}
     assert accuracy(rule, **parameters) >= 0.999

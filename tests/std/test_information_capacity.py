@@ -61,7 +61,10 @@ def test_one_product_is_found_at_its_lag() -> None:
     assert figure.axes[0].has_data()
 
 
-@pytest.mark.parametrize("network", [Elman, GatedRecurrentUnit, LinearRnn])
+SLOWER = [pytest.param(one, marks=pytest.mark.slow) for one in (GatedRecurrentUnit, LinearRnn)]
+
+
+@pytest.mark.parametrize("network", [Elman, *SLOWER])
 def test_the_total_is_at_most_the_directions(network: type[RecurrentModel]) -> None:
     """Dambre et al.: and near it, where a network forgets and its products are asked for."""
     torch.manual_seed(0)

@@ -40,13 +40,14 @@ from emtkit_std._theory.superposition.projections import Regime, regime
 from emtkit_std._theory.superposition.rectified_loss import relu_losses
 
 MOST_REACH = 100.0
-_SCREENED, _LED = 3000, 16  # candidates, and how many of each regime are led downhill
+# Candidates, and of each regime how many are led downhill, and how many of these minima are kept.
+_SCREENED, _LED, _KEPT = 3000, 16, 4
 _FEW, _SOME, _MANY = 1000, 4000, 30_000  # windows to compare, to lead, to begin exactly with
 _POLISH, _SEARCHED, _GAIN = 15, 2e-6, 3e-7
 _STEP = 1e-5
 _EXACT_STEP = 5e-4
 # Losses above the least beyond which a minimum on some or many windows is not the best of all.
-_SOME_ABOVE, _MANY_ABOVE = 0.03, 0.01
+_SOME_ABOVE, _MANY_ABOVE = 0.1, 0.01
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ def branches(law: DelayLaw, hidden: int, scored: Mask, *, best: bool = False) ->
         tolerance=1e-6,
     )
     # Few windows rank minima wrongly, and the exact descent is dear: many windows choose for it.
-    chosen = problem.distinct(led.points, led.values, 4)
+    chosen = problem.distinct(led.points, led.values, _KEPT)
     nearer = problem.nearer(led.points[_low(chosen, led.values, _SOME_ABOVE if best else np.inf)])
     chosen = problem.distinct(nearer.points, nearer.values, 1)
     chosen = _low(chosen, nearer.values, _MANY_ABOVE if best else np.inf)

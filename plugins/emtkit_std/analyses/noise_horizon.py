@@ -63,9 +63,9 @@ def draw_horizons(findings: Findings, figure: Figure) -> None:
 class NoiseHorizon(Analysis):
     """Histories run on in silence with a noisy state, or disturbed once: horizon and basin.
 
-        h_k = F(h_{k-1}) + sigma xi_k,   xi_k ~ N(0, 1) in every unit,   F(h) = step(h, 0)
+        h_k = F(h_{k-1}) + sigma xi_k,   F(h) = step(h, 0)
 
-    for sigma = `noise` times 1/4, 1/2, 1, 2 and 4 (all with the same xi; whatever noise the network
+    with xi_k ~ N(0, 1) in every unit, for sigma = `noise` times 1/4, 1/2, 1, 2 and 4 (all with the same xi; whatever noise the network
     trained with is left out). Scalars speak of `noise` itself, the table `sizes` of all. A horizon
     is how many outputs come before the accuracy falls below `level` (of its decreasing fit),
     right-censored at `steps`; `exponent` is the slope of log horizon over log sigma. For a linear

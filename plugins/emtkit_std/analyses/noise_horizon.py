@@ -42,7 +42,10 @@ RATIOS = ("uncorrected", "amplification")
 
 
 def draw_horizons(findings: Findings, figure: Figure) -> None:
-    """Accuracy over the outputs for every size of noise, and the horizons over the sizes."""
+    """Accuracy over the outputs for every size of noise, and the horizons over the sizes.
+
+    Dotted is the closed form, where there is one; the line across is at `tolerable`.
+    """
     curves, sizes = findings.tables["curves"], findings.tables["sizes"]
     left, right = figure.subplots(1, 2)
     for place, (size, curve) in enumerate(curves.groupby("noise")):
@@ -50,14 +53,15 @@ def draw_horizons(findings: Findings, figure: Figure) -> None:
         left.plot(curve["output"], curve["accuracy"], color=colour, label=f"{size:.3g}")
         left.plot(curve["output"], curve["expected"], color=colour, linestyle=":")
     left.set(xscale="log", ylim=(0.4, 1.03), xlabel="outputs", ylabel="share of right signs")
-    left.legend(title="noise (dotted: closed form)", fontsize="small")
-    seen = sizes["horizon"].clip(lower=1)
-    right.plot(sizes["noise"], seen, marker="o", label="measured (1 or more)")
-    right.plot(sizes["noise"], sizes["expected_horizon"], linestyle=":", label="closed form")
-    if np.isfinite(bound := findings.scalars["tolerable"]):
-        right.axvline(float(bound), color="grey", label="basin / amplification")
+    left.legend(title="noise", loc="lower left", fontsize="x-small", title_fontsize="x-small")
+    right.plot(sizes["noise"], sizes["horizon"].clip(lower=1), marker="o", color="black")
+    right.plot(sizes["noise"], sizes["expected_horizon"], linestyle=":", color="black")
+    if np.isfinite(edge := float(findings.scalars["tolerable"])) and edge > 0:
+        right.axvline(edge, color="grey")
     right.set(xscale="log", yscale="log", xlabel="noise", ylabel="horizon (outputs)")
-    right.legend(fontsize="small")
+    right.minorticks_off()
+    ticks = sizes["noise"].to_list()
+    right.set_xticks(ticks, [f"{size:.2g}" for size in ticks], fontsize="x-small")
 
 
 class NoiseHorizon(Analysis):
@@ -65,11 +69,12 @@ class NoiseHorizon(Analysis):
 
         h_k = F(h_{k-1}) + sigma xi_k,   F(h) = step(h, 0)
 
-    with xi_k ~ N(0, 1) in every unit, for sigma = `noise` times 1/4, 1/2, 1, 2 and 4 (all with the same xi; whatever noise the network
-    trained with is left out). Scalars speak of `noise` itself, the table `sizes` of all. A horizon
-    is how many outputs come before the accuracy falls below `level` (of its decreasing fit),
-    right-censored at `steps`; `exponent` is the slope of log horizon over log sigma. For a linear
-    map the accuracy is known, with m the outputs without noise and s their signs:
+    with xi_k ~ N(0, 1) in every unit, for sigma = `noise` times 1/4, 1/2, 1, 2 and 4 (all with the
+    same xi; whatever noise the network trained with is left out). Scalars speak of `noise` itself,
+    the table `sizes` of all. A horizon is how many outputs come before the accuracy falls below
+    `level` (of its decreasing fit), right-censored at `steps`; `exponent` is the slope of log
+    horizon over log sigma. For a linear map the accuracy is known, with m the outputs without noise
+    and s their signs:
 
         accuracy_k = mean Phi(s m / (sigma sqrt(v_k)))
         v_k,o      = sum_{j < k} |row o of W_r W_hh^j|^2

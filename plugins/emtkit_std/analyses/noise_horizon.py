@@ -1,7 +1,6 @@
 """Analysis `noise_horizon`: how long answers last in a noisy state, and what is corrected."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -26,7 +25,14 @@ from emtkit_std._parameters import Sequences
 from emtkit_std._theory.facts import Array, PulseCircuit
 from emtkit_std._theory.linearise import recurrent, silent_map
 from emtkit_std._theory.noise import diffusion
-from emtkit_std._theory.noise.disturbed import Silence, horizon_error, horizon_of, kick, walk
+from emtkit_std._theory.noise.disturbed import (
+    Silence,
+    curves,
+    horizon_error,
+    horizon_of,
+    kick,
+    walk,
+)
 from emtkit_std._theory.observe import draw
 from emtkit_std._theory.standard_error import Ratio, of_mean
 
@@ -46,9 +52,9 @@ def draw_horizons(findings: Findings, figure: Figure) -> None:
 
     Dotted is the closed form, where there is one; the line across is at `tolerable`.
     """
-    curves, sizes = findings.tables["curves"], findings.tables["sizes"]
+    accuracies, sizes = findings.tables["curves"], findings.tables["sizes"]
     left, right = figure.subplots(1, 2)
-    for place, (size, curve) in enumerate(curves.groupby("noise")):
+    for place, (size, curve) in enumerate(accuracies.groupby("noise")):
         colour = f"C{place}"
         left.plot(curve["output"], curve["accuracy"], color=colour, label=f"{size:.3g}")
         left.plot(curve["output"], curve["expected"], color=colour, linestyle=":")
@@ -206,7 +212,7 @@ class NoiseHorizon(Analysis):
         errors = [f"{name}_error" for name in ("horizon", *MEANS, *RATIOS)]
         return Findings(
             scalars,
-            {"sizes": sizes, "curves": _curves(self.sizes, walked.right, expected)},
+            {"sizes": sizes, "curves": curves(self.sizes, walked.right, expected)},
             reasons={
                 **dict.fromkeys(errors, "a single history has no spread"),
                 "uncorrected": "nothing is left of a disturbance after one step",
@@ -280,24 +286,6 @@ class NoiseHorizon(Analysis):
         if len(ended) < 2:
             return float("nan")
         return float(np.polyfit(np.log(ended["noise"]), np.log(ended["horizon"]), 1)[0])
-
-
-def _curves(sizes: Array, right: Array, expected: Array | None) -> pd.DataFrame:
-    """Accuracies by output, means over ranges of it that grow."""
-    steps = right.shape[2]
-    edges = np.unique(np.geomspace(1, steps + 1, 60).astype(int)) - 1
-    middle = np.sqrt((edges[:-1] + 1.0) * edges[1:])
-    parts = [slice(low, high) for low, high in pairwise(edges)]
-    tables = []
-    for at, size in enumerate(sizes):
-        seen = right[at].mean(0)
-        told = np.full(steps, np.nan) if expected is None else expected[at]
-        columns = {
-            name: [float(values[part].mean()) for part in parts]
-            for name, values in (("accuracy", seen), ("expected", told))
-        }
-        tables.append(pd.DataFrame({"noise": size, "output": middle, **columns}))
-    return pd.concat(tables, ignore_index=True)
 
 
 def _means(values: Mapping[str, Array]) -> dict[str, float]:

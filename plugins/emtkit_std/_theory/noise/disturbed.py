@@ -7,8 +7,10 @@ float64.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
@@ -130,6 +132,24 @@ def horizon_error(right: Array, level: float, draws: NDArray[np.int64]) -> float
     counts = np.stack([np.bincount(rows, minlength=len(right)) for rows in draws])
     curves = counts @ right / len(right)
     return float(np.std([horizon_of(curve, level) for curve in curves], ddof=1))
+
+
+def curves(sizes: Array, right: Array, expected: Array | None) -> pd.DataFrame:
+    """Accuracies by output, means over ranges of it that grow."""
+    steps = right.shape[2]
+    edges = np.unique(np.geomspace(1, steps + 1, 60).astype(int)) - 1
+    middle = np.sqrt((edges[:-1] + 1.0) * edges[1:])
+    parts = [slice(low, high) for low, high in pairwise(edges)]
+    tables = []
+    for at, size in enumerate(sizes):
+        seen = right[at].mean(0)
+        told = np.full(steps, np.nan) if expected is None else expected[at]
+        columns = {
+            name: [float(values[part].mean()) for part in parts]
+            for name, values in (("accuracy", seen), ("expected", told))
+        }
+        tables.append(pd.DataFrame({"noise": size, "output": middle, **columns}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _noisy(

@@ -68,6 +68,8 @@ def overview(plan: Plan, store: Store, workers: int, unknown: dict[str, str]) ->
             f"{first.training.steps} iterations of {first.training.batch}, tier {stack.tier}, "
             f"about {duration_text(rates.seconds(stack))}"
         )
+        if stack.why:
+            yield f"    {stack.why}"
     if stacks:
         whole = sum(rates.seconds(stack) for stack in stacks) / min(workers, training)
         yield (

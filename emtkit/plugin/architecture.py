@@ -113,9 +113,13 @@ class RecurrentModel(SequenceModel):
     """A network with one state of size H = `hidden`: h_t = step(h_{t-1}, u_t), y_t = read(h_t).
 
     After the driven steps the input is zero. `y_t` is read after `u_t` enters.
+
+    With state noise, h_t = step(h_{t-1}, u_t) + `noise` xi_t, xi_t of independent N(0, 1) that the
+    core draws; the constructor sets the standard deviation `noise`, and nothing else is to be done.
     """
 
     hidden: int
+    noise: float = 0.0
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -170,8 +174,26 @@ class RecurrentModel(SequenceModel):
         return None
 
     def trace(self, inputs: Tensor, steps: int) -> Trace:
-        """Unroll `step`; where `encode` is overridden, the states before its result are initial."""
+        """Unroll `step`; where `encode` is overridden, the states before its result are initial.
+
+        Without state noise: that is handed to `forward`, by the core, in training and evaluation.
+        """
+        return self._unrolled(inputs, steps, None)
+
+    def forward(
+        self, inputs: Tensor, steps: int | None = None, noise: Tensor | None = None
+    ) -> Trace:
+        """`trace`, or step by step with xi (T B H) in `noise`; a state that `encode` sets has none.
+
+        `noise` may have more steps than are made, so that longer runs begin as shorter ones.
+        """
+        if noise is None:
+            return super().forward(inputs, steps)
+        return self._unrolled(inputs, inputs.shape[1] if steps is None else steps, noise)
+
+    def _unrolled(self, inputs: Tensor, steps: int, noise: Tensor | None) -> Trace:
         batch, input_steps = inputs.shape[:2]
+        added = [None] * steps if noise is None else [self.noise * xi for xi in noise.unbind(0)]
         state = self.initial(batch)
         states: list[Tensor] = []
         if self.encodes():
@@ -179,12 +201,16 @@ class RecurrentModel(SequenceModel):
             state = self.encode(inputs)
             states.append(state)
         else:
-            for step_inputs in inputs.unbind(1):
-                state = self.step(state, step_inputs)
+            for step_inputs, xi in zip(inputs.unbind(1), added, strict=False):
+                state = _moved(self.step(state, step_inputs), xi)
                 states.append(state)
         silence = torch.zeros_like(inputs[:, 0])
-        for _ in range(steps - input_steps):
-            state = self.step(state, silence)
+        for xi in added[input_steps:steps]:
+            state = _moved(self.step(state, silence), xi)
             states.append(state)
         stacked = torch.stack(states, 1)
         return Trace(stacked, self.read(stacked))
+
+
+def _moved(state: Tensor, by: Tensor | None) -> Tensor:
+    return state if by is None else state + by

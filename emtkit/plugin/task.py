@@ -36,6 +36,7 @@ class Batch:
 
     `inputs` (B T I) are zero from step `input_steps` on; `targets` (B T O); `mask` (T) is 1 on the
     steps that are scored and 0 elsewhere. `mask` and `input_steps` are fixed per task and horizon.
+    `noise` (T B H; M T B H) is not a task's: the core adds it for networks with state noise.
 
     Raises:
         PluginError: the shapes do not agree; the axis that is off is named.
@@ -45,6 +46,7 @@ class Batch:
     targets: Tensor
     mask: Tensor
     input_steps: int
+    noise: Tensor | None = None
 
     def __post_init__(self) -> None:
         steps = self.inputs.shape[-2]
@@ -78,7 +80,8 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         inputs, targets, mask = (x.to(device) for x in (self.inputs, self.targets, self.mask))
-        return Batch(inputs, targets, mask, self.input_steps)
+        noise = None if self.noise is None else self.noise.to(device)
+        return Batch(inputs, targets, mask, self.input_steps, noise)
 
 
 @dataclass(frozen=True)

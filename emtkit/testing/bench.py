@@ -151,6 +151,14 @@ class ModelBench:
         """The pairing that most rules use."""
         return self.pairings[0]
 
+    @cached_property
+    def others(self) -> tuple[Pairing, ...]:
+        """Settings drawn from the annotations, on the main task; that they must run is a rule."""
+        case, drawn = self.main.case, values.draws(self.cls, Random(5), DRAWS)
+        pairs = (Pairing(case, self.cls, resolved(self.cls, given)) for given in drawn)
+        fitting = (pair for pair in pairs if why_not(self.cls, case, pair.parameters) is None)
+        return tuple(pair for pair in fitting if _runs(pair))
+
     @property
     def trains(self) -> bool:
         """Whether its main network says that there is anything to train."""
@@ -271,6 +279,16 @@ def why_not(cls: type[SequenceModel], case: Case, parameters: Mapping[str, Any])
     if reason is None and issubclass(cls, RecurrentModel) and cls.encodes():
         return "outputs are scored while input arrives" if case.scored_while_driven else None
     return reason
+
+
+def _runs(pair: Pairing) -> bool:
+    """Whether the setting can be built and run."""
+    batch = pair.sample(1)
+    try:
+        pair.network().trace(batch.inputs[:, : batch.input_steps], batch.steps)
+    except Exception:  # whatever a plugin raises
+        return False
+    return True
 
 
 def spoken(name: str, parameters: Mapping[str, Any]) -> str:

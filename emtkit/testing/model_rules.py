@@ -1,6 +1,7 @@
 """Rules for architectures; the others depend on the gates."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -143,19 +144,27 @@ def runs_alike_twice(bench: ModelBench) -> Steps:
 
 
 def no_global_randomness(bench: ModelBench) -> Steps:
-    """Running draws nothing, and building draws from torch's generator alone."""
-    yield "built and ran the network and watched torch, numpy.random and random"
+    """Running draws nothing, and building draws from torch's generator alone.
+
+    At the defaults, and at settings drawn from the annotations: a parameter may let noise in.
+    """
+    tried = (bench.main, *bench.others)
+    yield f"built and ran {len(tried)} settings and watched torch, numpy.random and random"
     batch = bench.main.sample(SEQUENCES)
-    model, moved = under_global_seed(0, bench.main.network)
-    if moved:
-        change = "draw from torch's generator alone, which the core seeds"
-        yield Mistake(f"building moved the generator of {', '.join(moved)}", change)
-    (trace, moved), (again, _) = (
-        under_global_seed(seed, lambda: run(model, batch)) for seed in (0, 1)
-    )
-    if moved or not torch.equal(trace.outputs, again.outputs):
-        change = "let nothing be drawn in `step`, `read` and `trace` (no dropout, no noise)"
-        yield Mistake("running depends on, or moves, a global generator", change)
+    for pair in tried:
+        model, moved = under_global_seed(0, pair.network)
+        if moved:
+            change = "draw from torch's generator alone, which the core seeds"
+            yield Mistake(f"building {pair} moved the generator of {', '.join(moved)}", change)
+        (trace, moved), (again, _) = (
+            under_global_seed(seed, partial(run, model, batch)) for seed in (0, 1)
+        )
+        if moved or not torch.equal(trace.outputs, again.outputs):
+            change = (
+                "let nothing be drawn in `step`, `read` and `trace` (no dropout); for noise of the "
+                "state set `self.noise` to its standard deviation, and the core adds it"
+            )
+            yield Mistake(f"running {pair} depends on, or moves, a global generator", change)
 
 
 MODEL_GATES: tuple[Callable[[ModelBench], Steps], ...] = (

@@ -14,7 +14,7 @@ from emtkit.study.cells import Cell, PluginConfig, digest
 from emtkit.study.settings import Training
 from emtkit.testing import model_rules as rules
 from emtkit.testing import values
-from emtkit.testing.bench import DRAWS, Case, ModelBench, Pairing, resolved, try_case, why_not
+from emtkit.testing.bench import Case, ModelBench, Pairing, try_case, why_not
 from emtkit.testing.common_rules import facts_are_answered
 from emtkit.testing.model_rules import SEQUENCES, close, run
 from emtkit.testing.rule import Mistake, Skip, Steps
@@ -128,7 +128,7 @@ def kernel_equals_plain(bench: ModelBench) -> Steps:
     """A kernel, or the form of a simple recurrence, gives what the plain network gives."""
     looked = False
     yield "took gradients by hand and by autograd, in float64 and float32"
-    for pair in _settings(bench):
+    for pair in (*bench.pairings, *bench.others):
         models = [pair.network(seed) for seed in range(3)]
         refusal = DenseTier.refusal(models[0], pair.case.task, TRAINING)
         if refusal is not None or not bench.cls.trains(pair.parameters):
@@ -179,23 +179,6 @@ def _joined(batches: Sequence[Batch]) -> Batch:
 
 def _flat(models: Sequence[SequenceModel]) -> Tensor:
     return torch.stack([flatten(model) for model in models])
-
-
-def _settings(bench: ModelBench) -> list[Pairing]:
-    """The default network on every task that it accepts, and other settings of it on the first."""
-    case, drawn = bench.main.case, values.draws(bench.cls, Random(5), DRAWS)
-    others = (Pairing(case, bench.cls, resolved(bench.cls, given)) for given in drawn)
-    fitting = (pair for pair in others if why_not(bench.cls, case, pair.parameters) is None)
-    return [*bench.pairings, *filter(_builds, fitting)]
-
-
-def _builds(pair: Pairing) -> bool:
-    """Whether the setting can be built; that it must is another rule."""
-    try:
-        pair.network()
-    except Exception:  # whatever a plugin raises
-        return False
-    return True
 
 
 def _variants(bench: ModelBench, pair: Pairing) -> list[Case]:

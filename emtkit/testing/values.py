@@ -94,5 +94,5 @@ def _number(field: Mapping[str, Any], random: Random) -> float:
     if math.isfinite(low) and math.isfinite(high):
         return float(low + (high - low) * random.uniform(0.1, 0.9))
     centre = float(default) if isinstance(default, int | float) else 1.0
-    drawn = centre * random.uniform(0.5, 1.5)
+    drawn = (centre or 1.0) * random.uniform(0.5, 1.5)  # what is off by default is tried too
     return drawn if low < drawn < high else centre

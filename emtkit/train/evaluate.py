@@ -63,6 +63,7 @@ def _judge_chunk(
     longest = None if asked.horizon is None else max(n for n in reaches if n is not None)
     drawn = _drawn(stacked, asked, longest, flat.dtype)
     batch, strata = Batch.stacked([one.batch for one in drawn]), [one.strata for one in drawn]
+    batch = stacked.with_noise(batch, [_stream(asked, flat.dtype)] * stacked.models)
     outputs = tier.outputs(stacked, flat, batch)
     masks = torch.stack(
         [first_scored(m, j.loss_horizon) for m, j in zip(batch.mask, evaluation_specs, strict=True)]
@@ -96,10 +97,14 @@ def _drawn(
     """The sequences of every row, all from one stream; rows of equal tasks share them."""
     found = {}
     for group in stacked.groups:
-        stream = Stream(None, asked.stream, dtype=dtype)
-        one = group.task.sample_strata(asked.sequences, stream, horizon)
+        one = group.task.sample_strata(asked.sequences, _stream(asked, dtype), horizon)
         found.update(dict.fromkeys(group.rows, one))
     return [found[row] for row in range(stacked.models)]
+
+
+def _stream(asked: EvaluationSpec, dtype: torch.dtype) -> Stream:
+    """What sequences and state noise of all rows are drawn from: one stream, without a seed."""
+    return Stream(None, asked.stream, dtype=dtype)
 
 
 def _windows(batch: Batch, asked: EvaluationSpec) -> list[tuple[str, Tensor]]:

@@ -27,7 +27,7 @@ TIERS: Mapping[str, type[Tier]] = {
 class Stack:
     """Cells that train as one program, on sequences of at most `length` steps.
 
-    `most` is how many rows one program may have.
+    `most` is how many rows one program may have, `why` the reason against the tier before.
     """
 
     key: str
@@ -36,6 +36,7 @@ class Stack:
     length: int
     parameters: int
     most: int = STACK_ROWS
+    why: str = ""
 
     @property
     def work(self) -> float:
@@ -48,7 +49,8 @@ class Stack:
 class Shape:
     """What one (task, architecture) pair looks like to the stacker; `pair` is its key.
 
-    `most` is how many rows a program of its tier may have, where the pair was inspected.
+    `most` is how many rows a program of its tier may have, where the pair was inspected, and `why`
+    the reason why it does not train in the tier before, of those that this installation has.
     """
 
     pair: str
@@ -57,6 +59,7 @@ class Shape:
     steps: int
     tier: str
     most: int = STACK_ROWS
+    why: str = ""
 
 
 def pair_of(cell: Cell) -> str:
@@ -84,11 +87,16 @@ def inspect_shape(cell: Cell, registry: Registry) -> Shape:
     }
     scored = batch.mask.nonzero().flatten().tolist()
     shapes["scored once"] = scored if len(scored) == 1 else None  # these take a shorter path
-    tier = next(tier for tier in TIERS.values() if tier.refusal(model, task, cell.training) is None)
+    why = ""
+    for tier in TIERS.values():
+        reason = tier.leaves_out(model) or tier.refusal(model, task, cell.training)
+        if reason is None:
+            break
+        if tier.lacking() is None:
+            why = f"not {tier.name}: {reason}"
     most = tier.most_rows(model, batch, cell.training.batch)
-    return Shape(
-        pair_of(cell), digest(shapes), flatten(model).numel(), batch.steps, tier.name, most
-    )
+    sizes = flatten(model).numel(), batch.steps
+    return Shape(pair_of(cell), digest(shapes), *sizes, tier.name, most, why)
 
 
 def group(
@@ -117,7 +125,8 @@ def group(
     for key, (shape, members) in found.items():
         used = tier or shape.tier
         most = shape.most if used == shape.tier else STACK_ROWS
-        stacks.append(Stack(key, tuple(members), used, shape.steps, shape.parameters, most))
+        why = shape.why if used == shape.tier else ""
+        stacks.append(Stack(key, tuple(members), used, shape.steps, shape.parameters, most, why))
     return sorted(stacks, key=lambda entry: -entry.work * len(entry.cells))
 
 

@@ -11,7 +11,7 @@ from torch.func import vmap
 
 from emtkit.errors import PluginError
 from emtkit.methods.optimisers.base import Slot
-from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.architecture import RecurrentModel, SequenceModel
 from emtkit.plugin.stream import CPU, Stream
 from emtkit.plugin.task import Batch, Recipe, Task
 from emtkit.train.packing import Packing, Packings
@@ -127,7 +127,22 @@ class Stacked:
                 f"shape {tuple(drawn.mask.shape)}; it must be (M, T) = "
                 f"{(self.models, drawn.steps)}"
             )
-        return drawn
+        return self.with_noise(drawn, streams)
+
+    def with_noise(self, batch: Batch, streams: Sequence[Stream]) -> Batch:
+        """The batch with the state noise of networks that have any, each row's from its stream.
+
+        N(0, 1), M T B H, the draw of the fork `noise`. Time comes first, so that a number depends
+        on the stream, the step, the place in the batch and the unit, and not on how many steps
+        follow. Rows of equal streams share one draw.
+        """
+        model = self.template
+        if not isinstance(model, RecurrentModel) or not model.noise:
+            return batch
+        shape = (batch.steps, batch.inputs.shape[1], model.hidden)
+        drawn = {s.key: s for s in streams}
+        noise = {key: stream.fork("noise").normal(shape) for key, stream in drawn.items()}
+        return replace(batch, noise=torch.stack([noise[s.key] for s in streams]))
 
     def errors(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The tasks' own loss per row, sequence and step (M B T)."""

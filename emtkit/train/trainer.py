@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emtkit.errors import EmtkitError
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.task import Task
 from emtkit.study.cells import Cell, digest
@@ -49,8 +50,14 @@ class Trainer:
         self.rows[row] = state
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Train until every row has ended, or `until()` says that the segment is over."""
+        """Train until every row has ended, or `until()` says that the segment is over.
+
+        Raises:
+            EmtkitError: the tier was chosen by hand, and leaves the networks' state noise out.
+        """
         keep_freed_memory()
+        if reason := self.tier.leaves_out(self.stacked.template):
+            raise EmtkitError(f"{reason}; leave out --tier, or choose vmap")
         while live := [i for i, row in enumerate(self.rows) if row.end is None]:
             # A lone row gets itself for company: a stack of one takes another path through the
             # matrix library and would get other bits.

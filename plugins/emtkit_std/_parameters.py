@@ -30,6 +30,15 @@ Init = Annotated[
         "N(0, 1/(4 n - 16)); or all U(-1, 1) / sqrt(H) (`uniform`)."
     ),
 ]
+StateNoise = Annotated[
+    float,
+    Since.LATER,
+    Field(
+        ge=0,
+        description="Standard deviation of the independent normal noise that is added to the state "
+        "after every step, in training and evaluation; analyses look at the map without it.",
+    ),
+]
 HeadCount = Annotated[int, Field(ge=1, description="Number of attention heads.")]
 InputMode = Annotated[
     Literal["clamp", "add"],

@@ -52,6 +52,7 @@ FEW = {
     "attractors": {"sequences": 8, "steps": 1000, "longest": 100},
     "basis_sensitivity": {"draws": 1, "noises": (1e-4,)},
     "fixed_points": {"starts": 32},
+    "noise_horizon": {"sequences": 32, "steps": 1000},
     "superposition": {"samples": 4000},
 }
 """Smaller than the defaults where they only cost time."""
@@ -85,7 +86,9 @@ learned. Nor is `gradient_lag` a proof of memory: a random network may let every
 claim about training needs the untrained network beside it. `intervene` and `attractors` measure
 beyond the trained steps: they ask whether an edit lengthens the horizon, and what is left in the
 end (an exact linear circuit, of which nothing is lost, is on a neutral cycle, not on a stable
-one); `linear_ceiling` and `transition` speak of the task.
+one); so does `noise_horizon` with noise (of a linear circuit nothing is corrected, and chaos
+amplifies; a dead network forgets what disturbs it with all the rest); `linear_ceiling` and
+`transition` speak of the task.
 """
 MARGINS = f"""
 How often chance passes the margins, of {SEEDS} networks of each kind: `twm_waves` calls the history
@@ -98,7 +101,8 @@ CHANGES = """
 Scalars that change although the outputs do not, on a leaky circuit with noise (linear; for order
 and signs tanh, too). *Oblique basis*: h -> A h, singular values of A spread over 1e3. They are
 measured in the raw coordinates of the state: compare them between networks of one kind only.
-`basis_sensitivity` draws its noise unit by unit, so its gains change as they do with the draw.
+`basis_sensitivity` and `noise_horizon` draw their noise unit by unit, so what they measure of it
+changes as it does with the draw.
 """
 
 
@@ -126,6 +130,7 @@ ROWS = {
     "intervene": Row(("change", "null_change")),
     "linear_ceiling": Row(("least_loss", "possible"), kind="linear"),
     "memory_capacity": Row(("linear", "fisher"), DELAY, "linear"),
+    "noise_horizon": Row(("horizon", "uncorrected", "basin")),
     "spectrum": Row(("radius",)),
     "superposition": Row(("relative_loss", "hidden_share", "regime"), DELAY, "rectified"),
     "transition": Row(("density",), DELAY, "rectified"),

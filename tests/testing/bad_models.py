@@ -182,6 +182,26 @@ class Noisy(GoodModel):
         return super().step(state, inputs) + 0.1 * torch.randn_like(state)
 
 
+class NoisyWhereAsked(GoodModel):
+    """h_t = 0. References: none."""
+
+    name = "noisy_where_asked"
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        hidden: Hidden = 5,
+        jitter: Annotated[float, Field(ge=0, description="Its noise.")] = 0.0,
+    ) -> None:
+        super().__init__(task, hidden=hidden)
+        self.jitter = jitter
+
+    def step(self, state: Tensor, inputs: Tensor) -> Tensor:
+        moved = super().step(state, inputs)
+        return moved + self.jitter * torch.randn_like(state) if self.jitter else moved
+
+
 class DrawsFromNumpy(GoodModel):
     """h_t = 0. References: none."""
 
@@ -412,6 +432,7 @@ BREAKS: dict[type[SequenceModel], str] = {
     EveryNetworkNew: "equal seeds equal networks",
     KeepsItsState: "runs alike twice",
     Noisy: "no global randomness",
+    NoisyWhereAsked: "no global randomness",
     DrawsFromNumpy: "no global randomness",
     SomeSizesRaise: "builds with random parameters",
     AllOnes: "different seeds differ",

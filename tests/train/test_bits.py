@@ -94,6 +94,8 @@ def studies(draw: st.DrawFn) -> Study:
     network = draw(st.sampled_from(fitting(name)))
     cls = registry().architectures[network]
     size = {"hidden": draw(st.integers(2, 9))} if "hidden" in params.resolve(cls, {}).values else {}
+    if "noise" in params.resolve(cls, {}).values:
+        size["noise"] = draw(st.sampled_from([0.0, 0.3]))
     parameters = params.resolve(cls, size)
     assume(cls.accepts(registry().tasks[name](**TASKS[name][0]), parameters.values) is None)
     has_horizons = registry().tasks[name].horizons
@@ -166,13 +168,13 @@ def evaluated(cells: Sequence[Cell], rows: dict[str, bytes]) -> dict[str, str]:
     return {one.key: repr(scalars) for one, scalars in zip(cells, found, strict=True)}
 
 
-def search(study: Study) -> None:
+def search(study: Study, tell: Callable[[str], None] = note) -> None:
     """Train and evaluate a study in every way."""
     torch.set_num_threads(1)
     chance = Random(study.packing)
     for part in group(study.cells, registry()):
         cells, tier = list(part.cells), part.tier
-        note(f"{tier}: {[(c.seed, c.task, c.architecture, c.training) for c in cells]}")
+        tell(f"{tier}: {[(c.seed, c.task, c.architecture, c.training) for c in cells]}")
         whole = trained(cells, tier)
         ways = {
             "reversed": trained(cells[::-1], tier),

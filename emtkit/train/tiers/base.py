@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emtkit.methods.optimisers.base import Slot
-from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.architecture import RecurrentModel, SequenceModel
 from emtkit.plugin.stream import CPU, Stream
 from emtkit.plugin.task import Batch, Task
 from emtkit.study.settings import Training
@@ -98,7 +98,8 @@ class Tier(ABC):
     A network trains in the tier of lowest `order` that has no `refusal`. `cost` is what `plan`
     reckons with. `rows_share_horizon`: whether a row that runs on past its own horizon keeps its
     bits. `device`: where the tensors are that it is given. `horizon_step`: rows are drawn to a
-    multiple of so many scored steps, where a tier wants few lengths.
+    multiple of so many scored steps, where a tier wants few lengths. `adds_noise`: whether it adds
+    the state noise of a network that has any.
     """
 
     name: ClassVar[str]
@@ -107,11 +108,19 @@ class Tier(ABC):
     rows_share_horizon: ClassVar[bool]
     device: ClassVar[torch.device] = CPU
     horizon_step: ClassVar[int] = 1
+    adds_noise: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
     def refusal(cls, model: SequenceModel, task: Task, training: Training) -> str | None:
         """None, or why this tier does not train `model` on `task` so."""
+
+    @classmethod
+    def leaves_out(cls, model: SequenceModel) -> str | None:
+        """None, or that the state of `model` has noise and this tier adds none."""
+        if not cls.adds_noise and isinstance(model, RecurrentModel) and model.noise:
+            return f"the state of {model.name} has noise, which the tier {cls.name} leaves out"
+        return None
 
     @classmethod
     def lacking(cls) -> str | None:

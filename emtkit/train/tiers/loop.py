@@ -18,6 +18,7 @@ class LoopTier(Tier):
     order = 90
     cost = Cost(call=2e-4, step=2e-7, product=1.8e-10, stacked=False)
     rows_share_horizon = False
+    adds_noise = True
 
     @classmethod
     def refusal(cls, model: SequenceModel, task: Task, training: Training) -> str | None:
@@ -61,13 +62,15 @@ def _row(batch: Batch, row: int) -> Batch:
     inputs, targets, mask = (
         value[row : row + 1].clone() for value in (batch.inputs, batch.targets, batch.mask)
     )
-    return Batch(inputs, targets, mask, batch.input_steps)
+    noise = None if batch.noise is None else batch.noise[row : row + 1].clone()
+    return Batch(inputs, targets, mask, batch.input_steps, noise)
 
 
 def _forward(one: Stacked, flat: Tensor, batch: Batch) -> Tensor:
     weights = {name: value[0] for name, value in one.parameters(flat).items()}
     buffers = {name: value[0] for name, value in one.buffers.items()}
     inputs = batch.inputs[0, :, : batch.input_steps]
-    called = functional_call(one.template, {**weights, **buffers}, (inputs, batch.steps))
+    noise = [] if batch.noise is None else [batch.noise[0]]
+    called = functional_call(one.template, {**weights, **buffers}, (inputs, batch.steps, *noise))
     outputs: Tensor = called.outputs
     return outputs.unsqueeze(0)

@@ -27,6 +27,7 @@ class VmapTier(Tier):
     cost = Cost(call=2e-4, step=2e-7, product=1.8e-10)
     rows_share_horizon = False
     horizon_step = 8
+    adds_noise = True
 
     def takes_one(self, training: Training) -> bool:
         """The packing gives a row the company that it needs."""
@@ -75,7 +76,7 @@ class VmapTier(Tier):
 def _packing(stacked: Stacked, flat: Tensor, batch: Batch, *, trains: bool) -> Packing:
     """That of the network's passes on batches of this shape."""
     given = (flat.dtype, batch.inputs.shape[1:], batch.input_steps, batch.steps)
-    key = ("network", stacked.network, trains, *given)
+    key = ("network", stacked.network, trains, batch.noise is None, *given)
 
     def sample(rows: int) -> None:
         with torch.set_grad_enabled(trains):
@@ -101,12 +102,14 @@ def _forward(
     buffers = {name: value.index_select(0, rows) for name, value in stacked.buffers.items()}
 
     def outputs(
-        parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor
+        parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor, *noise: Tensor
     ) -> Tensor:
-        called = functional_call(stacked.template, {**parameters, **buffers}, (inputs, batch.steps))
+        given = (inputs, batch.steps, *noise)
+        called = functional_call(stacked.template, {**parameters, **buffers}, given)
         result: Tensor = called.outputs
         return result
 
     inputs = batch.inputs[:, :, : batch.input_steps].index_select(0, rows)
-    computed: Tensor = vmap(outputs)(parameters, buffers, inputs)
+    noise = [] if batch.noise is None else [batch.noise.index_select(0, rows)]
+    computed: Tensor = vmap(outputs)(parameters, buffers, inputs, *noise)
     return list(parameters.values()), computed

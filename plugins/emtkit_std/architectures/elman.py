@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emtkit import Recognised, SequenceModel, SimpleRecurrence, Task, hookimpl
-from emtkit_std._parameters import Activation, Hidden, LaterReadoutBias, UnitBias
+from emtkit_std._parameters import Activation, Hidden, LaterReadoutBias, StateNoise, UnitBias
 from emtkit_std._theory.networks.forms import ElmanNetwork
 from emtkit_std._theory.networks.recurrence import outer_weights, recurrent_weights, uniform
 from emtkit_std._theory.networks.torch_cells import torch_cell
@@ -39,10 +39,11 @@ class Elman(ElmanNetwork):
             ),
         ] = "uniform",
         readout_bias: LaterReadoutBias = False,
+        noise: StateNoise = 0.0,
     ) -> None:
         super().__init__()
         channels = task.channels
-        self.hidden, self.activation = hidden, activation
+        self.hidden, self.activation, self.noise = hidden, activation, noise
         self.W_hh = nn.Parameter(recurrent_weights("uniform", hidden))
         self.W_uh = nn.Parameter(outer_weights("uniform", hidden, channels.inputs, hidden))
         self.W_r = nn.Parameter(outer_weights("uniform", channels.outputs, hidden, hidden))

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from emtkit import RecurrentModel, SequenceModel, Since, Task, hookimpl
-from emtkit_std._parameters import Activation, Amplitude, Hidden
+from emtkit_std._parameters import Activation, Amplitude, Hidden, StateNoise
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import LinearHistoryLaw
 from emtkit_std._theory.networks.forms import ElmanNetwork
@@ -61,10 +61,12 @@ class EmtCircuit(Constructed, ElmanNetwork):
         gain: Annotated[
             float, Since.LATER, Field(gt=0, description="Factor g of the recurrent weights.")
         ] = 1.0,
+        noise: StateNoise = 0.0,
     ) -> None:
         super().__init__()
         law = task.facts(LinearHistoryLaw)
         self.hidden, self.start, self.activation = hidden, start, activation
+        self.noise = noise
         self.b = self.b_r = None
         psi = circuit.draw_basis(basis, hidden, int(law.mask.sum()))
         exact = circuit.build(law, psi, amplitude)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
-from emtkit_std._parameters import Hidden, LaterReadoutBias, UnitBias
+from emtkit_std._parameters import Hidden, LaterReadoutBias, StateNoise, UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.networks.gated_kernel import GruKernel
 from emtkit_std._theory.networks.recurrence import uniform
@@ -38,9 +38,10 @@ class GatedRecurrentUnit(RecurrentModel):
         hidden: Hidden = 128,
         bias: UnitBias = True,
         readout_bias: LaterReadoutBias = False,
+        noise: StateNoise = 0.0,
     ) -> None:
         super().__init__()
-        self.hidden, self.bias = hidden, bias
+        self.hidden, self.bias, self.noise = hidden, bias, noise
         channels = task.channels
         self.W_hh = uniform(3 * hidden, hidden, fan_in=hidden)
         self.W_uh = uniform(3 * hidden, channels.inputs, fan_in=hidden)

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from emtkit import RecurrentModel, Task, hookimpl
-from emtkit_std._parameters import Activation, Hidden
+from emtkit_std._parameters import Activation, Hidden, StateNoise
 from emtkit_std._theory.networks.forms import ElmanNetwork
 from emtkit_std._theory.networks.recurrence import uniform
 
@@ -40,10 +40,11 @@ class IdentityRnn(ElmanNetwork):
                 "ablation of the wave-RNN."
             ),
         ] = "identity",
+        noise: StateNoise = 0.0,
     ) -> None:
         super().__init__()
         inputs, outputs = task.channels.inputs, task.channels.outputs
-        self.hidden, self.activation = hidden, activation
+        self.hidden, self.activation, self.noise = hidden, activation, noise
         identity = torch.eye(hidden)
         # rolled so that unit x + 1 drives unit x, like the wave-RNN's shift kernel
         self.W_hh = nn.Parameter(identity if start == "identity" else identity.roll(1, 1))

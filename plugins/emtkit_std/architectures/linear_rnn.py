@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from emtkit import SequenceModel, SimpleRecurrence, Task, Trace, hookimpl
-from emtkit_std._parameters import Hidden, Init, Readout, ReadoutBias, Tied
+from emtkit_std._parameters import Hidden, Init, Readout, ReadoutBias, StateNoise, Tied
 from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.forms import TrainedPreActivation
 from emtkit_std._theory.networks.recurrence import is_one_product_cheaper, linear_states
@@ -31,8 +31,10 @@ class LinearRnn(TrainedPreActivation):
         tied: Tied = False,
         bias: ReadoutBias = False,
         init: Init = "spiral",
+        noise: StateNoise = 0.0,
     ) -> None:
         super().__init__(task, hidden, "linear", readout, init, tied=tied, bias=bias)
+        self.noise = noise
 
     def trace(self, inputs: Tensor, steps: int) -> Trace:
         """As step by step; short sequences in one product with the powers of W_hh."""

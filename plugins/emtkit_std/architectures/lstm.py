@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from emtkit import Recognised, RecurrentModel, SequenceModel, StackedKernel, Task, hookimpl
-from emtkit_std._parameters import LaterReadoutBias, UnitBias
+from emtkit_std._parameters import LaterReadoutBias, StateNoise, UnitBias
 from emtkit_std._theory.emt.circuit import refuse_real_values
 from emtkit_std._theory.networks.gated_kernel import LstmKernel
 from emtkit_std._theory.networks.recurrence import uniform
@@ -40,9 +40,11 @@ class LongShortTermMemory(RecurrentModel):
         ] = 128,
         bias: UnitBias = True,
         readout_bias: LaterReadoutBias = False,
+        noise: StateNoise = 0.0,
     ) -> None:
         super().__init__()
-        self.units, self.hidden, self.bias = hidden, 2 * hidden, bias
+        self.units, self.hidden = hidden, 2 * hidden
+        self.bias, self.noise = bias, noise
         channels = task.channels
         self.W_hh = uniform(4 * hidden, hidden, fan_in=hidden)
         self.W_uh = uniform(4 * hidden, channels.inputs, fan_in=hidden)

@@ -3,7 +3,15 @@
 from typing import Annotated, Literal
 
 from emtkit import SequenceModel, SimpleRecurrence, Task, hookimpl
-from emtkit_std._parameters import Activation, Hidden, Init, Readout, ReadoutBias, Tied
+from emtkit_std._parameters import (
+    Activation,
+    Hidden,
+    Init,
+    Readout,
+    ReadoutBias,
+    StateNoise,
+    Tied,
+)
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.networks.forms import TrainedPreActivation
 
@@ -31,8 +39,10 @@ class ReluRnn(TrainedPreActivation):
         tied: Tied = False,
         bias: ReadoutBias = False,
         init: Init = "spiral",
+        noise: StateNoise = 0.0,
     ) -> None:
         super().__init__(task, hidden, activation, readout, init, tied=tied, bias=bias)
+        self.noise = noise
 
     def simple_form(self) -> SimpleRecurrence | None:
         """The same network for the fast tiers, unless its readout is tied."""

@@ -253,7 +253,8 @@ def test_every_number_of_a_figure_opens_its_networks_where_it_is_drawn(results, 
     assert all(title.endswith(", 4 networks") for _, title, _ in numbers)
     (canvas_width,) = re.findall(r'<svg[^>]* width="([\d.]+)pt"', text)
     assert all(0 < float(x) < float(canvas_width) for _, _, x in numbers)
-    alone = re.findall(r'<a tabindex="-1" href="#cells=\d+&amp;', text)
+    assert '<g class="spots" data-end="&amp;value=a.x">' in text  # ends every address
+    alone = re.findall(r'<a tabindex="-1" href="#cells=\d+"', text)
     assert len(alone) == (0 if narrow or use not in CHARTS.names else 12)
 
 

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from emtkit.places import CommandOptions
-from emtkit.report.data.coverage import coverage, failures
+from emtkit.report.data.coverage import coverage, failures, findings_by_status
 from emtkit.report.data.links import Links
 from emtkit.report.data.results import Results
 from emtkit.report.inference.claims import verdicts_of
@@ -232,6 +232,19 @@ def test_coverage_counts_and_explains():
         "not_applicable 11, failed 1".replace("not_applicable", "n/a"),
     ]
     assert found.reasons == ("no state map elman",)
+
+
+def test_what_a_grid_does_not_ask_for_is_not_missing():
+    def scalars(axes, seed):
+        some = {"test.loss": 0.1}
+        return some | ({"b.x": 1.0 if seed else None} if axes["grid"] == "asked" else {})
+
+    table = frame({"grid": ["asked", "other"], "architecture": ["elman"]}, 2, scalars)
+    results = Results(table, reasons(("00000000", "b", "", "not measured yet", "missing")))
+    assert findings_by_status(results) == {"done": 5, "missing": 1}
+    assert [spot.text for spot in coverage(results).pairs[0].analyses] == ["4", "1/2, not run 1"]
+    other = coverage(Results(table[2:].reset_index(drop=True).assign(**{"b.x": None})))
+    assert [spot.text for spot in other.pairs[0].analyses] == ["2", "not asked"]
 
 
 def test_failures_are_told_once_per_traceback():

@@ -67,7 +67,11 @@ def findings_by_status(results: Results) -> Counter[str]:
     rows = {str(cell): row for row, cell in enumerate(results.column("cell"))}
     there = [row for row in rows.values() if results.column("status")[row] == "done"]
     labels = [label for label in results.labels() if label != "train"]
-    return Counter(results.label_cause(row, label).status for label in labels for row in there)
+    found = Counter[str](
+        results.label_cause(row, label).status for label in labels for row in there
+    )
+    del found["not_asked"]
+    return found
 
 
 def failures(results: Results) -> list[Failure]:
@@ -87,14 +91,17 @@ def failures(results: Results) -> list[Failure]:
 def _measured_by(
     results: Results, rows: list[int], label: str, notes: dict[str, int]
 ) -> AnalysisCoverage:
-    causes = [results.label_cause(row, label) for row in rows]
+    every = (results.label_cause(row, label) for row in rows)
+    causes = [cause for cause in every if cause.status != "not_asked"]
+    if not causes:
+        return AnalysisCoverage("not asked", "not_applicable", ())
     counts = Counter(cause.status for cause in causes)
     absent = [cause for cause in causes if cause.status == "not_applicable"]
     reasons = dict.fromkeys(cause.reason for cause in absent if cause.reason)
     numbers = tuple(notes.setdefault(reason, len(notes) + 1) for reason in reasons)
-    if counts["done"] == len(rows):
-        return AnalysisCoverage(str(len(rows)), "done", numbers)
-    words = [f"{counts['done']}/{len(rows)}"] if counts["done"] else []
+    if counts["done"] == len(causes):
+        return AnalysisCoverage(str(len(causes)), "done", numbers)
+    words = [f"{counts['done']}/{len(causes)}"] if counts["done"] else []
     others = [status for status in counts if status != "done"]
     words += [
         _SHORT.get(status, status) + (f" {counts[status]}" if words or others[1:] else "")

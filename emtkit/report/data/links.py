@@ -80,14 +80,19 @@ class Links:
 
 def rows_link(rows: Sequence[int]) -> str:
     """The address of these rows in their order, neighbours as spans: `#cells=7,0-2`."""
-    spans: list[list[int]] = []
-    for row in rows:
-        if spans and row == spans[-1][1] + 1:
-            spans[-1][1] = row
-        else:
-            spans.append([row, row])
-    texts = [f"{first}-{last}" if last > first else str(first) for first, last in spans]
+    texts = [f"{first}-{last}" if last > first else str(first) for first, last in spans(rows)]
     return f"#cells={','.join(texts)}" if texts else ""
+
+
+def spans(rows: Sequence[int]) -> list[list[int]]:
+    """First and last of rows that follow each other."""
+    found: list[list[int]] = []
+    for row in rows:
+        if found and row == found[-1][1] + 1:
+            found[-1][1] = row
+        else:
+            found.append([row, row])
+    return found
 
 
 def _columns(quantity: Quantity | None) -> list[str]:

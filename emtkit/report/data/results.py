@@ -20,7 +20,9 @@ from emtkit.study.roles import is_shown
 from emtkit.study.views import ITERATION, Claim, Figure, Table
 from emtkit.study.wanted import Criterion, Wanted, label_and_scalar, matches
 
-ValueStatus = Literal["done", "undefined", "failed", "lost", "not_applicable", "missing"]
+ValueStatus = Literal[
+    "done", "undefined", "failed", "lost", "not_applicable", "missing", "not_asked"
+]
 """What became of one number of one cell; `undefined` is a NaN that its analysis explained."""
 
 AXES = ("task", "architecture", "grid", ITERATION, "seed")
@@ -201,7 +203,10 @@ class Results:
         return list(dict.fromkeys([*numbers, *(key[1] for key in self._causes if key[1])]))
 
     def label_cause(self, row: int, label: str) -> Cause:
-        """What became of one analysis of one cell; a traceback in full where it failed."""
+        """What became of one analysis of one cell; a traceback in full where it failed.
+
+        `not_asked` where the grid of the cell does not have the analysis.
+        """
         cell = str(self.column("cell")[row])
         status = str(self.column("status")[row])
         if status in _WORDS:
@@ -211,7 +216,7 @@ class Results:
         explained = self.undefined(row)
         if any(self.has(row, name) or name in explained for name in known):
             return Cause("done")
-        return self._causes.get((cell, label, ""), Cause("missing", "not measured"))
+        return self._causes.get((cell, label, ""), Cause("not_asked", "not asked"))
 
     def undefined(self, row: int) -> dict[str, str]:
         """The reason of every number that this row's analyses could not define."""

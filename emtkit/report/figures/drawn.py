@@ -89,8 +89,8 @@ def inline_svg(drawn: Drawn, link: Link | None = None, *, name: str = "") -> str
         text = canvas_svg(drawn.canvas, name or drawn.name)
     if link is None:
         return text
-    links = "".join(links_svg(drawn.canvas, drawn.spots, link, networks=not name))
-    return text.replace("</svg>", f'<g class="spots">{links}</g></svg>')
+    links = links_svg(drawn.canvas, drawn.spots, link, networks=not name)
+    return text.replace("</svg>", f"{links}</svg>")
 
 
 def canvas_svg(canvas: Canvas, name: str) -> str:

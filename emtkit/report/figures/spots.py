@@ -51,21 +51,59 @@ class Spot:
         return f"{self.label}: {number}, {count}"
 
 
-def links_svg(
-    canvas: Canvas, spots: Sequence[Spot], link: Link, *, networks: bool = True
-) -> Iterator[str]:
-    """An element of SVG per place of a laid-out figure: areas, networks on them, points on top.
+def links_svg(canvas: Canvas, spots: Sequence[Spot], link: Link, *, networks: bool = True) -> str:
+    """The places of a laid-out figure as a group: areas, networks on them, points on top.
 
     A number is reached by the keyboard too; with `networks`, lone ones are by the pointer alone.
+    What all addresses end with is said once, in `data-end`: a heat map has hundreds of them.
     """
     height = canvas.get_size_inches()[1] * 72
+    anchors = list(_anchors(canvas, spots, link, networks=networks))
+    ends = {one.end for one in anchors}
+    end = escape(ends.pop()) if len(ends) == 1 else ""
+    said = f' data-end="{end}"' if end else ""
+    return f'<g class="spots"{said}>{"".join(one.svg(height, end) for one in anchors)}</g>'
 
-    def numbers(*, points: bool) -> Iterator[str]:
+
+@dataclass(frozen=True)
+class _Anchor:
+    """A place that opens networks; `aside` is one that the keyboard passes by."""
+
+    href: str
+    text: str
+    box: Area
+    aside: bool = False
+
+    @property
+    def end(self) -> str:
+        """The address behind its rows."""
+        _, mark, values = self.href.partition("&")
+        return mark + values
+
+    def svg(self, height: float, end: str) -> str:
+        """Its element, in a figure of some height, without the `end` of its address."""
+        left, low, right, high = self.box
+        more = 'tabindex="-1" ' if self.aside else ""
+        sides = f'x="{left:.1f}" y="{height - high:.1f}" width="{right - left:.1f}" '
+        return (
+            f'<a {more}href="{escape(self.href).removesuffix(end)}">'
+            f"<title>{escape(self.text)}</title>"
+            f'<rect {sides}height="{high - low:.1f}"/></a>'
+        )
+
+
+def _anchors(
+    canvas: Canvas, spots: Sequence[Spot], link: Link, *, networks: bool
+) -> Iterator[_Anchor]:
+    def made(found: _Anchor) -> Iterable[_Anchor]:
+        return [found] if found.href and np.isfinite(found.box).all() else []
+
+    def numbers(*, points: bool) -> Iterator[_Anchor]:
         for spot in spots:
             if spot.area is not None and (spot.area[:2] == spot.area[2:]) is points:
                 box = _box(canvas, spot, spot.area, _FINGER)
                 href = link(spot.found.cells, spot.quantity)
-                yield from _anchor(href, spot.text, box, height)
+                yield from made(_Anchor(href, spot.text, box))
 
     yield from numbers(points=False)
     for spot in spots if networks else ():
@@ -73,7 +111,7 @@ def links_svg(
             box = _box(canvas, spot, (x, y, x, y), _NETWORK)
             text = f"{spot.label}: one network, {number_text(y)}"
             href = link((key,), spot.quantity)
-            yield from _anchor(href, text, box, height, more='tabindex="-1" ')
+            yield from made(_Anchor(href, text, box, aside=True))
     yield from numbers(points=True)
 
 
@@ -85,14 +123,3 @@ def _box(canvas: Canvas, spot: Spot, area: Area, least: float) -> Area:
     aside, above = (max(0.0, least - (end - start) / 2) for start, end in
                     ((left, right), (low, high)))  # fmt: skip
     return left - aside, low - above, right + aside, high + above
-
-
-def _anchor(href: str, text: str, box: Area, height: float, *, more: str = "") -> Iterable[str]:
-    left, low, right, high = box
-    if not href or not np.isfinite(box).all():
-        return
-    sides = f'x="{left:.1f}" y="{height - high:.1f}" width="{right - left:.1f}" '
-    yield (
-        f'<a {more}href="{escape(href)}"><title>{escape(text)}</title>'
-        f'<rect {sides}height="{high - low:.1f}"/></a>'
-    )

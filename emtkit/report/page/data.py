@@ -10,7 +10,7 @@ from emtkit.places import CommandOptions
 from emtkit.report.data.results import Results
 
 LARGE = 1_000_000
-"""Bytes of a frame from which on it is packed, its numbers with six digits."""
+"""Bytes of a frame from which on it is packed, numbers with six digits and keys with twelve."""
 
 
 def data_of(
@@ -18,7 +18,8 @@ def data_of(
 ) -> str:
     """Every number of every cell, and the reason of those that are not there, as JSON.
 
-    The numbers are exact, in `rows`. A large frame is `packed` (base64, gzip, JSON) by columns.
+    The numbers are exact, in `rows`. A large frame is `packed` (base64, gzip, JSON) by columns, and
+    the reasons are those of `kinds` whose place each row has.
     """
     columns = [str(name) for name in results.frame.columns]
     values = [results.column(name) for name in columns]
@@ -33,8 +34,14 @@ def data_of(
     }
     whole = _json({**known, "rows": list(zip(*values, strict=True)), "reasons": reasons})
     if len(whole) > LARGE:
-        short = [[_six_digits(value) for value in column] for column in values]
-        text = _json({"values": short, "reasons": reasons})
+        short = [
+            [value[:12] if name == "cell" else _six_digits(value) for value in column]
+            for name, column in zip(columns, values, strict=True)
+        ]
+        kinds = list({_json(found): found for found in reasons.values()}.values())
+        places = {_json(found): place for place, found in enumerate(kinds)}
+        of = {row: places[_json(found)] for row, found in reasons.items()}
+        text = _json({"values": short, "kinds": kinds, "of": of})
         whole = _json({**known, "packed": packed(text)})
     return whole.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 

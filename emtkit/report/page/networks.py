@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 
 from emtkit.report.data.drawings import StoredDrawing
-from emtkit.report.data.links import Links
+from emtkit.report.data.links import Links, spans
 from emtkit.report.figures.networks import NetworkDrawings
 from emtkit.report.page.data import packed
 
@@ -45,5 +45,5 @@ def with_networks(page: str, link: Links, drawings: Drawings, most: int = DRAWIN
             continue
         drawn[row] = pack
         count += len(stored)
-    held = json.dumps({"drawn": drawn, "left": left}, separators=(",", ":"))
+    held = json.dumps({"drawn": drawn, "left": spans(sorted(left))}, separators=(",", ":"))
     return page.replace(EMPTY, EMPTY.replace("{}", held))

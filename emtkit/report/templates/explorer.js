@@ -159,8 +159,9 @@ const explore = (data) => {
   };
   function drawingsOf(row) {
     const place = element("div", undefined, "drawings");
-    if ((networks.left || []).includes(row)) {
-      const many = networks.left.length;
+    const left = networks.left || [];
+    if (left.some(([low, high]) => low <= row && row <= high)) {
+      const many = left.reduce((sum, [low, high]) => sum + high - low + 1, 0);
       const said = `Its drawings, as those of ${many} networks, are left out to keep this page small (\`--drawings\` draws more). `;
       place.append(commandLine(`${said}A page that has them: `, `emtkit report ${data.apart} ${partOf(row)}`));
     } else if ((networks.drawn || {})[row]) {
@@ -260,6 +261,11 @@ const explore = (data) => {
     chosen = null;
     refilter();
   });
+  for (const figure of document.querySelectorAll("g.spots[data-end]")) {
+    for (const place of figure.querySelectorAll("a")) {
+      place.setAttribute("href", place.getAttribute("href") + figure.dataset.end);
+    }
+  }
   const follow = () => {
     const address = readAddress();
     if (address && address.rows.length) openNetworks(address);
@@ -271,7 +277,8 @@ const explore = (data) => {
 
 const held = JSON.parse(document.getElementById("data").textContent);
 if (held.packed) {
-  unpack(held.packed).then(({ values, reasons }) => {
+  unpack(held.packed).then(({ values, kinds, of }) => {
+    const reasons = Object.fromEntries(Object.entries(of).map(([row, kind]) => [row, kinds[kind]]));
     explore({ ...held, reasons, rows: values[0].map((_, row) => values.map((column) => column[row])) });
   });
 } else explore(held);

@@ -70,6 +70,12 @@ def expand(axes: Axes) -> Iterator[Point]:
         yield Point({**axes.fixed, **values}, positions)
 
 
+def _file_of(entry: Entry) -> str:
+    """The file of an entry that is written as a file alone: `{use: file, path: net.pt}`."""
+    named = next((entry.axes.fixed[key] for key in ("path", "file") if key in entry.axes.fixed), "")
+    return str(named or ("net.pt" if entry.use in ("file", "checkpoint") else ""))
+
+
 def settings(
     kind: Kind, entry: Entry, registry: Registry, problems: Problems
 ) -> tuple[Setting, ...]:
@@ -77,6 +83,8 @@ def settings(
     plugin = registry.get(kind, entry.use)
     if plugin is None:
         hint = did_you_mean(entry.use, registry.names(kind))
+        if kind == "architecture" and (file := _file_of(entry)):
+            hint += f"\n  a network from a file names both: {{use: gru, checkpoint: {file}}}"
         if registry.broken:
             listed = "; ".join(f"{broken.module} ({broken.reason})" for broken in registry.broken)
             hint += f"\n  could not be loaded: {listed}"

@@ -89,6 +89,11 @@ MISTAKES = {
         "s.yaml:1:9 tasks[0].use: unknown task 'ecko'",
         "did you mean 'echo'? allowed: echo, recall",
     ),
+    "file in place of an architecture": (
+        "tasks: [echo]\narchitectures:\n  - {use: file, path: mine.pt}\n",
+        "s.yaml:3:11 architectures[0].use: unknown architecture 'file'",
+        "a network from a file names both: {use: gru, checkpoint: mine.pt}",
+    ),
     "unknown architecture": (
         "tasks: [echo]\narchitectures:\n  - use: plane\n",
         "s.yaml:3:10 architectures[0].use: unknown architecture 'plane'",

@@ -102,7 +102,7 @@ def figure(session: Session, name: str, out: Path | None) -> int:
 @options.out_option("folder")
 @click.option(
     "--drawings",
-    type=click.IntRange(min=0),
+    type=options.Number(0, 10**6, whole=True),
     help="Most drawings of single networks in the page, .05 s each; within 5 MB.  [default: 100]",
 )
 def report(session: Session, drawings: int | None) -> int:

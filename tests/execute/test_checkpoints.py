@@ -111,7 +111,7 @@ def test_names_of_ones_own_are_mapped() -> None:
     (cell,) = plan.cells.values()
     assert dict(cell.architecture.parameters) == {
         **{"hidden": 5, "activation": "relu", "bias": False},
-        **{"init": "uniform", "readout_bias": False},
+        **{"init": "uniform", "readout_bias": False, "noise": 0.0},
     }
 
 

@@ -22,6 +22,7 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="the browser tests need playwright (extra `dev`)"
 )
 expect = playwright.expect
+expect.set_options(timeout=30_000)  # as long as the page's own methods wait
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="the browser tests need Debian's `chromium`"

@@ -162,7 +162,7 @@ const explore = (data) => {
     const left = networks.left || [];
     if (left.some(([low, high]) => low <= row && row <= high)) {
       const many = left.reduce((sum, [low, high]) => sum + high - low + 1, 0);
-      const said = `Its drawings, as those of ${many} networks, are left out to keep this page small (\`--drawings\` draws more). `;
+      const said = `Its drawings, as those of ${many} networks, are left out to keep this page small (--drawings draws more). `;
       place.append(commandLine(`${said}A page that has them: `, `emtkit report ${data.apart} ${partOf(row)}`));
     } else if ((networks.drawn || {})[row]) {
       unpack(networks.drawn[row]).then(

@@ -205,7 +205,6 @@ class Session:
 
         At most so many `drawings` of single networks are in it; None takes the usual number.
         """
-        from emtkit.report.page.networks import DRAWINGS
         from emtkit.report.page.write import Views, write_report
 
         verdicts = tuple(self.verdicts())
@@ -220,8 +219,7 @@ class Session:
         keep_apart(self.folder, self.options.study)
         with self.read() as store:
             stored = store.cells_of(self.plan.cells)
-        most = DRAWINGS if drawings is None else drawings
-        return write_report(self.plan, views, stored, self.folder, self.options, most)
+        return write_report(self.plan, views, stored, self.folder, self.options, drawings)
 
     def warnings(self) -> list[str]:
         """What cannot come out well however the networks turn out; known before any is trained."""

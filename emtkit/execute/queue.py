@@ -113,17 +113,15 @@ class Queue:
 
     def take(self, takes: Callable[[frozenset[str]], bool]) -> Item | None:
         """What comes next of what needs only such loose files as `takes` allows; else None."""
-        queues = self._waiting.values()
-        if not self.pairs and (item := self._taken(self._constructed, takes)):
-            return item
-        return self._taken(next((q for q in queues if q), self._constructed), takes)
-
-    def _taken(self, queue: deque[Any], takes: Callable[[frozenset[str]], bool]) -> Item | None:
+        shapes, *others = self._waiting.values()
         item: Item
-        for at, item in enumerate(queue):
-            if takes(self.loose_files(item)):
-                del queue[at]
-                return item
+        for queue in (shapes, self._constructed, *others):
+            for at, item in enumerate(queue):
+                if takes(self.loose_files(item)):
+                    del queue[at]
+                    return item
+            if queue and queue is not self._constructed:
+                return None
         return None
 
     def loose_files(self, item: Item) -> frozenset[str]:

@@ -120,6 +120,10 @@ def test_drawings_of_a_kind_share_the_layout_of_their_first():
     assert not ids[0] & ids[1]
 
 
+def test_the_help_says_how_many_drawings_there_are_usually(smoke):
+    assert f"[default: {networks.DRAWINGS}]" in smoke.terminal.emtkit("report", "--help").out
+
+
 @pytest.mark.parametrize("most", [0, 3])
 def test_a_report_has_as_many_drawings_as_are_asked_for(smoke, most):
     said = smoke.terminal.emtkit(

@@ -106,6 +106,15 @@ def test_the_bounds_of_the_claims_of_the_phase_diagram(delay, density, dense, ot
     assert min(losses.values()) == pytest.approx(other, abs=2e-5)
 
 
+@pytest.mark.parametrize(("delay", "density"), [(6, 0.29), (4, 0.38), (7, 0.23)])
+def test_what_is_left_early_is_not_the_best(delay, density):
+    """Near a transition, where few windows rank regimes wrongly."""
+    law, scored = delay_law(delay, density), last_step(3 * delay + 5)
+    best, whole = branches(law, 2, scored, best=True)[0], branches(law, 2, scored)[0]
+    assert best.regime == whole.regime
+    assert best.loss == pytest.approx(whole.loss, abs=1e-6)  # what a descent counts as a gain
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("delay", "hidden", "density", "below"),

@@ -17,9 +17,11 @@ from emtkit.study.settings import Evaluation, Training
 from emtkit.train.build import build_model, build_task
 from emtkit.train.evaluate import judge
 from emtkit.train.grouping import inspect_shape, tier_named
+from emtkit.train.row_state import RowState
 from emtkit.train.stack import flatten, stack
 from emtkit.train.trainer import Trainer
 from tests.conftest import Terminal
+from tests.train.fakes import assert_same_path
 from tests.train.test_bits import Study, search
 
 NOISY = ("elman", "linear_rnn", "relu_rnn", "irnn", "gru", "lstm", "emt_circuit")
@@ -130,13 +132,15 @@ def test_bits_hold_alone_in_stacks_and_in_segments(name: str, curriculum: object
 
 @pytest.mark.parametrize("name", ["elman", "linear_rnn", "gru"])
 def test_every_tier_that_adds_noise_gives_the_same_numbers(name: str) -> None:
-    def weights(tier: str) -> Tensor:
-        cells = [cell(name, seed, dtype="float64") for seed in range(3)]
+    def trained(tier: str, dtype: str) -> list[RowState]:
+        cells = [cell(name, seed, dtype=dtype) for seed in range(3)]
         trainer = Trainer(installed(), cells, tier_named(tier))
         trainer.run()
-        return torch.stack([row.parameters for row in trainer.rows])
+        return trainer.rows
 
-    assert torch.allclose(weights("loop"), weights("vmap"), rtol=1e-10, atol=1e-12)
+    single, double = trained("loop", "float32"), trained("loop", "float64")
+    assert_same_path(trained("vmap", "float32"), single, double)
+    assert_same_path(trained("vmap", "float64"), single, double)
 
 
 def test_a_tier_without_noise_declines_and_says_why() -> None:

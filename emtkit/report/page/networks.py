@@ -20,12 +20,15 @@ Drawings = Callable[[Iterable[int]], Iterator[tuple[int, list[StoredDrawing]]]]
 """From rows to what there is to draw of their networks."""
 
 
-def with_networks(page: str, link: Links, drawings: Drawings, most: int = DRAWINGS) -> str:
+def with_networks(page: str, link: Links, drawings: Drawings, most: int | None = None) -> str:
     """The page with `most` drawings of its networks, those first that its numbers open first.
+
+    None takes the usual number.
 
     Each network's are packed together (JSON, gzip, base64). Networks that no longer fit are left
     out whole, and named.
     """
+    most = DRAWINGS if most is None else most
     room = MOST_BYTES - len(page.encode())
     drawn: dict[int, str] = {}
     left: list[int] = []

@@ -16,7 +16,7 @@ from emtkit.report.figures.drawn import Drawn, inline_svg, save
 from emtkit.report.inference.tuning import TuningCurve
 from emtkit.report.inference.verdict import Verdict
 from emtkit.report.page.glossary import glossary, meanings
-from emtkit.report.page.networks import DRAWINGS, with_networks
+from emtkit.report.page.networks import with_networks
 from emtkit.report.page.page import (
     Citation,
     PageFigure,
@@ -52,7 +52,7 @@ def write_report(
     stored: Mapping[str, CellResult],
     folder: Path,
     options: CommandOptions,
-    drawings: int = DRAWINGS,
+    drawings: int | None = None,
 ) -> tuple[Path, ...]:
     """Write a report, its tables and its figures into `folder`; returns the files, page first.
 

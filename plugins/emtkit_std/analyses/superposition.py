@@ -6,13 +6,12 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from emtkit import (
     Analysis,
     Batch,
     Control,
-    EmtkitError,
     Findings,
     ScalarInfo,
     Subject,
@@ -28,6 +27,12 @@ from emtkit_std._theory.superposition.pulses import Expected, Pulses
 
 # Numbers in one chunk of fresh data; another value is another evaluation set, hence version.
 _CHUNK = 1 << 18
+
+
+def _several(samples: int) -> int:
+    if samples == 1:
+        raise ValueError("one sequence has no standard error; give 0, or 2 and more")
+    return samples
 
 
 class Superposition(Analysis):
@@ -148,10 +153,9 @@ class Superposition(Analysis):
                 description="Number of fresh sequences behind `relative_loss`; 0, where the exact "
                 "`expected_loss` is enough.",
             ),
+            AfterValidator(_several),
         ] = 200_000,
     ) -> None:
-        if samples == 1:
-            raise EmtkitError("samples: 1 has no standard error; give 0, or 2 and more")
         self.samples = samples
 
     def measure(self, subject: Subject) -> Findings:

@@ -196,15 +196,12 @@ class Session:
         """A verdict on every claim of the study."""
         return list(self._verdicts)
 
-    def report(self, drawings: int | None = None) -> Path:
+    def report(self) -> Path:
         """Write the report page with its tables and figures, as `emtkit report` does."""
-        return self.write_report(drawings)[0]
+        return self.write_report()[0]
 
-    def write_report(self, drawings: int | None = None) -> tuple[Path, ...]:
-        """Write the report; returns its files, the page first.
-
-        At most so many `drawings` of single networks are in it; None takes the usual number.
-        """
+    def write_report(self) -> tuple[Path, ...]:
+        """Write the report; returns its files, the page first."""
         from emtkit.report.page.write import Views, write_report
 
         verdicts = tuple(self.verdicts())
@@ -219,7 +216,7 @@ class Session:
         keep_apart(self.folder, self.options.study)
         with self.read() as store:
             stored = store.cells_of(self.plan.cells)
-        return write_report(self.plan, views, stored, self.folder, self.options, drawings)
+        return write_report(self.plan, views, stored, self.folder, self.options)
 
     def warnings(self) -> list[str]:
         """What cannot come out well however the networks turn out; known before any is trained."""
@@ -331,14 +328,13 @@ class Session:
         with self.read() as store:
             return training_curves(self.results, self.plan.rows, store, spec)
 
-    def _drawings(self, rows: Iterable[int]) -> Iterator[tuple[int, list[StoredDrawing]]]:
+    def _drawings(self, rows: Iterable[int]) -> Iterator[list[StoredDrawing]]:
         """Every drawing of the networks in these rows, as far as it is asked for."""
         from emtkit.report.data.drawings import drawings_of
 
-        guard = Guard()
         with self.read() as store:
-            for row in rows:
-                yield row, list(drawings_of(self.plan.rows[row], store, self.registry, guard))
+            planned = (self.plan.rows[row] for row in rows)
+            yield from drawings_of(planned, store, self.registry, Guard())
 
 
 def load(

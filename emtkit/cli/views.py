@@ -100,14 +100,9 @@ def figure(session: Session, name: str, out: Path | None) -> int:
 @click.command(cls=options.SessionCommand)
 @options.study_options
 @options.out_option("folder")
-@click.option(
-    "--drawings",
-    type=options.Number(0, 10**6, whole=True),
-    help="Most drawings of single networks in the page, .05 s each; within 5 MB.  [default: 100]",
-)
-def report(session: Session, drawings: int | None) -> int:
+def report(session: Session) -> int:
     """Write the report of a study from what is stored."""
-    echo(session.report(drawings))
+    echo(session.report())
     return 0
 
 

@@ -13,13 +13,12 @@ import pandas as pd
 
 from emtkit.errors import NotApplicable, PluginError
 from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.drawing import Drawing
 from emtkit.plugin.inherited import forget_inherited
 from emtkit.plugin.scalars import Scalars
 from emtkit.plugin.task import Fact, Task
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from emtkit.plugin.stream import Stream
 
 Scalar = float | int | bool | str
@@ -93,7 +92,8 @@ class Subject:
         )
 
 
-Drawing = Callable[[Findings, "Figure"], None]
+Draw = Callable[[Findings], Drawing]
+"""From stored findings to what they show; NotApplicable says why they show nothing."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Analysis(ABC):
     models: ClassVar[type[SequenceModel]] = SequenceModel
     requires: ClassVar[tuple[type, ...]] = ()
     scalars: ClassVar[Scalars] = {}
-    drawings: ClassVar[Mapping[str, Drawing]] = {}
+    drawings: ClassVar[Mapping[str, Draw]] = {}
     conditions: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     controls: ClassVar[tuple[Control, ...]] = ()
 

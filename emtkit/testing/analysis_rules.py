@@ -15,6 +15,7 @@ import torch
 
 from emtkit.errors import NotApplicable
 from emtkit.plugin.analysis import Control, Findings
+from emtkit.plugin.drawing import Drawing
 from emtkit.plugin.scalars import info_of
 from emtkit.store.content import pack, unpack
 from emtkit.testing import values
@@ -123,21 +124,29 @@ def findings_can_be_stored(bench: AnalysisBench) -> Steps:
 
 
 def drawings_draw(bench: AnalysisBench) -> Steps:
-    """Every drawing draws from findings that come from the store."""
+    """Every drawing draws from findings that come from the store, for a page and for a figure."""
     if not bench.cls.drawings:
         yield Skip("it has no drawings")
     from matplotlib.figure import Figure
+
+    from emtkit.report.figures.plotted import plot_drawing
+    from emtkit.report.page.plots import drawing_data
 
     yield f"drew {', '.join(bench.cls.drawings)} from stored findings"
     for pair, findings in _findings(bench):
         again = unpack(pack(findings.tables, findings.arrays))
         stored = Findings(findings.scalars, again.tables, again.arrays, findings.reasons)
         for name, draw in bench.cls.drawings.items():
-            figure = Figure()
-            draw(stored, figure)
-            if not figure.axes:
-                change = "draw on `figure.subplots()`"
-                yield Mistake(f"'{name}' left the figure of {pair} empty", change)
+            try:
+                drawn = draw(stored)
+            except NotApplicable:
+                continue
+            if not isinstance(drawn, Drawing):
+                found = f"'{name}' of {pair} gave a {type(drawn).__name__}, which is not a Drawing"
+                yield Mistake(found, "return `Drawing([Plot([Line(x, y)])])`")
+                continue
+            plot_drawing(drawn, Figure())
+            json.dumps(drawing_data(drawn), allow_nan=False)
 
 
 def scalars_are_declared(bench: AnalysisBench) -> Steps:

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from emtkit import Drawing, Plot, Points, Rule
 from emtkit.places import CommandOptions
 from emtkit.plugin.analysis import Findings
 from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.data.links import Links
 from emtkit.report.data.results import Results
-from emtkit.report.page.networks import DRAWINGS, with_networks
+from emtkit.report.page import networks
+from emtkit.report.page.networks import with_networks
 from emtkit.report.page.page import ReportContent, build_page
 from emtkit.study.quantity import Quantity
+from tests.plugin.test_drawing import EVERY
 from tests.report.frames import frame
 
 playwright = pytest.importorskip(
@@ -325,22 +328,62 @@ def test_a_large_frame_is_packed_and_read_all_the_same(chromium, tmp_path):
     context.close()
 
 
-def test_a_network_whose_drawings_are_left_out_names_the_command(chromium, tmp_path):
+@pytest.fixture
+def drawn_page(tmp_path):
+    """A page of four networks, each with one drawing."""
     results = Results(frame({"task.delay": [3, 5]}, 2, lambda axes, seed: {"test.loss": 0.1}))
     link = Links(results, {})
     options = CommandOptions("study.yaml", store=Path("my store.sqlite"))
     text = build_page(ReportContent(options=options, question="?", results=results), link)
-    many = [StoredDrawing("a", "bars", print, Findings)] * (DRAWINGS + 1)
-    path = tmp_path / "report.html"
-    path.write_text(with_networks(text, link, lambda rows: ((row, many) for row in rows)))
+
+    def write(drawing):
+        one = StoredDrawing("a", "bars", lambda findings: drawing, lambda: Findings({}))
+        path = tmp_path / "report.html"
+        path.write_text(with_networks(text, link, lambda rows: ([one] for row in rows)))
+        return path.as_uri()
+
+    return write
+
+
+def test_a_network_whose_drawings_are_left_out_names_the_command(chromium, drawn_page, monkeypatch):
+    monkeypatch.setattr(networks, "MOST_BYTES", 1)
     page = chromium.new_page()
-    page.goto(f"{path.as_uri()}#cells=2")
+    page.goto(f"{drawn_page(Drawing([Plot([Rule(0.0)])]))}#cells=2")
     said = page.locator(".drawings").inner_text()
     assert "as those of 4 networks" in said
     assert said.endswith(
         "emtkit report study.yaml --store 'my store.sqlite' --out results/parts "
         "--only task=k_delay,architecture=elman,task.delay=5 --seeds 0"
     )
+    page.close()
+
+
+def test_every_mark_is_drawn_where_its_axes_say(chromium, drawn_page):
+    low = Plot(EVERY, "every mark", x_limits=(-1.0, 3.0), y_limits=(-3.0, 5.0))
+    log = Plot([Points([1.0, 10.0, 100.0], [1.0, 2.0, 4.0])], x_log=True, x_limits=(1.0, 100.0))
+    page = chromium.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{drawn_page(Drawing([low, log], columns=1, legend_title='kinds'))}#cells=2")
+    drawn = page.locator(".drawings svg[aria-label='a, bars']")
+    drawn.wait_for()
+    counts = {"image": 1, "polygon": 1, "linearGradient": 1, "clipPath": 2}
+    assert {name: drawn.locator(name).count() for name in counts} == counts
+    words = drawn.locator("text").all_text_contents()
+    for said in ("every mark", "words", "weight", "kinds", "a line", "points", "bars", "100"):
+        assert said in words
+    circles = drawn.locator("g[clip-path] circle")
+    places = [[float(one.get_attribute(axis)) for axis in ("cx", "cy")] for one in circles.all()]
+    # Two of the line's own marks, two points, and three on the logarithmic axis.
+    (line, _, first, second, *three) = places
+    assert len(three) == 3
+    x = second[0] - first[0]  # one unit
+    assert first[0] - line[0] == pytest.approx(0.0, abs=0.02)
+    assert first[1] - second[1] == pytest.approx(line[1] - first[1], abs=0.03)  # 1, 2 and 3
+    (rule,) = drawn.locator("line[x1][stroke='#949494']").all()
+    assert float(rule.get_attribute("x1")) == pytest.approx(first[0] + x / 2, abs=0.03)
+    assert three[1][0] - three[0][0] == pytest.approx(three[2][0] - three[1][0], abs=0.03)
+    assert complaints == []
     page.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from emtkit import Drawing, Line, Plot
 from emtkit.plugin.analysis import Findings
 from emtkit.report.data.results import Results
 from emtkit.report.figures.captions import caption_of
@@ -66,8 +67,8 @@ def test_the_authors_caption_stands_alone():
 
 
 def test_a_drawing_names_its_network_and_how_it_was_chosen():
-    def draw(findings, canvas):
-        canvas.subplots().plot([0, 1])
+    def draw(findings):
+        return Drawing([Plot([Line([0, 1], [0, 1])])])
 
     spec = Figure.model_validate(
         {"name": "f", "use": "a.bars", "cells": {"select": "best", "by": "a.x"}}

@@ -9,12 +9,12 @@ import re
 
 import pytest
 
+from emtkit import Drawing, Line, NotApplicable, Plot
 from emtkit.plugin.analysis import Findings
 from emtkit.plugin.guard import guarded
 from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.data.links import Links
 from emtkit.report.data.results import Results
-from emtkit.report.figures.networks import NetworkDrawings
 from emtkit.report.page import networks
 from emtkit.report.page.networks import EMPTY, with_networks
 from tests.report.frames import frame
@@ -22,20 +22,17 @@ from tests.report.frames import frame
 PAGE = f"<html>{EMPTY}</html>"
 
 
-def draw(findings, canvas):
-    panel = canvas.subplots()
-    panel.plot([0, findings.scalars["x"]])
-    panel.set_ylabel("height $x")  # no formula: drawn as it is
+def draw(findings):
+    x = findings.scalars["x"]
+    return Drawing([Plot([Line([0, 1], [x, 1 / 3])], y_label="height $x")])
 
 
-def fail(findings, canvas):
+def fail(findings):
     raise ValueError("no such array")
 
 
-def say(findings, canvas):
-    panel = canvas.subplots()
-    panel.set_axis_off()
-    panel.text(0.5, 0.5, "nothing above 0.9")
+def say(findings):
+    raise NotApplicable("nothing above 0.9")
 
 
 def stored(row, *draws):
@@ -60,77 +57,86 @@ def unpacked(text):
     return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
-def test_a_page_holds_the_drawings_of_every_network(link):
-    def drawings(rows):
-        yield from ((row, stored(row, draw, say, fail)) for row in rows)
+def drawings_of_a_page(found):
+    """What is drawn of each row."""
+    return {
+        row: own
+        for pack in found["packs"]
+        for row, own in zip(pack["rows"], unpacked(pack["packed"]), strict=True)
+    }
 
+
+def test_a_page_holds_the_drawings_of_every_network(link, monkeypatch):
+    def drawings(rows):
+        yield from (stored(row, draw, say, fail) for row in rows)
+
+    monkeypatch.setattr(networks, "TOGETHER", 2)
     page = with_networks(PAGE, link, drawings)
     assert page == with_networks(PAGE, link, drawings)
     found = held(page)
-    assert sorted(found["drawn"]) == list("01234")
     assert found["left"] == []
-    first, second, third = unpacked(found["drawn"]["3"])
+    assert [len(pack["rows"]) for pack in found["packs"]] == [2, 2, 1]
+    drawn = drawings_of_a_page(found)
+    assert sorted(drawn) == [0, 1, 2, 3, 4]
+    first, second, third = drawn[3]
     assert first["title"] == "a, draw"
-    assert first["svg"].startswith("<svg")
-    assert "height $x" in first["svg"]
+    mark = {"mark": "Line", "x": [0, 1], "y": [3, 0.3333]}
+    assert first["drawing"] == {
+        "plots": [{"marks": [mark], "y_label": "height $x"}],
+        "columns": 1,
+    }
     assert second == {"title": "a, say", "why": "nothing above 0.9"}
     assert third["why"] == "cannot be drawn: ValueError: no such array"
 
 
-def test_a_drawing_that_ends_the_process_says_so_and_the_others_are_drawn():
-    def leave(findings, canvas):
+def test_a_drawing_that_ends_the_process_says_so_and_the_others_are_drawn(link):
+    def leave(findings):
         raise SystemExit(3)
 
     careful = guarded(leave, "analysis 'a', a.leave")
     ends = StoredDrawing("a", "leave", careful, lambda: Findings({}))
-    one, two = NetworkDrawings().svgs("0", [ends, *stored(1, draw)])
+    page = with_networks(PAGE, link, lambda rows: ([ends, *stored(row, draw)] for row in rows))
+    one, two = drawings_of_a_page(held(page))[0]
     assert "analysis 'a', a.leave: it raised SystemExit(3)" in one["why"]
-    assert two["svg"].startswith("<svg")
+    assert "drawing" in two
 
 
-@pytest.mark.parametrize(("most", "size"), [(5, 5_000_000), (100, 9_000)])
-def test_what_no_longer_fits_is_left_out_and_named(link, monkeypatch, most, size):
-    loaded = []
+def test_what_is_no_drawing_says_so(link):
+    old = StoredDrawing("a", "old", lambda findings: None, lambda: Findings({}))
+    page = with_networks(PAGE, link, lambda rows: ([old] for row in rows))
+    (said,) = drawings_of_a_page(held(page))[0]
+    assert said["why"] == "cannot be drawn: it gave a NoneType, not a Drawing"
+
+
+def test_what_no_longer_fits_is_left_out_and_named(link, monkeypatch):
+    drawn = []
+
+    def late(findings):
+        drawn.append(findings.scalars["x"])
+        return draw(findings)
 
     def drawings(rows):
-        for row in rows:
-            loaded.append(row)
-            yield row, stored(row, draw, draw)
+        yield from (stored(row, late) if row != 4 else [] for row in rows)
 
-    monkeypatch.setattr(networks, "MOST_BYTES", size)
-    page = with_networks(PAGE, link, drawings, most)
-    found = held(page)
-    assert len(page) < 9_200
-    assert 0 < len(found["drawn"]) < 5
-    assert sorted([*map(int, found["drawn"]), *left_out(found)]) == [0, 1, 2, 3, 4]
-    assert loaded == link.first_opened()
+    monkeypatch.setattr(networks, "MOST_BYTES", len(PAGE) + 600)
+    monkeypatch.setattr(networks, "TOGETHER", 1)
+    found = held(with_networks(PAGE, link, drawings))
+    order = [row for row in link.first_opened() if row != 4]  # which has nothing to draw
+    kept = [row for pack in found["packs"] for row in pack["rows"]]
+    assert 0 < len(kept) < 4
+    assert kept == order[: len(kept)]
+    assert left_out(found) == sorted(order[len(kept) :])
+    assert len(drawn) == len(kept) + 1  # the one that no longer fitted
 
 
 def test_a_network_without_drawings_is_neither_drawn_nor_left_out(link):
-    found = held(with_networks(PAGE, link, lambda rows: ((row, []) for row in rows)))
-    assert found == {"drawn": {}, "left": []}
+    found = held(with_networks(PAGE, link, lambda rows: ([] for row in rows)))
+    assert found["packs"] == found["left"] == []
 
 
-def test_drawings_of_a_kind_share_the_layout_of_their_first():
-    drawer = NetworkDrawings()
-    texts = [drawer.svgs(str(row), stored(row + 1, draw))[0]["svg"] for row in range(2)]
-    frames = [re.search(r'axes_1">.*? d="([^"]*)"', text, re.DOTALL)[1] for text in texts]
-    assert frames[0] == frames[1]
-    ids = [set(re.findall(r'\bid="([^"]*)"', text)) for text in texts]
-    assert not ids[0] & ids[1]
-
-
-def test_the_help_says_how_many_drawings_there_are_usually(smoke):
-    assert f"[default: {networks.DRAWINGS}]" in smoke.terminal.emtkit("report", "--help").out
-
-
-@pytest.mark.parametrize("most", [0, 3])
-def test_a_report_has_as_many_drawings_as_are_asked_for(smoke, most):
-    said = smoke.terminal.emtkit(
-        "report", str(smoke.study), "--out", f"drawn{most}", "--drawings", str(most)
-    )
+def test_every_network_of_a_report_has_its_drawings(smoke):
+    said = smoke.terminal.emtkit("report", str(smoke.study), "--out", "drawn")
     assert said.code == 0, said.err
-    page = (smoke.terminal.folder / said.out.strip()).read_text("utf-8")
-    found = held(page)
-    assert len(found["drawn"]) == most  # each network of the study has one drawing
-    assert len(left_out(found)) == 36 - most
+    found = held((smoke.terminal.folder / said.out.strip()).read_text("utf-8"))
+    assert sorted(drawings_of_a_page(found)) == list(range(36))
+    assert found["left"] == []

@@ -7,11 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from numpy.linalg import eig
 from torch import nn
 
-from emtkit import History, NotApplicable, RecurrentModel, Subject
+from emtkit import History, Label, NotApplicable, Points, RecurrentModel, Subject
 from emtkit.dynamics.fixed_points import FixedPointSearch
 from emtkit.plugin.params import resolve
 from emtkit.plugin.stream import Stream
@@ -30,6 +29,7 @@ from emtkit_std.architectures.gsemm import SequentialEpisodicMemory
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from tests.rounding import STILL, from_fixed_point, rounding
 from tests.std.null_nets import PhaseClock
+from tests.std.pictures import drawings_of
 
 SMALL = {"history": 4, "dimension": 4}
 REPEAT, DIAGONAL = Hds(rule="repeat", **SMALL), Hds(rule="diagonal", **SMALL)
@@ -88,15 +88,6 @@ def limit_of(asked, dtype=np.float64):
     return rounding(len(basis), np.linalg.cond(basis) ** 2, dtype)
 
 
-def drawn(analysis, findings):
-    """Every figure can be drawn from what is stored, in the float32 of no one's surprise."""
-    for draw in analysis.drawings.values():
-        figure = Figure()
-        draw(findings, figure)
-        figure.canvas.draw()
-        assert figure.axes
-
-
 @pytest.mark.parametrize("task", [REPEAT, DIAGONAL], ids=["repeat", "diagonal"])
 def test_spectrum_of_the_exact_circuit_is_theorys(task):
     modes = 16 if task is REPEAT else 10
@@ -108,7 +99,7 @@ def test_spectrum_of_the_exact_circuit_is_theorys(task):
     assert found.scalars["null_angle_error"] > 0.1
     assert len(found.tables["theory"]) == modes
     assert set(found.tables["confusion"]["rule"]) > {"own", "waves_t3", "waves_t4"}
-    drawn(EmtSpectrum, found)
+    drawings_of(EmtSpectrum, found)
 
 
 def test_the_null_is_shared_by_networks_on_one_rule_and_by_no_others(monkeypatch):
@@ -138,7 +129,7 @@ def test_spectrum_of_an_untrained_network_is_indeterminate_with_the_reason():
     assert found.reasons["angle_error"] == "0 modes found where 16 are expected"
     assert found.scalars["top_angle_error"] > 0
     assert found.scalars["best_rule"] == "none"
-    drawn(EmtSpectrum, found)
+    drawings_of(EmtSpectrum, found)
 
 
 def test_confusion_names_the_rule_that_the_network_runs():
@@ -167,7 +158,7 @@ def test_basis_of_the_exact_circuit(method, basis):
         kept = ~np.isnan(found.arrays["contents"])
         assert np.allclose(found.arrays["coordinates"][kept], found.arrays["contents"][kept])
         assert kept.sum(axis=1).tolist() == [10] * 41
-    drawn(EmtBasis, found)
+    drawings_of(EmtBasis, found)
 
 
 def test_basis_reads_a_saturating_memory_and_a_rest_outside_it():
@@ -181,29 +172,27 @@ def test_basis_reads_a_saturating_memory_and_a_rest_outside_it():
 def test_blocks_that_vanish_by_construction_are_not_drawn_as_data():
     findings = EmtBasis(horizon=40).measure(exact(DIAGONAL, activation="tanh"))
     assert len(findings.arrays["weights_in_basis"]) > 10
-    figure = Figure()
-    EmtBasis.drawings["weights"](findings, figure)
-    (shown,) = (axes for axes in figure.axes if axes.get_title() == "in the basis of memories")
-    values = np.ma.getdata(shown.images[0].get_array())
+    plots = drawings_of(EmtBasis, findings)["weights"].plots
+    (shown,) = (plot for plot in plots if plot.title == "in the basis of memories")
+    values = shown.marks[0].values
     assert np.isnan(values[:10, 10:]).all()
     assert np.isnan(values[10:, :10]).all()
     assert np.isfinite(values[:10, :10]).all()
     assert np.isfinite(values[10:, 10:]).all()
-    assert next(label.get_text() for label in shown.get_xticklabels()) == r"$\Psi_{1}$"
+    assert next(iter(shown.x_ticks.values())) == "Ψ₁"
 
 
 def test_every_mode_counts_for_one_direction_of_theory():
     task = Hds(rule="T4")  # 35 roots of 1, and -1
     findings = EmtSpectrum(draws=1).measure(exact(task, hidden=40))
-    figure = Figure()
-    EmtSpectrum.drawings["spectrum"](findings, figure)
-    found, expected = (part.get_offsets()[:, 1] for part in figure.axes[1].collections[1:])
+    _, counts = drawings_of(EmtSpectrum, findings)["spectrum"].plots
+    found, expected = (mark.y for mark in counts.marks if isinstance(mark, Points))
     assert (found == expected).all()
     assert found.sum() == 36
     assert found.max() == 1
-    many = Figure()
-    EmtSpectrum.drawings["spectrum"](EmtSpectrum(draws=1).measure(exact(REPEAT)), many)
-    assert [text.get_text() for text in many.axes[0].texts] == ["×4"] * 4
+    many = drawings_of(EmtSpectrum, EmtSpectrum(draws=1).measure(exact(REPEAT)))["spectrum"]
+    texts = [mark.text for mark in many.plots[0].marks if isinstance(mark, Label)]
+    assert texts == ["×4"] * 4
 
 
 def test_what_memories_do_outside_of_them_comes_from_the_nonlinearity_alone():
@@ -250,7 +239,7 @@ def test_fixed_points_of_a_biased_network_are_verified_and_drawn():
     assert found.scalars["worst_residual"] < FixedPointSearch().tolerance
     counted = found.tables["points"]["hits"].sum() + len(found.tables["unconverged"])
     assert counted == 40
-    drawn(FixedPointAnalysis, found)
+    drawings_of(FixedPointAnalysis, found)
 
 
 def test_the_origin_is_the_one_fixed_point_of_a_contracting_network():
@@ -283,7 +272,7 @@ def test_an_exact_edit_mends_a_damaged_circuit_and_a_random_one_does_not():
     assert found.scalars["accuracy_after"] == pytest.approx(
         found.scalars["accuracy_before"] + found.scalars["change"]
     )
-    drawn(Intervene, found)
+    drawings_of(Intervene, found)
     # The sets of two numbers of sequences differ by no more than both errors.
     more = Intervene(threshold=0.7, sequences=256).measure(damaged).scalars
     for name in ("accuracy_before", "accuracy_after", "change"):
@@ -332,7 +321,7 @@ def test_sensitivity_meets_the_noise_figures():
     assert limit_of(asked) < single <= limit_of(asked, np.float32)
     assert found.scalars["noise_kept_dual"] == 1e-2
     assert found.scalars["phi_gain_dual"] < found.scalars["phi_gain_primal"]
-    drawn(BasisSensitivity, found)
+    drawings_of(BasisSensitivity, found)
 
 
 @pytest.mark.parametrize(

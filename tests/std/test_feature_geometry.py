@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from emtkit_std.analyses.feature_geometry import (
     FeatureGeometry,
@@ -18,6 +17,7 @@ from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import rounding
 from tests.std.known_nets import look, set_weights
+from tests.std.pictures import drawings_of
 from tests.std.subjects import build
 
 
@@ -56,10 +56,9 @@ def test_a_pentagon_of_five_features_without_delay() -> None:
     assert findings.scalars["polygon_error"] == pytest.approx(0.0, abs=rounding(360))
     assert findings.scalars["silent_share"] == pytest.approx((10 + 25) / (20 + 25))
     assert list(findings.tables["features"]["feature"]) == list("ABCDE")
-    for drawing in FeatureGeometry.drawings.values():
-        figure = Figure()
-        drawing(findings, figure)
-        assert all(axes.has_data() for axes in figure.axes)
+    drawn = drawings_of(FeatureGeometry, findings)
+    assert [mark.text for mark in drawn["plane"].plots[0].marks[2::3]] == list("ABCDE")
+    assert len(drawn["matrices"].plots) == len(findings.arrays["matrices"])
 
 
 def test_features_are_kept_dropped_or_graded_and_the_leading_ones_come_first() -> None:

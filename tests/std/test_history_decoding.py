@@ -9,7 +9,6 @@ import pkgutil
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from emtkit import NotApplicable, SequenceModel, Trace
 from emtkit.plugin.params import resolve
@@ -28,6 +27,7 @@ from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import rounding
 from tests.std.null_nets import Changed, Permuted, PhaseClock, changes, untrained
+from tests.std.pictures import drawings_of
 from tests.std.subjects import Register, build, subject_of
 
 REPEAT = HistoryDependentSystem(rule="repeat", history=4, dimension=4, horizon=12)
@@ -194,7 +194,4 @@ def test_overlap_of_subspaces():
 
 def test_figures_are_drawn_from_findings_alone():
     findings = measure(build(TwmLinear, REPEAT, exact=True), REPEAT)
-    for name, drawing in HistoryDecoding.drawings.items():
-        figure = Figure()
-        drawing(findings, figure)
-        assert figure.axes, name
+    assert drawings_of(HistoryDecoding, findings).keys() == HistoryDecoding.drawings.keys()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from emtkit import NotApplicable, RecurrentModel, Task
 from emtkit_std.analyses.information_capacity import InformationCapacity, _Reader
@@ -18,6 +17,7 @@ from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import rounding
 from tests.std.known_nets import look
+from tests.std.pictures import drawings_of
 from tests.std.subjects import build
 
 TASK = KDelay()
@@ -56,9 +56,9 @@ def test_one_product_is_found_at_its_lag() -> None:
     table = findings.tables["capacity"]
     second = table[table["degree"] == 2].set_index("lag")["capacity"]
     assert second[1] == pytest.approx(1.0, abs=1e-6)
-    figure = Figure()
-    InformationCapacity.drawings["capacity"](findings, figure)
-    assert figure.axes[0].has_data()
+    (plot,) = drawings_of(InformationCapacity, findings)["capacity"].plots
+    assert [mark.label for mark in plot.marks] == ["degree 1", "degree 2"]
+    assert plot.marks[1].height[1] == pytest.approx(1.0, abs=1e-6)
 
 
 SLOWER = [pytest.param(one, marks=pytest.mark.slow) for one in (GatedRecurrentUnit, LinearRnn)]

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from emtkit.plugin.analysis import refusal
 from emtkit_std.analyses.memory_capacity import MemoryCapacity
@@ -13,6 +12,7 @@ from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import assert_rounded, rounding
 from tests.std.known_nets import look, net_a1, set_weights
+from tests.std.pictures import drawings_of
 
 TASK = KDelay()
 
@@ -21,9 +21,9 @@ def test_a9_a_random_linear_network_holds_as_many_steps_as_it_has_units():
     torch.manual_seed(0)
     findings = look(MemoryCapacity(), TASK, LinearRnn(TASK, hidden=4).double())
     assert findings.scalars["linear"] == pytest.approx(4, abs=1e-6)
-    figure = Figure()
-    MemoryCapacity.drawings["memory"](findings, figure)
-    assert figure.axes[0].has_data()
+    (plot,) = drawings_of(MemoryCapacity, findings)["memory"].plots
+    assert [mark.label for mark in plot.marks] == ["linear", "fisher"]
+    assert sum(plot.marks[0].y) == pytest.approx(4, abs=1e-6)
 
 
 def test_a9_fisher_memory_of_a_spiral_is_one():

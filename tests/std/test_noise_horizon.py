@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
 from scipy.special import ndtr
 
 from emtkit import Findings, NotApplicable, Stream
@@ -23,6 +22,7 @@ from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import rounding
+from tests.std.pictures import drawings_of
 from tests.std.subjects import build, subject_of
 
 COPY = Hds(rule="repeat", history=4, dimension=2, horizon=12)
@@ -190,7 +190,7 @@ def test_tables_and_drawing() -> None:
     assert sizes["noise"].tolist() == pytest.approx([0.1 * factor for factor in FACTORS])
     assert curves["expected"].notna().all()
     for kind in ("linear", "saturated", "untrained"):
-        NoiseHorizon.drawings["horizons"](found(kind), Figure())
+        assert drawings_of(NoiseHorizon, found(kind))
 
 
 def test_a_gated_network_is_measured_and_a_delay_is_not() -> None:

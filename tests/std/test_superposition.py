@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from emtkit import RecurrentModel
 from emtkit_std._theory.facts import PulseCircuit
@@ -27,6 +26,7 @@ from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import assert_rounded, rounding
 from tests.std.known_nets import look, net_a1, relu_chain, set_weights
+from tests.std.pictures import drawings_of
 
 MEASURE = Superposition(samples=40_000)
 
@@ -279,16 +279,14 @@ def test_an_item_that_is_answered_again_is_no_interference():
     assert worse["visible_interference"] > 1e-4
 
 
-@pytest.mark.parametrize("drawing", ["projections", "directions"])
 @pytest.mark.parametrize("hidden", [1, 2, 5])
-def test_drawings_need_findings_alone(drawing, hidden):
+def test_drawings_need_findings_alone(hidden):
     task = KDelay(delay=2, features=2, density=0.5)
     torch.manual_seed(6)
     findings = look(Superposition(samples=10), task, LinearRnn(task, hidden=hidden))
-    figure = Figure()
-    Superposition.drawings[drawing](findings, figure)
-    assert figure.axes
-    assert all(axes.has_data() or axes.texts for axes in figure.axes)
+    drawn = drawings_of(Superposition, findings)
+    assert list(drawn) == ["projections", "directions"][: min(hidden, 2)]  # one unit has no plane
+    assert len(drawn["projections"].plots) == 2
 
 
 def test_a_network_no_better_than_silence_has_no_regime():

@@ -151,7 +151,7 @@ class Delays(Analysis):
 
     name = "delays"
     requires = (Law,)
-    drawings: ClassVar = {"curve": lambda findings, figure: None}
+    drawings: ClassVar = {"curve": lambda findings: None}
 
     def __init__(self, *, samples: int = 100) -> None:
         self.samples = samples

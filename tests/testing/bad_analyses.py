@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, ScalarInfo, Subject
+from emtkit import Analysis, Bars, Control, Drawing, Findings, Plot, ScalarInfo, Subject
 from emtkit.testing.probes import ProbeDelay, ProbeNetwork
 
 
-def draw_bar(findings: Findings, figure) -> None:
-    figure.subplots().bar([0], [findings.scalars["size"]])
+def draw_bar(findings: Findings) -> Drawing:
+    return Drawing([Plot([Bars([0], [findings.scalars["size"]])])])
 
 
-def draw_nothing(findings: Findings, figure) -> None:
+def draw_nothing(findings: Findings) -> None:
     return
 
 

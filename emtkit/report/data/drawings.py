@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from emtkit.plugin.analysis import Drawing, Findings
+from emtkit.errors import EmtkitError, NotApplicable, PluginError
+from emtkit.plugin.analysis import Draw, Findings
+from emtkit.plugin.drawing import Drawing
 from emtkit.plugin.guard import Guard, guarded
 from emtkit.plugin.over_training import at_step
 
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from emtkit.store.store import Store
     from emtkit.study.cells import Measure, Row
 
+_AT_ONCE = 200
+"""Networks of which a store is asked at once."""
+
 
 @dataclass(frozen=True)
 class StoredDrawing:
@@ -23,13 +29,40 @@ class StoredDrawing:
 
     label: str
     name: str
-    draw: Drawing
+    draw: Draw
     load: Callable[[], Findings]
 
     @property
     def title(self) -> str:
         """How it is called: `spectrum, eigenvalues`."""
         return f"{self.label}, {self.name.replace('_', ' ')}"
+
+    def drawn(self) -> Drawing:
+        """What it shows.
+
+        Raises:
+            NotApplicable: there is nothing to show.
+            EmtkitError: it cannot be drawn.
+        """
+        return drawing_of(self.draw, self.load())
+
+
+def drawing_of(draw: Draw, findings: Findings) -> Drawing:
+    """What an analysis draws of its findings.
+
+    Raises:
+        NotApplicable: there is nothing to show.
+        EmtkitError: it cannot be drawn.
+    """
+    try:
+        drawn = draw(findings)
+    except (EmtkitError, NotApplicable):
+        raise
+    except Exception as error:  # a plugin's code
+        raise PluginError(f"cannot be drawn: {type(error).__name__}: {error}") from error
+    if not isinstance(drawn, Drawing):
+        raise PluginError(f"cannot be drawn: it gave a {type(drawn).__name__}, not a Drawing")
+    return drawn
 
 
 def load_findings(measure: Measure, store: Store, step: int | None = None) -> Findings:
@@ -49,15 +82,29 @@ def is_done(measure: Measure, store: Store) -> bool:
 
 
 def drawings_of(
-    row: Row, store: Store, registry: Registry, guard: Guard
+    rows: Iterable[Row], store: Store, registry: Registry, guard: Guard
+) -> Iterator[list[StoredDrawing]]:
+    """Every drawing of each of these networks, in the order of the study's analyses."""
+    asked = iter(rows)
+    while part := list(islice(asked, _AT_ONCE)):
+        drawn = {m.key for row in part for m in row.measures if m.reason is None}
+        known = store.findings_of(drawn)
+        done = {key for key, found in known.items() if found.status == "done"}
+        for row in part:
+            yield [
+                one
+                for measure in row.measures
+                if measure.key in done
+                for one in _drawings_of(measure, store, registry, guard)
+            ]
+
+
+def _drawings_of(
+    measure: Measure, store: Store, registry: Registry, guard: Guard
 ) -> Iterator[StoredDrawing]:
-    """Every drawing of a network, in the order of the study's analyses."""
-    for measure in row.measures:
-        analysis = measure.analysis.name
-        drawings = registry.analyses[analysis].drawings
-        if drawings and is_done(measure, store):
-            last = measure.steps[-1] if measure.steps else None
-            load = partial(load_findings, measure, store, last)
-            for name, draw in drawings.items():
-                what = f"{registry.described('analysis', analysis)}, {measure.label}.{name}"
-                yield StoredDrawing(measure.label, name, guarded(draw, what, guard), load)
+    analysis = measure.analysis.name
+    last = measure.steps[-1] if measure.steps else None
+    load = cache(partial(load_findings, measure, store, last))
+    for name, draw in registry.analyses[analysis].drawings.items():
+        what = f"{registry.described('analysis', analysis)}, {measure.label}.{name}"
+        yield StoredDrawing(measure.label, name, guarded(draw, what, guard), load)

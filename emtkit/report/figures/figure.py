@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import FigureBase
 
-from emtkit.errors import EmtkitError
+from emtkit.errors import EmtkitError, NotApplicable
+from emtkit.report.data.drawings import drawing_of
 from emtkit.report.data.results import Results, is_axis
 from emtkit.report.data.unlike import ALSO, one_setting, unlike
 from emtkit.report.figures.captions import chart_account, drawing_account
 from emtkit.report.figures.drawn import Drawn, lay_out, settle, style
 from emtkit.report.figures.examples import Example, facet_text, short_name
 from emtkit.report.figures.panel import Chart, Panel
+from emtkit.report.figures.plotted import plot_drawing
 from emtkit.report.figures.spots import Spot
 from emtkit.report.figures.value_map import Map, draw_scale, scale_of, value_map_of
 from emtkit.report.inference.aggregate import Aggregate
 from emtkit.study.views import CHARTS, MAPS, Figure
 
 if TYPE_CHECKING:
-    from emtkit.plugin.analysis import Drawing
+    from emtkit.plugin.analysis import Draw
 
 NARROW = 4.5
 """Width in inches of a figure for a phone, on which its text keeps its size."""
@@ -93,9 +96,9 @@ def draw_figure(
 
 
 def draw_examples(
-    spec: Figure, drawing: Drawing, examples: Sequence[Example], *, narrow: bool = False
+    spec: Figure, draw: Draw, examples: Sequence[Example], *, narrow: bool = False
 ) -> Drawn:
-    """A figure by an analysis's own drawing, a panel per network; `narrow` as in `draw_figure`.
+    """A figure by an analysis's own drawing, a part per network; `narrow` as in `draw_figure`.
 
     Raises:
         EmtkitError: there is no network to show.
@@ -108,12 +111,12 @@ def draw_examples(
         width = NARROW if narrow else 6.4 if across == 1 else 4.8 * across
         canvas = Canvas(figsize=(width, 4.2 * down), layout="constrained")
         if len(examples) == 1:
-            drawing(examples[0].findings, canvas)
+            _plot(draw, examples[0], canvas)
         else:
             parts = canvas.subfigures(down, across, squeeze=False)
             for part, one in zip(parts.flat, examples, strict=False):
                 part.suptitle(one.title, fontsize="medium")
-                drawing(one.findings, part)
+                _plot(draw, one, part)
         whole = examples[0].title if len(examples) == 1 else None
         _title(canvas, None if narrow else spec.title or whole)
         settle(canvas)
@@ -125,6 +128,16 @@ def draw_examples(
         spots.append(Spot(found, one.title, None, area, canvas.transFigure))
     cells, said = tuple(one.cell for one in examples), drawing_account(spec, examples)
     return Drawn(spec.name, spec.title or spec.name, canvas, (), cells, tuple(spots), said)
+
+
+def _plot(draw: Draw, example: Example, part: FigureBase) -> None:
+    """The drawing of one network, or why there is none."""
+    try:
+        plot_drawing(drawing_of(draw, example.findings), part)
+    except NotApplicable as reason:
+        panel = part.subplots()
+        panel.set_axis_off()
+        panel.text(0.5, 0.5, str(reason), ha="center", va="center", wrap=True)
 
 
 def _named(spec: Figure) -> list[str]:

@@ -24,3 +24,11 @@ def marker(place: int) -> str:
 def dash(place: int) -> str:
     """The dash of the series at this place; it changes when colours begin again."""
     return _DASHES[place // len(COLOURS) % len(_DASHES)]
+
+
+_NAMED = {"ink": INK, "grey": "#949494", "lightgrey": "#d3d3d3", "white": "#ffffff"}
+
+
+def named(text: str) -> str:
+    """The colour that a drawing calls `C3`, `ink` or `#rrggbb`."""
+    return colour(int(text[1:])) if text.startswith("C") else _NAMED.get(text, text)

@@ -1,52 +1,59 @@
-"""The drawings of single networks that a page carries, and how many it has to leave out."""
+"""The drawings of single networks that a page carries, as data, and which it has to leave out."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
 
+from emtkit.errors import EmtkitError, NotApplicable
 from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.data.links import Links, spans
-from emtkit.report.figures.networks import NetworkDrawings
 from emtkit.report.page.data import packed
+from emtkit.report.page.plots import colour_scales, drawing_data
 
 MOST_BYTES = 5_000_000
 """Size of a page with the drawings of its networks."""
-DRAWINGS = 100
-"""Drawings of single networks in a page unless it is asked for more; each takes .05 s."""
+TOGETHER = 16
+"""Networks whose drawings are packed together: drawings of a kind have much in common."""
 
 EMPTY = '<script type="application/json" id="networks">{}</script>'
 """Where a page holds them."""
 
-Drawings = Callable[[Iterable[int]], Iterator[tuple[int, list[StoredDrawing]]]]
-"""From rows to what there is to draw of their networks."""
+Drawings = Callable[[Iterable[int]], Iterator[list[StoredDrawing]]]
+"""From rows to what there is to draw of the network of each."""
 
 
-def with_networks(page: str, link: Links, drawings: Drawings, most: int | None = None) -> str:
-    """The page with `most` drawings of its networks, those first that its numbers open first.
+def with_networks(page: str, link: Links, drawings: Drawings) -> str:
+    """The page with the drawings of its networks, those first that its numbers open first.
 
-    None takes the usual number.
-
-    Each network's are packed together (JSON, gzip, base64). Networks that no longer fit are left
-    out whole, and named.
+    They are packed (JSON, gzip, base64) with those of neighbours. Networks that no longer fit are
+    left out whole, and named.
     """
-    most = DRAWINGS if most is None else most
+    rows = link.first_opened()
     room = MOST_BYTES - len(page.encode())
-    drawn: dict[int, str] = {}
+    packs: list[dict[str, Any]] = []
     left: list[int] = []
-    count = 0
-    drawer = NetworkDrawings()
-    for row, stored in drawings(link.first_opened()):
-        if not stored:
-            continue
-        if left or count + len(stored) > most:
-            left.append(row)
-            continue
-        text = json.dumps(drawer.svgs(str(row), stored), separators=(",", ":"))
-        pack = packed(text)
-        room -= len(pack) + 16
-        if room < 0:
-            left.append(row)
-            continue
-        drawn[row] = pack
-        count += len(stored)
-    held = json.dumps({"drawn": drawn, "left": spans(sorted(left))}, separators=(",", ":"))
-    return page.replace(EMPTY, EMPTY.replace("{}", held))
+    stored = ((row, own) for row, own in zip(rows, drawings(rows), strict=True) if own)
+    while part := list(islice(stored, TOGETHER)):
+        together = [row for row, _ in part]
+        if not left:
+            text = packed(_json([[_drawn(one) for one in own] for _, own in part]))
+            room -= len(text) + 8 * len(part)
+        if left or room < 0:
+            left += together
+        else:
+            packs.append({"rows": together, "packed": text})
+    known = {"packs": packs, "left": spans(sorted(left)), "colours": colour_scales()}
+    return page.replace(EMPTY, EMPTY.replace("{}", _json(known)))
+
+
+def _drawn(one: StoredDrawing) -> dict[str, Any]:
+    """Title and data of a drawing; where there is nothing to show, why."""
+    try:
+        return {"title": one.title, "drawing": drawing_data(one.drawn())}
+    except (EmtkitError, NotApplicable) as error:
+        return {"title": one.title, "why": str(error)}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

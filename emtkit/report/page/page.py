@@ -99,6 +99,10 @@ class ReportContent:
     citations: tuple[Citation, ...] = ()
 
 
+SCRIPTS = ("report.js", "drawing.js", "explorer.js")
+"""What a page runs, in this order."""
+
+
 @dataclass(frozen=True)
 class CellLine:
     """One cell in the list of cells: short key, status, levels on the varying axes."""
@@ -110,7 +114,10 @@ class CellLine:
 
 def build_page(content: ReportContent, link: Links) -> str:
     """The report as one HTML page; `link` is asked for the address of every number."""
-    results, script = content.results, "".join(map(_source, ("report.js", "explorer.js")))
+    results, script = (
+        content.results,
+        "".join(map(_source, ("report.js", "drawing.js", "explorer.js"))),
+    )
     axes = _shown_axes(results)
     figures = [
         (one, Markup(one.svg), Markup(one.narrow), link(one.cells)) for one in content.figures

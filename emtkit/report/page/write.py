@@ -1,6 +1,6 @@
 """Writing a report: the page, its tables, its figures, and what they rest on."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from emtkit.errors import EmtkitError
 from emtkit.places import CommandOptions
-from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.data.links import Links
 from emtkit.report.data.results import Results
 from emtkit.report.figures.captions import caption_of
@@ -16,7 +15,7 @@ from emtkit.report.figures.drawn import Drawn, inline_svg, save
 from emtkit.report.inference.tuning import TuningCurve
 from emtkit.report.inference.verdict import Verdict
 from emtkit.report.page.glossary import glossary, meanings
-from emtkit.report.page.networks import with_networks
+from emtkit.report.page.networks import Drawings, with_networks
 from emtkit.report.page.page import (
     Citation,
     PageFigure,
@@ -43,7 +42,7 @@ class Views:
     tunings: tuple[TuningCurve, ...]
     table: Callable[[str], DrawnTable]
     figure: Callable[[str, bool], Drawn]
-    drawings: Callable[[Iterable[int]], Iterator[tuple[int, list[StoredDrawing]]]]
+    drawings: Drawings
 
 
 def write_report(
@@ -52,12 +51,10 @@ def write_report(
     stored: Mapping[str, CellResult],
     folder: Path,
     options: CommandOptions,
-    drawings: int | None = None,
 ) -> tuple[Path, ...]:
     """Write a report, its tables and its figures into `folder`; returns the files, page first.
 
-    `stored` are the cells of the plan that its store holds, by key; the page has at most so many
-    `drawings` of single networks.
+    `stored` are the cells of the plan that its store holds, by key.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
@@ -97,7 +94,7 @@ def write_report(
         provenance=_provenance(stored, options.store),
         citations=citations(plan),
     )
-    text = with_networks(build_page(content, link), link, views.drawings, drawings)
+    text = with_networks(build_page(content, link), link, views.drawings)
     page = _write(folder / "report.html", text)
     return (page, _write(folder / "report.md", build_markdown(content)), *files)
 

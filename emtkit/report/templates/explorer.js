@@ -148,27 +148,29 @@ const explore = (data) => {
   }
 
   // Its drawings.
-  const drawingOf = ({ title, svg, why }) => {
+  const packOf = new Map((networks.packs || []).flatMap((pack) => pack.rows.map((row, place) => [row, { pack, place }])));
+  const drawingOf = ({ title, drawing, why }) => {
     if (why) return element("p", `${title}: ${why}`, "cause");
     const figure = element("figure");
-    const drawn = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
+    const drawn = drawDrawing(drawing, networks.colours);
     drawn.setAttribute("role", "img");
     drawn.setAttribute("aria-label", title);
-    figure.append(document.importNode(drawn, true), element("figcaption", title));
+    figure.append(drawn, element("figcaption", title));
     return figure;
   };
   function drawingsOf(row) {
     const place = element("div", undefined, "drawings");
     const left = networks.left || [];
+    const held = packOf.get(row);
     if (left.some(([low, high]) => low <= row && row <= high)) {
       const many = left.reduce((sum, [low, high]) => sum + high - low + 1, 0);
-      const said = `Its drawings, as those of ${many} networks, are left out to keep this page small (--drawings draws more). `;
+      const said = `Its drawings, as those of ${many} networks, are left out to keep this page small. `;
       place.append(commandLine(`${said}A page that has them: `, `emtkit report ${data.apart} ${partOf(row)}`));
-    } else if ((networks.drawn || {})[row]) {
-      unpack(networks.drawn[row]).then(
+    } else if (held) {
+      unpack(held.pack.packed).then(
         (found) => {
-          const drawn = found.filter((one) => one.svg);
-          place.append(...[...drawn, ...found.filter((one) => one.why)].map(drawingOf));
+          const own = found[held.place];
+          place.append(...[...own.filter((one) => one.drawing), ...own.filter((one) => one.why)].map(drawingOf));
         },
         (error) => place.append(element("p", `Its drawings cannot be read here (${error}).`, "cause")),
       );

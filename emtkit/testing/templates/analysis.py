@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,26 +12,25 @@ from pydantic import Field
 from emtkit import (
     Analysis,
     Control,
+    Draw,
     Drawing,
     Findings,
+    Line,
     NotApplicable,
+    Plot,
     ScalarInfo,
     Scalars,
     Subject,
     hookimpl,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
-
-def draw_variances(findings: Findings, figure: Figure) -> None:
+def draw_variances(findings: Findings) -> Drawing:
     """Variance by principal direction; drawn from stored findings alone."""
     table = findings.tables["variances"]
-    panel = figure.subplots()
-    panel.semilogy(table["direction"], table["variance"], marker="o")
-    panel.set_xlabel("principal direction")
-    panel.set_ylabel("variance of the state")
+    line = Line(table["direction"], table["variance"], markers=True)
+    labels = ("principal direction", "variance of the state")
+    return Drawing([Plot([line], "", *labels, y_log=True)])
 
 
 class TemplateName(Analysis):
@@ -52,7 +51,7 @@ class TemplateName(Analysis):
         "dimension": ScalarInfo("number of directions in which the state moves alike"),
         "share": ScalarInfo("the same as a share of all directions H"),
     }
-    drawings: ClassVar[Mapping[str, Drawing]] = {"variances": draw_variances}
+    drawings: ClassVar[Mapping[str, Draw]] = {"variances": draw_variances}
     # Networks with a known answer: a register that holds the last four inputs moves in four ways.
     controls = (
         Control(

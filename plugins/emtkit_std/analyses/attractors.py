@@ -12,14 +12,18 @@ from emtkit import (
     MAX_STEPS,
     Analysis,
     Control,
+    Drawing,
     Findings,
+    Line,
+    Plot,
+    Points,
     RecurrentModel,
     ScalarInfo,
     Subject,
     hookimpl,
 )
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, SATURATED_CIRCUIT, UNTRAINED
-from emtkit_std._drawings import Figure, draw_plane
+from emtkit_std._drawings import plane
 from emtkit_std._findings import Measured, long_table, undefined
 from emtkit_std._parameters import Sequences
 from emtkit_std._theory import long_run
@@ -39,20 +43,22 @@ OF_CYCLES = ("period", "floquet_radius", "moved", "residual")
 ONE = "a single history has no spread"
 
 
-def draw_survival(findings: Findings, figure: Figure) -> None:
+def draw_survival(findings: Findings) -> Drawing:
     """The share of histories without a wrong sign over the outputs, and multipliers per step."""
     histories, multipliers = findings.tables["histories"], findings.tables["multipliers"]
-    survival, plane = figure.subplots(1, 2)
+    marks = []
     if "lifetime" in histories:
         outputs = np.sort(histories["lifetime"].to_numpy())
         wrong = outputs[: len(outputs) - int(histories["censored"].sum())]
         left = 1.0 - np.arange(len(wrong) + 1) / len(outputs)
-        survival.step([1, *(wrong + 1), outputs[-1] + 1], [*left, left[-1]], where="post")
-    survival.set(xscale="log", ylim=(-0.03, 1.03))
-    survival.set(xlabel="outputs", ylabel="share without a wrong sign")
-    draw_plane(plane)
-    plane.scatter(multipliers["real"], multipliers["imag"], s=10)
-    plane.set_title("multipliers per step")
+        # A step down at every wrong sign.
+        x = np.array([1, *np.repeat(wrong + 1, 2), outputs[-1] + 1])
+        marks.append(Line(x, np.repeat(left, 2)))
+    survival = Plot(
+        marks, "", "outputs", "share without a wrong sign", y_limits=(-0.03, 1.03), x_log=True
+    )
+    points = Points(multipliers["real"], multipliers["imag"], size=3.2)
+    return Drawing([survival, plane([points], "multipliers per step")])
 
 
 class Attractors(Analysis):

@@ -9,15 +9,19 @@ from pydantic import Field
 
 from emtkit import (
     Analysis,
+    Drawing,
     Findings,
+    Line,
+    Mark,
     NotApplicable,
+    Plot,
     RecurrentModel,
     Scalar,
     ScalarInfo,
+    Style,
     Subject,
     hookimpl,
 )
-from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Sequences, Steps, Threshold
 from emtkit_std._theory.emt import angles, memories
 from emtkit_std._theory.emt.memories import Memories
@@ -32,21 +36,23 @@ NUMBERS = ("phi_error", "single_phi_error", "phi_gain", "noise_kept")
 AGREEMENT = 0.99
 
 
-def draw_response(findings: Findings, figure: Figure) -> None:
+def draw_response(findings: Findings) -> Drawing:
     """Phi error and sign agreement against the size of the noise, by method and precision."""
     table = findings.tables["response"]
-    errors, signs = figure.subplots(1, 2)
+    errors: list[Mark] = []
+    signs: list[Mark] = []
     for (method, precision), part in table[table["noise"] > 0].groupby(["method", "precision"]):
-        style = {
-            "color": "C0" if method == "dual" else "C1",
-            "linestyle": "-" if precision == "double" else "--",
-            "label": f"{method}, {precision}",
-        }
-        errors.loglog(part["noise"], part["phi_error"], **style)
-        signs.semilogx(part["noise"], part["sign_agreement"], **style)
-    errors.set(xlabel="relative noise", ylabel="Phi error")
-    signs.set(xlabel="relative noise", ylabel="sign agreement")
-    figure.legend(*errors.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        colour: str = "C0" if method == "dual" else "C1"
+        style: Style = "solid" if precision == "double" else "dashed"
+        label = f"{method}, {precision}"
+        for marks, name in ((errors, "phi_error"), (signs, "sign_agreement")):
+            marks.append(Line(part["noise"], part[name], label, colour, style))
+    return Drawing(
+        [
+            Plot(errors, "", "relative noise", "Phi error", x_log=True, y_log=True),
+            Plot(signs, "", "relative noise", "sign agreement", x_log=True),
+        ]
+    )
 
 
 class BasisSensitivity(Analysis):

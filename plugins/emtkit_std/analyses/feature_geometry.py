@@ -8,9 +8,24 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from emtkit import Analysis, Control, Findings, NotApplicable, Scalar, ScalarInfo, Subject, hookimpl
+from emtkit import (
+    Analysis,
+    Control,
+    Drawing,
+    Findings,
+    Label,
+    Line,
+    Mark,
+    Matrix,
+    NotApplicable,
+    Plot,
+    Points,
+    Scalar,
+    ScalarInfo,
+    Subject,
+    hookimpl,
+)
 from emtkit_std._controls import LAST_DELAY, REGISTER
-from emtkit_std._drawings import Figure, draw_reason, draw_signed
 from emtkit_std._theory.facts import Array, DelayLaw, PulseCircuit
 from emtkit_std._theory.superposition import pulses
 from emtkit_std._theory.superposition.projections import own_gains
@@ -20,45 +35,53 @@ KEPT, DROPPED, PLANAR, NEAR = 0.5, 0.2, 0.99, 0.05
 MOST_MATRICES = 8
 
 
-def draw_matrices(findings: Findings, figure: Figure) -> None:
+def draw_matrices(findings: Findings) -> Drawing:
     """W_r W_s by age s: outputs down, features across; colours end at 1, which is a kept item.
 
     What is hidden may be far below -1.
     """
     matrices, asked = findings.arrays["matrices"], int(findings.scalars["age"])
     shown = range(min(len(matrices), MOST_MATRICES))
-    across = -(-len(shown) // 2)
-    panels = figure.subplots(2, across, squeeze=False, sharex=True, sharey=True).ravel()
-    for panel in panels[len(shown) :]:
-        panel.set_axis_off()
-    for panel, age in zip(panels, shown, strict=False):
-        draw_signed(panel, matrices[age], origin="upper", aspect="equal")
-        panel.images[0].set_clim(-1.0, 1.0)
-        ticks = _letters(matrices.shape[2]) if matrices.shape[2] <= MOST_MATRICES else None
-        if ticks:
-            panel.set_xticks(range(len(ticks)), ticks)
-            panel.set_yticks(range(len(ticks)), ticks[: matrices.shape[1]])
-        panel.set_title(f"age {age} (asked)" if age == asked else f"age {age}")
-    panels[0].set_ylabel("output")
-    panels[across].set_xlabel("feature")
+    few = matrices.shape[2] <= MOST_MATRICES
+    across = dict(enumerate(_letters(matrices.shape[2]))) if few else None
+    down = {place: across[place] for place in range(matrices.shape[1])} if across else None
+    plots = [
+        Plot(
+            [Matrix(matrices[age], low=-1.0, high=1.0, signed=True, top_first=True)],
+            f"age {age} (asked)" if age == asked else f"age {age}",
+            "feature",
+            "output",
+            x_ticks=across,
+            y_ticks=down,
+            equal=True,
+        )
+        for age in shown
+    ]
+    return Drawing(plots, columns=-(-len(shown) // 2), share_x=True, share_y=True)
 
 
-def draw_plane(findings: Findings, figure: Figure) -> None:
-    """Features of one age as rays in the plane of the units, or the one that shows most of them."""
+def draw_plane(findings: Findings) -> Drawing:
+    """Features of one age as rays in the plane of the units, or the one that shows most of them.
+
+    Raises:
+        NotApplicable: one unit has no plane.
+    """
     directions = findings.arrays["directions"]
     if len(directions) < 2:
-        return draw_reason(figure, "one unit has no plane")
+        raise NotApplicable("one unit has no plane")
     points = _in_plane(directions)
-    panel = figure.subplots()
     reach = 1.25 * max(float(np.abs(points).max()), 1e-12)
     kept = findings.tables["features"]["kept"].to_numpy(dtype=bool)
+    marks: list[Mark] = []
     for letter, point, held in zip(_letters(points.shape[1]), points.T, kept, strict=True):
-        ink = "C0" if held else "0.6"
-        panel.plot([0.0, point[0]], [0.0, point[1]], color=ink, marker="o", markevery=[1])
-        panel.annotate(letter, 1.12 * point, ha="center", va="center")
+        ink = "C0" if held else "grey"
+        marks.append(Line([0.0, point[0]], [0.0, point[1]], colour=ink))
+        marks.append(Points(point[:1], point[1:], colour=ink, size=6.0))
+        marks.append(Label(*map(float, 1.12 * point), letter))
     names = ("unit 1", "unit 2") if len(directions) == 2 else ("first axis", "second axis")
-    panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    panel.set(xlabel=names[0], ylabel=names[1], title=f"age {findings.scalars['age']}")
+    ends = (-reach, reach)
+    title = f"age {findings.scalars['age']}"
+    return Drawing([Plot(marks, title, *names, x_limits=ends, y_limits=ends, equal=True)])
 
 
 class FeatureGeometry(Analysis):

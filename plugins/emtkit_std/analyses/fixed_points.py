@@ -11,17 +11,20 @@ from torch import Tensor
 
 from emtkit import (
     Analysis,
+    Drawing,
     Findings,
     FixedPoints,
     FixedPointSearch,
+    Plot,
+    Points,
     RecurrentModel,
+    Rule,
     ScalarInfo,
     StateMap,
     Subject,
     find_fixed_points,
     hookimpl,
 )
-from emtkit_std._drawings import Figure
 from emtkit_std._theory.linearise import POINT_SCALARS, kinked_units, recurrent, silent_map
 from emtkit_std._theory.observe import trajectories
 from emtkit_std._theory.unseen import unseen_kinds, unseen_share
@@ -31,13 +34,12 @@ SLOW = 16
 OF_LEAST = ("least_radius", "point_norm", "point_residual")
 
 
-def draw_points(findings: Findings, figure: Figure) -> None:
+def draw_points(findings: Findings) -> Drawing:
     """Spectral radius of every point against its distance from the origin; area is hits."""
     points = findings.tables["points"]
-    axes = figure.subplots()
-    axes.scatter(points["norm"], points["radius"], s=10 + points["hits"], alpha=0.6)
-    axes.axhline(1.0, color="grey", linewidth=0.8)
-    axes.set(xlabel="|h*|", ylabel="spectral radius at h*")
+    size = np.sqrt(10.0 + points["hits"])
+    discs = Points(points["norm"], points["radius"], size=size, opacity=0.6)
+    return Drawing([Plot([Rule(1.0), discs], "", "|h*|", "spectral radius at h*")])
 
 
 class FixedPointAnalysis(Analysis):

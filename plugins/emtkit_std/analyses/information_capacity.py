@@ -14,16 +14,18 @@ from pydantic import Field
 
 from emtkit import (
     Analysis,
+    Bars,
     Control,
+    Drawing,
     Findings,
     NotApplicable,
+    Plot,
     RecurrentModel,
     ScalarInfo,
     Subject,
     hookimpl,
 )
 from emtkit_std._controls import LAST_DELAY, REGISTER
-from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Sequences
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.networks.recurrence import to_array
@@ -39,16 +41,15 @@ _AT_ONCE = 128
 """Products that are judged together, which bounds the memory."""
 
 
-def draw_capacity(findings: Findings, figure: Figure) -> None:
+def draw_capacity(findings: Findings) -> Drawing:
     """Capacity against the lag of the oldest factor, stacked by degree."""
     rows = findings.tables["capacity"]
     by = rows.pivot_table(index="lag", columns="degree", values="capacity", aggfunc="sum")
-    panel, base = figure.subplots(), np.zeros(len(by))
-    for degree, column in by.fillna(0.0).items():
-        panel.bar(by.index, column, bottom=base, width=0.8, label=f"degree {degree}")
-        base += column.to_numpy()
-    panel.set(xlabel="lag of the oldest factor", ylabel="capacity")
-    panel.legend()
+    base, bars = np.zeros(len(by)), []
+    for place, (degree, column) in enumerate(by.fillna(0.0).items()):
+        bars.append(Bars(by.index, column, base, f"degree {degree}", f"C{place}"))
+        base = base + column.to_numpy()
+    return Drawing([Plot(bars, "", "lag of the oldest factor", "capacity")])
 
 
 class InformationCapacity(Analysis):

@@ -9,8 +9,20 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, ScalarInfo, Subject, hookimpl
-from emtkit_std._drawings import Figure
+from emtkit import (
+    Analysis,
+    Drawing,
+    Findings,
+    Mark,
+    NotApplicable,
+    Plot,
+    Points,
+    RecurrentModel,
+    Rule,
+    ScalarInfo,
+    Subject,
+    hookimpl,
+)
 from emtkit_std._parameters import Method, Sequences, Threshold
 from emtkit_std._theory.emt import memories
 from emtkit_std._theory.facts import LinearHistoryLaw
@@ -30,15 +42,16 @@ class _Accuracy:
     alone: np.ndarray
 
 
-def draw_change(findings: Findings, figure: Figure) -> None:
+def draw_change(findings: Findings) -> Drawing:
     """Accuracy after the edit and after random edits of its norm, beside the accuracy before."""
-    edits = findings.tables["edits"]
-    axes = figure.subplots()
-    for place, (kind, part) in enumerate(edits.groupby("edit", sort=False)):
-        axes.scatter([place] * len(part), part["accuracy"], label=kind)
-    axes.axhline(findings.scalars["accuracy_before"], color="grey", linewidth=0.8)
-    axes.set_xticks(range(edits["edit"].nunique()), list(edits["edit"].unique()))
-    axes.set_ylabel("accuracy")
+    marks: list[Mark] = [Rule(float(findings.scalars["accuracy_before"]))]
+    ticks = {}
+    edits = findings.tables["edits"].groupby("edit", sort=False)
+    for place, (kind, part) in enumerate(edits):
+        marks.append(Points([place] * len(part), part["accuracy"], colour=f"C{place}", size=6.0))
+        ticks[float(place)] = str(kind)
+    limits = (-0.5, len(ticks) - 0.5)
+    return Drawing([Plot(marks, y_label="accuracy", x_limits=limits, x_ticks=ticks)])
 
 
 class Intervene(Analysis):

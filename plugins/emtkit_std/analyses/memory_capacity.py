@@ -20,15 +20,18 @@ from scipy.linalg import solve_discrete_lyapunov
 from emtkit import (
     Analysis,
     Control,
+    Drawing,
     EmtkitError,
     Findings,
+    Line,
+    NotApplicable,
+    Plot,
     RecurrentModel,
     ScalarInfo,
     Subject,
     hookimpl,
 )
 from emtkit_std._controls import LAST_DELAY, REGISTER
-from emtkit_std._drawings import Figure, draw_reason
 from emtkit_std._findings import long_table, undefined
 from emtkit_std._theory.facts import Array, LinearRecurrence
 from emtkit_std._theory.superposition.projections import pulse_responses, spectral_radius
@@ -38,16 +41,20 @@ _SHOWN = 64
 _DOUBLINGS, _SETTLED = 40, 1e-17
 
 
-def draw_memory(findings: Findings, figure: Figure) -> None:
-    """Memory against age, summed over inputs."""
+def draw_memory(findings: Findings) -> Drawing:
+    """Memory against age, summed over inputs.
+
+    Raises:
+        NotApplicable: it is not defined.
+    """
     if "memory" not in findings.tables:
-        return draw_reason(figure, findings.reasons["linear"])
+        raise NotApplicable(findings.reasons["linear"])
     rows = findings.tables["memory"].groupby("age")[["linear", "fisher"]].sum()
-    panel = figure.subplots()
-    for name in ("linear", "fisher"):
-        panel.plot(rows.index, rows[name], marker=".", label=name)
-    panel.set(xlabel="age", ylabel="memory")
-    panel.legend()
+    lines = [
+        Line(rows.index, rows[name], name, f"C{place}", markers=True)
+        for place, name in enumerate(rows)
+    ]
+    return Drawing([Plot(lines, "", "age", "memory")])
 
 
 class MemoryCapacity(Analysis):

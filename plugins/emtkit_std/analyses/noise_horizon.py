@@ -12,15 +12,19 @@ from emtkit import (
     MAX_STEPS,
     Analysis,
     Control,
+    Drawing,
     Findings,
+    Line,
+    Mark,
     NotApplicable,
+    Plot,
     RecurrentModel,
+    Rule,
     ScalarInfo,
     Subject,
     hookimpl,
 )
 from emtkit_std._controls import EXACT_CIRCUIT, REPEAT_COPY, SATURATED_CIRCUIT, UNTRAINED
-from emtkit_std._drawings import Figure
 from emtkit_std._parameters import Sequences
 from emtkit_std._theory.facts import Array, PulseCircuit
 from emtkit_std._theory.linearise import recurrent, silent_map
@@ -47,27 +51,28 @@ MEANS = ("accuracy", "silent_accuracy", "censored")
 RATIOS = ("uncorrected", "amplification")
 
 
-def draw_horizons(findings: Findings, figure: Figure) -> None:
+def draw_horizons(findings: Findings) -> Drawing:
     """Accuracy over the outputs for every size of noise, and the horizons over the sizes.
 
     Dotted is the closed form, where there is one; the line across is at `tolerable`.
     """
     accuracies, sizes = findings.tables["curves"], findings.tables["sizes"]
-    left, right = figure.subplots(1, 2)
+    curves: list[Mark] = []
     for place, (size, curve) in enumerate(accuracies.groupby("noise")):
         colour = f"C{place}"
-        left.plot(curve["output"], curve["accuracy"], color=colour, label=f"{size:.3g}")
-        left.plot(curve["output"], curve["expected"], color=colour, linestyle=":")
-    left.set(xscale="log", ylim=(0.4, 1.03), xlabel="outputs", ylabel="share of right signs")
-    left.legend(title="noise", loc="lower left", fontsize="x-small", title_fontsize="x-small")
-    right.plot(sizes["noise"], sizes["horizon"].clip(lower=1), marker="o", color="black")
-    right.plot(sizes["noise"], sizes["expected_horizon"], linestyle=":", color="black")
+        curves.append(Line(curve["output"], curve["accuracy"], f"{size:.3g}", colour))
+        curves.append(Line(curve["output"], curve["expected"], colour=colour, style="dotted"))
+    known: list[Mark] = [
+        Line(sizes["noise"], sizes["horizon"].clip(lower=1), colour="ink", markers=True),
+        Line(sizes["noise"], sizes["expected_horizon"], colour="ink", style="dotted"),
+    ]
     if np.isfinite(edge := float(findings.scalars["tolerable"])) and edge > 0:
-        right.axvline(edge, color="grey")
-    right.set(xscale="log", yscale="log", xlabel="noise", ylabel="horizon (outputs)")
-    right.minorticks_off()
-    ticks = sizes["noise"].to_list()
-    right.set_xticks(ticks, [f"{size:.2g}" for size in ticks], fontsize="x-small")
+        known.append(Rule(edge, upright=True))
+    labels = ("outputs", "share of right signs")
+    left = Plot(curves, "", *labels, y_limits=(0.4, 1.03), x_log=True)
+    ticks = {size: f"{size:.2g}" for size in sizes["noise"]}
+    right = Plot(known, "", "noise", "horizon (outputs)", x_log=True, y_log=True, x_ticks=ticks)
+    return Drawing([left, right], legend_title="noise")
 
 
 class NoiseHorizon(Analysis):

@@ -11,8 +11,10 @@ from pydantic import Field
 from emtkit import (
     Analysis,
     Control,
+    Drawing,
     Findings,
     NotApplicable,
+    Points,
     RecurrentModel,
     Scalar,
     ScalarInfo,
@@ -20,18 +22,16 @@ from emtkit import (
     hookimpl,
 )
 from emtkit_std._controls import EXACT_CIRCUIT, LAST_DELAY, REGISTER, REPEAT_COPY
-from emtkit_std._drawings import Figure, draw_plane
+from emtkit_std._drawings import plane
 from emtkit_std._theory.facts import Array, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.linearise import POINT_SCALARS, Point, linearise
 from emtkit_std._theory.networks.recurrence import to_array
 
 
-def draw_eigenvalues(findings: Findings, figure: Figure) -> None:
+def draw_eigenvalues(findings: Findings) -> Drawing:
     """Eigenvalues in the complex plane with the unit circle."""
     rows = findings.tables["eigenvalues"]
-    panel = figure.subplots()
-    draw_plane(panel)
-    panel.scatter(rows["real"], rows["imag"], s=14)
+    return Drawing([plane([Points(rows["real"], rows["imag"])])])
 
 
 class Spectrum(Analysis):

@@ -14,10 +14,14 @@ from emtkit.plugin.analysis import Findings
 from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.data.links import Links
 from emtkit.report.data.results import Results
+from emtkit.report.figures import spots
+from emtkit.report.figures.drawn import inline_svg
+from emtkit.report.figures.figure import draw_figure
 from emtkit.report.page import networks
 from emtkit.report.page.networks import with_networks
-from emtkit.report.page.page import ReportContent, build_page
+from emtkit.report.page.page import PageFigure, ReportContent, build_page
 from emtkit.study.quantity import Quantity
+from emtkit.study.views import Figure
 from tests.plugin.test_drawing import EVERY
 from tests.report.frames import frame
 
@@ -384,6 +388,36 @@ def test_every_mark_is_drawn_where_its_axes_say(chromium, drawn_page):
     assert float(rule.get_attribute("x1")) == pytest.approx(first[0] + x / 2, abs=0.03)
     assert three[1][0] - three[0][0] == pytest.approx(three[2][0] - three[1][0], abs=0.03)
     assert complaints == []
+    page.close()
+
+
+def test_the_places_of_a_large_figure_are_packed_and_open_all_the_same(
+    chromium, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(spots, "LARGE", 0)
+    results = Results(
+        frame({"task.delay": [3, 5]}, 2, lambda axes, seed: {"test.loss": 0.1 + seed})
+    )
+    link = Links(results, {"test.loss": "lower"})
+    spec = Figure.model_validate(
+        {"name": "f", "use": "line", "x": "task.delay", "y": "test.loss", "caption": "Loss."}
+    )
+    drawn = draw_figure(results, spec)
+    svg = inline_svg(drawn, link)
+    assert "<a " not in svg
+    shown = PageFigure("f", "f", "Loss.", svg, "", "", (), drawn.cells, "f.svg", True)
+    content = ReportContent(
+        options=CommandOptions("s.yaml"), question="?", results=results, figures=(shown,)
+    )
+    path = tmp_path / "report.html"
+    path.write_text(build_page(content, link))
+    page = chromium.new_page()
+    page.goto(path.as_uri())
+    places = page.locator("#key a[href='#cells=2-3&value=test.loss&best']")
+    places.wait_for()
+    expect(places.locator("title")).to_have_text("delay = 5, test.loss: 0.600, 2 networks")
+    places.dispatch_event("click")
+    expect(page.locator(LISTED)).to_have_count(2)
     page.close()
 
 

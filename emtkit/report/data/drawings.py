@@ -16,6 +16,7 @@ from emtkit.plugin.over_training import at_step
 
 if TYPE_CHECKING:
     from emtkit.plugin.registry import Registry
+    from emtkit.store.records import FindingResult
     from emtkit.store.store import Store
     from emtkit.study.cells import Measure, Row
 
@@ -65,12 +66,15 @@ def drawing_of(draw: Draw, findings: Findings) -> Drawing:
     return drawn
 
 
-def load_findings(measure: Measure, store: Store, step: int | None = None) -> Findings:
-    """What an analysis found of a network that it has measured.
+def load_findings(
+    measure: Measure, store: Store, step: int | None = None, known: FindingResult | None = None
+) -> Findings:
+    """What an analysis found of a network that it has measured; `known` is its record if at hand.
 
     Of one that looks at snapshots: all that it found, or what it found at `step`.
     """
-    known, held = store.findings_of([measure.key])[measure.key], store.content(measure.key)
+    known = known or store.findings_of([measure.key])[measure.key]
+    held = store.content(measure.key)
     found = Findings(known.scalars, held.tables, held.arrays, known.reasons)
     return found if step is None or measure.at != "snapshots" else at_step(found, step)
 
@@ -89,22 +93,22 @@ def drawings_of(
     while part := list(islice(asked, _AT_ONCE)):
         drawn = {m.key for row in part for m in row.measures if m.reason is None}
         known = store.findings_of(drawn)
-        done = {key for key, found in known.items() if found.status == "done"}
+        done = {key: found for key, found in known.items() if found.status == "done"}
         for row in part:
             yield [
                 one
                 for measure in row.measures
                 if measure.key in done
-                for one in _drawings_of(measure, store, registry, guard)
+                for one in _drawings_of(measure, done[measure.key], store, registry, guard)
             ]
 
 
 def _drawings_of(
-    measure: Measure, store: Store, registry: Registry, guard: Guard
+    measure: Measure, known: FindingResult, store: Store, registry: Registry, guard: Guard
 ) -> Iterator[StoredDrawing]:
     analysis = measure.analysis.name
     last = measure.steps[-1] if measure.steps else None
-    load = cache(partial(load_findings, measure, store, last))
+    load = cache(partial(load_findings, measure, store, last, known))
     for name, draw in registry.analyses[analysis].drawings.items():
         what = f"{registry.described('analysis', analysis)}, {measure.label}.{name}"
         yield StoredDrawing(measure.label, name, guarded(draw, what, guard), load)

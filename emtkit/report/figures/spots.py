@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emtkit.report.data.links import Link
+from emtkit.report.data.packed import packed
 from emtkit.report.inference.aggregate import Aggregate
 from emtkit.report.tables.numbers import number_text
 from emtkit.study.quantity import Quantity
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Area = tuple[float, float, float, float]
 """Left, lower, right and upper end; of a point both ends are the same."""
 
+LARGE = 50_000
+"""Letters of the places of a figure from which on they are packed."""
 _FINGER, _NETWORK = 8.0, 4.0
 """Half the width of what a point takes clicks on, at least: of a number, of a lone network."""
 
@@ -55,14 +58,18 @@ def links_svg(canvas: Canvas, spots: Sequence[Spot], link: Link, *, networks: bo
     """The places of a laid-out figure as a group: areas, networks on them, points on top.
 
     A number is reached by the keyboard too; with `networks`, lone ones are by the pointer alone.
-    What all addresses end with is said once, in `data-end`: a heat map has hundreds of them.
+    What all addresses end with is said once, in `data-end`. The hundreds of places of a heat map
+    are packed: they are of use to a page's script alone.
     """
     height = canvas.get_size_inches()[1] * 72
     anchors = list(_anchors(canvas, spots, link, networks=networks))
     ends = {one.end for one in anchors}
     end = escape(ends.pop()) if len(ends) == 1 else ""
     said = f' data-end="{end}"' if end else ""
-    return f'<g class="spots"{said}>{"".join(one.svg(height, end) for one in anchors)}</g>'
+    text = "".join(one.svg(height, end) for one in anchors)
+    if len(text) > LARGE:
+        return f'<g class="spots"{said} data-packed="{packed(text)}"></g>'
+    return f'<g class="spots"{said}>{text}</g>'
 
 
 @dataclass(frozen=True)

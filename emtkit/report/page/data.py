@@ -1,12 +1,11 @@
 """The frame as a page's script reads it."""
 
-import base64
-import gzip
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emtkit.places import CommandOptions
+from emtkit.report.data.packed import packed
 from emtkit.report.data.results import Results
 
 LARGE = 1_000_000
@@ -41,14 +40,8 @@ def data_of(
         kinds = list({_json(found): found for found in reasons.values()}.values())
         places = {_json(found): place for place, found in enumerate(kinds)}
         of = {row: places[_json(found)] for row, found in reasons.items()}
-        text = _json({"values": short, "kinds": kinds, "of": of})
-        whole = _json({**known, "packed": packed(text)})
+        whole = _json({**known, "packed": packed({"values": short, "kinds": kinds, "of": of})})
     return whole.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def packed(text: str) -> str:
-    """A text as a page can hold it in the least room; equal texts give equal bytes."""
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _six_digits(value: Any) -> Any:

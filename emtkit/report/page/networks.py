@@ -8,7 +8,7 @@ from typing import Any
 from emtkit.errors import EmtkitError, NotApplicable
 from emtkit.report.data.drawings import StoredDrawing
 from emtkit.report.data.links import Links, spans
-from emtkit.report.page.data import packed
+from emtkit.report.data.packed import packed
 from emtkit.report.page.plots import colour_scales, drawing_data
 
 MOST_BYTES = 5_000_000
@@ -37,14 +37,23 @@ def with_networks(page: str, link: Links, drawings: Drawings) -> str:
     while part := list(islice(stored, TOGETHER)):
         together = [row for row, _ in part]
         if not left:
-            text = packed(_json([[_drawn(one) for one in own] for _, own in part]))
-            room -= len(text) + 8 * len(part)
+            pack = {
+                "rows": together,
+                "packed": packed([[_drawn(one) for one in own] for _, own in part]),
+            }
+            room -= len(pack["packed"])
         if left or room < 0:
             left += together
         else:
-            packs.append({"rows": together, "packed": text})
+            packs.append(pack)
+    while packs and len(page) + len(_held(packs, left)) > MOST_BYTES:
+        left += packs.pop()["rows"]  # room for the list of those that are left out
+    return page.replace(EMPTY, EMPTY.replace("{}", _held(packs, left)))
+
+
+def _held(packs: list[dict[str, Any]], left: list[int]) -> str:
     known = {"packs": packs, "left": spans(sorted(left)), "colours": colour_scales()}
-    return page.replace(EMPTY, EMPTY.replace("{}", _json(known)))
+    return json.dumps(known, separators=(",", ":"))
 
 
 def _drawn(one: StoredDrawing) -> dict[str, Any]:
@@ -53,7 +62,3 @@ def _drawn(one: StoredDrawing) -> dict[str, Any]:
         return {"title": one.title, "drawing": drawing_data(one.drawn())}
     except (EmtkitError, NotApplicable) as error:
         return {"title": one.title, "why": str(error)}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)

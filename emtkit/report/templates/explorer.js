@@ -263,10 +263,12 @@ const explore = (data) => {
     chosen = null;
     refilter();
   });
-  for (const figure of document.querySelectorAll("g.spots[data-end]")) {
-    for (const place of figure.querySelectorAll("a")) {
-      place.setAttribute("href", place.getAttribute("href") + figure.dataset.end);
-    }
+  for (const figure of document.querySelectorAll("g.spots")) {
+    const { end = "", packed } = figure.dataset;
+    Promise.resolve(packed ? unpack(packed) : figure.innerHTML).then((places) => {
+      if (packed) figure.innerHTML = places;
+      for (const place of figure.querySelectorAll("a")) place.setAttribute("href", place.getAttribute("href") + end);
+    });
   }
   const follow = () => {
     const address = readAddress();

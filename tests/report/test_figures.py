@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 
+from emtkit import Bars, Drawing, Plot
 from emtkit.errors import EmtkitError
 from emtkit.plugin.analysis import Findings
 from emtkit.report.data.links import Links
@@ -150,9 +151,8 @@ def test_styles_leave_nothing_behind(results):
     assert pyplot.get_fignums() == []
 
 
-def bars(findings, canvas):
-    axes = canvas.subplots()
-    axes.bar([0, 1], [findings.scalars["x"], 1.0])
+def bars(findings):
+    return Drawing([Plot([Bars([0], [findings.scalars["x"]])])])
 
 
 def test_an_analysis_draws_its_own_figure_a_panel_per_network(results, tmp_path):

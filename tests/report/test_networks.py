@@ -118,7 +118,7 @@ def test_what_no_longer_fits_is_left_out_and_named(link, monkeypatch):
     def drawings(rows):
         yield from (stored(row, late) if row != 4 else [] for row in rows)
 
-    monkeypatch.setattr(networks, "MOST_BYTES", len(PAGE) + 600)
+    monkeypatch.setattr(networks, "MOST_BYTES", len(PAGE) + 1000)
     monkeypatch.setattr(networks, "TOGETHER", 1)
     found = held(with_networks(PAGE, link, drawings))
     order = [row for row in link.first_opened() if row != 4]  # which has nothing to draw

@@ -3,8 +3,9 @@
 // SVG in the page's own ink. Sizes are in points.
 const DRAWING = { width: 420, font: 10, letter: 5.6, tick: 4 };
 
+const SVG = new DOMParser().parseFromString("<svg></svg>", "text/html").querySelector("svg").namespaceURI;
 const svgElement = (name, given = {}, ...children) => {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(given)) if (value !== undefined) made.setAttribute(key, value);
   made.append(...children);
   return made;
@@ -266,7 +267,7 @@ const drawDrawing = (drawing, colours) => {
   const wide = (DRAWING.width - forAll) / columns;
   const tall = rows === 1 ? Math.min(300, Math.max(170, wide * 0.8 + 30)) : Math.min(rows > 2 ? 150 : 200, Math.max(120, wide * 0.8));
   const scaleOf = (plot, axis) => endsOf(drawing[`share_${axis}`] ? plots : [plot], axis);
-  const made = svgElement("svg", { xmlns: "http://www.w3.org/2000/svg", "font-size": DRAWING.font, "font-family": "sans-serif" });
+  const made = svgElement("svg", { "font-size": DRAWING.font, "font-family": "sans-serif" });
   plots.forEach((plot, place) => {
     const [row, column] = [Math.floor(place / columns), place % columns];
     const lowest = place + columns >= plots.length;

@@ -104,6 +104,22 @@ def test_phases_keep_their_colours_in_every_panel(results):
     assert [text.get_text() for text in canvas.legends[0].get_texts()] == ["dense", "sparse"]
 
 
+def test_a_phase_has_one_colour_in_every_figure_of_the_results(results):
+    """Also in a figure that meets it alone."""
+    fields = {"x": "task.density", "y": "task.delay", "value": "a.regime", "stat": "mode"}
+    colours = {}
+    for where in ({}, {"task.delay": 5}, {"task.delay": 3, "task.density": [0.3, 0.1]}):
+        where = {"architecture": "gru", **where}
+        canvas = draw_figure(results, figure("phase_diagram", **fields, where=where)).canvas
+        (legend,) = canvas.legends
+        for patch, text in zip(legend.get_patches(), legend.get_texts(), strict=True):
+            colours.setdefault(text.get_text(), set()).add(patch.get_facecolor())
+        image = canvas.axes[0].collections[0]
+        assert image.norm.vmax == 1.5  # of both phases, whichever are met
+    assert {phase: len(found) for phase, found in colours.items()} == {"dense": 1, "sparse": 1}
+    assert not colours["dense"] & colours["sparse"]
+
+
 def test_a_box_has_a_box_per_group(results):
     spec = figure("box", x="architecture", y="a.x", hue="task.delay", where={"task.density": 0.1})
     axes = draw_figure(results, spec).canvas.axes[0]

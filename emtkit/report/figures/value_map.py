@@ -37,11 +37,16 @@ class ValueMap:
 
 @dataclass(frozen=True)
 class Scale:
-    """The colours that all panels of a figure share: a range of numbers, or phases by name."""
+    """The colours that all panels of a figure share: a range of numbers, or phases by name.
+
+    `phases` are all that the results know, so that one has the same colour in every figure of them;
+    `met` are those of this figure.
+    """
 
     low: float
     high: float
     phases: tuple[str, ...]
+    met: frozenset[str] = frozenset()
 
 
 class Map(ABC):
@@ -101,8 +106,11 @@ def scale_of(maps: Sequence[ValueMap]) -> Scale:
     """One scale for all panels, so that equal colours are equal values."""
     values = [one.value for panel in maps for row in panel.found for one in row]
     numbers = [value for value in values if isinstance(value, float)]
-    phases = dict.fromkeys(value for value in values if isinstance(value, str))
-    return Scale(min(numbers, default=0.0), max(numbers, default=1.0), tuple(phases))
+    met = frozenset(value for value in values if isinstance(value, str))
+    panel = maps[0].panel
+    column = panel.results.column(str(panel.spec.value)) if met else []
+    phases = tuple(sorted(met.union(value for value in column if isinstance(value, str))))
+    return Scale(min(numbers, default=0.0), max(numbers, default=1.0), phases, met)
 
 
 def draw_scale(
@@ -110,7 +118,11 @@ def draw_scale(
 ) -> None:
     """The key to the colours, once for all panels: a bar of numbers, or the phases by name."""
     if scale.phases:
-        handles = [Patch(color=colour(i), label=phase) for i, phase in enumerate(scale.phases)]
+        handles = [
+            Patch(color=colour(place), label=phase)
+            for place, phase in enumerate(scale.phases)
+            if phase in scale.met
+        ]
         place: Literal["outside upper center", "outside right upper"]
         place, columns = ("outside upper center", 3) if narrow else ("outside right upper", 1)
         canvas.legend(handles=handles, loc=place, ncols=columns, title=label)

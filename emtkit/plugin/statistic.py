@@ -25,7 +25,7 @@ NORMAL_95 = 1.959964
 
 @dataclass(frozen=True)
 class Sample:
-    """The n values that a statistic reads; where it ranks networks, the least `by` is the best."""
+    """The n values that a statistic reads, and `by`: it ranks them, the least best, or pairs."""
 
     values: Numbers
     by: Numbers | None = None
@@ -97,12 +97,14 @@ class Statistic(ABC):
     test_coverage.py); `least` is the number of values from which on, None where it never does, for
     which `lack` is the reason. `reads` says of what it is made: numbers, truths (its value is then
     a share of the networks), or texts (it is then called with their codes). `ranks`: it reads
-    networks in the order of `by`. `centres`: it stands for the middle of all. `noun` and `method`
-    are what the report writes: "a mean", and how its interval is made.
+    networks in the order of `by`; `pairs`: it reads `by` itself beside each value. `centres`: it
+    stands for the middle of all. `noun` and `method` are what the report writes: "a mean", and how
+    its interval is made.
     """
 
     reads: ClassVar[Literal["numbers", "truths", "texts"]] = "numbers"
     ranks: ClassVar[bool] = False
+    pairs: ClassVar[bool] = False
     centres: ClassVar[bool] = False
     counts_runs: ClassVar[bool] = False
     least: ClassVar[int | None] = None

@@ -33,14 +33,17 @@ Over = Annotated[Columns, Field(description="Axes along which rows are taken tog
 
 
 def check_ranking(by: str | None, of: int | None, stat: Stat) -> None:
-    """Refuse a `by` where the statistic ranks nothing, and an `of` where it counts no runs.
+    """Refuse a `by` where the statistic reads none, and an `of` where it counts no runs.
 
     Raises:
-        ValueError: either would not be read, or `of` is missing.
+        ValueError: either would not be read, or is missing.
     """
     statistic = statistic_named(stat)
-    if by is not None and not statistic.ranks:
-        rank = [name for name in STATISTICS.names if statistic_named(name).ranks]
+    if by is None and statistic.pairs:
+        raise ValueError(f"`stat: {stat}` needs `by`, the column that `value` is paired with")
+    if by is not None and not (statistic.ranks or statistic.pairs):
+        known = ((name, statistic_named(name)) for name in STATISTICS.names)
+        rank = [name for name, one in known if one.ranks or one.pairs]
         raise ValueError(f"`by` belongs to `stat: {' or '.join(rank)}`; this has `stat: {stat}`")
     if of is not None and not statistic.counts_runs:
         count = [name for name in STATISTICS.names if statistic_named(name).counts_runs]
@@ -54,7 +57,8 @@ class Quantity(View):
 
     A statistic that ranks (`best`) reads `value` in the row in which `by` (default: `value` itself)
     is least or greatest (`direction`); the share of rows within `within` (relative) of that best
-    comes with it. `stat: expected_best` is what the best of `of` runs gives in the mean.
+    comes with it. `stat: rank_correlation` pairs `value` with `by`. `stat: expected_best` is what
+    the best of `of` runs gives in the mean.
     `stat: share` is the share of rows in which the boolean `value` is true, `share` that of any
     column and value.
     """
@@ -66,7 +70,7 @@ class Quantity(View):
     stat: Stat = "mean"
     """Statistic of the column over the rows that are taken together."""
     by: str | None = None
-    """Column that ranks the rows for `stat: best`; null ranks by `value` itself."""
+    """Column that ranks the rows for `stat: best` (null: `value` itself), or is paired with it."""
     of: Annotated[int, Field(ge=1)] | None = None
     """Number of runs of which `stat: expected_best` is the best, in the mean."""
     direction: Direction = "min"

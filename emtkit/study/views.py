@@ -270,7 +270,7 @@ class Expect(Quantity):
         if given & {"value", "share"}:
             mine |= {"value": None, "share": None}
         stat = statistic_named(self.bound.stat if "stat" in given else self.stat)
-        if "share" in given or not stat.ranks:
+        if "share" in given or not (stat.ranks or stat.pairs):
             mine["by"] = None
         if "share" in given or not stat.counts_runs:
             mine["of"] = None

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest, bootstrap, norm
+from scipy.stats import binom, binomtest, bootstrap, norm, spearmanr
 from scipy.stats import t as student
 
 from emtkit.plugin import swaps
@@ -151,6 +151,59 @@ def interval_tallies(repeats: int, sizes: Sequence[int] = SIZES) -> Iterator[Tal
             name = f"{share:.0%} true"
             method = statistic_named("share").interval
             yield interval_tally(method, name, share, truths.astype(float), "share")
+
+
+@dataclass(frozen=True)
+class JointLaw:
+    """Two normal numbers of correlation `rho`; the second ends at a quantile, the first has steps.
+
+    `ends` 1 is no end, as a lifetime has one that is measured up to some step only.
+    """
+
+    name: str
+    rho: float
+    ends: float = 1.0
+    stepped: bool = False
+
+    def draw(self, generator: np.random.Generator, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Pairs (2, *size)."""
+        first, second = generator.standard_normal((2, *size))
+        second = self.rho * first + np.sqrt(1 - self.rho**2) * second
+        first = np.round(first) if self.stepped else first
+        return np.stack([first, np.minimum(second, norm.ppf(self.ends))])
+
+    def truth(self) -> float:
+        """Spearman's r of all: 6 / pi arcsin(rho / 2) without ties, else of two million pairs."""
+        if self.ends == 1.0 and not self.stepped:
+            return float(6 / np.pi * np.arcsin(self.rho / 2))
+        return float(spearmanr(*self.draw(np.random.default_rng(1), (2_000_000,))).statistic)
+
+
+JOINT_LAWS = (
+    JointLaw("rho = 0", 0.0),
+    JointLaw("rho = .5", 0.5),
+    JointLaw("rho = .8", 0.8),
+    JointLaw("rho = .8, 40% at the end", 0.8, ends=0.6),
+    JointLaw("rho = .8, in steps", 0.8, stepped=True),
+)
+
+
+def correlation_tallies(
+    repeats: int, sizes: Sequence[int] = (8, 12, 16, 24, 48)
+) -> Iterator[Tally]:
+    """The interval of a rank correlation."""
+    statistic = statistic_named("rank_correlation")
+    for law in JOINT_LAWS:
+        truth = law.truth()
+        for n in sizes:
+            drawn = law.draw(np.random.default_rng([n, len(law.name)]), (repeats, n))
+            found = [statistic.interval(Sample(x, y)) for x, y in zip(*drawn, strict=True)]
+            given = [one for one in found if one.bounded]
+            below, above = (
+                sum(one.high < truth for one in given),
+                sum(one.low > truth for one in given),
+            )
+            yield Tally("rank correlation", law.name, n, repeats, len(given), below, above)
 
 
 def refused_tallies(repeats: int, sizes: Sequence[int] = SIZES) -> Iterator[Tally]:

@@ -415,3 +415,44 @@ def test_bests_of_two_evaluation_sets_must_differ_by_more_than_their_errors():
     other = {"below": {"where": {"task.density": 1.0}}}
     assert only(evaluated(1.0, 0.01), **lower, **other).word == "supported"
     assert only(evaluated(1.0, 0.1), **lower, **other).word == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("slope", "seeds", "word"),
+    [(2.0, 16, "supported"), (-2.0, 16, "not supported"), (0.1, 16, "inconclusive")],
+)
+def test_one_number_predicts_another_where_their_ranks_agree(slope, seeds, word):
+    noise = np.random.default_rng(3).normal(size=(2, seeds))
+    noise[1] -= noise[1] @ noise[0] / (noise[0] @ noise[0]) * noise[0]
+
+    def scalars(axes, seed):
+        y = slope * noise[0, seed] + noise[1, seed]
+        return {"a.x": float(noise[0, seed]), "a.y": min(float(y), 1.0)}  # it ends at 1
+
+    asked = {"value": "a.y", "stat": "rank_correlation", "by": "a.x", "above": 0.0}
+    data = frame({}, seeds, scalars)
+    found = only(data, **asked)
+    assert found.word == word
+    assert found.value == pytest.approx(data[["a.x", "a.y"]].corr("spearman").iloc[0, 1])
+    assert only(data, **asked, direction="max").value == found.value  # which ranks nothing here
+    few = only(data[:9], **asked)
+    assert few.word == "inconclusive"
+    assert few.cause == "9 networks give no 95 % interval of a rank correlation; 10 do"
+
+
+def test_a_rank_correlation_needs_both_numbers_of_every_network():
+    data = frame(
+        {}, 12, lambda axes, seed: {"a.x": float(seed), "a.y": NAN if seed == 3 else 1.0 * seed}
+    )
+    asked = {"value": "a.y", "stat": "rank_correlation", "above": 0.0}
+    for by, value in (("a.x", "a.y"), ("a.y", "a.x")):
+        why = reasons((str(data["cell"][3]), "a", "y", "it died", "undefined"))
+        found = only(data, why, **(asked | {"by": by, "value": value}))
+        assert found.word == "not testable"
+        assert found.cause == "undefined in 1 of 12: it died"
+    with pytest.raises(ValueError, match="needs `by`, the column that `value` is paired with"):
+        claim(**asked)
+    with pytest.raises(
+        ValueError, match="`by` belongs to `stat: best or expected_best or rank_cor"
+    ):
+        claim(value="a.y", stat="mean", by="a.x", above=0.0)

@@ -14,6 +14,7 @@ from tests.report.coverage import (
     COMPARED,
     LAWS,
     comparison_tallies,
+    correlation_tallies,
     interval_tallies,
     p_until_decided,
     refused_tallies,
@@ -74,6 +75,19 @@ def test_what_has_no_interval_says_what_to_do():
     assert statistic_named("median").no_interval(5) == (
         "5 networks give no 95 % interval of a median; 6 do"
     )
+
+
+def test_intervals_of_rank_correlations_cover_in_a_short_run():
+    found = list(correlation_tallies(300, (8, 12, 24)))
+    assert remarks(found) == []
+    assert {one.n for one in found if one.given} == {12, 24}
+
+
+@pytest.mark.slow  # 10,000 samples of every law and size: a minute
+def test_every_interval_of_a_rank_correlation_covers_and_the_docs_show_it():
+    found = list(correlation_tallies(10_000))
+    assert remarks(found) == []
+    assert_in_docs(table(found))
 
 
 @pytest.mark.slow  # 10,000 samples of every law and size: a minute

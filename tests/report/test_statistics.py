@@ -14,6 +14,7 @@ from scipy.stats import (
     binomtest,
     permutation_test,
     quantile_test,
+    spearmanr,
     trim_mean,
     ttest_1samp,
 )
@@ -33,9 +34,10 @@ MEAN, MEDIAN, BEST, SHARE, TRIMMED = map(
 NUMERIC = [
     statistic_named(name, 2 if name == "expected_best" else None)
     for name in STATISTICS.names
-    if statistic_named(name).reads == "numbers"
+    if statistic_named(name).reads == "numbers" and not statistic_named(name).pairs
 ]
 kinds = st.sampled_from(NUMERIC)
+CORRELATION = statistic_named("rank_correlation")
 
 
 def sample(*values: float, by: tuple[float, ...] | None = None) -> Sample:
@@ -181,6 +183,10 @@ def test_p_of_shares_is_mcnemars():
 def test_an_interval_of_a_difference_leaves_out_0_just_where_p_is_small(kind, values):
     a, b = Sample(values), Sample(np.zeros(len(values)))
     found = kind.difference(a, b)
+    if kind.pairs:
+        assert found.low >= -1
+        assert found.high <= 1
+        return
     slack = rounding(len(values), np.abs(values).max())
     apart = found.low > slack or found.high < -slack
     touches = min(abs(found.low), abs(found.high)) <= slack
@@ -304,3 +310,33 @@ def test_equally_frequent_texts_are_rarely_called_commonest(n):
 def test_an_unknown_statistic_is_named_with_what_was_meant():
     with pytest.raises(PluginError, match="no statistic 'trimmd'; did you mean 'trimmed'"):
         statistic_named("trimmd")
+
+
+@given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=30))
+def test_a_rank_correlation_is_the_reference_implementations(pairs):
+    x, y = np.array(pairs, float).T
+    found = float(CORRELATION(x, y))
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        assert math.isnan(found)
+        return
+    assert found == pytest.approx(spearmanr(x, y).statistic, abs=rounding(len(x)))
+    # Only the order counts, and which of both is which does not.
+    assert float(CORRELATION(np.exp(x), y**3)) == found
+    assert float(CORRELATION(y, x)) == pytest.approx(found, abs=rounding(len(x)))
+    assert float(CORRELATION(-x, y)) == pytest.approx(-found, abs=rounding(len(x)))
+
+
+def test_a_rank_correlation_has_an_interval_from_ten_networks_on():
+    x = np.arange(12.0)
+    y = np.array([2.0, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11])
+    found = CORRELATION.interval(Sample(x, y))
+    r = 1 - 6 * 12 / (12 * 143)  # twelve ranks that are off by one
+    assert found.value == pytest.approx(r)
+    half = 1.959964 * math.sqrt((1 + r**2 / 2) / 9)
+    assert found.low == pytest.approx(math.tanh(math.atanh(r) - half))
+    assert found.high == pytest.approx(math.tanh(math.atanh(r) + half))
+    few = CORRELATION.interval(Sample(x[:9], y[:9]))
+    assert few.why == "9 networks give no 95 % interval of a rank correlation; 10 do"
+    in_order = CORRELATION.interval(Sample(x, x))
+    assert in_order.value == in_order.high == 1.0
+    assert 0.9 < in_order.low < 1.0

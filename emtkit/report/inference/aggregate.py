@@ -126,7 +126,7 @@ def _noise(results: Results, kept: Sequence[int], by: Sequence[Any], quantity: Q
     One set for all networks: its errors do not average out over them.
     """
     column = results.error_of(quantity.column or "")
-    if column is None or quantity.is_share:
+    if column is None or quantity.is_share or statistic_of(quantity).pairs:
         return 0.0
     stored = [results.column(column)[row] for row in kept]
     if any(isinstance(error, str) for error in stored):  # a store of others may hold anything
@@ -146,7 +146,8 @@ def _undefined_best(quantity: Quantity, n: int, why: str) -> str:
 
 
 def _by(quantity: Quantity) -> list[str]:
-    return [quantity.by or quantity.column or ""] if statistic_of(quantity).ranks else []
+    statistic = statistic_of(quantity)
+    return [quantity.by or quantity.column or ""] if statistic.ranks or statistic.pairs else []
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def _account(
         value = results.cause(row, quantity.column or "")
         ranks = [results.cause(row, name) for name in _by(quantity)]
         blank = value.status == "undefined"
-        borne = bool(ranks) and blank
+        borne = statistic_of(quantity).ranks and blank
         # What is undefined has no value that a share counts, and is one of those it is a share of.
         aside = borne or (quantity.share is not None and blank)
         wanted = [*known, *ranks] if aside else [*known, *ranks, value]
@@ -229,7 +230,7 @@ def _evaluate(
     textual = any(isinstance(value, str) for value in values)
     if any(isinstance(value, str) for value in by):
         return replace(account, cause=f"{quantity.by} is text, by which nothing can be ranked")
-    sign = -1.0 if quantity.direction == "max" else 1.0
+    sign = -1.0 if statistic.ranks and quantity.direction == "max" else 1.0
     ranking = sign * np.array(by, float) if by else None
     picks = statistic.ranks and not statistic.counts_runs
     if statistic.reads == "texts" or (textual and (picks or len(values) == 1)):

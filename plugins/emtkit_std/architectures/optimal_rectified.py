@@ -34,6 +34,7 @@ class OptimalRectified(Constructed, PreActivationNetwork):
     """
 
     name = "optimal_rectified"
+    version = 2  # branches are followed along densities: better optima at long delays
     offers = (LinearRecurrence, PulseCircuit)
     activation = "linear"
     readout = "relu"

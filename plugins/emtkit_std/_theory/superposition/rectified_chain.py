@@ -105,7 +105,9 @@ def _starts(problem: Problem, names: Iterator[int]) -> list[Minimum]:
 
 def _minima(problem: Problem, found: Led, branches: Iterable[int]) -> Iterator[Minimum]:
     regimes = problem.regimes(found.gains)
-    rows = zip(found.points, found.gains, found.inverse, found.values, regimes, branches)
+    rows = zip(
+        found.points, found.gains, found.inverse, found.values, regimes, branches, strict=False
+    )
     return (Minimum(p, g, h, float(v), r, n) for p, g, h, v, r, n in rows)
 
 

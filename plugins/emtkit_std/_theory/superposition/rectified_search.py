@@ -24,13 +24,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import binom
 
 from emtkit_std._theory.facts import Array, DelayLaw, Mask
-from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
 from emtkit_std._theory.superposition.filters import (
     Slopes,
     comb_angles,
@@ -40,7 +37,13 @@ from emtkit_std._theory.superposition.filters import (
 )
 from emtkit_std._theory.superposition.projections import Regime, regime
 from emtkit_std._theory.superposition.rectified_loss import relu_losses
-from emtkit_std._theory.superposition.relu_slopes import WAVES, ScaledLosses, relu_slopes
+from emtkit_std._theory.superposition.rectified_windows import Windows
+from emtkit_std._theory.superposition.relu_slopes import (
+    WAVES,
+    ScaledLosses,
+    relu_slopes,
+    target_energy,
+)
 
 MOST_REACH = 100.0
 REGIMES: tuple[Regime, ...] = ("dense", "alternating", "sparse")
@@ -51,60 +54,6 @@ _STEP = 1e-5
 # Hessians: the precision of losses there, and the least curvature.
 _CURVED, _FLAT = 1e-1, 1e-2
 _EXACT_STEP, _SEARCHED, _EXACT_ITERATIONS = 5e-4, 2e-6, 15
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Stratified windows (N, S), their targets (N) and weights (N)."""
-
-    inputs: Array
-    targets: Array
-    weights: Array
-    energy: float
-
-    @classmethod
-    def of(cls, law: DelayLaw, scored: Mask, count: int) -> "Windows":
-        """Strata are the number of active inputs, and whether the target is one of them."""
-        rng = np.random.default_rng(0)
-        lags, density, delay = len(scored), law.density[0], law.delay[0]
-        quantile = AMPLITUDES[law.amplitude].quantile
-        active = np.arange(1, lags + 1)
-        chances = binom.pmf(active, lags, density)
-        shares = np.sqrt(chances) / np.sqrt(chances).sum()
-        inputs, weights = [], []
-        for n, chance, share in zip(active, chances, shares, strict=True):
-            if chance < 1e-9:
-                continue
-            for asked, part in ((True, n / lags), (False, 1.0 - n / lags)):
-                size = max(int(count * share / 2), 8)
-                if part <= 0.0:
-                    continue
-                order = rng.random((size, lags))
-                order[:, delay] = -1.0 if asked else 2.0
-                place = order.argsort(1).argsort(1)
-                amplitudes = quantile(torch.from_numpy(rng.random((size, lags)))).numpy()
-                inputs.append(np.where(place < n, amplitudes, 0.0))
-                weights.append(np.full(size, chance * part / size))
-        drawn, weight = np.concatenate(inputs), np.concatenate(weights)
-        steps = rng.choice(np.flatnonzero(scored), len(drawn))
-        drawn[np.arange(lags) > steps[:, None]] = 0.0
-        return cls(drawn, drawn[:, delay].copy(), weight, _energy(law, scored))
-
-    def losses(self, gains: Array) -> ScaledLosses:
-        """Relative losses at the best scale of projections (N, S)."""
-        rectified = gains @ self.inputs.T
-        np.maximum(rectified, 0.0, out=rectified)
-        weighted = rectified * self.weights
-        squares = np.einsum("nw,nw->n", weighted, rectified)
-        products = weighted @ self.targets
-        good = (products > 0) & (squares > 0)
-        squares = np.where(good, squares, 1.0)
-        products = np.where(good, products, 0.0)
-        scale = products / squares
-        turned = np.multiply(weighted, scale[:, None], out=weighted)
-        turned -= (rectified > 0) * (self.weights * self.targets)
-        gradient = 2.0 * (scale / self.energy)[:, None] * (turned @ self.inputs)
-        return ScaledLosses(1.0 - products * scale / self.energy, scale, gradient)
 
 
 @dataclass(frozen=True)
@@ -145,7 +94,7 @@ class Problem:
     @property
     def energy(self) -> float:
         """E tau², the mean over the scored steps."""
-        return _energy(self.law, self.scored)
+        return target_energy(self.law, self.scored)
 
     def gains(self, points: Array) -> Array:
         """Projections (N, S) of points (N, 2 H)."""
@@ -294,8 +243,3 @@ def _inverse_hessians(function: Callable[[Array], Slopes], points: Array) -> Arr
     curvature, axes = np.linalg.eigh((hessian + hessian.transpose(0, 2, 1)) / 2.0)
     weight = 1.0 / np.maximum(np.abs(curvature), _FLAT)
     return np.asarray((axes * weight[:, None]) @ axes.transpose(0, 2, 1))
-
-
-def _energy(law: DelayLaw, scored: Mask) -> float:
-    due = float((np.flatnonzero(scored) >= law.delay[0]).mean())
-    return law.density[0] * law.second_moment[0] * due

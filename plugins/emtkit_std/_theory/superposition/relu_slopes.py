@@ -41,6 +41,12 @@ class ScaledLosses:
     gradients: Array
 
 
+def target_energy(law: DelayLaw, scored: Mask) -> float:
+    """E tau² of one feature, the mean over the scored steps."""
+    due = float((np.flatnonzero(scored) >= law.delay[0]).mean())
+    return law.density[0] * law.second_moment[0] * due
+
+
 def relu_slopes(gains: Array, law: DelayLaw, scored: Mask, tolerance: float) -> ScaledLosses:
     """Of projections (N, S) of one feature, to `tolerance` where as many terms as allowed reach it.
 
@@ -110,7 +116,7 @@ class _Problem:
             last = 2.0 * terms[left[0]]
             turn = size[left] * (np.pi * last / np.maximum(whole[left], 1e-300))[:, None]
             decay = np.minimum(1.0, 2.0 / np.maximum(turn, 1e-300))
-            rest = self._two(decay)
+            rest = np.max([self._two(decay[:, : step + 1]) for step in self.steps], axis=0)
             square = whole[left] ** 2 * (8 / np.pi**3 / (4.0 * last**2)) * rest
             asked = own[left] * whole[left] * (4 / np.pi**2 / (2.0 * last)) * rest
             left = left[(square / 2.0 + asked) > aim[left]]

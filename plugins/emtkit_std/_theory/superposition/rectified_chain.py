@@ -22,7 +22,7 @@ from emtkit_std._theory.superposition.rectified_search import Led, Precision, Pr
 # Constant amplitudes leave nothing to remember at density 1.
 DENSITIES = tuple(float(p) for p in 0.95 * 0.75 ** np.arange(17))
 _SEARCHED = range(1, 17, 3)  # where many starts are tried
-_KEPT = 3  # of every regime
+_BEGUN, _KEPT = 6, 3  # starts and minima of every regime
 _COARSE = Precision(loss=3e-1, gain=1e-5, iterations=20)
 # Of projections, relative: less is the same minimum; more, from one density to the next, another.
 _APART, _JUMP = 0.05, 0.3
@@ -100,7 +100,7 @@ def _chain(law: DelayLaw, hidden: int, scored: bytes) -> Chain:
 
 def _starts(problem: Problem, names: Iterator[int]) -> list[Minimum]:
     found = problem.starts()
-    return _kept(_minima(problem, found, names))
+    return _kept(_minima(problem, found, names), _BEGUN)
 
 
 def _minima(problem: Problem, found: Led, branches: Iterable[int]) -> Iterator[Minimum]:
@@ -134,12 +134,12 @@ def exactly_followed(
     return _kept(_minima(problem, found, [one.branch for one in starts]))
 
 
-def _kept(minima: Iterable[Minimum]) -> list[Minimum]:
-    """The best of every regime, best first, without copies."""
+def _kept(minima: Iterable[Minimum], count: int = _KEPT) -> list[Minimum]:
+    """The best `count` of every regime, best first, without copies."""
     found: list[Minimum] = []
     for one in sorted(minima, key=lambda one: one.loss):
         apart = all(one.distance(other) > _APART for other in found)
         alike = sum(other.regime == one.regime for other in found)
-        if apart and alike < _KEPT:
+        if apart and alike < count:
             found.append(one)
     return found

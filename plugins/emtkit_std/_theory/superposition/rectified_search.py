@@ -154,7 +154,7 @@ class Problem:
         few, some = Windows.of(self.law, self.scored, _FEW), self._windows
         chosen = self._best_of_each(gains, few.losses(gains).values, _LED)
         found = descend(
-            lambda moved: self._slopes(moved, some.losses(self.gains(moved))),
+            lambda moved: self._slopes(moved, some.losses),
             self._unit(np.concatenate([points[chosen], self._combs()])),
             iterations=40,
             tolerance=1e-4,
@@ -185,7 +185,7 @@ class Problem:
         return self._windows.losses(gains)
 
     def _losses(self, points: Array, tolerance: float) -> Slopes:
-        return self._slopes(points, self._scaled(self.gains(points), tolerance))
+        return self._slopes(points, lambda gains: self._scaled(gains, tolerance))
 
     @cached_property
     def _windows(self) -> Windows:
@@ -197,20 +197,21 @@ class Problem:
         directions = filters(angles).directions(len(self.scored))
         return np.concatenate([angles, directions[:, self.law.delay[0]]], axis=1)
 
-    def _slopes(self, points: Array, found: ScaledLosses) -> Slopes:
-        """Losses `found` and what reaches too far, with their gradient in the points."""
-        count, lags = len(points), len(self.scored)
-        angles, readouts = points[:, : self.hidden], points[:, self.hidden :]
-        directions = filters(angles).directions(lags)
-        beyond = self._beyond(np.einsum("nsh,nh->ns", directions, readouts))
+    def _slopes(self, points: Array, losses: Callable[[Array], ScaledLosses]) -> Slopes:
+        """Losses of projections and what reaches too far, with their gradient in the points."""
+        count, lags, hidden = len(points), len(self.scored), self.hidden
+        angles, readouts = points[:, :hidden], points[:, hidden:]
+        eye = np.eye(hidden)
+        moves = _STEP * np.concatenate([np.zeros((1, hidden)), eye, -eye])
+        made = filters((angles + moves[:, None]).reshape(-1, hidden)).directions(lags)
+        made = made.reshape(-1, count, lags, hidden)
+        gains = (made[0] @ readouts[..., None])[..., 0]
+        found, beyond = losses(gains), self._beyond(gains)
         slope = found.gradients + beyond.gradients
-        eye = np.eye(self.hidden)
-        moves = np.concatenate([eye, -eye])[:, None] * _STEP
-        moved = filters((angles + moves).reshape(-1, self.hidden)).directions(lags)
-        moved = moved.reshape(2, self.hidden, count, lags, self.hidden)
-        change = np.einsum("pnsh,nh->pns", moved[0] - moved[1], readouts) / (2.0 * _STEP)
-        by_angle = np.einsum("pns,ns->np", change, slope)
-        by_readout = np.einsum("nsh,ns->nh", directions, slope)
+        turned = (made[1 : hidden + 1] - made[hidden + 1 :]) / (2.0 * _STEP)
+        change = (turned @ readouts[..., None])[..., 0]
+        by_angle = (change * slope).sum(2).T
+        by_readout = (slope[:, None] @ made[0])[:, 0]
         return Slopes(found.values + beyond.values, np.concatenate([by_angle, by_readout], 1))
 
     def _beyond(self, gains: Array) -> Slopes:

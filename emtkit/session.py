@@ -244,7 +244,8 @@ class Session:
             weights = store.weights(chosen.key)
         if weights is None:
             raise EmtkitError(f"cell {chosen.key} has no weights yet; run the study first")
-        model = build_model(self.registry, chosen, build_task(self.registry, chosen.task))
+        task = build_task(self.registry, chosen.task)
+        model = build_model(self.registry, chosen, task, empty=True)
         model.load_state_dict(load(weights))
         return model.eval()
 

@@ -45,7 +45,7 @@ def measure(registry: Registry, subject: Subjects, measured: Measure) -> Finding
 
 def load_model(registry: Registry, cell: Cell, task: Task, weights: bytes) -> SequenceModel:
     """The model of a cell with its trained weights."""
-    model = build_model(registry, cell, task)
+    model = build_model(registry, cell, task, empty=True)
     model.load_state_dict(load(weights))
     return model.eval().requires_grad_(False)
 

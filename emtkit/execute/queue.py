@@ -11,7 +11,7 @@ from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.content import pack
 from emtkit.store.store import Store
-from emtkit.study.cells import Cell, EvaluationSpec, digest
+from emtkit.study.cells import Cell, EvaluationSpec, canonical, digest
 from emtkit.train.grouping import Shape, Stack, group, pair_of, split, tier_named
 from emtkit.train.tiers.vmap import VmapTier
 
@@ -87,8 +87,9 @@ Item = ShapeItem | TrainItem | MeasureItem
 class Queue:
     """Shapes go first, since packing waits for them; training before measuring.
 
-    Networks that were constructed are measured at once, most often by the worker that made them: it
-    may still know what took long to find.
+    Networks that were constructed come in the order of their settings, so that those of one worker
+    are much alike. They are measured at once, most often by the worker that made them: it may still
+    know what took long to find.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class Queue:
     def train(self, cells: Sequence[Cell]) -> None:
         """Queue cells that have no result yet. Of those that train, shapes come first."""
         plain = [cell for cell in cells if not cell.trains or cell.training.steps == 0]
+        plain.sort(key=_settings)
         tier = self._tier or VmapTier.name
         self._waiting[TrainItem].extend(
             TrainItem(part, tier, 0.0) for part in _chunks(plain, CONSTRUCT_CELLS)
@@ -256,6 +258,11 @@ def _by_tier(stack: Stack, begun_in: Mapping[str, str]) -> dict[str, list[Cell]]
     for name in found:
         tier_named(name)  # raises here, before anything is trained
     return found
+
+
+def _settings(cell: Cell) -> str:
+    """What a cell is, so written that neighbours in alphabetical order differ in little."""
+    return canonical([cell.architecture.identity(), cell.task.identity(), cell.seed])
 
 
 def _chunks(cells: Sequence[Cell], size: int) -> list[tuple[Cell, ...]]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,8 @@ class SequenceModel(nn.Module, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         moves = ("trace", "forward")
-        forget_inherited(cls, SequenceModel, {FACTS: moves, ("recognise",): moves})
+        statements = {FACTS: moves, ("recognise",): moves, ("empty",): ("__init__",)}
+        forget_inherited(cls, SequenceModel, statements)
 
     @classmethod
     def trains(cls, parameters: Mapping[str, Any]) -> bool:
@@ -78,6 +79,14 @@ class SequenceModel(nn.Module, ABC):
     def recognise(cls, weights: Mapping[str, Tensor]) -> Recognised | None:
         """A state dict written elsewhere as this architecture's own, or None if it is not one."""
         return None
+
+    @classmethod
+    def empty(cls, task: Task, parameters: Mapping[str, Any]) -> Self:
+        """The network of these parameters, whose weights are any: its state dict is loaded next.
+
+        To be written where the constructor takes long to find them.
+        """
+        return cls(task, **parameters)
 
     @abstractmethod
     def trace(self, inputs: Tensor, steps: int) -> Trace:

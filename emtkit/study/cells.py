@@ -197,8 +197,9 @@ def evaluation_elsewhere(cell: str, asked: EvaluationSpec) -> EvaluationSpec:
 
 def digest(value: Any) -> str:
     """Hash of canonical JSON: sorted keys, floats in shortest round-trip form."""
-    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:32]
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:32]
 
 
 # One encoder for all keys: a plan of 10,000 cells asks for some 50,000 of them.
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+"""Canonical JSON of a value."""

@@ -68,6 +68,11 @@ class Pairing:
             model = self.cls(self.case.task, **params.build_arguments(self.cls, self.parameters))
         return model.to(dtype).eval()
 
+    def empty(self) -> SequenceModel:
+        """A network to load weights into."""
+        arguments = params.build_arguments(self.cls, self.parameters)
+        return self.cls.empty(self.case.task, arguments).to(torch.float64).eval()
+
     def sample(self, batch: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Batch:
         """Sequences of the task."""
         return self.case.task.sample(batch, Stream(seed, "check", dtype=dtype))

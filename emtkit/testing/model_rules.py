@@ -314,12 +314,13 @@ def moves_to_another_device(bench: ModelBench) -> Steps:
 def saved_equals_loaded(bench: ModelBench) -> Steps:
     """Parameters and buffers hold all that a network is."""
     yield "saved a network as safetensors and loaded it into one of another seed"
-    model, other = bench.main.network(0), bench.main.network(1)
-    other.load_state_dict(load(save({k: v.contiguous() for k, v in model.state_dict().items()})))
-    batch = bench.main.sample(SEQUENCES)
-    if not torch.equal(run(model, batch).outputs, run(other, batch).outputs):
-        change = "register what the constructor draws as parameter or buffer"
-        yield Mistake("the outputs differ", change)
+    model, batch = bench.main.network(0), bench.main.sample(SEQUENCES)
+    saved = save({k: v.contiguous() for k, v in model.state_dict().items()})
+    for other in (bench.main.network(1), bench.main.empty()):
+        other.load_state_dict(load(saved))
+        if not torch.equal(run(model, batch).outputs, run(other, batch).outputs):
+            change = "register what the constructor draws as parameter or buffer"
+            yield Mistake("the outputs differ", change)
 
 
 def run(

@@ -21,11 +21,13 @@ def build_task(registry: Registry, choice: PluginConfig) -> Task:
     return cls(**build_arguments(cls, choice.parameters))
 
 
-def build_model(registry: Registry, cell: Cell, task: Task) -> SequenceModel:
+def build_model(
+    registry: Registry, cell: Cell, task: Task, *, empty: bool = False
+) -> SequenceModel:
     """The untrained model of `cell`, drawn from (seed, "init") alone, or as its weights are given.
 
     It is drawn in torch's default dtype and converted, so that float32 and float64 training start
-    from one network.
+    from one network. With `empty` it is one to load weights into, and its own are any.
     """
     cls = registry.architectures[cell.architecture.name]
     arguments = build_arguments(cls, cell.architecture.parameters)
@@ -33,7 +35,7 @@ def build_model(registry: Registry, cell: Cell, task: Task) -> SequenceModel:
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed every device too, and trace its caller for each.
         torch.default_generator.manual_seed(int.from_bytes(seed, "little"))
-        model = cls(task, **arguments)
+        model = cls.empty(task, arguments) if empty else cls(task, **arguments)
     if not list(model.parameters()) and cell.trains:
         raise PluginError(
             f"architecture '{cls.name}' says that it trains but has no parameter; answer False in "

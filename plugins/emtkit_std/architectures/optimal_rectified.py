@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from emtkit import SequenceModel, Task, hookimpl
-from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
 from emtkit_std._theory.networks.forms import PreActivationNetwork
 from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
 from emtkit_std._theory.superposition.filters import filters
@@ -18,7 +18,7 @@ from emtkit_std._theory.superposition.scored import one_feature, scored_of
 
 @lru_cache(maxsize=1024)
 def _branches(law: DelayLaw, hidden: int, scored: bytes, *, best: bool = False) -> list[Branch]:
-    """A network is built anew for every analysis; its optimum is not searched anew."""
+    """Asked for when a study is planned and when a network is built; found once in a process."""
     return branches(law, hidden, np.frombuffer(scored, dtype=bool), best=best)
 
 
@@ -34,6 +34,7 @@ class OptimalRectified(Constructed, PreActivationNetwork):
     """
 
     name = "optimal_rectified"
+    version = 2  # branches are followed along densities: better optima at long delays
     offers = (LinearRecurrence, PulseCircuit)
     activation = "linear"
     readout = "relu"
@@ -51,9 +52,12 @@ class OptimalRectified(Constructed, PreActivationNetwork):
         super().__init__()
         law, scored = task.facts(DelayLaw), scored_of(task).tobytes()
         found = _branches(law, hidden, scored, best=branch == "best")
-        best = next(one for one in found if branch in ("best", one.regime))
-        self.hidden = hidden
-        angles, readout = np.split(best.point, 2)
+        self._hold_point(next(one.point for one in found if branch in ("best", one.regime)))
+
+    def _hold_point(self, point: Array) -> None:
+        """Take the weights of angles and readouts (2 H)."""
+        angles, readout = np.split(point, 2)
+        self.hidden = len(angles)
         network = filters(angles[None])
         weights = {
             "W_hh": network.W_hh[0],
@@ -62,6 +66,14 @@ class OptimalRectified(Constructed, PreActivationNetwork):
         }
         self.hold({name: as_buffer(np.ascontiguousarray(value)) for name, value in weights.items()})
         self.b_r = None
+
+    @classmethod
+    def empty(cls, task: Task, parameters: Mapping[str, Any]) -> Self:
+        """A shift register that is not read: weights come without a search."""
+        model = cls.__new__(cls)
+        super(OptimalRectified, model).__init__()
+        model._hold_point(np.zeros(2 * parameters["hidden"]))
+        return model
 
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:

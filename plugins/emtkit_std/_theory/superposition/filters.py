@@ -141,6 +141,12 @@ def descend(
         inverse[moving[uphill]] = first[moving[uphill]] if len(first) == len(points) else eye
         steps[uphill] = -0.1 * gradients[moving[uphill]]
         slopes = (steps * gradients[moving]).sum(1)
+        # The estimate of the Hessian may be poor: small steps do not prove a minimum.
+        promising = np.maximum(-slopes, 10.0 * np.square(gradients[moving]).sum(1)) > tolerance
+        idle[moving[~promising]] = 2
+        moving, steps, slopes = moving[promising], steps[promising], slopes[promising]
+        if not len(moving):
+            break
         share, open_ = np.ones(len(moving)), np.arange(len(moving))
         reached = Slopes(values[moving].copy(), gradients[moving].copy())
         for _ in range(_HALVINGS):

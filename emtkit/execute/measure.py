@@ -1,4 +1,9 @@
-"""One analysis of one network, at the end of its training or at each of its snapshots."""
+"""One analysis of networks, at the end of their training or at each of their snapshots."""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from safetensors.torch import load
@@ -17,6 +22,68 @@ from emtkit.study.cells import Cell, Measure
 from emtkit.train.build import DTYPES, build_model, build_task
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What an analysis says of a network, or what it raised, and the seconds that it took."""
+
+    said: Findings | Exception
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One network, and the analysis that is to be made of it."""
+
+    subject: Subjects
+    measure: Measure
+
+    @property
+    def alike(self) -> str:
+        """Equal of those that an analysis may measure together."""
+        cell, at = self.subject.cell, self.measure.at
+        setting = [cell.task.identity(), cell.architecture.identity(), cell.training.dtype]
+        return str(setting if at == "end" else [cell.key])
+
+
+def measure_all(registry: Registry, asked: Sequence[Asked]) -> list[Outcome]:
+    """One analysis of each network: together those of one setting, where the analysis does that.
+
+    Whatever it raises on several is not said of any: they are then measured one by one.
+    """
+    cls = registry.analyses[asked[0].measure.analysis.name]
+    found: dict[str, Outcome] = {}
+    groups: dict[str, list[Asked]] = {}
+    for one in asked if cls.measure_many is not Analysis.measure_many else ():
+        groups.setdefault(one.alike, []).append(one)
+    for group in groups.values():
+        with contextlib.suppress(Exception):
+            found.update(_together(registry, group) if len(group) > 1 else {})
+    return [found.get(one.measure.key) or _alone(registry, one) for one in asked]
+
+
+def _together(registry: Registry, asked: Sequence[Asked]) -> dict[str, Outcome]:
+    """The findings by their keys."""
+    begun = time.monotonic()
+    first = asked[0].subject.cell
+    analysis, task = _analysis(registry, asked[0].measure), build_task(registry, first.task)
+    made = [_made(registry, one.subject, one.subject.weights, task) for one in asked]
+    given = [_given(analysis, one.subject.cell, *of) for one, of in zip(asked, made, strict=True)]
+    said = [_checked(analysis, one) for one in analysis.measure_many(given)]
+    seconds = (time.monotonic() - begun) / len(asked)
+    pairs = zip(asked, said, strict=True)
+    return {one.measure.key: Outcome(findings, seconds) for one, findings in pairs}
+
+
+def _alone(registry: Registry, asked: Asked) -> Outcome:
+    begun = time.monotonic()
+    said: Findings | Exception
+    try:
+        said = measure(registry, asked.subject, asked.measure)
+    except Exception as error:  # whatever a plugin raises
+        said = error
+    return Outcome(said, time.monotonic() - begun)
+
+
 def measure(registry: Registry, subject: Subjects, measured: Measure) -> Findings:
     """The findings of `measured`.
 
@@ -25,8 +92,7 @@ def measure(registry: Registry, subject: Subjects, measured: Measure) -> Finding
     Raises:
         NotApplicable: the analysis says so, or there is no snapshot to measure.
     """
-    cls = registry.analyses[measured.analysis.name]
-    analysis = cls(**build_arguments(cls, measured.analysis.parameters))
+    analysis = _analysis(registry, measured)
     if measured.at == "end":
         return _measure_weights(registry, analysis, subject, subject.weights)
     steps = sorted(measured.steps)
@@ -50,25 +116,43 @@ def load_model(registry: Registry, cell: Cell, task: Task, weights: bytes) -> Se
     return model.eval().requires_grad_(False)
 
 
-def _measure_weights(
-    registry: Registry, analysis: Analysis, subject: Subjects, weights: bytes
-) -> Findings:
-    losses = unpack(subject.history).arrays.get("loss")
-    made = np.zeros(0) if losses is None else losses
-    task = build_task(registry, subject.cell.task)
-    model = load_model(registry, subject.cell, task, weights)
-    return measure_model(
-        analysis, subject.cell, task, model, History(made, len(made), subject.tier)
-    )
-
-
 def measure_model(
     analysis: Analysis, cell: Cell, task: Task, model: SequenceModel, history: History
 ) -> Findings:
     """The findings on a model as it is."""
-    dtype = DTYPES[cell.training.dtype]
-    stream = Stream(None, f"analysis/{analysis.name}", dtype=dtype)
-    found = analysis.measure(Subject(task, model, cell.architecture.parameters, history, stream))
+    given = _given(analysis, cell, task, model, history)
+    return _checked(analysis, analysis.measure(given))
+
+
+def _analysis(registry: Registry, measured: Measure) -> Analysis:
+    cls = registry.analyses[measured.analysis.name]
+    return cls(**build_arguments(cls, measured.analysis.parameters))
+
+
+def _measure_weights(
+    registry: Registry, analysis: Analysis, subject: Subjects, weights: bytes
+) -> Findings:
+    task = build_task(registry, subject.cell.task)
+    return measure_model(analysis, subject.cell, *_made(registry, subject, weights, task))
+
+
+def _made(
+    registry: Registry, subject: Subjects, weights: bytes, task: Task
+) -> tuple[Task, SequenceModel, History]:
+    losses = unpack(subject.history).arrays.get("loss")
+    made = np.zeros(0) if losses is None else losses
+    model = load_model(registry, subject.cell, task, weights)
+    return task, model, History(made, len(made), subject.tier)
+
+
+def _given(
+    analysis: Analysis, cell: Cell, task: Task, model: SequenceModel, history: History
+) -> Subject:
+    stream = Stream(None, f"analysis/{analysis.name}", dtype=DTYPES[cell.training.dtype])
+    return Subject(task, model, cell.architecture.parameters, history, stream)
+
+
+def _checked(analysis: Analysis, found: object) -> Findings:
     if not isinstance(found, Findings):
         raise PluginError(
             f"analysis '{analysis.name}' answered with a {type(found).__name__}; `measure` "

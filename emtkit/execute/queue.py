@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from emtkit.execute.messages import MeasureJob, RunJob, ShapeJob, Subjects, TrainJob
 from emtkit.execute.required import Required
@@ -15,7 +15,9 @@ from emtkit.study.cells import Cell, EvaluationSpec, canonical, digest
 from emtkit.train.grouping import Shape, Stack, group, pair_of, split, tier_named
 from emtkit.train.tiers.vmap import VmapTier
 
-MEASURE_CELLS = 8
+Part = TypeVar("Part")
+
+MEASURE_CELLS = 16
 CONSTRUCT_CELLS = 32
 
 
@@ -83,13 +85,17 @@ class MeasureItem:
 
 Item = ShapeItem | TrainItem | MeasureItem
 
+ByTask = dict[str, dict[str, list[MeasureItem]]]
+"""Items by what they share to be evaluated as one stack, and by their task."""
+
 
 class Queue:
     """Shapes go first, since packing waits for them; training before measuring.
 
     Networks that were constructed come in the order of their settings, so that those of one worker
     are much alike. They are measured at once, most often by the worker that made them: it may still
-    know what took long to find.
+    know what took long to find. Trained ones wait until nothing is left to train, and go together
+    with others of their task, whose sequences and closed forms they share.
     """
 
     def __init__(
@@ -100,12 +106,13 @@ class Queue:
         kinds = (ShapeItem, TrainItem, MeasureItem)
         self._waiting: dict[type, deque[Any]] = {kind: deque() for kind in kinds}
         self._constructed: deque[Any] = deque()
+        self._trained: ByTask = {}
         self._shapeless: dict[str, list[Cell]] = {}
         self._shapes: dict[str, Shape] = {}
         self._stack: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return len(self._constructed) + sum(map(len, self._waiting.values()))
+        return len(self._constructed) + len(self._trained) + sum(map(len, self._waiting.values()))
 
     @property
     def pairs(self) -> int:
@@ -117,6 +124,8 @@ class Queue:
         shapes, *others = self._waiting.values()
         item: Item
         for queue in (shapes, self._constructed, *others):
+            if queue is self._waiting[MeasureItem]:
+                queue += self._trained_items()
             for at, item in enumerate(queue):
                 if takes(self.loose_files(item)):
                     del queue[at]
@@ -181,24 +190,40 @@ class Queue:
         self._waiting[TrainItem] = deque(sorted(parts, key=lambda part: -part.work))
 
     def measure(self, cells: Iterable[Cell], known: set[str]) -> None:
-        """Queue the cells with findings left to make, in chunks of one shape."""
-        by_shape: dict[str, list[Cell]] = {}
+        """Queue the cells with findings left to make."""
+        constructed: ByTask = {}
         for cell in cells:
-            if any(key not in known for key in self._required.of_cell(cell.key)):
-                by_shape.setdefault(self._evaluation_key(cell), []).append(cell)
-        for alike in by_shape.values():
-            for part in _chunks(alike, MEASURE_CELLS):
-                queue = self._waiting[MeasureItem] if part[0].trains else self._constructed
-                queue += self._by_files(part, known)
+            if keys := tuple(key for key in self._required.of_cell(cell.key) if key not in known):
+                queued = self._trained if cell.trains else constructed
+                tasks = queued.setdefault(self._evaluation_key(cell), {})
+                alike = tasks.setdefault(digest(cell.task.identity()), [])
+                alike.append(MeasureItem((cell,), (keys,)))
+        self._constructed += self._chunked(constructed)
 
-    def _by_files(self, cells: tuple[Cell, ...], known: set[str]) -> Iterator[MeasureItem]:
+    def _trained_items(self) -> list[MeasureItem]:
+        """Those of trained networks, which are handed out now."""
+        items = list(self._chunked(self._trained))
+        self._trained.clear()
+        return items
+
+    def _chunked(
+        self, items: Mapping[str, Mapping[str, Iterable[MeasureItem]]]
+    ) -> Iterator[MeasureItem]:
+        """Items of one cell, by shape and task, joined to chunks of one shape."""
+        for tasks in items.values():
+            for part in _chunks(
+                [item for alike in tasks.values() for item in alike], MEASURE_CELLS
+            ):
+                yield from self._by_files(part)
+
+    def _by_files(self, parts: Sequence[MeasureItem]) -> Iterator[MeasureItem]:
         """What is left to find of these cells, an item for each set of loose files."""
+        cells = tuple(cell for part in parts for cell in part.cells)
         items: dict[frozenset[str], list[list[str]]] = {}
-        for at, cell in enumerate(cells):
-            for key in self._required.of_cell(cell.key):
-                if key not in known:
-                    files = self._files([cell], [key])
-                    items.setdefault(files, [[] for _ in cells])[at].append(key)
+        for at, part in enumerate(parts):
+            for key in part.findings:
+                files = self._files(part.cells, [key])
+                items.setdefault(files, [[] for _ in cells])[at].append(key)
         for keys in items.values():
             yield MeasureItem(cells, tuple(map(tuple, keys))).left(())
 
@@ -265,5 +290,5 @@ def _settings(cell: Cell) -> str:
     return canonical([cell.architecture.identity(), cell.task.identity(), cell.seed])
 
 
-def _chunks(cells: Sequence[Cell], size: int) -> list[tuple[Cell, ...]]:
-    return [tuple(cells[at : at + size]) for at in range(0, len(cells), size)]
+def _chunks(parts: Sequence[Part], size: int) -> list[tuple[Part, ...]]:
+    return [tuple(parts[at : at + size]) for at in range(0, len(parts), size)]

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +11,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from emtkit.errors import NotApplicable, PluginError
+from emtkit.errors import PluginError
 from emtkit.execute.continuation import last_state
-from emtkit.execute.measure import load_model, measure
+from emtkit.execute.findings import (
+    analysed_finding,
+    failed_finding,
+    reason_of,
+    unknown_finding,
+)
+from emtkit.execute.measure import Asked, Outcome, load_model, measure_all
 from emtkit.execute.messages import (
     Answer,
     Job,
@@ -38,10 +43,9 @@ from emtkit.store.records import (
     CellState,
     FindingResult,
     Status,
-    finding_identity,
     identity_of,
 )
-from emtkit.study.cells import Cell, EvaluationSpec, Measure
+from emtkit.study.cells import Cell, EvaluationSpec
 from emtkit.study.plan import plan_study
 from emtkit.train.build import build_model, build_task
 from emtkit.train.device import label
@@ -128,7 +132,7 @@ class Work:
                 return self._train_stack(job)
         except Exception as error:  # whatever a plugin raises
             if len(job.cells) == 1:
-                why = self._named(job.cells[0], error, guard) or _why(error, suspects)
+                why = self._named(job.cells[0], error, guard) or reason_of(error, suspects)
                 return Answer(cells=(self._result(job.cells[0], "failed", job.tier, why),))
         middle = len(job.cells) // 2
         parts = []
@@ -251,8 +255,12 @@ class Work:
                 kind = (spec.sequences, spec.horizon, spec.at, spec.name)
                 alike.setdefault(kind, []).append((subject, spec))
         findings = [found for some in alike.values() for found in self._evaluate(some, guard)]
+        analyses: dict[str, list[Asked]] = {}
         for subject in job.subjects:
-            findings += [self._analyse(subject, one, guard) for one in subject.measures]
+            for one in subject.measures:
+                setting = str([one.analysis.identity(), one.at])
+                analyses.setdefault(setting, []).append(Asked(subject, one))
+        findings += [found for asked in analyses.values() for found in self._analyse(asked, guard)]
         return Answer(findings=tuple(findings))
 
     def _evaluate(self, evaluated: Sequence[Evaluated], guard: Guard) -> list[FindingResult]:
@@ -263,7 +271,7 @@ class Work:
                 return self._evaluate_stack(evaluated)
         except Exception as error:  # whatever a plugin raises
             if len(evaluated) == 1:
-                return [_failed_finding(*evaluated[0], _why(error, suspects))]
+                return [failed_finding(*evaluated[0], reason_of(error, suspects))]
         middle = len(evaluated) // 2
         halves = (evaluated[:middle], evaluated[middle:])
         return [found for half in halves for found in self._evaluate(half, guard)]
@@ -281,7 +289,7 @@ class Work:
             models,
             [build_task(self.registry, task) for task in judged_on],
             [str(task.identity()) for task in judged_on],
-            network=str([first.architecture.identity(), first.task.identity()]),
+            network=_network(first, models[0]),
             packings=self._packings,
         )
         flat = torch.stack([flatten(model) for model in models])
@@ -292,32 +300,35 @@ class Work:
         for one, scalars in zip(evaluated, found, strict=True):
             what = "task's metric was" if scalars.get("finite") else "outputs were"
             reasons = {name: f"the {what} not finite" for name, v in scalars.items() if v != v}
-            found_one = replace(_finding(*one), scalars=scalars, reasons=reasons, seconds=seconds)
-            findings.append(found_one)
+            empty = unknown_finding(*one)
+            findings.append(replace(empty, scalars=scalars, reasons=reasons, seconds=seconds))
         _sound(Answer(findings=tuple(findings)))
         return findings
 
-    def _analyse(self, subject: Subjects, measured: Measure, guard: Guard) -> FindingResult:
-        begun = time.monotonic()
-        plugin = self.registry.get("analysis", measured.analysis.name)
-        suspects = self._suspects(subject.cell, measured.analysis.name)
+    def _analyse(self, asked: Sequence[Asked], guard: Guard) -> list[FindingResult]:
+        """One analysis of networks; what is forbidden, or not storable, is made again alone."""
+        first = asked[0]
+        name = first.measure.analysis.name
+        suspects, made_by = self._suspects(first.subject.cell, name), self._digest("analysis", name)
         try:
             with guard.calling(suspects):
-                result = measure(self.registry, subject, measured)
-            finding = replace(
-                _finding(subject, measured),
-                scalars=result.scalars,
-                reasons=result.reasons,
-                content=pack(result.tables, result.arrays),
-                seconds=time.monotonic() - begun,
-                digest=plugin.digest if plugin else "",
-            )
-            _sound(Answer(findings=(finding,)))
-        except NotApplicable as error:
-            return _failed_finding(subject, measured, str(error), "not_applicable")
-        except Exception as error:  # whatever a plugin raises, or says that no store can hold
-            return _failed_finding(subject, measured, _why(error, suspects))
-        return finding
+                outcomes = measure_all(self.registry, asked)
+                if len(asked) == 1 and isinstance(raised := outcomes[0].said, Exception):
+                    raise raised
+                pairs = zip(asked, outcomes, strict=True)
+                found = [analysed_finding(*pair, suspects, made_by) for pair in pairs]
+                _sound(Answer(findings=tuple(found)))
+                return found
+        except Exception as error:  # whatever a plugin raises
+            if len(asked) == 1:
+                return [analysed_finding(first, Outcome(error, 0.0), suspects, made_by)]
+        return [found for one in asked for found in self._analyse([one], guard)]
+
+
+def _network(cell: Cell, model: SequenceModel) -> str:
+    """What networks share that do the same operations: those of a stack in training do."""
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+    return str([cell.architecture.identity(), cell.task.name, shapes])
 
 
 def _sound(bundle: Answer) -> Answer:
@@ -345,25 +356,6 @@ def _rehearse(job: PlanJob) -> Answer:
 
 def _announce(what: str) -> None:
     print(f"{CALLING}{what}", flush=True)
-
-
-def _why(error: Exception, suspects: str) -> str:
-    """The traceback, its end where it is long: a plugin may put anything into its message."""
-    if isinstance(error, ForbiddenError):
-        return f"{suspects}: {error}"
-    return traceback.format_exc()[-20_000:]
-
-
-def _finding(subject: Subjects, of: EvaluationSpec | Measure) -> FindingResult:
-    """The result of an evaluation or an analysis before anything is known of it."""
-    identity = finding_identity(of)
-    return FindingResult(of.key, subject.cell.key, identity, "done", provenance=provenance())
-
-
-def _failed_finding(
-    subject: Subjects, of: EvaluationSpec | Measure, error: str, status: Status = "failed"
-) -> FindingResult:
-    return replace(_finding(subject, of), status=status, error=error)
 
 
 def _weights(model: SequenceModel, flat: Tensor) -> bytes:

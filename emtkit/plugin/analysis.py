@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -123,7 +123,8 @@ class Analysis(ABC):
     numbers of different conditions are not comparable, and a table that mixes them says so.
     `controls` are networks with a known answer, which `emtkit check` holds the analysis to.
 
-    A subclass that writes `measure` anew inherits no `scalars`; it may say its own.
+    A subclass that writes `measure` anew inherits neither `scalars` nor `measure_many`; it may
+    write its own.
     """
 
     name: ClassVar[str]
@@ -137,7 +138,8 @@ class Analysis(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        forget_inherited(cls, Analysis, {("scalars",): ("measure",)})
+        said = ("measure",)
+        forget_inherited(cls, Analysis, {("scalars",): said, ("measure_many",): said})
 
     @abstractmethod
     def measure(self, subject: Subject) -> Findings:
@@ -146,6 +148,14 @@ class Analysis(ABC):
         Raises:
             NotApplicable: measuring shows that the analysis does not apply; the reason is stored.
         """
+
+    def measure_many(self, subjects: Sequence[Subject]) -> list[Findings]:
+        """Measure networks of one setting, on one task; optional, where this is faster.
+
+        Each gets the findings of `measure` to the last bit, whichever others there are. If it
+        raises, they are measured one by one.
+        """
+        return [self.measure(subject) for subject in subjects]
 
 
 def refusal(

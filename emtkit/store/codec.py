@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from emtkit.errors import PluginError, StoreError
 from emtkit.store.records import Scalar
 
 _MOST = 1e12
+_NUMBERS = frozenset({bool, int, float})
 
 
 def to_json(value: Any) -> str:
@@ -31,7 +33,10 @@ def scalars_from_json(text: str) -> dict[str, Scalar]:
     """The scalars that `scalars_to_json` wrote."""
     found = object_from_json(text)
     try:
-        return {name: value_of(value) for name, value in found.items()}
+        return {
+            name: value if type(value) in _NUMBERS else value_of(value)
+            for name, value in found.items()
+        }
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"the store has something else where scalars belong: {text[:80]}"
@@ -55,15 +60,27 @@ def object_from_json(text: str, *kinds: type) -> dict[str, Any]:
     raise StoreError(f"the store has something else where JSON belongs: {str(text)[:80]}")
 
 
+@lru_cache(maxsize=1024)
+def texts_from_json(text: str) -> Mapping[str, str]:
+    """An object of texts: the same one for equal JSON, as the reasons of many networks are."""
+    return {name: encodable(why) for name, why in object_from_json(text, str).items()}
+
+
+@lru_cache(maxsize=1024)
+def shared_from_json(text: str) -> Mapping[str, Any]:
+    """The JSON object that `text` is: the same one for equal JSON."""
+    return object_from_json(text)
+
+
 def has_types(row: Sequence[object], *kinds: type) -> bool:
     """Whether a row's values have these types, as only a foreign store's may not.
 
     Numbers are also within a bound that no measurement passes: seconds, counts and times.
     """
-    return len(row) == len(kinds) and all(
-        type(value) is kind and (kind not in (int, float) or abs(value) < _MOST)  # type: ignore[arg-type]
-        for value, kind in zip(row, kinds, strict=True)
-    )
+    if tuple(map(type, row)) != kinds:
+        return False
+    numbers = [value for value in row if isinstance(value, int | float)]
+    return all(abs(value) < _MOST for value in numbers)
 
 
 def encodable(text: str) -> str:

@@ -310,12 +310,11 @@ class Store:
                 raise self._corrupt(f"the provenance of {what} {row[0]}")
             self._provenance[source] = object_from_json(found[0][0])
         held = dict(zip(columns, whole, strict=True))
-        reasons = object_from_json(held["reasons"], str)
         return {
             **held,
-            "identity": object_from_json(held["identity"]),
+            "identity": codec.shared_from_json(held["identity"]),
             "scalars": codec.scalars_from_json(held["scalars"]),
-            "reasons": {name: codec.encodable(why) for name, why in reasons.items()},
+            "reasons": codec.texts_from_json(held["reasons"]),
             "provenance": self._provenance[source],
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -128,6 +128,16 @@ def matches(actual: object, wanted: Wanted) -> bool:
         return wanted.holds(actual)
     several = wanted if isinstance(wanted, tuple) else ()
     return _equal(actual, wanted) or any(_equal(actual, one) for one in several)
+
+
+def matching(values: Sequence[object], wanted: Wanted) -> list[bool]:
+    """Which values match; equal ones, which are many, are asked once."""
+    if any(isinstance(value, list) for value in values):
+        return [matches(value, wanted) for value in values]
+    # 1 and True are equal, and not the same.
+    kinds = [(type(value), value) for value in values]
+    known = {kind: matches(kind[1], wanted) for kind in dict.fromkeys(kinds)}
+    return [known[kind] for kind in kinds]
 
 
 def _equal(actual: object, wanted: object) -> bool:

@@ -14,7 +14,8 @@ import pandas as pd
 import torch
 
 from emtkit.errors import NotApplicable
-from emtkit.plugin.analysis import Control, Findings
+from emtkit.plugin.analysis import Analysis, Control, Findings, Subject
+from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.drawing import Drawing
 from emtkit.plugin.scalars import info_of
 from emtkit.store.content import pack, unpack
@@ -78,6 +79,26 @@ def equal_subjects_equal_findings(bench: AnalysisBench) -> Steps:
         if first != second:
             change = "keep no state between calls; draw from `subject.stream` alone"
             yield Mistake(f"the findings of {pair} differ", change)
+
+
+def many_equal_one(bench: AnalysisBench) -> Steps:
+    """Networks measured together get the findings of each alone, bit for bit."""
+    if bench.cls.measure_many is Analysis.measure_many:
+        yield Skip("it measures networks one by one")
+    yield "measured three networks together, in other orders, and each alone"
+    change = "let no number depend on the other networks, not even on how many there are"
+    for pair in bench.pairings:
+        networks = [pair.network(seed) for seed in range(3)]
+        try:
+            alone = [_text(bench.analysis().measure(_subject(bench, pair, m))) for m in networks]
+        except NotApplicable:
+            continue
+        for order in ((0, 1, 2), (2, 1), (1, 0, 2, 1)):
+            given = [_subject(bench, pair, networks[at]) for at in order]
+            found = bench.analysis().measure_many(given)
+            if [_text(one) for one in found] != [alone[at] for at in order]:
+                yield Mistake(f"the findings of {pair} are others", change)
+                break
 
 
 def no_global_randomness(bench: AnalysisBench) -> Steps:
@@ -196,6 +217,7 @@ ANALYSIS_GATES: tuple[Callable[[AnalysisBench], Steps], ...] = (
 ANALYSIS_RULES: tuple[Callable[[AnalysisBench], Steps], ...] = (
     builds_with_random_parameters,
     equal_subjects_equal_findings,
+    many_equal_one,
     no_global_randomness,
     leaves_the_network_alone,
     findings_can_be_stored,
@@ -226,6 +248,14 @@ def _measured(bench: AnalysisBench, pair: Pairing, analysis: Any = None) -> str:
         findings = (analysis or bench.analysis()).measure(bench.subject(pair))
     except NotApplicable as reason:
         return f"not applicable: {reason}"
+    return _text(findings)
+
+
+def _subject(bench: AnalysisBench, pair: Pairing, network: SequenceModel) -> Subject:
+    return subject(bench.cls, pair, network)
+
+
+def _text(findings: Findings) -> str:
     tables = {k: t.to_json(double_precision=15) for k, t in findings.tables.items() if _real(t)}
     arrays = {name: array.tobytes().hex() for name, array in findings.arrays.items()}
     return repr((dict(findings.scalars), tables, arrays, dict(findings.reasons)))

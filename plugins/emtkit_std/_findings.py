@@ -1,5 +1,6 @@
 """What the findings of several analyses are put together from."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,18 @@ def undefined(names: Iterable[str], reason: str) -> Measured:
 
 def long_table(axes: Sequence[str], columns: Mapping[str, Array]) -> pd.DataFrame:
     """A row per entry of arrays of equal shape: its index along each axis, then its values."""
-    shape = next(iter(columns.values())).shape
-    index = zip(axes, np.indices(shape).reshape(len(shape), -1), strict=True)
+    return long_tables(axes, {name: each[None] for name, each in columns.items()})[0]
+
+
+def long_tables(axes: Sequence[str], columns: Mapping[str, Array]) -> list[pd.DataFrame]:
+    """One `long_table` of each network, of arrays (M ...): one is cut faster than many are made."""
+    networks, *shape = next(iter(columns.values())).shape
+    index = np.tile(np.indices(shape).reshape(len(shape), -1), networks)
     values = {name: each.ravel() for name, each in columns.items()}
-    return pd.DataFrame({**dict(index), **values}, copy=False)  # a copy takes longer than all else
+    own = dict(zip(axes, index, strict=True))
+    whole = pd.DataFrame({**own, **values}, copy=False)  # a copy takes longer than all else
+    rows = math.prod(shape)
+    tables = [whole.iloc[start : start + rows] for start in range(0, len(whole), rows)]
+    for table in tables:
+        table.index = pd.RangeIndex(rows)
+    return tables

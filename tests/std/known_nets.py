@@ -67,7 +67,12 @@ def set_weights(model: SequenceModel, W_hh: np.ndarray, W_uh: np.ndarray, W_r: n
 
 def look(analysis: Analysis, task: Task, model: SequenceModel, **parameters: object) -> Findings:
     """What `analysis` finds in `model` on the common evaluation stream."""
+    return analysis.measure(subject(analysis, task, model, **parameters))
+
+
+def subject(analysis: Analysis, task: Task, model: SequenceModel, **parameters: object) -> Subject:
+    """What `analysis` is given of `model`."""
     dtype = next(iter(model.state_dict().values())).dtype
     stream = Stream(None, f"analysis/{analysis.name}", dtype=dtype)
     history = History(np.zeros(0), 0, "none")
-    return analysis.measure(Subject(task, model.eval(), parameters, history, stream))
+    return Subject(task, model.eval(), parameters, history, stream)

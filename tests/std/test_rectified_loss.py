@@ -195,13 +195,26 @@ def test_the_error_bounds_the_distance_to_many_more_terms(seed, density, amplitu
     assert abs(coarse.loss[0] - fine.loss[0]) <= coarse.error[0] + fine.error[0]
 
 
-def test_a_batch_has_the_bits_of_one_by_one():
-    law, a = delay_law(3, 0.2), np.random.default_rng(5).normal(size=(5, 1, 1, 8))
-    scored = np.arange(8) >= 3
-    together = relu_losses(a, law, scored)
-    alone = [relu_losses(one[None], law, scored) for one in a]
-    np.testing.assert_array_equal(together.loss, [one.loss[0] for one in alone])
-    np.testing.assert_array_equal(together.error, [one.error[0] for one in alone])
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["uniform", "signed", "constant", "exponential"]),
+    st.sampled_from([0.05, 0.3, 1.0]),
+    st.booleans(),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_batch_has_the_bits_of_one_by_one(seed, amplitude, density, last):
+    """Also where the networks remember over different times, and so have other series."""
+    rng = np.random.default_rng(seed)
+    law = delay_law(3, density if amplitude != "constant" else min(density, 0.9), amplitude)
+    a = rng.normal(size=(5, 1, 1, 8)) * rng.choice([1.0, 0.1, 0.01], (5, 1, 1, 8))
+    a *= np.arange(8) < rng.integers(1, 9, (5, 1, 1, 1))
+    scored = np.arange(8) == 7 if last else np.arange(8) >= 3
+    bias = rng.choice([0.0, 0.1, -0.2], (5, 8, 1))
+    together = relu_losses(a, law, scored, bias)
+    for some in ([4], [0, 2], [3, 1, 0]):
+        found = relu_losses(a[some], law, scored, bias[some])
+        np.testing.assert_array_equal(together.loss[some], found.loss)
+        np.testing.assert_array_equal(together.error[some], found.error)
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e6])

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from emtkit import RecurrentModel
+from emtkit.store.content import pack
 from emtkit_std._theory.facts import PulseCircuit
 from emtkit_std._theory.superposition.linear_loss import (
     delay_law,
@@ -14,7 +15,7 @@ from emtkit_std._theory.superposition.linear_loss import (
 from emtkit_std._theory.superposition.pulses import (
     circuit_pulses,
     circuit_response,
-    expected_loss,
+    expected_losses,
     measured_pulses,
 )
 from emtkit_std.analyses.superposition import Superposition
@@ -25,7 +26,7 @@ from emtkit_std.architectures.relu_rnn import ReluRnn
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import assert_rounded, rounding
-from tests.std.known_nets import look, net_a1, relu_chain, set_weights
+from tests.std.known_nets import look, net_a1, relu_chain, set_weights, subject
 from tests.std.pictures import drawings_of
 
 MEASURE = Superposition(samples=40_000)
@@ -69,6 +70,25 @@ def test_without_sequences_all_else_is_the_same(readout):
     assert look(Superposition(samples=0), task, model).scalars["regime"] == (
         "silent" if readout == "relu" else "undefined"
     )
+
+
+@pytest.mark.parametrize(
+    ("cls", "readout"), [(LinearRnn, "linear"), (LinearRnn, "relu"), (ReluRnn, "relu")]
+)
+def test_networks_together_have_the_findings_of_each_alone(cls, readout):
+    torch.manual_seed(3)
+    task = KDelay(delay=3, density=0.3, scored="last")
+    models = [cls(task, readout=readout) for _ in range(5)]
+    analysis = Superposition(samples=600)
+    alone = [look(analysis, task, model) for model in models]
+    for order in (range(5), [3, 1], [4, 2, 2, 0]):
+        found = analysis.measure_many([subject(analysis, task, models[at]) for at in order])
+        for one, at in zip(found, order, strict=True):
+            assert one.scalars.keys() == alone[at].scalars.keys()
+            assert pack(one.tables, one.arrays) == pack(alone[at].tables, alone[at].arrays)
+            for name, value in one.scalars.items():
+                assert value == alone[at].scalars[name] or name in one.reasons
+            assert one.reasons == alone[at].reasons
 
 
 def test_without_sequences_nonlinear_networks_have_no_regime():
@@ -177,7 +197,7 @@ def test_a_bias_of_the_state_grows_from_step_to_step(readout):
     circuit = PulseCircuit(*net_a1(), *bias, "linear", readout)
     law, scored = delay_law(2, 0.3, "constant"), np.arange(7) >= 2
     exact = enumerated_loss(circuit_response(circuit), law, scored)
-    found = expected_loss(circuit, circuit_pulses(circuit, 7), law, scored)
+    (found,) = expected_losses([circuit], [circuit_pulses(circuit, 7)], law, scored)
     assert found.loss == pytest.approx(exact / zero_predictor_loss(law, scored), abs=1e-12)
     assert (found.terms is not None) == (readout == "linear")
 

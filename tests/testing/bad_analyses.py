@@ -156,12 +156,23 @@ class WrongOnItsControl(GoodAnalysis):
     controls = (Control(*PROBES, "size", most=1e-6),)
 
 
+class LooksAtTheOthers(GoodAnalysis):
+    """size = max |W| of all that are measured together. References: none."""
+
+    name = "looks_at_the_others"
+
+    def measure_many(self, subjects):
+        size = max(self.size(subject) for subject in subjects)
+        return [Findings({"size": size**self.power}) for _ in subjects]
+
+
 BREAKS: dict[type[Analysis], str] = {
     RefusesItself: "builds with defaults",
     NeedsTheUnknown: "finds a network",
     SilentNan: "measures untrained networks",
     SomePowersRaise: "builds with random parameters",
     CountsItsCalls: "equal subjects equal findings",
+    LooksAtTheOthers: "many equal one",
     GlobalDraw: "no global randomness",
     ChangesTheNetwork: "leaves the network alone",
     InfiniteArray: "findings can be stored",

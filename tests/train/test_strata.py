@@ -57,7 +57,7 @@ def exact_loss(model, task: KDelay) -> float:
     scored = task.sample(1, Stream(0, "mask")).mask.numpy() > 0
     circuit = pulses.circuit_of(model)
     seen = pulses.circuit_pulses(circuit, len(scored))
-    return pulses.expected_loss(circuit, seen, law, scored).loss
+    return pulses.expected_losses([circuit], [seen], law, scored)[0].loss
 
 
 def of(task: KDelay, readout: str = "relu") -> Stacked:

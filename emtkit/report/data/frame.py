@@ -120,19 +120,24 @@ def _table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def _column(values: list[Any]) -> Any:
     """A column whose dtype is the same whatever is missing: numbers stay numbers, text text."""
     present = [value for value in values if value is not None]
-    if any(isinstance(value, list | tuple | Mapping) for value in present):
+    kinds = set(map(type, present))
+
+    def has(*wanted: type) -> bool:
+        return any(issubclass(kind, wanted) for kind in kinds)
+
+    if has(list, tuple, Mapping):
         values = [v if v is None else json.dumps(v) for v in values]
         return pd.Series(values, dtype="str")
-    if any(isinstance(value, str) for value in present):
-        kind = "str" if all(isinstance(value, str) for value in present) else object
-        return pd.Series(values, dtype=kind)
-    if any(isinstance(value, bool) for value in present):
+    if has(str):
+        text = all(issubclass(kind, str) for kind in kinds)
+        return pd.Series(values, dtype="str" if text else object)
+    if has(bool):
         whole = len(present) == len(values)
         return pd.Series(
             [math.nan if v is None else v for v in values], dtype="bool" if whole else object
         )
-    if any(isinstance(value, int) and abs(value) > _EXACT for value in present):
+    if has(int) and any(isinstance(value, int) and abs(value) > _EXACT for value in present):
         return pd.Series([v if v is None else str(v) for v in values], dtype="str")
-    if present and len(present) == len(values) and all(isinstance(v, int) for v in present):
+    if present and len(present) == len(values) and all(issubclass(kind, int) for kind in kinds):
         return np.array(values, dtype=np.int64)
     return np.array([math.nan if v is None else v for v in values], dtype=np.float64)

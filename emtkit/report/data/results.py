@@ -6,44 +6,24 @@ reasons have a row per number that is not there: `cell label scalar reason statu
 """
 
 import json
-import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from emtkit.errors import EmtkitError, did_you_mean
+from emtkit.report.data.causes import DONE, NOT_ASKED, WORDS, Cause, causes_of, plain, state_of
 from emtkit.study.roles import is_shown
 from emtkit.study.views import ITERATION, Claim, Figure, Table
-from emtkit.study.wanted import Criterion, Wanted, label_and_scalar, matches
-
-ValueStatus = Literal[
-    "done", "undefined", "failed", "lost", "not_applicable", "missing", "not_asked"
-]
-"""What became of one number of one cell; `undefined` is a NaN that its analysis explained."""
+from emtkit.study.wanted import Criterion, Wanted, label_and_scalar, matching
 
 AXES = ("task", "architecture", "grid", ITERATION, "seed")
 AXIS_FAMILIES = ("task.", "architecture.", "training.")
-_REASONS = ("cell", "label", "scalar", "reason", "status")
 _LABELS = ("role", "cell", "status", "reason")
 """What else names a network rather than what was found of it; the role follows from the grid."""
-_WORDS: Mapping[str, ValueStatus] = {
-    "failed": "failed",
-    "lost": "lost",
-    "not_applicable": "not_applicable",
-    "missing": "missing",
-}
-
-
-@dataclass(frozen=True)
-class Cause:
-    """What became of a number, and why where there is none."""
-
-    status: ValueStatus
-    reason: str = ""
 
 
 class Results:
@@ -51,6 +31,7 @@ class Results:
 
     `conditions`: for a column, the columns in which rows must agree for its numbers to be compared.
     `over_training`: the results with a row per network and snapshot, for views that ask for them.
+    `memory` holds what views have computed of them: a figure is drawn twice, once for phones.
     """
 
     def __init__(
@@ -64,12 +45,17 @@ class Results:
         self.conditions = conditions or {}
         self._over_training = over_training
         self.reasons = reasons if reasons is not None else pd.DataFrame()
+        self.memory: dict[Hashable, Any] = {}
         self._columns: dict[str, list[Any]] = {}
         self._levels: dict[str, list[Any]] = {}
+        self._distinct: dict[str, list[Any]] = {}
         self._labels: dict[str, list[str]] = {}
         for name in map(str, frame.columns):
             self._labels.setdefault(label_and_scalar(name)[0], []).append(name)
-        self._causes = _causes(self.reasons)
+        self._matching: dict[tuple[str, str], list[bool]] = {}
+        self._words: dict[str, list[tuple[str, ...]]] = {}
+        self._label_causes: dict[str, dict[int, Cause]] = {}
+        self._causes = causes_of(self.reasons)
         self._undefined: dict[str, dict[str, str]] = {}
         for (cell, label, scalar), cause in self._causes.items():
             if scalar:
@@ -91,8 +77,7 @@ class Results:
         """
         if name not in self._columns:
             if name in self.frame.columns:
-                read = _parameter if name.startswith(AXIS_FAMILIES) else plain
-                self._columns[name] = [read(value) for value in self.frame[name].tolist()]
+                self._columns[name] = _values(self.frame[name], name)
             else:
                 self._check_absent(name)
                 self._columns[name] = [None] * len(self.frame)
@@ -103,7 +88,14 @@ class Results:
         kept = list(rows)
         for name, wanted in where.items():
             values = self.column(name)
-            kept = [row for row in kept if matches(values[row], wanted)]
+            if isinstance(wanted, Criterion):
+                kept = [row for row in kept if wanted.holds(values[row])]
+                continue
+            key = name, repr(wanted)
+            if key not in self._matching:
+                self._matching[key] = matching(values, wanted)
+            match = self._matching[key]
+            kept = [row for row in kept if match[row]]
         return kept
 
     def shown(self, where: Mapping[str, Wanted], axes: Collection[str] = ()) -> list[int]:
@@ -113,8 +105,9 @@ class Results:
         """
         rows: Iterable[int] = range(len(self))
         if "role" in self.frame.columns:
-            role, grid = self.column("role"), self.column("grid")
-            rows = [row for row in rows if is_shown(role[row], grid[row], where, axes)]
+            pairs = list(zip(self.column("role"), self.column("grid"), strict=True))
+            seen = {pair: is_shown(*pair, where, axes) for pair in dict.fromkeys(pairs)}
+            rows = [row for row in rows if seen[pairs[row]]]
         return self.keep(rows, where)
 
     def met(
@@ -131,6 +124,16 @@ class Results:
         """The row's values on `axes`, hashable."""
         return tuple(self._level_column(axis)[row] for axis in axes)
 
+    def task(self, row: int) -> tuple[Any, ...]:
+        """What the row's network was evaluated on, hashable."""
+        return self._tasks[row]
+
+    @cached_property
+    def _tasks(self) -> list[tuple[Any, ...]]:
+        names = [name for name in self.frame.columns if name.partition(".")[0] == "task"]
+        columns = [self._level_column(name) for name in names]
+        return list(zip(*columns, strict=True)) if columns else [()] * len(self)
+
     def groups(self, rows: Iterable[int], axes: Sequence[str]) -> dict[tuple[Any, ...], list[int]]:
         """Rows by their values on `axes`, in order of appearance."""
         columns = [self._level_column(axis) for axis in axes]
@@ -138,6 +141,17 @@ class Results:
         for row in rows:
             found.setdefault(tuple([column[row] for column in columns]), []).append(row)
         return found
+
+    def distinct(self, name: str, rows: Iterable[int] | None = None) -> list[Any]:
+        """The levels of an axis over `rows` (all rows), in order of appearance."""
+        column = self._level_column(name)
+        if rows is None:
+            if name not in self._distinct:
+                self._distinct[name] = list(dict.fromkeys(column))
+            return self._distinct[name]
+        if len(whole := self.distinct(name)) == 1:
+            return whole if any(True for _ in rows) else []
+        return list(dict.fromkeys(map(column.__getitem__, rows)))
 
     def nested(self, rows: Sequence[int], axes: Sequence[str]) -> list[tuple[Any, ...]]:
         """The combinations that occur, nested as `axes` are, each axis in order of appearance."""
@@ -153,7 +167,7 @@ class Results:
         parameters = [name for name in self.frame.columns if name.startswith(AXIS_FAMILIES)]
         order = [*AXES[:2], *parameters, *AXES[2:]]
         known = [name for name in order if name in self.frame.columns]
-        return [name for name in known if len(self.groups(rows, [name])) > 1]
+        return [name for name in known if len(self.distinct(name, rows)) > 1]
 
     def distinguishing(self, rows: Sequence[int], aside: Sequence[str] = ()) -> list[str]:
         """The fewest axes that tell the networks of `rows` apart, those `aside` left out.
@@ -162,6 +176,7 @@ class Results:
         where nothing else tells two networks apart.
         """
         found: list[str] = []
+        apart, count = [0] * len(rows), 1
         for name in self.varying(rows):
             if name in aside:
                 continue
@@ -169,8 +184,12 @@ class Results:
                 groups = self.groups(rows, [*found, *aside, "seed"]).values()
                 if all(len(self.groups(members, ["cell"])) == 1 for members in groups):
                     continue
-            if len(self.groups(rows, [*found, name])) > len(self.groups(rows, found)):
+            levels = map(self._level_column(name).__getitem__, rows)
+            places: dict[tuple[int, Any], int] = {}
+            finer = [places.setdefault(one, len(places)) for one in zip(apart, levels, strict=True)]
+            if len(places) > count:
                 found.append(name)
+                apart, count = finer, len(places)
         return found
 
     def error_of(self, name: str) -> str | None:
@@ -181,13 +200,17 @@ class Results:
         """Whether the number `name` of a row is there."""
         return self.column(name)[row] is not None
 
+    def is_done(self, row: int, name: str) -> bool:
+        """Whether a row is of a network that is done, and has the number `name`."""
+        return self.column("status")[row] not in WORDS and self.has(row, name)
+
     def cause(self, row: int, name: str) -> Cause:
         """What became of the number `name` of a row."""
         status = str(self.column("status")[row])
-        if status in _WORDS:
-            return Cause(_WORDS[status], self._reason_of(row))
+        if status in WORDS:
+            return Cause(WORDS[status], self._reason_of(row))
         if self.has(row, name):
-            return Cause("done")
+            return DONE
         label, scalar = label_and_scalar(name)
         for key in ((cell, label, one) for one in (scalar, "") for cell in self._names(row)):
             if key in self._causes:
@@ -207,16 +230,22 @@ class Results:
 
         `not_asked` where the grid of the cell does not have the analysis.
         """
+        known = self._label_causes.setdefault(label, {})
+        if row not in known:
+            known[row] = self._label_cause(row, label)
+        return known[row]
+
+    def _label_cause(self, row: int, label: str) -> Cause:
         cell = str(self.column("cell")[row])
         status = str(self.column("status")[row])
-        if status in _WORDS:
+        if status in WORDS:
             found = self._causes.get((cell, "train", ""))
-            return Cause(_WORDS[status], found.reason if found else self._reason_of(row))
+            return Cause(WORDS[status], found.reason if found else self._reason_of(row))
         known = [name for name in self._labels.get(label, []) if "." in name]
         explained = self.undefined(row)
         if any(self.has(row, name) or name in explained for name in known):
-            return Cause("done")
-        return self._causes.get((cell, label, ""), Cause("not_asked", "not asked"))
+            return DONE
+        return self._causes.get((cell, label, ""), NOT_ASKED)
 
     def undefined(self, row: int) -> dict[str, str]:
         """The reason of every number that this row's analyses could not define."""
@@ -228,13 +257,24 @@ class Results:
 
         A state is the word before the colon of a reason: `silent: every output is zero`.
         """
-        labels = {f"{name.partition('.')[0]}." for name in columns}
+        words = [self._words_of(f"{name.partition('.')[0]}.") for name in columns]
         found: Counter[str] = Counter()
         for row in rows:
-            reasons = self.undefined(row).items()
-            mine = [why for name, why in reasons if name.startswith(tuple(labels))]
-            found.update({word for word in map(_state, mine) if word})
+            found.update({word for column in words for word in column[row]})
         return found
+
+    def _words_of(self, label: str) -> list[tuple[str, ...]]:
+        """The states that the reasons of an analysis, by the beginning of its columns, name."""
+        if label not in self._words:
+            self._words[label] = [
+                tuple(
+                    word
+                    for name, why in self.undefined(row).items()
+                    if name.startswith(label) and (word := state_of(why))
+                )
+                for row in range(len(self))
+            ]
+        return self._words[label]
 
     def _names(self, row: int) -> tuple[str, ...]:
         """By what reasons know a row: its cell, over training with the iteration before that."""
@@ -245,7 +285,8 @@ class Results:
 
     def _level_column(self, name: str) -> list[Any]:
         if name not in self._levels:
-            self._levels[name] = [hashable(value) for value in self.column(name)]
+            values = self.column(name)
+            self._levels[name] = [v if type(v) is str else hashable(v) for v in values]
         return self._levels[name]
 
     def _reason_of(self, row: int) -> str:
@@ -266,13 +307,6 @@ class Results:
 def is_axis(name: str) -> bool:
     """Whether a column says what a network is, rather than what was found of it."""
     return name in AXES or name in _LABELS or name.startswith(AXIS_FAMILIES)
-
-
-def plain(value: Any) -> Any:
-    """A cell of a frame as a plain Python value; None for NaN and missing."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def hashable(value: Any) -> Any:
@@ -308,9 +342,14 @@ def on_axes(where: Mapping[str, Wanted]) -> dict[str, Wanted]:
     return {name: wanted for name, wanted in where.items() if is_axis(name)}
 
 
-def _state(reason: str) -> str:
-    word, colon, _ = reason.partition(": ")
-    return word if colon and word.isalpha() and word.islower() else ""
+def _values(column: "pd.Series[Any]", name: str) -> list[Any]:
+    values = column.tolist()
+    if column.dtype == np.float64:
+        return [None if value != value else value for value in values]
+    if column.dtype in (np.int64, np.bool_):
+        return values
+    read = _parameter if name.startswith(AXIS_FAMILIES) else plain
+    return [read(value) for value in values]
 
 
 def _parameter(value: Any) -> Any:
@@ -321,12 +360,3 @@ def _parameter(value: Any) -> Any:
         except json.JSONDecodeError:
             return value
     return plain(value)
-
-
-def _causes(reasons: pd.DataFrame) -> dict[tuple[str, str, str], Cause]:
-    """By cell, label and scalar; an empty scalar means every number of the label."""
-    found: dict[tuple[str, str, str], Cause] = {}
-    for record in reasons.to_dict("records"):
-        cell, label, scalar, reason, status = (str(plain(record[name]) or "") for name in _REASONS)
-        found[cell, label, scalar] = Cause(_WORDS.get(status, "undefined"), reason)
-    return found

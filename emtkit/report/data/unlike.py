@@ -69,8 +69,11 @@ def one_setting(results: Results, sides: Sequence[Sequence[int]]) -> list[str]:
 def _apart(results: Results, sides: Sequence[Sequence[int]], name: str) -> list[tuple[Any, ...]]:
     """The levels on each side, equal ones once; empty where all sides have the same."""
     found: dict[frozenset[Any], tuple[Any, ...]] = {}
+    whole = results.distinct(name)
+    if len(whole) - (None in whole) < 2:
+        return []
     for rows in sides:
-        levels = tuple(level for (level,) in results.groups(rows, [name]) if level is not None)
+        levels = tuple(level for level in results.distinct(name, rows) if level is not None)
         if levels:
             found.setdefault(frozenset(levels), levels)
     return list(found.values()) if len(found) > 1 else []

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emtkit.plugin.statistic import Estimate, Sample, Statistic, statistic_named
-from emtkit.report.data.results import Cause, Results, hashable, is_axis, level_text, where_text
+from emtkit.report.data.causes import Cause
+from emtkit.report.data.results import Results, hashable, is_axis, level_text, where_text
 from emtkit.report.inference.resampling import share_near_best
 from emtkit.study.quantity import Quantity
 from emtkit.study.views import ITERATION
@@ -53,13 +54,23 @@ class Aggregate:
 def aggregate(
     results: Results, rows: Sequence[int], quantity: Quantity, over: Sequence[str]
 ) -> Aggregate:
-    """The quantity over `rows` of the frame, each cell key counted once.
+    """The quantity over `rows` of the frame, each cell key counted once; computed once.
 
     Conditions on axes narrow the population; conditions on scalars leave cells out of the
     statistic and are counted. A NaN among what remains makes a dash, never a smaller average, and
     so do two networks that differ in more than `over`. Only `best` bears a NaN where it does not
     decide: in a network that is not the best one. A share counts no NaN.
     """
+    key = "aggregate", tuple(rows), repr(quantity), tuple(over)
+    if quantity.where or key not in results.memory:
+        results.memory[key] = _aggregate(results, rows, quantity, over)
+    found: Aggregate = results.memory[key]
+    return found
+
+
+def _aggregate(
+    results: Results, rows: Sequence[int], quantity: Quantity, over: Sequence[str]
+) -> Aggregate:
     axis = {name: wanted for name, wanted in quantity.where.items() if is_axis(name)}
     found = {name: wanted for name, wanted in quantity.where.items() if name not in axis}
     # The first row of every cell key: two grids may hold the same network.
@@ -89,8 +100,7 @@ def aggregate(
     values = [results.column(column)[row] for row in kept]
     by = [results.column(name)[row] for name in _by(quantity) for row in kept]
     why = _commonest([cause.reason for cause in account.blank.values()])
-    tasks = [name for name in results.frame.columns if name.partition(".")[0] == "task"]
-    task = frozenset(results.levels(row, tasks) for row in kept)
+    task = frozenset(results.task(row) for row in kept)
     result = _evaluate(values, by, quantity, replace(counted, why=why, task=task))
     if result.estimate is not None and (noise := _noise(results, kept, by, quantity)):
         result = replace(result, estimate=result.estimate.with_noise(noise))
@@ -168,7 +178,11 @@ def _account(
 ) -> _Account:
     account = _Account([], {}, {}, 0)
     left_out = 0
+    names = [quantity.column or "", *_by(quantity)]
     for row in population:
+        if not conditions and all(results.is_done(row, name) for name in names):
+            account.kept.append(row)
+            continue
         known = [results.cause(row, name) for name in conditions]
         absent = next((one for one in known if one.status not in ("done", "undefined")), None)
         if absent is None and not results.keep([row], conditions):

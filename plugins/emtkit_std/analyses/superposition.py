@@ -1,5 +1,6 @@
 """How the ages of an input share the state: projections, interference, order parameters."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from emtkit import (
     hookimpl,
 )
 from emtkit_std._controls import LAST_DELAY, REGISTER
-from emtkit_std._findings import long_table
+from emtkit_std._findings import long_tables
 from emtkit_std._theory.facts import DelayLaw, Mask, PulseCircuit
 from emtkit_std._theory.superposition import projections, pulses
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
@@ -160,41 +161,50 @@ class Superposition(Analysis):
 
     def measure(self, subject: Subject) -> Findings:
         """Pulses from the weights, losses from theory and from fresh data."""
-        law = subject.fact(DelayLaw)
-        probe = subject.task.sample(1, subject.stream.fork("mask"))
+        return self.measure_many([subject])[0]
+
+    def measure_many(self, subjects: Sequence[Subject]) -> list[Findings]:
+        """With the same sequences for all networks, and their exact losses at once."""
+        first = subjects[0]
+        law = first.fact(DelayLaw)
+        if len(subjects) > 1 and DelayLaw not in first.task.offers:
+            return [self.measure(subject) for subject in subjects]  # each may have its own law
+        probe = first.task.sample(1, first.stream.fork("mask"))
         scored: Mask = probe.mask.reshape(-1).cpu().numpy() > 0
         lags = max(len(scored), max(law.delay) + 1)
-        circuit = pulses.circuit_of(subject.model)
-        if circuit is None:
-            seen = pulses.measured_pulses(subject.model, law.inputs, probe.input_steps, lags)
-        else:
-            seen = pulses.circuit_pulses(circuit, lags)
-        values = _Values()
+        circuits = [pulses.circuit_of(subject.model) for subject in subjects]
+        seen = [
+            pulses.measured_pulses(subject.model, law.inputs, probe.input_steps, lags)
+            if circuit is None
+            else pulses.circuit_pulses(circuit, lags)
+            for subject, circuit in zip(subjects, circuits, strict=True)
+        ]
         ages = _ages(probe.input_steps, scored, lags)
         if len(ages) == lags:
-            expected = pulses.expected_loss(circuit, seen, law, scored)
+            expected = pulses.expected_losses(circuits, seen, law, scored)
         else:
             reason = "the closed forms have input at every step; here it ends"
-            expected = pulses.unexpected(reason)
+            expected = [pulses.unexpected(reason)] * len(subjects)
+        values = [_Values() for _ in subjects]
         if self.samples:
-            silent = _fresh(subject, law, probe, scored, self.samples, values)
+            silent = _fresh(subjects, law, probe, scored, self.samples, values)
         else:
-            silent = abs(expected.loss - 1.0) <= expected.error + 1e-12
+            silent = [abs(one.loss - 1.0) <= one.error + 1e-12 for one in expected]
             for name in ("relative_loss", "relative_loss_error"):
-                values.add(name, float("nan"), "no sequences were drawn (samples: 0)")
-        _expected(expected, values)
-        _order(seen, ages, law, circuit, values, silent=silent)
-        _angles(circuit, seen, law, values)
-        return Findings(
-            scalars=values.scalars,
-            tables=_tables(seen, law),
-            arrays={
-                "projections": seen.projections,
-                "directions": seen.directions,
+                for of in values:
+                    of.add(name, float("nan"), "no sequences were drawn (samples: 0)")
+        tables, findings = _tables(seen, law), []
+        for at, (circuit, pulse, found) in enumerate(zip(circuits, seen, values, strict=True)):
+            _expected(expected[at], found)
+            _order(pulse, ages, law, circuit, found, silent=silent[at])
+            _angles(circuit, pulse, law, found)
+            arrays = {
+                "projections": pulse.projections,
+                "directions": pulse.directions,
                 "readout": np.zeros((0, 0)) if circuit is None else circuit.W_r.T,
-            },
-            reasons=values.reasons,
-        )
+            }
+            findings.append(Findings(found.scalars, tables[at], arrays, found.reasons))
+        return findings
 
 
 def _ages(input_steps: int, scored: Mask, lags: int) -> range:
@@ -221,23 +231,34 @@ class _Values:
 
 
 def _fresh(
-    subject: Subject, law: DelayLaw, probe: Batch, scored: Mask, samples: int, values: _Values
-) -> bool:
-    """Relative loss on fresh sequences, each weighing its scored steps and outputs; all silent?"""
+    subjects: Sequence[Subject],
+    law: DelayLaw,
+    probe: Batch,
+    scored: Mask,
+    samples: int,
+    values: Sequence[_Values],
+) -> list[bool]:
+    """Relative loss of each network on fresh sequences, which weigh their scored steps and outputs.
+
+    Which of them are silent.
+    """
     weights = torch.from_numpy(np.asarray(law.importance) / zero_predictor_loss(law, scored))
     # The chunks follow from the task alone, so that every network receives the same sequences.
     chunk = max(_CHUNK // (probe.steps * max(probe.inputs.shape[-1], probe.targets.shape[-1])), 2)
-    mean, variance, silent = 0.0, 0.0, True
+    task, stream = subjects[0].task, subjects[0].stream
+    means, variances, silent = ([start] * len(subjects) for start in (0.0, 0.0, True))
     for size in _sizes(samples, chunk):
-        drawn = subject.task.sample_strata(size, subject.stream)
-        outputs = _scored_outputs(subject, drawn.batch)
-        silent &= not bool(outputs.any())
-        errors = (outputs - drawn.batch.targets[:, scored]).double()
-        losses = (torch.square(errors) @ weights).mean(1)
-        mean += drawn.strata.mean(losses) * size / samples
-        variance += (drawn.strata.error(losses) * size / samples) ** 2
-    values.add("relative_loss", mean, "the network's outputs are not finite")
-    values.add("relative_loss_error", variance**0.5, "the network's outputs are not finite")
+        drawn = task.sample_strata(size, stream)
+        for at, subject in enumerate(subjects):
+            outputs = _scored_outputs(subject, drawn.batch)
+            silent[at] &= not bool(outputs.any())
+            errors = (outputs - drawn.batch.targets[:, scored]).double()
+            losses = (torch.square(errors) @ weights).mean(1)
+            means[at] += drawn.strata.mean(losses) * size / samples
+            variances[at] += (drawn.strata.error(losses) * size / samples) ** 2
+    for of, mean, variance in zip(values, means, variances, strict=True):
+        of.add("relative_loss", mean, "the network's outputs are not finite")
+        of.add("relative_loss_error", variance**0.5, "the network's outputs are not finite")
     return silent
 
 
@@ -325,21 +346,25 @@ def _angles(circuit: PulseCircuit | None, seen: Pulses, law: DelayLaw, values: _
     values.add("input_norm", float(np.linalg.norm(seen.directions[0])))
 
 
-def _tables(seen: Pulses, law: DelayLaw) -> dict[str, pd.DataFrame]:
+def _tables(seen: Sequence[Pulses], law: DelayLaw) -> list[dict[str, pd.DataFrame]]:
     """Projections, with the output's delay and source; angles from w_s to w_{s+1} and lengths."""
     axes = ("lag", "feature_in", "feature_out")
-    values = seen.projections.T
+    values = np.stack([one.projections.T for one in seen])
     output = {
         name: np.broadcast_to(np.asarray(each), values.shape)
         for name, each in (("delay", law.delay), ("source", law.source))
     }
-    by_lag = long_table(axes, {"value": values, **output})
-    angles = projections.successive_angles(seen.directions)
-    lengths = np.linalg.norm(seen.directions[:-1], axis=1)
-    between = long_table(axes[:2], {"angle": angles, "length": lengths})
-    spans = projections.principal_angles(seen.directions, len(seen.directions) - 1)
-    by_age = long_table(("lag", "place"), {"angle": spans})
-    return {"projections": by_lag, "angles": between, "principal_angles": by_age}
+    by_lag = long_tables(axes, {"value": values, **output})
+    directions = [one.directions for one in seen]
+    angles = np.stack([projections.successive_angles(each) for each in directions])
+    lengths = np.stack([np.linalg.norm(each[:-1], axis=1) for each in directions])
+    between = long_tables(axes[:2], {"angle": angles, "length": lengths})
+    spans = np.stack([projections.principal_angles(each, len(each) - 1) for each in directions])
+    by_age = long_tables(("lag", "place"), {"angle": spans})
+    return [
+        {"projections": one, "angles": two, "principal_angles": three}
+        for one, two, three in zip(by_lag, between, by_age, strict=True)
+    ]
 
 
 @hookimpl

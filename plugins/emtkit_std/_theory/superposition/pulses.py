@@ -5,6 +5,7 @@ unit pulse per input at the first step, then silence, less what it does in silen
 that hides its negative side shows only the positive projections that way.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from emtkit_std._theory.superposition.rectified_loss import relu_losses, relu_re
 
 # Multiplications that an enumeration may cost: about ten seconds.
 _MOST_WORK = 4e9
+_NO_TERMS = "the four terms are those of a linear recurrence with a linear readout"
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,31 @@ def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: i
     )
 
 
-def expected_loss(
-    circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, scored: Mask
-) -> Expected:
-    """Exact for every linear recurrence; by patterns of activity for others with constant input."""
+def expected_losses(
+    circuits: Sequence[PulseCircuit | None], seen: Sequence[Pulses], law: DelayLaw, scored: Mask
+) -> list[Expected]:
+    """Exact for every linear recurrence; by patterns of activity for others with constant input.
+
+    That of a network is the same to the last bit, whichever others there are.
+    """
+    rectified: dict[int, PulseCircuit] = {}
+    if not law.dependence and not relu_refusal(law):
+        for at, circuit in enumerate(circuits):
+            if circuit and (circuit.activation, circuit.readout) == ("linear", "relu"):
+                rectified[at] = circuit
+    exact: dict[int, Expected] = {}
+    if rectified:
+        zero = linear_loss.zero_predictor_loss(law, scored)
+        shown = np.stack([seen[at].projections for at in rectified])
+        held = np.stack([_held(circuit, len(scored)) for circuit in rectified.values()])
+        found = relu_losses(shown, law, scored, held)
+        for at, loss, error in zip(rectified, found.loss / zero, found.error / zero, strict=True):
+            exact[at] = Expected(loss, error, "", None, _NO_TERMS)
+    pairs = enumerate(zip(circuits, seen, strict=True))
+    return [exact[at] if at in exact else _alone(*one, law, scored) for at, one in pairs]
+
+
+def _alone(circuit: PulseCircuit | None, pulses: Pulses, law: DelayLaw, scored: Mask) -> Expected:
     if circuit is None:
         return unexpected(
             "closed forms need the weights as a PulseCircuit, which this architecture lacks"
@@ -82,20 +105,16 @@ def expected_loss(
     if law.dependence:
         return unexpected(law.dependence)
     zero = linear_loss.zero_predictor_loss(law, scored)
-    terms_reason = "the four terms are those of a linear recurrence with a linear readout"
     if circuit.activation != "linear":
         if refusal := _enumeration_refusal(circuit, law, len(scored)):
-            return Expected(float("nan"), float("nan"), refusal, None, terms_reason)
+            return Expected(float("nan"), float("nan"), refusal, None, _NO_TERMS)
         loss = linear_loss.enumerated_loss(circuit_response(circuit), law, scored)
-        return Expected(loss / zero, 0.0, "", None, terms_reason)
-    held = _held(circuit, len(scored))
+        return Expected(loss / zero, 0.0, "", None, _NO_TERMS)
     if circuit.readout == "linear":
+        held = _held(circuit, len(scored))
         terms = linear_loss.finite_terms(pulses.projections, law, scored, held).scaled(1.0 / zero)
         return Expected(terms.total, 0.0, "", terms, "")
-    if reason := relu_refusal(law):
-        return Expected(float("nan"), float("nan"), reason, None, terms_reason)
-    found = relu_losses(pulses.projections[None], law, scored, held[None])
-    return Expected(found.loss[0] / zero, found.error[0] / zero, "", None, terms_reason)
+    return Expected(float("nan"), float("nan"), relu_refusal(law), None, _NO_TERMS)
 
 
 def unexpected(reason: str) -> Expected:
@@ -105,6 +124,8 @@ def unexpected(reason: str) -> Expected:
 
 def _held(circuit: PulseCircuit, steps: int) -> Array:
     """What a linear recurrence puts out without input, before the rectifier (T, O)."""
+    if not circuit.biased:
+        return np.zeros((steps, len(circuit.W_r)))
     state, held = np.zeros(len(circuit.W_hh)), []
     for _ in range(steps):
         state = circuit.W_hh @ state + circuit.b

@@ -163,6 +163,11 @@ def _rows(projections: Array, law: DelayLaw, steps: list[int], bias: Array) -> _
     return _Rows(gain, chance, target, bias.reshape(-1), energies, kinds, names, *moments.T)
 
 
+def _total(values: Array) -> Array:
+    """Sum of each row, entry after entry: how many zeros follow in its row changes no bit of it."""
+    return np.asarray(np.cumsum(values, axis=1)[:, -1])
+
+
 def _after(values: Array) -> Array:
     """Sums over the later entries of each row."""
     sums = np.zeros_like(values)
@@ -235,18 +240,19 @@ def _by_largest(rows: _Rows, tolerance: float) -> tuple[Array, Array]:
         beyond_weight * (beyond.square - 2.0 * beyond.product)
         + closed * (inside.square - 2.0 * inside.product)
     )
-    energy = (second * (rows.density * rows.target**2)).sum(1)
+    energy = _total(second * (rows.density * rows.target**2))
     silence = silent[:, -1] * np.square(np.maximum(rows.bias, 0.0))
     error = weight * (
         beyond_weight * (beyond.square + 2.0 * np.abs(beyond.product))
         + closed * (inside.square + 2.0 * np.abs(inside.product))
     )
-    error = _ROUNDING * (error.sum(1) + energy + silence)
+    error = _ROUNDING * (_total(error) + energy + silence)
     share = weight * open_share
     at = np.nonzero(undecided & (share > 0))
     if len(at[0]):
         series = _series(rows, at, clamped, open_share, whole)
-        aim = tolerance * rows.energy[at[0]] / rows.gain.shape[1] / share[at]
+        entries = (rows.density > 0).sum(1)
+        aim = tolerance * rows.energy[at[0]] / entries[at[0]] / share[at]
         waves = series.sums(aim)
         squares = inside.square[at] + whole[at] * inside.output[at] - waves.squares
         products = inside.product[at] + whole[at] * inside.target[at] / 2.0 - waves.products
@@ -254,7 +260,7 @@ def _by_largest(rows: _Rows, tolerance: float) -> tuple[Array, Array]:
         rounding = whole[at] * (whole[at] + np.abs(rows.target[at[0]]).max(1))
         rest = share[at] * (waves.rest + _ROUNDING * rounding)
         error += np.bincount(at[0], rest, len(error))
-    return loss.sum(1) + energy + silence, error
+    return _total(loss) + energy + silence, error
 
 
 def _series(
@@ -281,8 +287,8 @@ def _series(
 
 def _by_patterns(rows: _Rows) -> tuple[Array, Array]:
     """Loss and error of each row, for constant amplitudes."""
-    loss = (rows.density * rows.target**2).sum(1)
-    most = np.abs(rows.bias) + np.abs(rows.gain).sum(1) + np.abs(rows.target).sum(1)
+    loss = _total(rows.density * rows.target**2)
+    most = np.abs(rows.bias) + _total(np.abs(rows.gain)) + _total(np.abs(rows.target))
     error = _ROUNDING * most**2
     for row, used in enumerate(rows.density > 0):
         entries = (part[row, used] for part in (rows.gain, rows.target, rows.density))
@@ -298,8 +304,8 @@ def _by_patterns(rows: _Rows) -> tuple[Array, Array]:
 def _by_integrals(rows: _Rows) -> tuple[Array, Array]:
     """Loss and error of each row, for amplitudes without bound."""
     mean, second = rows.mean[rows.law], rows.second_moment[rows.law]
-    loss = (second * (rows.density * rows.target**2)).sum(1)
-    error = _ROUNDING * (np.square(rows.bias) + (second * np.square(rows.gain)).sum(1))
+    loss = _total(second * (rows.density * rows.target**2))
+    error = _ROUNDING * (np.square(rows.bias) + _total(second * np.square(rows.gain)))
     waves = [AMPLITUDES[name].waves for name in rows.names]
     for row, used in enumerate(rows.density > 0):
         entries = (part[row, used] for part in (rows.gain, rows.target, rows.density))

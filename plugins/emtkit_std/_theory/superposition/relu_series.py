@@ -29,7 +29,7 @@ LAWS = frozenset({"uniform", "constant", "signed"})
 
 _FEWEST_TERMS, _MOST_TERMS = 1 << 6, 1 << 15
 # Complex numbers of one chunk of series.
-_CHUNK = 1 << 13
+_CHUNK = 1 << 15
 
 Complexes = NDArray[np.complex128]
 
@@ -131,7 +131,7 @@ class Series:
 
 def _odd_turns(turn: Array, count: int) -> Complexes:
     """exp(i (2 n + 1) c) of turns c (R), n below `count` (R, count), from few exponentials."""
-    fine = min(_FEWEST_TERMS, count)
+    fine = 1 << (count.bit_length() // 2 + 1)  # about as many of both, at best
     near = np.exp(1j * turn[:, None] * (2.0 * np.arange(fine) + 1.0))
     far = np.exp(1j * turn[:, None] * (2.0 * fine * np.arange(count // fine)))
     return (far[:, :, None] * near[:, None, :]).reshape(len(turn), count)

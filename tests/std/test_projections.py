@@ -69,8 +69,20 @@ def test_a4_shift_register_is_exact_and_its_hidden_share_undefined():
     order = order_parameters(found[None, None], delay_law(3, 0.1), "relu")
     assert np.isnan(order.hidden_share)
     assert order.regime == "undefined"
-    assert "0/0" in order.reason
+    assert order.reason == "exact: other items are below 1e-06 of the gain squared"
     assert (order.represented, order.tail, order.visible_interference) == (1, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("other", "regime"), [(1e-9, "undefined"), (9e-4, "undefined"), (2e-3, "sparse")]
+)
+def test_what_training_leaves_of_an_exact_network_has_no_regime(other, regime):
+    """Of a gain of 2 whose only other projection is hidden."""
+    projections = np.zeros((1, 1, 5))
+    projections[0, 0, [2, 3]] = 2.0, -2.0 * other
+    order = order_parameters(projections, delay_law(2, 0.1), "relu")
+    assert order.regime == regime
+    assert np.isnan(order.hidden_share) == (regime == "undefined")
 
 
 def test_a5_relu_circuit_hides_every_intermediate_and_forgets_sharply():

@@ -55,7 +55,7 @@ class HistoryDecoding(Analysis):
     """
 
     name = "history_decoding"
-    version = 4  # standard errors; the overlap is of the ages that are asked for
+    version = 5  # what nothing interferes with has no regime
     scalars = {
         "capacity": ScalarInfo(
             "sum of the positive R² over the lags",

@@ -68,7 +68,7 @@ class Superposition(Analysis):
     """
 
     name = "superposition"
-    version = 7  # no travelled angle but in two units, principal angles by age
+    version = 8  # what nothing interferes with has no regime
     requires = (DelayLaw,)
     scalars = {
         "relative_loss": ScalarInfo(
@@ -103,7 +103,8 @@ class Superposition(Analysis):
         ),
         "hidden_share": ScalarInfo(
             "share of the interference that the rectifier hides",
-            undefined="but for rectified readouts of inputs of one sign, or if nothing is learned",
+            undefined="but for rectified readouts of inputs of one sign, or if nothing is learned, "
+            "or nothing interferes",
         ),
         "visible_interference": ScalarInfo(
             "sum of the squared projections off target that reach the output", better="lower"

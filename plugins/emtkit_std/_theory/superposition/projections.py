@@ -24,15 +24,18 @@ Regime = Literal["dense", "alternating", "sparse", "silent", "undefined"]
 DENSE_BELOW = 0.35
 SPARSE_FROM = 0.75
 REPRESENTED_ABOVE = 0.5
+EXACT_BELOW = 1e-6
+"""Sum of squares off target, of a gain of 1, below which nothing else is read."""
 
 
 @dataclass(frozen=True)
 class OrderParameters:
     """Where the off-target projections lie, for the outputs that hold their item at all.
 
-    `hidden_share` H = sum relu(-a)² / sum a² off target (NaN where that is 0/0);
-    `visible_interference` I+ = sum relu(a)² off target, or sum a² where `all_visible`; `tail` = sum
-    a² at ages beyond the delay; each output is first scaled to own gain 1. NaN comes with `reason`.
+    `hidden_share` H = sum relu(-a)² / sum a² off target (NaN where that sum is below `EXACT_BELOW`:
+    0/0 but for what training leaves); `visible_interference` I+ = sum relu(a)² off target, or sum
+    a² where `all_visible`; `tail` = sum a² at ages beyond the delay; each output is first scaled to
+    own gain 1. NaN comes with `reason`.
     """
 
     hidden_share: float
@@ -109,9 +112,9 @@ def order_parameters(projections: Array, law: DelayLaw, readout: str | None) -> 
     if seen := all_visible(law, readout):
         total = hidden + visible
         return OrderParameters(float("nan"), total, tail, represented, "undefined", seen)
-    # Below rounding of a gain of 1 there is no interference to share out: 0/0.
-    share = hidden / (hidden + visible) if hidden + visible > 1e-20 else float("nan")
-    reason = "" if share == share else "no off-target projection at all, H is 0/0"
+    exact = hidden + visible < EXACT_BELOW
+    share = float("nan") if exact else hidden / (hidden + visible)
+    reason = f"exact: other items are below {EXACT_BELOW:g} of the gain squared" if exact else ""
     return OrderParameters(share, visible, tail, represented, regime(share), reason)
 
 

@@ -38,7 +38,7 @@ def long_tables(axes: Sequence[str], columns: Mapping[str, Array]) -> list[pd.Da
     own = dict(zip(axes, index, strict=True))
     whole = pd.DataFrame({**own, **values}, copy=False)  # a copy takes longer than all else
     rows = math.prod(shape)
-    tables = [whole.iloc[start : start + rows] for start in range(0, len(whole), rows)]
+    tables = [whole.iloc[rows * at : rows * (at + 1)] for at in range(networks)]
     for table in tables:
         table.index = pd.RangeIndex(rows)
     return tables

@@ -91,8 +91,12 @@ class Bars(Mark):
 
     def __post_init__(self) -> None:
         self._hold("x", "height", *([] if self.base is None else ["base"]))
-        for one in [self.colour] if isinstance(self.colour, str) else self.colour:
+        colours = [self.colour] if isinstance(self.colour, str) else list(self.colour)
+        for one in colours:
             _check_colour(one)
+        if not isinstance(self.colour, str) and len(colours) != len(np.asarray(self.x)):
+            count = len(np.asarray(self.x))
+            raise PluginError(f"Bars have one colour, or one for each: {len(colours)} for {count}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +188,9 @@ class Plot:
 
     `x_ticks` and `y_ticks` are texts by place, where numbers would say less. `equal`: one unit is
     as long upwards as across.
+
+    Raises:
+        PluginError: something among the marks is none.
     """
 
     marks: Sequence[Mark]
@@ -197,6 +204,12 @@ class Plot:
     x_ticks: Mapping[float, str] | None = None
     y_ticks: Mapping[float, str] | None = None
     equal: bool = False
+
+    def __post_init__(self) -> None:
+        for one in self.marks:
+            if type(one) not in Mark.__subclasses__():
+                known = ", ".join(kind.__name__ for kind in Mark.__subclasses__())
+                raise PluginError(f"a Plot has marks ({known}); given: a {type(one).__name__}")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import re
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ from emtkit import (
     Points,
     Rule,
 )
+from emtkit.plugin.drawing import INKS
+from emtkit.report.figures.palette import named
 from emtkit.report.figures.plotted import plot_drawing
 from emtkit.report.page.plots import colour_scales, drawing_data
 
@@ -49,6 +53,7 @@ EVERY = [
         (lambda: Matrix(np.zeros((0, 3))), r"at least one; given: \[0, 3\]"),
         (lambda: Line([0], [0], colour="tab:red"), "'tab:red' is unknown; allowed: C0, C1"),
         (lambda: Rule(0.0, colour="#FFF"), "#rrggbb"),
+        (lambda: Bars([0, 1], [1, 2], colour=["C0"]), "one for each: 1 for 2"),
         (lambda: Drawing([]), "has no Plot"),
     ],
 )
@@ -93,12 +98,21 @@ def test_a_figure_shows_every_mark():
     ]
 
 
-def test_a_strange_mark_is_an_error_and_not_left_out():
-    class Strange(Mark):
-        pass
+def test_a_mark_that_none_can_draw_is_refused():
+    with pytest.raises(PluginError, match=r"marks \(Line, Points.*\); given: a tuple"):
+        Plot([EVERY[0], (0, 1)])
 
-    with pytest.raises(TypeError, match="a Strange cannot be drawn"):
-        plot_drawing(Drawing([Plot([Strange()])]), Figure())
+
+def test_every_kind_of_mark_and_ink_is_known_to_all_who_draw():
+    """A new one that a page or a figure does not know fails here."""
+    kinds = {kind.__name__ for kind in Mark.__subclasses__()}
+    assert {type(mark).__name__ for mark in EVERY} == kinds
+    script = (files("emtkit.report") / "templates" / "drawing.js").read_text("utf-8")
+    drawn = script[script.index("const drawMark = {") :]
+    assert set(re.findall(r"^  (\w+)\(mark", drawn, re.MULTILINE)) == kinds
+    for mark in EVERY:
+        plot_drawing(Drawing([Plot([mark])]), Figure())
+    assert all(re.fullmatch("#[0-9a-f]{6}", named(ink)) for ink in INKS)
 
 
 @given(st.lists(st.floats(-1e200, 1e200) | st.just(np.nan), min_size=1, max_size=20))

@@ -167,13 +167,10 @@ const explore = (data) => {
       const said = `Its drawings, as those of ${many} networks, are left out to keep this page small. `;
       place.append(commandLine(`${said}A page that has them: `, `emtkit report ${data.apart} ${partOf(row)}`));
     } else if (held) {
-      unpack(held.pack.packed).then(
-        (found) => {
-          const own = found[held.place];
-          place.append(...[...own.filter((one) => one.drawing), ...own.filter((one) => one.why)].map(drawingOf));
-        },
-        (error) => place.append(element("p", `Its drawings cannot be read here (${error}).`, "cause")),
-      );
+      unpack(held.pack.packed).then((found) => {
+        const own = found[held.place];
+        place.append(...[...own.filter((one) => one.drawing), ...own.filter((one) => one.why)].map(drawingOf));
+      }).catch((error) => place.append(element("p", `Its drawings cannot be shown here (${error}).`, "cause")));
     }
     return place;
   }

@@ -86,6 +86,7 @@ class _Problem:
     waves: "_Waves"
     steps: NDArray[np.intp]
     lags: int
+    energy: float
 
     @classmethod
     def of(cls, law: DelayLaw, scored: Mask) -> "_Problem":
@@ -99,11 +100,8 @@ class _Problem:
             WAVES[str(law.amplitude)],
             steps,
             int(steps.max()) + 1,
+            target_energy(law, scored),
         )
-
-    @property
-    def energy(self) -> float:
-        return self.density * self.second * float((self.steps >= self.delay).mean())
 
     def terms(self, gains: Array, tolerance: float) -> NDArray[np.int64]:
         """How many terms each network (N) needs."""

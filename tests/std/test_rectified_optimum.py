@@ -1,8 +1,11 @@
 """Optima of rectified readouts against the linear optimum, trained networks and perturbation."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from emtkit import Stream
 from emtkit.errors import EmtkitError
@@ -199,6 +202,29 @@ def test_the_bounds_of_the_claims_of_the_phase_diagram(delay, density, dense, ot
     losses = {one.regime: one.loss for one in found}
     assert losses.pop("dense") == pytest.approx(dense, abs=2e-5)
     assert min(losses.values()) == pytest.approx(other, abs=2e-5)
+
+
+STUDY = Path(__file__).parents[2] / "studies" / "phase_diagram.yaml"
+LINES = [one for one in yaml.safe_load(STUDY.read_text("utf-8"))["claims"] if "line-" in one["id"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("claim", LINES, ids=lambda one: one["id"])
+def test_every_claim_on_a_line_lies_between_the_branches_of_theory(claim):
+    """Below a transition the bound parts the best code from dense ones; above it holds these."""
+    where, share = claim["expect"]["where"], claim["expect"]["share"]
+    delay = where["task.delay"]
+    law, scored = delay_law(delay, where["task.density"]), last_step(3 * delay + 5)
+    found = branches(law, where["architecture.hidden"], scored)
+    dense = [one.loss for one in found if one.regime == "dense"]
+    if claim["id"].endswith("below"):
+        assert found[0].regime != "dense"
+        assert found[0].loss < share["below"]
+        assert all(loss > share["below"] for loss in dense)
+    else:
+        low, high = share["between"]
+        assert low < found[0].loss < high
+        assert all(not low < one.loss < high for one in found[1:])
 
 
 @pytest.mark.parametrize(("delay", "density"), [(6, 0.29), slow(4, 0.38), slow(7, 0.23)])

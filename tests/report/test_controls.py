@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -240,3 +241,46 @@ def test_a_claim_without_a_control_is_known_before_anything_is_trained():
     two = grid("main", "study", 1.0, task=["k_delay", "hds"])
     (found,) = warned(results(two, control))
     assert "for 1 of 2 combinations" in found
+
+
+def correlated(r, seeds=24):
+    """Two columns of this rank correlation, as near as a mixture of two orders comes."""
+    x, z = np.random.default_rng(5).normal(size=(2, seeds))
+    y = r * x + np.sqrt(1 - r**2) * z
+    return frame({}, seeds, lambda axes, seed: {"a.x": float(x[seed]), "a.y": float(y[seed])})
+
+
+@pytest.mark.parametrize(
+    ("r", "alpha", "word"),
+    [
+        (0.9, 0.05, "supported"),
+        (0.55, 0.05, "supported"),
+        (0.55, 1e-3, "no power"),
+        (0.0, 0.05, "inconclusive"),
+        (-0.9, 0.05, "not supported"),
+    ],
+)
+def test_a_rank_correlation_is_held_against_its_own_pairs_permuted(r, alpha, word):
+    asked = {"value": "a.y", "stat": "rank_correlation", "by": "a.x", "above": 0, "alpha": alpha}
+    data = Results(correlated(r))
+    (found,) = judged(data, asked)
+    assert found.word == word
+    (control,) = found.controls
+    assert (control.name, control.role) == ("permuted pairs", "negative")
+    # Critical values of Spearman's r for 24 pairs, one-sided (Zar 1984, table B.20).
+    # Four standard errors of a quantile of 9,999: sqrt(alpha (1 - alpha) / n) over the density of
+    # r at the quantile, of about variance 1 / 23.
+    critical, error = {0.05: (0.344, 0.018), 1e-3: (0.601, 0.08)}[alpha]
+    assert control.value == pytest.approx(critical, abs=error)
+    claim = Claim.model_validate({"id": "c", "text": "It holds.", "expect": asked})
+    other = claim.expect.model_copy(update={"above": None, "below": 0})
+    (mirrored,) = verdicts_of(data, [claim.model_copy(update={"expect": other})])
+    assert mirrored.controls[0].value == pytest.approx(-critical, abs=error)
+    assert not list(uncontrolled(data, [claim]))
+
+
+def test_pairs_whose_correlation_is_undefined_have_no_control():
+    data = Results(frame({}, 12, lambda axes, seed: {"a.x": 1.0, "a.y": float(seed)}))
+    asked = {"value": "a.y", "stat": "rank_correlation", "by": "a.x", "above": 0}
+    (found,) = judged(data, asked)
+    assert (found.word, found.controls) == ("not testable", ())

@@ -21,6 +21,7 @@ from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text
 from emtkit.report.inference.combinations import Combination, combinations, combined
 from emtkit.report.inference.controls import Asked, asked_of_controls, outcome
 from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
+from emtkit.report.inference.permuted import permuted_control
 from emtkit.report.inference.statistics.mode import is_commonest
 from emtkit.report.inference.verdict import Control, Verdict, held_against, summary
 from emtkit.study.quantity import Quantity
@@ -69,7 +70,8 @@ def _verdicts_on(results: Results, claim: Claim, cases: Sequence[_Case]) -> list
     """The verdicts on one claim: one per combination (`each`), else one over all of them."""
     found = [_told(results, _decide(claim, case), case.one) for case in cases]
     controls = _controls(results, claim, [case.one for case in cases])
-    parts = [held_against(*pair) for pair in zip(found, controls, strict=True)]
+    own = [permuted_control(case.found, claim.expect) for case in cases]
+    parts = [held_against(one, (*a, *b)) for one, a, b in zip(found, own, controls, strict=True)]
     scope = claim.expect.scope
     if scope == "each":
         return parts

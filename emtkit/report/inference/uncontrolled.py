@@ -6,6 +6,7 @@ from emtkit.errors import EmtkitError
 from emtkit.report.data.results import Results
 from emtkit.report.inference.combinations import combinations
 from emtkit.report.inference.controls import asked_of_controls
+from emtkit.report.inference.permuted import has_permuted_control
 from emtkit.study.views import Claim
 
 
@@ -15,6 +16,8 @@ def uncontrolled(results: Results, claims: Sequence[Claim]) -> Iterator[str]:
     Only the networks that a study plans are read, no result.
     """
     for claim in claims:
+        if has_permuted_control(claim.expect):
+            continue
         seen = results.seen_by(claim)
         try:
             among = combinations(seen, claim.expect)

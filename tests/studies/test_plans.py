@@ -47,6 +47,16 @@ def test_the_published_table_is_whole(name):
     assert len(part.plan.rows) == 3 * 2
 
 
+def test_the_study_of_lengths_shares_the_networks_within_the_budget():
+    keys = {}
+    for path in STUDIES:
+        if path.stem in ("emt_table1_budget", "emt_table1_length"):
+            rows = load(path, store=None).plan.rows
+            keys[path.stem] = {(row.cell.key, row.cell.training.steps) for row in rows}
+    apart = keys["emt_table1_length"] - keys["emt_table1_budget"]
+    assert [steps for _, steps in apart] == [45000] * 6
+
+
 def test_the_figures_share_the_networks_of_the_paper_scale_study():
     keys = {}
     for path in STUDIES:

@@ -107,6 +107,11 @@ class Stratified:
             raise PluginError(
                 f"strata of {self.strata.sequences} sequences came with a batch of {sequences}"
             )
+        if self.batch.per_sequence and not self.strata.simple:
+            raise PluginError(
+                "strata of several kinds came with a mask for each sequence, whose mean is no mean "
+                "over sequences; give all sequences one mask (T), or draw them as they come"
+            )
 
 
 @dataclass(frozen=True)

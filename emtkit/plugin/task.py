@@ -35,7 +35,9 @@ class Batch:
     """Sequences to answer; a stack of M tasks adds a leading M to every tensor.
 
     `inputs` (B T I) are zero from step `input_steps` on; `targets` (B T O); `mask` (T) is 1 on the
-    steps that are scored and 0 elsewhere. `mask` and `input_steps` are fixed per task and horizon.
+    steps that are scored and 0 elsewhere, or (B T) where each sequence has its own, as those of
+    unequal length do: all are padded to T steps, and the loss is the mean over all scored steps.
+    Shape and `input_steps` are fixed per task and horizon, and so is a mask (T).
     `noise` (T B H; M T B H) is not a task's: the core adds it for networks with state noise.
 
     Raises:
@@ -55,10 +57,12 @@ class Batch:
                 f"a batch has inputs {tuple(self.inputs.shape)} and targets "
                 f"{tuple(self.targets.shape)}; they must agree in all axes but the channels"
             )
-        if self.mask.shape[-1] != steps:
+        common = (*self.inputs.shape[:-3], steps)
+        if self.mask.shape not in (common, self.inputs.shape[:-1]):
             raise PluginError(
-                f"a batch of {steps} steps has a mask of shape {tuple(self.mask.shape)}; "
-                "its last axis must be the steps"
+                f"a batch with inputs {tuple(self.inputs.shape)} has a mask of shape "
+                f"{tuple(self.mask.shape)}; it must be {common}, or with one for each sequence "
+                f"{tuple(self.inputs.shape[:-1])}"
             )
         if not 0 < self.input_steps <= steps:
             raise PluginError(f"a batch of {steps} steps is driven for {self.input_steps} of them")
@@ -67,6 +71,16 @@ class Batch:
     def steps(self) -> int:
         """Number of steps T."""
         return int(self.inputs.shape[-2])
+
+    @property
+    def per_sequence(self) -> bool:
+        """Whether each sequence has its own mask."""
+        return self.mask.dim() == self.inputs.dim() - 1
+
+    @property
+    def scored_steps(self) -> Tensor:
+        """The mask (T; M T) outside which nothing is scored: all ones where each has its own."""
+        return torch.ones_like(self.mask[..., 0, :]) if self.per_sequence else self.mask
 
     @classmethod
     def stacked(cls, rows: Sequence[Batch]) -> Batch:
@@ -206,7 +220,8 @@ class Task(ABC):
     def sample_rows(
         tasks: Sequence[Task], batch: int, streams: Sequence[Stream], horizon: int | None = None
     ) -> Batch:
-        """The batches of M tasks of equal shapes as one: inputs M B T I, targets M B T O, mask M T.
+        """The batches of M tasks of equal shapes as one: inputs M B T I, targets M B T O, mask M T
+        (M B T where each sequence has its own).
 
         Equal, bit for bit, to `sample` row by row. Override it where one draw serves many rows.
         """
@@ -230,7 +245,10 @@ class Task(ABC):
         """Error per sequence and step (B T) of `outputs` (B T O); the core masks and averages."""
 
     def squares(self) -> tuple[float, ...] | None:
-        """Weights w (O) when `loss` is sum_o w_o (y_o - target_o)²; it then trains faster."""
+        """Weights w (O) when `loss` is sum_o w_o (y_o - target_o)²; it then trains faster.
+
+        None where sequences have masks of their own.
+        """
         return None
 
     def recipe(self) -> Recipe | None:

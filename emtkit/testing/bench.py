@@ -47,7 +47,7 @@ class Case:
     @property
     def scored_while_driven(self) -> bool:
         """Whether outputs are scored while input still arrives."""
-        return bool(self.batch.mask[: self.batch.input_steps].any())
+        return bool(self.batch.mask[..., : self.batch.input_steps].any())
 
     def __str__(self) -> str:
         return spoken(self.task.name, self.parameters)

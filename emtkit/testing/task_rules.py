@@ -38,7 +38,7 @@ def builds_with_defaults(bench: TaskBench) -> Steps:
 
 
 def batch_shapes(bench: TaskBench) -> Steps:
-    """Inputs are B T I, targets B T O, the mask T and of zeros and ones."""
+    """Inputs are B T I, targets B T O, the mask T (or B T) and of zeros and ones."""
     yield f"drew {SEQUENCES} sequences of {bench.default}"
     yield from _shape_mistakes(bench.default.task, _draw(bench.default.task), SEQUENCES)
 
@@ -134,7 +134,7 @@ def loss_of_each_sequence_alone(bench: TaskBench) -> Steps:
     whole = task.loss(outputs, batch)
     for row in range(SEQUENCES):
         part = slice(row, row + 1)
-        alone = replace(batch, inputs=batch.inputs[part], targets=batch.targets[part])
+        alone = _sequences(batch, part)
         if not torch.allclose(task.loss(outputs[part], alone)[0], whole[row], rtol=1e-9):
             change = "reduce over no other axis than the outputs"
             yield Mistake(f"sequence {row} has another loss alone", change)
@@ -151,6 +151,20 @@ def metrics_are_numbers(bench: TaskBench) -> Steps:
             yield Mistake(f"'{name}' is not a 0-d tensor", change)
         elif not bool(value.isfinite()):
             yield Mistake(f"'{name}' is {value.item()}", "divide by the mask's sum")
+
+
+def metrics_read_scored_steps(bench: TaskBench) -> Steps:
+    """What is answered at a step that is not scored changes no metric."""
+    yield "took the metrics of random outputs, and of others where nothing is scored"
+    for case in bench.cases:
+        batch, outputs = _answered(case.task)
+        kept = (batch.mask > 0)[..., None].expand_as(outputs)
+        others = torch.where(kept, outputs, 3.0 - outputs)
+        found, wanted = (case.task.metrics(answer, batch) for answer in (others, outputs))
+        for name, value in wanted.items():
+            if not torch.allclose(found[name], value, rtol=1e-9, equal_nan=True):
+                change = "multiply by the mask what each step gives, or pick the scored steps"
+                yield Mistake(f"'{name}' of {case} reads outputs that are not scored", change)
 
 
 def metrics_are_declared(bench: TaskBench) -> Steps:
@@ -273,6 +287,7 @@ TASK_RULES: tuple[Callable[[TaskBench], Steps], ...] = (
     no_global_randomness,
     loss_of_each_sequence_alone,
     metrics_are_numbers,
+    metrics_read_scored_steps,
     metrics_are_declared,
     loss_and_metrics_stack,
     horizons_are_prefixes,
@@ -296,6 +311,12 @@ def _row(rows: Batch, row: int) -> Batch:
     return Batch(rows.inputs[row], rows.targets[row], rows.mask[row], rows.input_steps)
 
 
+def _sequences(batch: Batch, part: slice) -> Batch:
+    """Some sequences of a batch."""
+    mask = batch.mask[part] if batch.per_sequence else batch.mask
+    return replace(batch, inputs=batch.inputs[part], targets=batch.targets[part], mask=mask)
+
+
 def _answered(task: Task) -> tuple[Batch, Tensor]:
     """A batch and outputs that are neither right nor zero."""
     batch = _draw(task)
@@ -313,12 +334,11 @@ def _shape_mistakes(task: Task, batch: Batch, sequences: int) -> Steps:
         if tuple(value.shape) != wanted:
             found = f"{name} have shape {tuple(value.shape)}; `channels` promises {wanted}"
             yield Mistake(found, f"let `channels` and `sample` agree on {name}: B T channels")
-    if tuple(batch.mask.shape) != (batch.steps,):
-        found = f"the mask has shape {tuple(batch.mask.shape)}, not (T) = ({batch.steps},)"
-        yield Mistake(found, "one number per step: all sequences of a batch are scored alike")
     if not bool(((batch.mask == 0) | (batch.mask == 1)).all()) or not bool(batch.mask.any()):
         found = "the mask is not made of zeros and ones, one at least"
         yield Mistake(found, "1 where a step is scored")
+    if batch.per_sequence and not bool(batch.mask.any(1).all()):
+        yield Mistake("a sequence has no scored step", "score a step of each at least")
 
 
 def _equal(first: Batch, second: Batch) -> bool:

@@ -28,7 +28,7 @@ def check(
     """`loss` and every metric of each row, over `horizon` scored steps of its own stream."""
     batch = stacked.draw(sequences, streams, horizon).to(stacked.device)
     outputs = tier.outputs(stacked, flat, batch)
-    masks = first_scored(batch.mask, horizon)
+    masks = first_scored(batch.scored_steps, horizon)
     losses = tier.losses(stacked.errors(outputs, batch), masks).tolist()
     metrics = stacked.metrics(outputs, batch, masks)
     return [{"loss": loss, **row} for loss, row in zip(losses, metrics, strict=True)]
@@ -66,9 +66,12 @@ def _judge_chunk(
     batch = stacked.with_noise(batch, [_stream(asked, flat.dtype)] * stacked.models)
     outputs = tier.outputs(stacked, flat, batch)
     masks = torch.stack(
-        [first_scored(m, j.loss_horizon) for m, j in zip(batch.mask, evaluation_specs, strict=True)]
+        [
+            first_scored(mask, spec.loss_horizon)
+            for mask, spec in zip(batch.scored_steps, evaluation_specs, strict=True)
+        ]
     )
-    errors = stacked.errors(outputs, batch)
+    errors, lengths = stacked.errors(outputs, batch), _lengths(batch)
     factors = torch.stack([kinds.factors for kinds in strata]).to(errors)
     losses = tier.losses(errors * factors[..., None], masks).tolist()
     finite = outputs.isfinite().flatten(1).all(1).tolist()
@@ -81,14 +84,40 @@ def _judge_chunk(
             row.update({f"{name}{suffix}": value for name, value in metrics.items()})
         if asked.sequences > 1:
             found = stacked.metrics_alone(outputs, batch, wanted)
-            for row, alone, kinds in zip(rows, found, strata, strict=True):
-                row.update({f"{name}{suffix}_error": kinds.error(of) for name, of in alone.items()})
+            for row, alone, kinds, own in zip(rows, found, strata, lengths, strict=True):
+                for name, of in alone.items():
+                    whole = float(row[f"{name}{suffix}"])
+                    row[f"{name}{suffix}_error"] = kinds.error(_linearised(of, whole, own))
                 if not kinds.simple:
                     row.update({f"{name}{suffix}": kinds.mean(of) for name, of in alone.items()})
     if asked.sequences > 1:
-        for row, one, kinds in zip(rows, losses_alone(errors, masks), strata, strict=True):
-            row["loss_error"] = kinds.error(one)
+        each = losses_alone(errors, masks)
+        for row, one, kinds, own in zip(rows, each, strata, lengths, strict=True):
+            row["loss_error"] = kinds.error(one - row["loss"] * (own - 1))
     return rows
+
+
+def _lengths(batch: Batch) -> Tensor:
+    """The scored steps of each sequence (M B) over their mean; 1 where all score the same."""
+    if not batch.per_sequence:
+        return batch.mask.new_ones(batch.inputs.shape[:2])
+    steps = batch.mask.sum(2)
+    return steps / steps.mean(1, keepdim=True)
+
+
+def _linearised(alone: Tensor, whole: float, lengths: Tensor) -> Tensor:
+    """What each sequence (B) adds to a metric; their spread is its error.
+
+    A metric of scored steps is a ratio of two sums, sum_b l_b m_b / sum_b l_b, in which each
+    sequence adds m + l_b (m_b - m) to first order (l: its steps over their mean). One that is the
+    mean over sequences is not weighed.
+
+    References: Cochran 1977, Sampling Techniques, section 6.3 (ratio estimates).
+    """
+    pooled = float((alone * lengths).mean())
+    if abs(pooled - whole) > 1e-5 * max(abs(whole), float(alone.abs().max())):
+        return alone
+    return alone * lengths - whole * (lengths - 1)
 
 
 def _drawn(
@@ -108,7 +137,7 @@ def _stream(asked: EvaluationSpec, dtype: torch.dtype) -> Stream:
 
 
 def _windows(batch: Batch, asked: EvaluationSpec) -> list[tuple[str, Tensor]]:
-    windows = [("", first_scored(batch.mask, asked.horizon))]
+    windows = [("", first_scored(batch.scored_steps, asked.horizon))]
     if asked.horizon is None:
         return windows
     count = batch.mask.cumsum(-1)

@@ -85,7 +85,7 @@ def inspect_shape(cell: Cell, registry: Registry) -> Shape:
         "buffers": {name: list(value.shape) for name, value in model.named_buffers()},
         "batch": [list(batch.inputs.shape), list(batch.targets.shape), batch.input_steps],
     }
-    scored = batch.mask.nonzero().flatten().tolist()
+    scored = batch.scored_steps.nonzero().flatten().tolist()
     shapes["scored once"] = scored if len(scored) == 1 else None  # these take a shorter path
     why = ""
     for tier in TIERS.values():

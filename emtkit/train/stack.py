@@ -1,6 +1,6 @@
 """M networks of one architecture as one program: a template, flat parameters, stacked buffers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -121,11 +121,17 @@ class Stacked:
     def draw(self, batch: int, streams: Sequence[Stream], horizon: int | None) -> Batch:
         """One batch per row: inputs M B T I, targets M B T O, mask M T."""
         drawn = type(self.tasks[0]).sample_rows(self.tasks, batch, streams, horizon)
-        if drawn.mask.shape != (self.models, drawn.steps):
+        if drawn.mask.shape[0] != self.models or drawn.mask.dim() < 2:
             raise PluginError(
                 f"task '{self.tasks[0].name}': sample_rows of {self.models} rows gave a mask of "
                 f"shape {tuple(drawn.mask.shape)}; it must be (M, T) = "
-                f"{(self.models, drawn.steps)}"
+                f"{(self.models, drawn.steps)}, or (M, B, T)"
+            )
+        if drawn.per_sequence and (self.tasks[0].horizons or self.squares is not None):
+            has = "horizons" if self.tasks[0].horizons else "`squares`"
+            raise PluginError(
+                f"task '{self.tasks[0].name}' has {has}, and a mask for each sequence; give all "
+                "sequences one mask (T), or leave the other out"
             )
         return self.with_noise(drawn, streams)
 
@@ -145,13 +151,16 @@ class Stacked:
         return replace(batch, noise=torch.stack([noise[s.key] for s in streams]))
 
     def errors(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The tasks' own loss per row, sequence and step (M B T)."""
+        """The tasks' own loss per row, sequence and step (M B T).
+
+        Where each sequence has its own mask it is 0 outside it, and otherwise larger by the inverse
+        of the share of steps that are scored: the mean of all is then that of the scored ones.
+        """
         steps = tuple(batch.inputs.shape[:-1])
         self._check(outputs, (*steps, self.tasks[0].channels.outputs))
         parts = []
         for group in self.groups:
-            mask = batch.mask[group.rows[0]]
-            parts.append(self._of_group("loss", group, mask, outputs, batch))
+            parts.append(self._of_group("loss", group, batch.mask, outputs, batch))
         order = torch.tensor([row for group in self.groups for row in group.rows])
         errors = torch.cat(parts).index_select(0, torch.argsort(order).to(self.device))
         if errors.shape != steps:
@@ -160,6 +169,9 @@ class Stacked:
                 f"{tuple(errors.shape[1:])}; it must be (B, T) = {steps[1:]}, neither averaged "
                 "nor summed"
             )
+        if batch.per_sequence:
+            share = batch.mask.to(errors).mean((1, 2), keepdim=True)
+            errors = torch.where(batch.mask > 0, errors / share, torch.zeros_like(errors))
         return errors
 
     def _check(self, outputs: Tensor, wanted: tuple[int, ...]) -> None:
@@ -171,11 +183,10 @@ class Stacked:
             )
 
     def metrics(self, outputs: Tensor, batch: Batch, masks: Tensor) -> list[dict[str, float]]:
-        """The tasks' metrics per row, on the steps that `masks` (M T) leaves."""
+        """The tasks' metrics per row, on the steps that `masks` (M T), or their own, leave."""
         rows: list[dict[str, float]] = [{} for _ in range(self.models)]
-        windows = (mask.tobytes() for mask in masks.cpu().numpy())
-        for group in self._grouped(zip(self.task_keys, windows, strict=True)):
-            judged = self._of_group("metrics", group, masks[group.rows[0]], outputs, batch)
+        for group, kept in self._windows(batch, masks):
+            judged = self._of_group("metrics", group, kept, outputs, batch)
             for name, values in judged.items():
                 if values.shape != (len(group.rows),):
                     raise PluginError(
@@ -189,15 +200,23 @@ class Stacked:
     def metrics_alone(
         self, outputs: Tensor, batch: Batch, masks: Tensor
     ) -> list[dict[str, Tensor]]:
-        """The tasks' metrics per row of every sequence alone (B), on the steps of `masks`."""
+        """The tasks' metrics per row of every sequence alone (B), on the steps of `metrics`."""
         rows: list[dict[str, Tensor]] = [{} for _ in range(self.models)]
-        windows = (mask.tobytes() for mask in masks.cpu().numpy())
-        for group in self._grouped(zip(self.task_keys, windows, strict=True)):
-            alone = self._of_group("metrics alone", group, masks[group.rows[0]], outputs, batch)
+        for group, kept in self._windows(batch, masks):
+            alone = self._of_group("metrics alone", group, kept, outputs, batch)
             for name, values in alone.items():
                 for row, value in zip(group.rows, values, strict=True):
                     rows[row][name] = value
         return rows
+
+    def _windows(self, batch: Batch, masks: Tensor) -> Iterator[tuple[Group, Tensor]]:
+        """Rows of equal tasks that score the same steps, and the masks of all rows."""
+        if batch.per_sequence:
+            yield from ((group, batch.mask) for group in self.groups)
+            return
+        windows = (mask.tobytes() for mask in masks.cpu().numpy())
+        for group in self._grouped(zip(self.task_keys, windows, strict=True)):
+            yield group, masks
 
     def _grouped(self, keys: Iterable[object]) -> tuple[Group, ...]:
         """Rows of equal key."""
@@ -207,22 +226,27 @@ class Stacked:
         return tuple(Group(self.tasks[rows[0]], tuple(rows)) for rows in found.values())
 
     def _of_group(
-        self, what: str, group: Group, mask: Tensor, outputs: Tensor, batch: Batch
+        self, what: str, group: Group, masks: Tensor, outputs: Tensor, batch: Batch
     ) -> Any:
-        """The task's "loss", "metrics" or "metrics alone" of each of the group's rows."""
+        """The task's "loss", "metrics" or "metrics alone" of each of the group's rows.
+
+        `masks` are M B T, or M T and the same in all rows of the group.
+        """
         judge = group.task.loss if what == "loss" else group.task.metrics
         index = torch.tensor(group.rows, device=self.device)
-        given = [t.index_select(0, index) for t in (outputs, batch.inputs, batch.targets)]
+        own = [masks] if batch.per_sequence else []
+        given = [t.index_select(0, index) for t in (outputs, batch.inputs, batch.targets, *own)]
+        common = masks[group.rows[0]]
         shapes = (batch.inputs.shape[1:], outputs.shape[1:], outputs.dtype)
         traced = (outputs.requires_grad, batch.input_steps, *shapes)
         key = (what, self.task_keys[group.rows[0]], *traced)
 
-        def function(outputs: Tensor, inputs: Tensor, targets: Tensor) -> Any:
+        def function(outputs: Tensor, inputs: Tensor, targets: Tensor, *own: Tensor) -> Any:
+            (mask,) = own or (common,)
             return judge(outputs, Batch(inputs, targets, mask, batch.input_steps))
 
-        def each(outputs: Tensor, inputs: Tensor, targets: Tensor) -> Any:
-            given = [value.unsqueeze(1) for value in (outputs, inputs, targets)]
-            return vmap(function)(*given)
+        def each(*given: Tensor) -> Any:
+            return vmap(function)(*(value.unsqueeze(1) for value in given))
 
         wanted = each if what == "metrics alone" else function
 

@@ -128,7 +128,7 @@ class TrainingLoop:
         if self.shared.shuffled:
             batch = replace(batch, targets=batch.targets.roll(1, 1))
         if set(horizons) == {drawn}:
-            return batch, batch.mask
+            return batch, batch.scored_steps
         limits = torch.tensor([horizon or 0 for horizon in horizons]).unsqueeze(1)
         return batch, batch.mask * (batch.mask.cumsum(-1) <= limits.to(self.source))
 

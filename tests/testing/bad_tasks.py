@@ -230,6 +230,31 @@ class MetricPerSequence(GoodTask):
         return {"size": outputs.mean((1, 2))}
 
 
+class MetricOfAllSteps(GoodRecall):
+    """y_t = u_1. References: none."""
+
+    name = "metric_of_all_steps"
+    scalars: ClassVar = {"size": ScalarInfo("mean output")}
+
+    def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return {"size": outputs.mean()}
+
+
+class SequenceWithoutAScore(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "sequence_without_a_score"
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        drawn = super().sample(batch, stream, horizon)
+        mask = torch.ones_like(drawn.inputs[..., 0])
+        mask[0] = 0.0
+        return replace(drawn, mask=mask)
+
+    def metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return {}
+
+
 class MetricWithoutAMeaning(GoodTask):
     """y_t = u_t. References: none."""
 
@@ -360,6 +385,8 @@ BREAKS: dict[type[Task], str] = {
     GlobalDraw: "no global randomness",
     LossOverTheBatch: "loss of each sequence alone",
     MetricPerSequence: "metrics are numbers",
+    MetricOfAllSteps: "metrics read scored steps",
+    SequenceWithoutAScore: "batch shapes",
     MetricWithoutAMeaning: "metrics are declared",
     LossThatBranches: "loss and metrics stack",
     BackwardsHorizon: "horizons are prefixes",

@@ -40,6 +40,7 @@ TASKS: dict[str, list[dict[str, object]]] = {
         {"rule": r, "history": 3, "dimension": 2, "horizon": 12}
         for r in ("repeat", "diagonal", "signed")
     ],
+    "copy": [{"shortest": n, "longest": 3, "dimension": 2} for n in (1, 2, 3)],
     "awkward_task": [{"gain": g} for g in (1.0, 0.5, 2.0)],
 }
 GATED = {"kind": "loss_gated", "start": 2, "factor": 1.5}

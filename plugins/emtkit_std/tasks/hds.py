@@ -176,12 +176,11 @@ class HistoryDependentSystem(Task):
         horizon = self.horizon if horizon is None else horizon
         shape = (batch, self.history, self.dimension)
         start = 2 * stream.uniform(shape) - 1 if self.real else stream.signs(shape)
-        if self.lookup is not None:
-            return _batch(start, by_lookup(start, self.lookup, horizon))
-        if self.operator is not None and self.selection is None:
-            return _batch(start, by_operator(start, self.operator, horizon))
-        assert self.selection is not None
-        return _batch(start, by_selection(start, self.selection, horizon))
+        return _batch(start, self._continued(start, horizon))
+
+    def targets(self, inputs: Tensor) -> Tensor:
+        """The first s inputs (B T d), continued to the T-th step."""
+        return self._continued(inputs[:, : self.history], inputs.shape[1] - self.history)
 
     @staticmethod
     def sample_rows(
@@ -251,6 +250,13 @@ class HistoryDependentSystem(Task):
         if kind is DelayLaw:
             return self._delays()
         return super().facts(kind)
+
+    def _continued(self, start: Tensor, horizon: int) -> Tensor:
+        if self.lookup is not None:
+            return by_lookup(start, self.lookup, horizon)
+        if self.selection is not None:
+            return by_selection(start, self.selection, horizon)
+        return by_operator(start, cast("Array", self.operator), horizon)
 
     def _delays(self) -> DelayLaw:
         """Output i repeats dimension sigma(i), L_i steps later; signs have moments 0 and 1."""

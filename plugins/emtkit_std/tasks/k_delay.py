@@ -186,6 +186,10 @@ class KDelay(Task):
         drawn = sparse_uniform_strata(stream, shape, self.densities[0])
         return Stratified(self._batch(drawn.values), drawn.strata)
 
+    def targets(self, inputs: Tensor) -> Tensor:
+        """Every feature, moved by its delay."""
+        return self._delayed(inputs)
+
     @staticmethod
     def sample_rows(
         tasks: Sequence[Task], batch: int, streams: Sequence[Stream], horizon: int | None = None

@@ -187,7 +187,8 @@ class Task(ABC):
     `scalars` says what each of its `metrics` means; without it a misspelt one is found late.
 
     A subclass that writes `sample`, `loss` or `metrics` anew inherits nothing of what its parent
-    says about them: facts, recipe, rows at once, strata, squares, scalars. It may say its own.
+    says about them: facts, targets, recipe, rows at once, strata, squares, scalars. It may say its
+    own.
     """
 
     name: ClassVar[str]
@@ -201,7 +202,7 @@ class Task(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        drawn = (FACTS, ("recipe",), ("sample_rows",), ("draws_anywhere",))
+        drawn = (FACTS, ("targets",), ("recipe",), ("sample_rows",), ("draws_anywhere",))
         said: dict[Names, Names] = dict.fromkeys(drawn, ("sample",))
         said |= {("squares",): ("loss",), ("scalars",): ("metrics",)}
         said |= {("sample_strata",): ("sample", "metrics")}
@@ -243,6 +244,15 @@ class Task(ABC):
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Error per sequence and step (B T) of `outputs` (B T O); the core masks and averages."""
+
+    def targets(self, inputs: Tensor) -> Tensor | None:
+        """The targets (B T O) of any inputs (B T I), where the task asks for a function of them.
+
+        Equal to those of `sample` on the scored steps, each sequence's of its own inputs alone. By
+        it analyses ask what another input would have changed: what must be remembered, and whether
+        a network that is given one item in the place of another answers as it should.
+        """
+        return None
 
     def squares(self) -> tuple[float, ...] | None:
         """Weights w (O) when `loss` is sum_o w_o (y_o - target_o)²; it then trains faster.

@@ -254,6 +254,27 @@ def recipe_gives_the_batch(bench: TaskBench) -> Steps:
             yield Mistake(f"the batches of {case} differ", change)
 
 
+def targets_follow_from_the_inputs(bench: TaskBench) -> Steps:
+    """`targets` gives those of `sample` on the scored steps, of each sequence by itself."""
+    batches = [(case, _draw(case.task)) for case in bench.cases]
+    asked = [(case, batch, case.task.targets(batch.inputs)) for case, batch in batches]
+    answered = [(case, batch, found) for case, batch, found in asked if found is not None]
+    if not answered:
+        yield Skip("the task does not say its targets as a function of the inputs")
+    yield f"compared the targets of {SEQUENCES} sequences, and of one alone, with those of `sample`"
+    change = "compute them from the inputs as `sample` does, or return None"
+    for case, batch, found in answered:
+        if found.shape != batch.targets.shape:
+            shapes = f"{tuple(found.shape)}, not (B, T, O) = {tuple(batch.targets.shape)}"
+            yield Mistake(f"the targets of {case} have shape {shapes}", change)
+        scored = batch.mask > 0
+        alone = case.task.targets(batch.inputs[1:2])
+        if not torch.equal(found[:, scored], batch.targets[:, scored]):
+            yield Mistake(f"the targets of {case} differ from those of its sequences", change)
+        if alone is None or not torch.equal(alone[:, scored], found[1:2, scored]):
+            yield Mistake(f"a sequence of {case} has other targets alone", change)
+
+
 def draws_where_the_stream_is(bench: TaskBench) -> Steps:
     """A task with `draws_anywhere` makes its batches on the device of its stream."""
     if not bench.cls.draws_anywhere:
@@ -294,6 +315,7 @@ TASK_RULES: tuple[Callable[[TaskBench], Steps], ...] = (
     rows_equal_single_draws,
     strata_keep_the_expectation,
     recipe_gives_the_batch,
+    targets_follow_from_the_inputs,
     draws_where_the_stream_is,
     facts_are_answered,
 )

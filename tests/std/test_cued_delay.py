@@ -128,3 +128,11 @@ def test_no_law_of_delays_is_offered():
 def test_impossible_settings_are_refused(parameters, message):
     with pytest.raises(EmtkitError, match=message):
         CuedDelay(**parameters)
+
+
+def test_cues_that_are_never_drawn_are_read_in_order() -> None:
+    task = CuedDelay(items=2, longest=5)
+    inputs = torch.zeros(1, 7, 2)
+    inputs[0, :2, 0] = torch.tensor([0.25, 0.5])
+    inputs[0, [3, 5, 6], 1] = 1.0
+    assert task.targets(inputs)[0, :, 0].tolist() == [0, 0, 0, 0.25, 0, 0.5, 0.5]

@@ -304,6 +304,15 @@ class OtherRecipe(GoodTask):
         return Recipe.delayed((1.0,) * 4, 0.5, 0, 1)
 
 
+class OtherTargets(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "other_targets"
+
+    def targets(self, inputs):
+        return inputs - inputs.mean(0)
+
+
 class Sparse(GoodTask):
     """Say sparse inputs again: y_t = u_t, and how many of the answers are close (B T 2).
 
@@ -392,6 +401,7 @@ BREAKS: dict[type[Task], str] = {
     BackwardsHorizon: "horizons are prefixes",
     OneStreamForAllRows: "rows equal single draws",
     OtherRecipe: "recipe gives the batch",
+    OtherTargets: "targets follow from the inputs",
     OtherChances: "strata keep the expectation",
     WorstSequence: "strata keep the expectation",
     OtherFact: "facts are answered",

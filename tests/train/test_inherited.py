@@ -100,7 +100,7 @@ def test_of_several_parents_the_first_in_order_counts() -> None:
 
 def test_a_task_that_draws_or_judges_otherwise_has_no_recipe_of_its_parent() -> None:
     drawn = type("Drawn", (KDelay,), {"sample": lambda self, *given: None})
-    assert same(drawn, Task, (*SAID, "recipe", "sample_rows"))
+    assert same(drawn, Task, (*SAID, "targets", "recipe", "sample_rows"))
     assert drawn.squares is KDelay.squares
     judged = type("Judged", (KDelay,), {"loss": lambda self, *given: None})
     assert same(judged, Task, ("squares",))

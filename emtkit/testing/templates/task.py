@@ -45,10 +45,12 @@ class TemplateName(Task):
         """Pulses and what they leave behind; all randomness comes from `stream`."""
         shape = (batch, self.steps, self.width)
         inputs = (stream.sparse_uniform(shape, self.density) > 0) * stream.signs(shape)
-        time = torch.arange(self.steps)[:, None].expand(shape)
-        last = torch.where(inputs != 0, time, 0).cummax(1).values
-        targets = inputs.gather(1, last)
-        return Batch(inputs, targets, mask=inputs.new_ones(self.steps), input_steps=self.steps)
+        mask = inputs.new_ones(self.steps)
+        return Batch(inputs, last_pulse(inputs), mask, input_steps=self.steps)
+
+    def targets(self, inputs: Tensor) -> Tensor:
+        """Those of any inputs; leave this out where they are no function of the inputs alone."""
+        return last_pulse(inputs)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Squared error per sequence and step (B T); emtkit masks and averages."""
@@ -58,6 +60,12 @@ class TemplateName(Task):
         """`accuracy`: share of outputs within 1/2 of the target; column `test.accuracy`."""
         right = ((outputs - batch.targets).abs() < 0.5).to(outputs.dtype).mean((0, 2))
         return {"accuracy": (right * batch.mask).sum() / batch.mask.sum()}
+
+
+def last_pulse(inputs: Tensor) -> Tensor:
+    """The last pulse up to every step (B T channels), 0 before the first."""
+    time = torch.arange(inputs.shape[1])[:, None].expand(inputs.shape)
+    return inputs.gather(1, torch.where(inputs != 0, time, 0).cummax(1).values)
 
 
 @hookimpl

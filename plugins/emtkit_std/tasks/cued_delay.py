@@ -116,13 +116,23 @@ class CuedDelay(Task):
         items = AMPLITUDES[self.amplitude].inputs(drawn)
         delay = self.shortest + stream.integers(batch, self.longest - self.shortest + 1)
         number = torch.arange(self.steps, device=delay.device) - delay[:, None]  # of the item due
-        due = (number >= 0) & (number < self.items)
         inputs = items.new_zeros(batch, self.steps, self.features + 1)
         inputs[:, : self.items, :-1] = items
-        inputs[..., -1] = due.to(items)
-        places = number.clamp(0, self.items - 1)[..., None].expand(-1, -1, self.features)
-        targets = torch.where(due[..., None], items.gather(1, places), 0.0)
-        return Batch(inputs, targets, inputs.new_ones(self.steps), self.steps)
+        inputs[..., -1] = ((number >= 0) & (number < self.items)).to(items)
+        return Batch(inputs, self._asked(inputs), inputs.new_ones(self.steps), self.steps)
+
+    def targets(self, inputs: Tensor) -> Tensor:
+        """At the n-th cue of a sequence (B T I + 1) its n-th item, at later ones the last; else 0.
+
+        Cues that `sample` never gives, with gaps or more than the items, are read so, too.
+        """
+        return self._asked(inputs)
+
+    def _asked(self, inputs: Tensor) -> Tensor:
+        cue, items = inputs[..., -1:], inputs[:, : self.items, :-1]
+        number = (cue.cumsum(1) - 1).clamp(0, self.items - 1).long()
+        answers = items.gather(1, number.expand(-1, -1, self.features))
+        return torch.where(cue > 0, answers, 0.0)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Squared error (B T), relative to the zero predictor."""

@@ -1,7 +1,7 @@
 """Task `hds`: receive a history, then continue it by a fixed rule, without further input."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Literal, TypeGuard, cast, get_args
 
 import numpy as np
@@ -29,6 +29,7 @@ from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.emt.boolean import BooleanRule, Lookup, by_lookup, lookup_of
 from emtkit_std._theory.emt.continuation import by_operator, by_selection, unrolled
 from emtkit_std._theory.facts import Array, DelayLaw, HistoryLaw, LinearHistoryLaw
+from emtkit_std._theory.required_memory import MOST_STEPS, RequiredMemory, of_linear, of_signs
 
 
 class HistoryDependentSystem(Task):
@@ -63,7 +64,7 @@ class HistoryDependentSystem(Task):
         "first_accuracy": ScalarInfo("the same at the first scored output", better="higher"),
         "relative_error": ScalarInfo("mean relative distance of real outputs", better="lower"),
     }
-    offers = (HistoryLaw, LinearHistoryLaw, DelayLaw)
+    offers = (HistoryLaw, LinearHistoryLaw, DelayLaw, RequiredMemory)
     horizons = True
     draws_anywhere = True
 
@@ -176,12 +177,11 @@ class HistoryDependentSystem(Task):
         horizon = self.horizon if horizon is None else horizon
         shape = (batch, self.history, self.dimension)
         start = 2 * stream.uniform(shape) - 1 if self.real else stream.signs(shape)
-        if self.lookup is not None:
-            return _batch(start, by_lookup(start, self.lookup, horizon))
-        if self.operator is not None and self.selection is None:
-            return _batch(start, by_operator(start, self.operator, horizon))
-        assert self.selection is not None
-        return _batch(start, by_selection(start, self.selection, horizon))
+        return _batch(start, self._continued(start, horizon))
+
+    def targets(self, inputs: Tensor) -> Tensor:
+        """The first s inputs (B T d), continued to the T-th step."""
+        return self._continued(inputs[:, : self.history], inputs.shape[1] - self.history)
 
     @staticmethod
     def sample_rows(
@@ -242,7 +242,7 @@ class HistoryDependentSystem(Task):
         }
 
     def facts(self, kind: type[Fact]) -> Fact:
-        """The law of this rule, or the delays at which its outputs repeat the history."""
+        """The law of this rule, the delays with which outputs repeat items, or what is needed."""
         if kind is HistoryLaw or kind is LinearHistoryLaw:
             law: HistoryLaw = self._law if self.lookup is None else self._boolean_law(self.lookup)
             if not isinstance(law, kind):
@@ -250,7 +250,19 @@ class HistoryDependentSystem(Task):
             return law
         if kind is DelayLaw:
             return self._delays()
+        if kind is RequiredMemory:
+            horizon = min(self.horizon, MOST_STEPS)
+            of_rule = of_linear if self.lookup is None else of_signs
+            answer = partial(self._continued, horizon=horizon)
+            return of_rule(answer, self.history, self.dimension)
         return super().facts(kind)
+
+    def _continued(self, start: Tensor, horizon: int) -> Tensor:
+        if self.lookup is not None:
+            return by_lookup(start, self.lookup, horizon)
+        if self.selection is not None:
+            return by_selection(start, self.selection, horizon)
+        return by_operator(start, cast("Array", self.operator), horizon)
 
     def _delays(self) -> DelayLaw:
         """Output i repeats dimension sigma(i), L_i steps later; signs have moments 0 and 1."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, cast
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -25,6 +26,7 @@ from emtkit import (
     sparse_uniform_strata,
 )
 from emtkit_std._theory.facts import DelayLaw
+from emtkit_std._theory.required_memory import RequiredMemory, of_delays
 from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
 from emtkit_std._theory.superposition.correlated_inputs import Correlated, Correlation, sparse
 from emtkit_std._theory.superposition.linear_loss import delay_law
@@ -60,7 +62,7 @@ class KDelay(Task):
     """
 
     name = "k_delay"
-    offers = (DelayLaw,)
+    offers = (DelayLaw, RequiredMemory)
     draws_anywhere = True
 
     def __init__(
@@ -186,6 +188,10 @@ class KDelay(Task):
         drawn = sparse_uniform_strata(stream, shape, self.densities[0])
         return Stratified(self._batch(drawn.values), drawn.strata)
 
+    def targets(self, inputs: Tensor) -> Tensor:
+        """Every feature, moved by its delay."""
+        return self._delayed(inputs)
+
     @staticmethod
     def sample_rows(
         tasks: Sequence[Task], batch: int, streams: Sequence[Stream], horizon: int | None = None
@@ -249,9 +255,11 @@ class KDelay(Task):
         return Recipe(mask, self.steps, density, sources, (1,) * len(sources))
 
     def facts(self, kind: type[Fact]) -> Fact:
-        """The delay law."""
+        """The delay law, and how long every input is needed."""
         if kind is DelayLaw:
             return self.law
+        if kind is RequiredMemory:
+            return of_delays(self.law.delay, np.array(self._scored()) > 0)
         return super().facts(kind)
 
     @property

@@ -267,11 +267,11 @@ def targets_follow_from_the_inputs(bench: TaskBench) -> Steps:
         if found.shape != batch.targets.shape:
             shapes = f"{tuple(found.shape)}, not (B, T, O) = {tuple(batch.targets.shape)}"
             yield Mistake(f"the targets of {case} have shape {shapes}", change)
-        scored = batch.mask > 0
+        scored = (batch.mask > 0).expand(batch.inputs.shape[:2])
         alone = case.task.targets(batch.inputs[1:2])
-        if not torch.equal(found[:, scored], batch.targets[:, scored]):
+        if not torch.equal(found[scored], batch.targets[scored]):
             yield Mistake(f"the targets of {case} differ from those of its sequences", change)
-        if alone is None or not torch.equal(alone[:, scored], found[1:2, scored]):
+        if alone is None or not torch.equal(alone[0, scored[1]], found[1, scored[1]]):
             yield Mistake(f"a sequence of {case} has other targets alone", change)
 
 

@@ -145,7 +145,7 @@ def estimated(task: Task, stream: Stream) -> RequiredMemory:
     items = entries(probe.input_steps, task.channels.inputs)
     each = len(items) * probe.steps * task.channels.outputs
     batch = task.sample(int(np.clip(BUDGET / each, FEWEST, SEQUENCES)), stream, horizon)
-    inputs, scored = batch.inputs.double(), batch.mask.numpy() > 0
+    inputs, scored = batch.inputs.double(), batch.scored_steps.numpy() > 0
     targets = task.targets(inputs)
     if targets is None:
         raise NotApplicable(

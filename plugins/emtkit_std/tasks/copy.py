@@ -76,11 +76,22 @@ class Copy(Task):
         inputs = items.new_zeros(batch, self.steps, self.dimension + 1)
         inputs[:, : self.longest, :-1] = torch.where(number[:, :-1, None] < 0, items, 0.0)
         inputs[:, : self.longest + 1, -1] = (number == 0).to(items)
-        due = torch.arange(self.steps, device=count.device) - count[:, None] - 1
-        scored = (due >= 0) & (due < count[:, None])
+        due = self._due(inputs)
+        scored = ((due >= 0) & (due < count[:, None])).to(items)
+        return Batch(inputs, self.targets(inputs), scored, self.longest + 1)
+
+    def targets(self, inputs: Tensor) -> Tensor:
+        """The items before the marker of each sequence (B T d + 1), after it."""
+        due = self._due(inputs)
+        items = inputs[..., : self.longest, :-1]
         places = due.clamp(0, self.longest - 1)[..., None].expand(-1, -1, self.dimension)
-        targets = torch.where(scored[..., None], items.gather(1, places), 0.0)
-        return Batch(inputs, targets, scored.to(items), self.longest + 1)
+        inside = (due >= 0) & (due < self.longest)
+        return torch.where(inside[..., None], items.gather(1, places), 0.0)
+
+    def _due(self, inputs: Tensor) -> Tensor:
+        """The number of the item that is due (B T); below 0 until the marker, and with it."""
+        marker = inputs[..., -1].argmax(1, keepdim=True)
+        return torch.arange(self.steps, device=inputs.device) - marker - 1
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean squared error over the signs of an item (B T)."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from emtkit import SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Condition, Curvature, Distractors, Scale, StateNoise
@@ -18,14 +19,14 @@ from emtkit_std._theory.networks.embedded import EmbeddedMemory, Embedding, orth
 class PhaseClock(EmbeddedMemory):
     """L slots, one of them written at each step, by a clock; with nothing to train.
 
-        p_t = p_{t-1} + 1 mod L,   z_{t,p} = u_t + F z_{t-1,p} at p = p_t,  z_{t,q} = z_{t-1,q},
-        y_t = sum_a G_a z_{t, p_t - a}
+        p_t = p_{t-1} + 1 mod L,   y_t = sum_a G_a z_{t, p_t - a},
+        z_{t,q} = u_t + F z_{t-1,q} at q = p_t,   z_{t,q} = z_{t-1,q} elsewhere
 
     The outputs are those of `register`, and no item moves: an item's place is that of the time at
     which it came. With a `turn` of theta degrees all slots are held in a frame that turns by R in
     every step, m_t = R^t z_t, R a rotation by theta in random planes: the code of an item turns,
-    R being the same for all items. The clock (one unit of L is 1) rounds to the nearest phase, and
-    the frame's angle is on the unit circle, so that noise of the state moves neither.
+    R being the same for all items. The largest of the clock's L units is the phase, which small
+    noise of the state does not move; it does move the angle of the frame, and not its length.
 
     Shapes: state B H, H = L I + L + distractors, and 2 more with a turn.
 
@@ -99,9 +100,10 @@ class PhaseClock(EmbeddedMemory):
     def _parts(self, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Slots (... L I) out of their frame, the phase (... L) as exact 0 and 1, the frame."""
         held, phase, frame = memory.tensor_split([self.size, self.size + self.length], -1)
-        phase = (phase == phase.amax(-1, keepdim=True)).to(memory.dtype)
+        most = phase == phase.amax(-1, keepdim=True)
+        phase = (most & (most.cumsum(-1) == 1)).to(memory.dtype)  # the first of equal ones
         if self.angle:
-            frame = frame / frame.norm(dim=-1, keepdim=True)
+            frame = normalize(frame, dim=-1)
             back = frame * frame.new_tensor([1.0, -1.0])
             held = self._rotated(held, back) @ self.planes
         return held.unflatten(-1, (self.length, self.inputs)), phase, frame

@@ -16,7 +16,8 @@ from emtkit_std._theory.networks.embedded import EmbeddedLinearMemory, Embedding
 class Register(EmbeddedLinearMemory):
     """The last L items, each at the place of its age, with nothing to train.
 
-        z_t = (u_t + F z_{t-1,L}, z_{t-1,1}, .., z_{t-1,L-1}),   y_t = sum_a G_a z_{t,a+1}
+        z_{t,0} = u_t + F z_{t-1,L-1},   z_{t,a} = z_{t-1,a-1},
+        y_t = sum_a G_a z_{t,a}
 
     F brings the oldest item back where the task's inputs end (repeat copy), and is zero where they
     do not (delays). `phase_clock` gives the same outputs and moves nothing; what both have is a

@@ -9,6 +9,7 @@ from emtkit import Findings, Task
 from emtkit_std.analyses.attractors import Attractors
 from emtkit_std.analyses.emt_spectrum import EmtSpectrum
 from emtkit_std.analyses.gradient_lag import GradientLag
+from emtkit_std.analyses.history_decoding import HistoryDecoding
 from emtkit_std.analyses.memory_capacity import MemoryCapacity
 from emtkit_std.analyses.twm_waves import TwmWaves
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
@@ -53,6 +54,12 @@ def test_nothing_else_is_a_wave(name, parameters, task):
     found = measured(TwmWaves(draws=4), name, task, **parameters).scalars
     assert found["flag"] not in ("wave", "driven")
     assert found["wave_share"] < 0.15
+
+
+def test_a_curved_register_is_decoded_all_the_same():
+    parameters = {"condition": 100.0, "curvature": 0.3, "distractors": 4}
+    found = measured(HistoryDecoding(), "register", REPEAT, **parameters).scalars
+    assert found["mean_r2"] > 0.99
 
 
 def test_the_spectrum_of_a_register_is_theorys_in_any_basis():

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from emtkit import Fact, NotApplicable, Task
-from emtkit_std._theory.facts import LinearRecurrence, PulseCircuit
+from emtkit_std._theory.facts import LinearRecurrence
 from emtkit_std._theory.mechanism import Mechanism
-from emtkit_std._theory.networks.recurrence import Constructed, pulse_circuit
+from emtkit_std._theory.networks.recurrence import Constructed, to_array
 
 DISTRACTOR_GAIN = 2.0
 """Spectral radius of the distractors' weights, at which they do not fade in silence."""
@@ -109,23 +109,12 @@ class EmbeddedMemory(Constructed):
 class EmbeddedLinearMemory(EmbeddedMemory):
     """A memory that moves and is read linearly: a recurrence with weights, where no unit bends."""
 
-    offers = (Mechanism, LinearRecurrence, PulseCircuit)
+    offers = (Mechanism, LinearRecurrence)
 
     def facts(self, kind: type[Fact]) -> Fact:
-        """Its mechanism, and its weights in the units."""
-        if kind is PulseCircuit:
-            return self._circuit()
-        if kind is LinearRecurrence:
-            circuit = self._circuit()
-            return kind(circuit.W_hh, circuit.W_uh, circuit.W_r)
-        return super().facts(kind)
-
-    def _circuit(self) -> PulseCircuit:
-        """The weights, from what becomes of unit memories and unit inputs.
-
-        Raises:
-            NotApplicable: the embedding is not linear.
-        """
+        """Its mechanism, and its weights in the units, from unit memories and unit inputs."""
+        if kind is not LinearRecurrence:
+            return super().facts(kind)
         if self.embedding.curvature or self.embedding.distractors:
             raise NotApplicable(
                 f"'{self.name}' is a linear recurrence without curvature and distractors alone"
@@ -135,9 +124,8 @@ class EmbeddedLinearMemory(EmbeddedMemory):
         silence, empty = heard.new_zeros(len(units), len(heard)), units.new_zeros(len(heard), 1)
         W_hh = self.into @ self.advance(units, silence).T @ self.back
         W_uh = self.into @ self.advance(empty.expand(-1, self.memory), heard).T
-        b_r = self.answer(units.new_zeros(self.memory))
-        W_r = (self.answer(units) - b_r).T @ self.back
-        return pulse_circuit(W_hh, W_uh, W_r, None, b_r, "linear")
+        W_r = (self.answer(units) - self.answer(torch.zeros_like(units))).T @ self.back
+        return kind(*map(to_array, (W_hh, W_uh, W_r)))
 
 
 def normal(rows: int, columns: int) -> Tensor:

@@ -15,6 +15,7 @@ HEAVY = {
     *("noise_horizon", "optimal_rectified", "superposition"),
     # Of one kind with networks that stay: gated, of units with inertia, with a memory of waves.
     *("diagonal_ssm", "irnn", "lstm", "memoryless", "twm_attention", "wave_rnn"),
+    *("dead", "exact_attention", "leaky_integrator", "magnitude_code", "random_reservoir"),
 }
 
 

@@ -51,6 +51,34 @@ Amplitude = Annotated[
     float, Field(gt=0, description="Size eps of the state that holds one unit of input.")
 ]
 
+# Embeddings of a known memory
+Condition = Annotated[
+    float | None,
+    Field(
+        ge=1,
+        le=1e6,
+        description="Condition number of the random basis A of the state (1 is a rotation); null "
+        "takes the units of the memory.",
+    ),
+]
+Curvature = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="Strength c of the change of coordinates asinh(c Q m) / c of the memory m, Q a "
+        "random rotation; 0 is none.",
+    ),
+]
+Distractors = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="Number of units of a random network beside the memory, which hears the "
+        "inputs and is read by no output.",
+    ),
+]
+Scale = Annotated[float, Field(gt=0, description="Factor of the whole state.")]
+
 # Analyses
 Sequences = Annotated[int, Field(ge=1, description="Number of fresh sequences that are measured.")]
 Steps = Annotated[

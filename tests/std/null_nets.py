@@ -56,45 +56,6 @@ def changes(size: int) -> dict[str, np.ndarray]:
     }
 
 
-class PhaseClock(RecurrentModel):
-    """A register with slots addressed by time: solves repeat copy and delays, and nothing moves.
-
-    State: s slots of d values, and the phase as a one-hot of s. An input is written into the slot
-    of the phase: added to it, or in its place (`overwrite`, for tasks without end of input).
-    """
-
-    name = "phase_clock_fake"
-
-    def __init__(self, task: Task, *, history: int, overwrite: bool) -> None:
-        super().__init__()
-        self.history, self.dimension = history, task.channels.inputs
-        self.overwrite = overwrite
-        self.hidden = history * (self.dimension + 1)
-        self.register_buffer("unit", torch.ones(()))
-
-    def step(self, state: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        slots, phase = self._parts(state)
-        phase = phase.roll(1, -1)
-        at = phase[..., None]
-        kept = slots * (1 - at) if self.overwrite else slots
-        slots = kept + at * inputs[..., None, :]
-        return torch.cat([slots.flatten(-2), phase], -1)
-
-    def read(self, state: torch.Tensor) -> torch.Tensor:
-        """The newest slot where the input ended, else the oldest: the longest delay."""
-        slots, phase = self._parts(state)
-        return self.unit * (phase.roll(int(self.overwrite), -1)[..., None] * slots).sum(-2)
-
-    def initial(self, batch: int) -> torch.Tensor:
-        state = torch.zeros(batch, self.hidden, dtype=self.unit.dtype)
-        state[:, -1] = 1.0
-        return state
-
-    def _parts(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        slots = state[..., : -self.history]
-        return slots.unflatten(-1, (self.history, self.dimension)), state[..., -self.history :]
-
-
 def untrained(task: Task, gain: float, hidden: int = 64, seed: int = 0) -> RecurrentModel:
     """An Elman network of tanh units with W_hh ~ N(0, gain² / H); gain 0: nothing recurs."""
     model = build(Elman, task, hidden=hidden).double()

@@ -26,13 +26,14 @@ from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.emt_circuit import EmtCircuit
 from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.architectures.linear_rnn import LinearRnn
+from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
 from emtkit_std.architectures.relu_rnn import ReluRnn
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_attention import TwmAttention
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 from tests.std.known_nets import set_weights
-from tests.std.null_nets import Permuted, PhaseClock, changes, untrained
+from tests.std.null_nets import Permuted, changes, untrained
 from tests.std.subjects import build, subject_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "analyses-nulls.md"
@@ -214,7 +215,7 @@ def networks(row: Row) -> dict[str, SequenceModel]:
         "gain 2": untrained(row.task, 2.0, hidden=32),
         "nothing recurs": silent,
         "permuted": Permuted(exact),
-        "phase clock": PhaseClock(row.task, history=4, overwrite=driven).double(),
+        "phase clock": build(PhaseClock, row.task).double(),
     }
 
 

@@ -13,9 +13,10 @@ from emtkit_std._theory.networks.forms import ElmanNetwork
 from emtkit_std.analyses.attractors import Attractors
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.emt_circuit import EmtCircuit
+from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from emtkit_std.tasks.k_delay import KDelay
-from tests.std.null_nets import PhaseClock, untrained
+from tests.std.null_nets import untrained
 from tests.std.pictures import drawings_of
 from tests.std.subjects import build, subject_of
 
@@ -118,7 +119,7 @@ def test_a_linear_circuit_remembers_all_and_is_never_stable(basis):
 
 
 def test_a_clock_that_holds_its_items_is_neutral_too():
-    said = look(PhaseClock(COPY, history=4, overwrite=False)).scalars
+    said = look(build(PhaseClock, COPY)).scalars
     assert (said["kind"], said["share_stable"], said["censored"]) == ("cycle", 0, 1)
 
 

@@ -26,9 +26,9 @@ from emtkit_std.analyses.intervene import Intervene
 from emtkit_std.architectures.emt_circuit import EmtCircuit
 from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.architectures.gsemm import SequentialEpisodicMemory
+from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from tests.rounding import STILL, from_fixed_point, rounding
-from tests.std.null_nets import PhaseClock
 from tests.std.pictures import drawings_of
 
 SMALL = {"history": 4, "dimension": 4}
@@ -253,9 +253,7 @@ def test_the_origin_is_the_one_fixed_point_of_a_contracting_network():
 
 
 def test_a_clock_has_no_fixed_point_at_all():
-    found = FixedPointAnalysis(starts=10).measure(
-        subject(REPEAT, PhaseClock(REPEAT, history=REPEAT.history, overwrite=False).double())
-    )
+    found = FixedPointAnalysis(starts=10).measure(subject(REPEAT, PhaseClock(REPEAT).double()))
     assert found.scalars["count"] == found.scalars["stable"] == 0
     assert "no start reached" in found.reasons["least_radius"]
 

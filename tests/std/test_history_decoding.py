@@ -21,12 +21,13 @@ from emtkit_std.analyses.history_decoding import (
 )
 from emtkit_std.architectures.irnn import IdentityRnn
 from emtkit_std.architectures.linear_rnn import LinearRnn
+from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_linear import TwmLinear
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import rounding
-from tests.std.null_nets import Changed, Permuted, PhaseClock, changes, untrained
+from tests.std.null_nets import Changed, Permuted, changes, untrained
 from tests.std.pictures import drawings_of
 from tests.std.subjects import Register, build, subject_of
 
@@ -46,7 +47,7 @@ def test_a_wave_and_a_register_hold_every_lag():
     assert wave.scalars["decodable"] == 4
     assert (wave.tables["decoding"]["accuracy"] == 1).all()
     assert wave.scalars["overlap"] <= rounding(16)
-    for register in (Register(REPEAT), PhaseClock(REPEAT, history=4, overwrite=False)):
+    for register in (Register(REPEAT), build(PhaseClock, REPEAT)):
         assert measure(register, REPEAT).scalars["mean_r2"] == pytest.approx(1.0, abs=rounding(1))
 
 

@@ -15,6 +15,7 @@ from emtkit_std.analyses.twm_waves import TwmWaves
 from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.emt_circuit import EmtCircuit
+from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_attention import TwmAttention
 from emtkit_std.architectures.twm_linear import TwmLinear
@@ -22,7 +23,7 @@ from emtkit_std.architectures.wave_rnn import WaveRnn
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import rounding
-from tests.std.null_nets import Changed, Permuted, PhaseClock, changes, untrained
+from tests.std.null_nets import Changed, Permuted, changes, untrained
 from tests.std.pictures import drawings_of
 from tests.std.subjects import Register, build, subject_of
 
@@ -73,15 +74,13 @@ def test_the_exact_circuit_shows_its_wave_to_algorithm_1():
 @pytest.mark.parametrize("task", [REPEAT, DELAY, T1], ids=["repeat", "delay", "T1"])
 def test_what_is_no_wave_is_refused(task):
     """Every one of these was called a wave, or had a history R² near one, by regression alone."""
-    history = 8 if task is T1 else 4
-    register = PhaseClock(task, history=history, overwrite=task is DELAY)
     silent = build(Elman, task, hidden=64).double()
     silent.W_uh.zero_()
     exact = build(ShiftRegister if task is DELAY else TwmLinear, task, **EXACT[task is DELAY])
     refused = {
         "gain 2": untrained(task, 2.0),
         "nothing recurs": untrained(task, 0.0),
-        "phase clock": register,
+        "phase clock": build(PhaseClock, task),
         "permuted": Permuted(exact.double()),
         "silent": silent,
     }
@@ -103,7 +102,7 @@ def test_untrained_networks_of_many_units_do_not_pass_by_their_room():
 
 
 def test_the_phase_clock_is_found_to_be_a_register():
-    found = scalars(PhaseClock(REPEAT, history=4, overwrite=False), REPEAT)
+    found = scalars(build(PhaseClock, REPEAT), REPEAT)
     assert found["register_r2"] == pytest.approx(1.0, abs=rounding(1))
     assert found["history_r2"] == pytest.approx(1 / 4, abs=0.03)
     assert found["flag"] == "static"

@@ -108,6 +108,20 @@ class DelayLaw:
         return all(law is not None and law.one_signed for law in known)
 
 
+@dataclass(frozen=True)
+class CuedLaw:
+    """Items of the first steps are repeated when the last input, a cue, is 1.
+
+    `items` vectors of `features` values with the law of size `amplitude`, at most `longest` steps
+    later.
+    """
+
+    items: int
+    features: int
+    longest: int
+    amplitude: str
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class HistoryLaw:
     """The next item of a history is a fixed function of all of it.

@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import RecurrentModel, SequenceModel, Since, Task, hookimpl
+from emtkit import Fact, NotApplicable, RecurrentModel, SequenceModel, Since, Task, hookimpl
 from emtkit_std._parameters import Activation, Amplitude, Hidden, StateNoise
 from emtkit_std._theory.emt import circuit
 from emtkit_std._theory.facts import LinearHistoryLaw
+from emtkit_std._theory.mechanism import Mechanism
+from emtkit_std._theory.networks.delay_line import delay_line_of
 from emtkit_std._theory.networks.forms import ElmanNetwork
 from emtkit_std._theory.networks.recurrence import Constructed
 
@@ -34,7 +36,8 @@ class EmtCircuit(Constructed, ElmanNetwork):
     """
 
     name = "emt_circuit"
-    offers = ElmanNetwork.offers  # `encode` begins elsewhere, and the step stays what it is
+    # `encode` begins elsewhere, and the step stays what it is
+    offers = (*ElmanNetwork.offers, Mechanism)
     jacobian = RecurrentModel.jacobian  # fixed points are recorded to its last bit
 
     def __init__(
@@ -66,6 +69,9 @@ class EmtCircuit(Constructed, ElmanNetwork):
         super().__init__()
         law = task.facts(LinearHistoryLaw)
         self.hidden, self.start, self.activation = hidden, start, activation
+        self.corrects = activation == "tanh" and basis == "units" and gain > 1
+        self.polluted = start == "input" and isinstance(delay_line_of(task), str)
+        self.kept = law.mask.reshape(law.history, -1)
         self.noise = noise
         self.b = self.b_r = None
         psi = circuit.draw_basis(basis, hidden, int(law.mask.sum()))
@@ -83,6 +89,20 @@ class EmtCircuit(Constructed, ElmanNetwork):
         if self.start == "history":
             return inputs.flatten(1) @ self.loads.T
         return super().encode(inputs)
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """Its weights as a circuit; its mechanism, where that is certain."""
+        if kind is not Mechanism:
+            return super().facts(kind)
+        if self.activation == "tanh" and not self.corrects:
+            raise NotApplicable(
+                "in tanh units it remembers in the limit of a small amplitude alone"
+            )
+        if self.polluted:
+            raise NotApplicable("from rest this rule pollutes what the circuit should hold")
+        shares = tuple(float(share) for share in self.kept.mean(1)[::-1])
+        whole = tuple(age for age, share in enumerate(shares) if share == 1)
+        return Mechanism("cycle" if self.corrects else "register", whole, shares)
 
 
 @hookimpl

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 import torch
 from torch import nn
 
-from emtkit import SequenceModel, Task, hookimpl
+from emtkit import Fact, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Activation, Hidden, UnitBias
+from emtkit_std._theory.mechanism import Mechanism
 from emtkit_std._theory.networks.forms import ElmanNetwork
 from emtkit_std._theory.networks.recurrence import outer_weights
 
@@ -20,6 +21,7 @@ class Memoryless(ElmanNetwork):
     """
 
     name = "memoryless"
+    offers = (*ElmanNetwork.offers, Mechanism)
 
     def __init__(
         self,
@@ -37,6 +39,12 @@ class Memoryless(ElmanNetwork):
         self.W_r = nn.Parameter(outer_weights("uniform", channels.outputs, hidden, hidden))
         self.b = nn.Parameter(outer_weights("uniform", 1, hidden, hidden)[0]) if bias else None
         self.b_r = None
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """Its weights as a circuit; and that it has no memory, however it is trained."""
+        if kind is Mechanism:
+            return kind("none", used=False)
+        return super().facts(kind)
 
 
 @hookimpl

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from emtkit import SequenceModel, Task, hookimpl
+from emtkit import Fact, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Hidden, ReadoutBias
 from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.mechanism import Mechanism
 from emtkit_std._theory.networks.forms import PreActivationNetwork
 from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
 from emtkit_std._theory.superposition.linear_optimum import linear_optimum
@@ -26,14 +27,15 @@ class OptimalLinear(Constructed, PreActivationNetwork):
 
     name = "optimal_linear"
     version = 2  # over the steps that are scored, any width
-    offers = (LinearRecurrence, PulseCircuit)
+    offers = (LinearRecurrence, PulseCircuit, Mechanism)
     activation = "linear"
     readout = "linear"
 
     def __init__(self, task: Task, *, hidden: Hidden = 2, bias: ReadoutBias = False) -> None:
         super().__init__()
-        best = linear_optimum(task.facts(DelayLaw), hidden, scored_of(task), bias=bias)
-        self.hidden = hidden
+        law = task.facts(DelayLaw)
+        best = linear_optimum(law, hidden, scored_of(task), bias=bias)
+        self.hidden, self.delay = hidden, max(law.delay)
         weights = {"W_hh": best.W_hh, "W_uh": best.W_uh, "W_r": best.W_r, "b_r": best.bias}
         self.hold({name: as_buffer(np.ascontiguousarray(value)) for name, value in weights.items()})
 
@@ -41,6 +43,14 @@ class OptimalLinear(Constructed, PreActivationNetwork):
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """The optimum is known for one delayed feature."""
         return one_feature(task)
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """Its weights; and that ages share its units, unless there is one for each."""
+        if kind is not Mechanism:
+            return super().facts(kind)
+        if self.hidden <= self.delay:
+            return kind("superposed")
+        return kind("register", tuple(range(self.delay + 1)), (1.0,) * (self.delay + 1))
 
 
 @hookimpl

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from emtkit import SequenceModel, Task, hookimpl
+from emtkit import Fact, SequenceModel, Task, hookimpl
 from emtkit_std._theory.facts import Array, DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.mechanism import Mechanism
 from emtkit_std._theory.networks.forms import PreActivationNetwork
 from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
 from emtkit_std._theory.superposition.filters import filters
@@ -35,7 +36,7 @@ class OptimalRectified(Constructed, PreActivationNetwork):
 
     name = "optimal_rectified"
     version = 2  # branches are followed along densities: better optima at long delays
-    offers = (LinearRecurrence, PulseCircuit)
+    offers = (LinearRecurrence, PulseCircuit, Mechanism)
     activation = "linear"
     readout = "relu"
 
@@ -51,6 +52,7 @@ class OptimalRectified(Constructed, PreActivationNetwork):
     ) -> None:
         super().__init__()
         law, scored = task.facts(DelayLaw), scored_of(task).tobytes()
+        self.delay = max(law.delay)
         found = _branches(law, hidden, scored, best=branch == "best")
         self._hold_point(next(one.point for one in found if branch in ("best", one.regime)))
 
@@ -72,6 +74,7 @@ class OptimalRectified(Constructed, PreActivationNetwork):
         """A shift register that is not read: weights come without a search."""
         model = cls.__new__(cls)
         super(OptimalRectified, model).__init__()
+        model.delay = max(task.facts(DelayLaw).delay)
         model._hold_point(np.zeros(2 * parameters["hidden"]))
         return model
 
@@ -91,6 +94,14 @@ class OptimalRectified(Constructed, PreActivationNetwork):
             there = ", ".join(found)
             return f"no minimum of {hidden} units is {branch} here; there are: {there}"
         return None
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """Its weights; and that ages share its units, unless there is one for each."""
+        if kind is not Mechanism:
+            return super().facts(kind)
+        if self.hidden <= self.delay:
+            return kind("superposed")
+        return kind("register", tuple(range(self.delay + 1)), (1.0,) * (self.delay + 1))
 
 
 @hookimpl

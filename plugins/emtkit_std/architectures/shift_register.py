@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from emtkit import SequenceModel, Task, hookimpl
+from emtkit import Fact, SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Hidden
 from emtkit_std._theory.facts import DelayLaw, LinearRecurrence, PulseCircuit
+from emtkit_std._theory.mechanism import Mechanism
 from emtkit_std._theory.networks.forms import PreActivationNetwork
 from emtkit_std._theory.networks.recurrence import Constructed, as_buffer
 
@@ -27,7 +28,7 @@ class ShiftRegister(Constructed, PreActivationNetwork):
     """
 
     name = "shift_register"
-    offers = (LinearRecurrence, PulseCircuit)
+    offers = (LinearRecurrence, PulseCircuit, Mechanism)
 
     def __init__(
         self,
@@ -41,7 +42,9 @@ class ShiftRegister(Constructed, PreActivationNetwork):
     ) -> None:
         super().__init__()
         self.hidden, self.activation, self.readout = hidden, activation, activation
-        register = _register(task.facts(DelayLaw), hidden)
+        law = task.facts(DelayLaw)
+        self.units, self.longest = hidden // law.inputs, max(law.delay)
+        register = _register(law, hidden)
         self.hold({name: as_buffer(value) for name, value in vars(register).items()})
         self.b_r = None
 
@@ -61,6 +64,17 @@ class ShiftRegister(Constructed, PreActivationNetwork):
                 f"needs {max(needed, 1)} each"
             )
         return None
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """Its weights; and that a relu register of n units for delay n hides what it does not ask.
+
+        That one is exact for a lone pulse; of others it holds what is left.
+        """
+        if kind is not Mechanism:
+            return super().facts(kind)
+        if self.longest == self.units:
+            return kind("superposed")
+        return kind("register", tuple(range(self.units)), (1.0,) * self.units)
 
 
 def _register(law: DelayLaw, hidden: int) -> LinearRecurrence:

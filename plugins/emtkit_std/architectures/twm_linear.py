@@ -7,10 +7,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from emtkit import Fact, RecurrentModel, Task, hookimpl
+from emtkit import Fact, NotApplicable, RecurrentModel, Task, hookimpl
 from emtkit_std._parameters import InputMode
 from emtkit_std._theory.emt.circuit import linear_law
 from emtkit_std._theory.facts import HistoryLaw, LinearHistoryLaw
+from emtkit_std._theory.mechanism import Mechanism
+from emtkit_std._theory.networks.delay_line import delay_line_of
 from emtkit_std._theory.waves.wavefield import NativeColumns
 
 WORST_CONDITION = 1e3
@@ -27,7 +29,7 @@ class TwmLinear(RecurrentModel):
     """
 
     name = "twm_linear"
-    offers = (NativeColumns,)
+    offers = (NativeColumns, Mechanism)
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class TwmLinear(RecurrentModel):
         size = law.history * law.dimension
         self.hidden = size if hidden is None else hidden
         start = _start(boundary_init, law.dimension, size)
+        self.certain = exact and (input_mode == "clamp" or not isinstance(delay_line_of(task), str))
         if exact:
             rule = torch.as_tensor(task.facts(LinearHistoryLaw).operator, dtype=start.dtype)
             self.register_buffer("boundary", rule)
@@ -111,9 +114,13 @@ class TwmLinear(RecurrentModel):
         return self._state(inputs.reshape(inputs.shape[0], -1))
 
     def facts(self, kind: type[Fact]) -> Fact:
-        """Its columns, through Psi."""
+        """Its columns, through Psi; its mechanism, where the rule is not trained."""
         if kind is NativeColumns:
             return kind(self.history, self.dimension, self.psi.double().cpu().numpy())
+        if kind is Mechanism:
+            if not self.certain:
+                raise NotApplicable("what its columns hold is trained, or polluted by added inputs")
+            return kind("register", tuple(range(self.history)), (1.0,) * self.history)
         return super().facts(kind)
 
     def _columns(self, state: Tensor) -> Tensor:

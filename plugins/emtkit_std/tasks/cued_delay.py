@@ -11,12 +11,14 @@ from emtkit import (
     Batch,
     Channels,
     EmtkitError,
+    Fact,
     ScalarInfo,
     Scalars,
     Stream,
     Task,
     hookimpl,
 )
+from emtkit_std._theory.facts import CuedLaw
 from emtkit_std._theory.superposition.amplitudes import AMPLITUDES
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class CuedDelay(Task):
     """
 
     name = "cued_delay"
+    offers = (CuedLaw,)
     draws_anywhere = True
     scalars: ClassVar[Scalars] = {
         "recall_error": ScalarInfo(
@@ -151,6 +154,12 @@ class CuedDelay(Task):
         steps = batch.mask.sum()
         recall = (losses * cue).sum(-1).mean() / steps
         return {"recall_error": recall, "uncued_error": losses.sum(-1).mean() / steps - recall}
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """What is asked for, and for how long it has to be held."""
+        if kind is CuedLaw:
+            return CuedLaw(self.items, self.features, self.longest, self.amplitude)
+        return super().facts(kind)
 
 
 @hookimpl

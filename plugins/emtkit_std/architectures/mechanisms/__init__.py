@@ -1,0 +1,1 @@
+"""Networks of a known mechanism, with nothing to train."""

@@ -10,6 +10,7 @@ import torch
 
 from emtkit import RecurrentModel, Task, Trace
 from emtkit_std.architectures.elman import Elman
+from tests.std.known_nets import turn
 from tests.std.subjects import build
 
 
@@ -93,6 +94,57 @@ class PhaseClock(RecurrentModel):
     def _parts(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         slots = state[..., : -self.history]
         return slots.unflatten(-1, (self.history, self.dimension)), state[..., -self.history :]
+
+
+class Turning(PhaseClock):
+    """A phase clock whose slots are turned further at every step: neither slot nor wave."""
+
+    name = "turning_fake"
+
+    def __init__(self, task: Task, *, history: int, overwrite: bool) -> None:
+        super().__init__(task, history=history, overwrite=overwrite)
+        size = history * self.dimension
+        axes = np.linalg.qr(np.random.default_rng(3).normal(size=(size, size)))[0]
+        pairs = np.kron(np.eye(size // 2), turn(360 / history))
+        turns = [axes @ np.linalg.matrix_power(pairs, p) @ axes.T for p in range(history)]
+        self.register_buffer("turns", torch.from_numpy(np.stack(turns)))
+
+    def step(self, state: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        slots, phase = self._split(super().step(self._straight(state), inputs))
+        return torch.cat([self._turned(slots, phase), phase], -1)
+
+    def read(self, state: torch.Tensor) -> torch.Tensor:
+        return super().read(self._straight(state))
+
+    def _straight(self, state: torch.Tensor) -> torch.Tensor:
+        slots, phase = self._split(state)
+        back = (phase[..., None, None] * self.turns).sum(-3).transpose(-1, -2)
+        return torch.cat([(back @ slots[..., None])[..., 0], phase], -1)
+
+    def _turned(self, slots: torch.Tensor, phase: torch.Tensor) -> torch.Tensor:
+        return ((phase[..., None, None] * self.turns).sum(-3) @ slots[..., None])[..., 0]
+
+    def _split(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return state[..., : -self.history], state[..., -self.history :]
+
+
+class Magnitudes(RecurrentModel):
+    """Bits in one direction, each half as large as the one after it: h_t = h_{t-1} / 2 + u_t."""
+
+    name = "magnitudes_fake"
+
+    def __init__(self, task: Task, *, delay: int) -> None:
+        super().__init__()
+        self.hidden, self.delay = 1, delay
+        self.register_buffer("unit", torch.ones(()))
+
+    def step(self, state: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        return state / 2 + inputs
+
+    def read(self, state: torch.Tensor) -> torch.Tensor:
+        """The digit of the state at place `delay`; rounding must not move it across an edge."""
+        digits = torch.floor(state * 2**self.delay + 1e-9)
+        return self.unit * torch.remainder(digits, 2)
 
 
 def untrained(task: Task, gain: float, hidden: int = 64, seed: int = 0) -> RecurrentModel:

@@ -85,7 +85,7 @@ def content_steered() -> SequenceModel:
         pytest.param(
             MemoryMap(sequences=128),
             disturbed,
-            ("held", "held_curved", "used", "interference"),
+            ("held", "used", "interference"),
             marks=pytest.mark.slow,  # of all statistics 48 times: fifteen seconds
         ),
         (HistoryDecoding(sequences=64), curved, ("mean_r2", "oldest_r2")),

@@ -56,6 +56,25 @@ def changes(size: int) -> dict[str, np.ndarray]:
     }
 
 
+class Magnitudes(RecurrentModel):
+    """Bits in one direction, each half as large as the one after it: h_t = h_{t-1} / 2 + u_t."""
+
+    name = "magnitudes_fake"
+
+    def __init__(self, task: Task, *, delay: int) -> None:
+        super().__init__()
+        self.hidden, self.delay = 1, delay
+        self.register_buffer("unit", torch.ones(()))
+
+    def step(self, state: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        return state / 2 + inputs
+
+    def read(self, state: torch.Tensor) -> torch.Tensor:
+        """The digit of the state at place `delay`; rounding must not move it across an edge."""
+        digits = torch.floor(state * 2**self.delay + 1e-9)
+        return self.unit * torch.remainder(digits, 2)
+
+
 def untrained(task: Task, gain: float, hidden: int = 64, seed: int = 0) -> RecurrentModel:
     """An Elman network of tanh units with W_hh ~ N(0, gain² / H); gain 0: nothing recurs."""
     model = build(Elman, task, hidden=hidden).double()

@@ -84,7 +84,8 @@ What is read from weights or at a fixed point cannot see that sequences are perm
 a fading memory is a sliding history: the state of an untrained network is the last inputs in other
 coordinates, and the inputs push them on. `twm_waves` then says `driven`, whatever the network has
 learned. Nor is `gradient_lag` a proof of memory: a random network may let everything through. A
-claim about training needs the untrained network beside it. `intervene` and `attractors` measure
+claim about training needs the untrained network beside it. `memory_map` names a mechanism only
+where the answers follow an exchange of items. `intervene` and `attractors` measure
 beyond the trained steps: they ask whether an edit lengthens the horizon, and what is left in the
 end (an exact linear circuit, of which nothing is lost, is on a neutral cycle, not on a stable
 one); so does `noise_horizon` with noise (of a linear circuit nothing is corrected, and chaos
@@ -131,6 +132,7 @@ ROWS = {
     "intervene": Row(("change", "null_change")),
     "linear_ceiling": Row(("least_loss", "possible"), kind="linear"),
     "memory_capacity": Row(("linear", "fisher"), DELAY, "linear"),
+    "memory_map": Row(("held", "moving", "used")),
     "noise_horizon": Row(("horizon", "uncorrected", "basin")),
     "spectrum": Row(("radius",)),
     "superposition": Row(("relative_loss", "hidden_share", "regime"), DELAY, "rectified"),
@@ -139,6 +141,7 @@ ROWS = {
 }
 DRIVEN = {
     "history_decoding": Row(("mean_r2",), DELAY),
+    "memory_map": Row(("held", "moving", "used"), DELAY),
     "twm_waves": Row(("wave_share", "flag"), DELAY),
 }
 """Rows of the same analyses where every step is driven."""

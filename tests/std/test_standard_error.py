@@ -18,6 +18,7 @@ from emtkit_std.analyses.gradient_lag import GradientLag
 from emtkit_std.analyses.history_decoding import HistoryDecoding
 from emtkit_std.analyses.information_capacity import InformationCapacity
 from emtkit_std.analyses.intervene import Intervene
+from emtkit_std.analyses.memory_map import MemoryMap
 from emtkit_std.analyses.twm_waves import TwmWaves
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.emt_circuit import EmtCircuit
@@ -81,6 +82,12 @@ def content_steered() -> SequenceModel:
             ("amplitude_ratio", "shift_residual", "coherence", "boundary_residual"),
         ),
         (InformationCapacity(sequences=32, lags=12, degree=2), driven, ("linear", "total")),
+        pytest.param(
+            MemoryMap(sequences=128),
+            disturbed,
+            ("held", "used", "interference"),
+            marks=pytest.mark.slow,  # of all statistics 48 times: fifteen seconds
+        ),
         (HistoryDecoding(sequences=64), curved, ("mean_r2", "oldest_r2")),
         (
             Intervene(sequences=16, threshold=0.7),

@@ -31,7 +31,7 @@ MOST_STEPS = 256
 """Scored steps whose targets are looked at; of longer sequences the beginning."""
 MOST_ENUMERATED = 10
 """Signs whose values are all tried out."""
-BUDGET = 5e7
+BUDGET = 1e7
 """Targets that an estimate computes in all, for it to take less than a second."""
 SEQUENCES = 1024
 FEWEST = 32

@@ -1,0 +1,174 @@
+"""Whether what is held is used: one item of a state is exchanged, and the answers are looked at.
+
+In the state of a sequence item m gets the value that it has in another sequence,
+
+    h' = h + b_m (x'_m - x_m) / std,
+
+with the code b_m of the item beside all others, and then the network goes on by itself. Where the
+other value asks for other targets z' in the place of z, the answers should change from y to y' as
+these do:
+
+    used = 1 - sum |(y' - y) - (z' - z)|^2 / sum |z' - z|^2
+
+1 where all answers follow, 0 where none moves, below where they move elsewhere. (The share of
+answers that are nearer to z' than to z is a coin's for a network that guesses: few outputs of
+untrained ones scored .2.) The null moves the state as far, in whitened coordinates, towards
+other states, DRAWS for each item or more; in a state of one direction that is the same exchange.
+Interference is what happens to the answers that should stay: their mean squared change over that of
+the answers that should not.
+
+The component is moved by the difference that the item makes, not projected out: more items than
+directions have no projections onto one beside all others, and this needs none.
+
+References: Geiger, Lu, Icard and Potts (NeurIPS 2021), arXiv:2106.02997, interchange interventions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from emtkit import RecurrentModel, Subject
+from emtkit_std._theory.facts import Array, Mask
+from emtkit_std._theory.memory_map.codes import Coded
+from emtkit_std._theory.memory_map.observed import Observed
+from emtkit_std._theory.observe import in_double
+from emtkit_std._theory.standard_error import Ratio
+
+SEQUENCES = 64
+MOST_ITEMS = 12
+DRAWS = 2
+TIMES = (1 / 3, 2 / 3)
+MOST_STEPS = 32
+LEAST_CHANGE = 1e-9
+"""Squared change of a target, as a share of its mean square, below which it stays."""
+LEAST_EFFECT = 1e-2
+"""Squared change of the answers, as a share of what is asked, below which nothing was exchanged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Used:
+    """What follows of the answers, by its `missed` part, that of the `null`, and `interference`."""
+
+    missed: Ratio
+    null: Ratio
+    interference: Ratio
+
+
+@dataclass(frozen=True, eq=False)
+class _Exchange:
+    """Of one time: outputs and targets before (`base`, `old`, N T' O) and after (J N T' O).
+
+    `random` (D J N T' O) are the outputs of the null; `scored` (T').
+    """
+
+    outputs: Array
+    random: Array
+    base: Array
+    old: Array
+    new: Array
+    scored: Array
+
+    @property
+    def follows(self) -> Mask:
+        """Which scored answers should change."""
+        asked = np.square(self.new - self.old)
+        return (asked > LEAST_CHANGE * np.square(self.old).mean()) & (self.scored > 0)[:, None]
+
+    @property
+    def stays(self) -> Mask:
+        """Which should not."""
+        return ~self.follows & (self.scored > 0)[:, None]
+
+
+def used(subject: Subject, seen: Observed, coded: Coded) -> Used | str:
+    """What follows from exchanging needed items, or why nothing can be exchanged."""
+    if not isinstance(subject.model, RecurrentModel):
+        return f"'{subject.model.name}' is no recurrent map: nothing can be put into its state"
+    if subject.task.targets(seen.batch.inputs[:1]) is None:
+        return f"'{subject.task.name}' does not say its targets for other inputs (`targets`)"
+    places = {round(share * (len(seen.times) - 1)) for share in TIMES}
+    found = [_exchange(subject, seen, coded, k) for k in sorted(places)]
+    return Used(
+        _missed([(one, one.outputs) for one in found]),
+        _missed([(one, one.random) for one in found]),
+        _interference(found),
+    )
+
+
+def _exchange(subject: Subject, seen: Observed, coded: Coded, k: int) -> _Exchange:
+    time, count = seen.times[k], min(SEQUENCES, len(seen.states))
+    end = min(seen.batch.steps, time + 1 + MOST_STEPS)
+    needed = seen.needed[k]
+    items = [needed[i] for i in _spread(len(needed))]
+    inputs = seen.batch.inputs[:count]
+    swapped = inputs.repeat(len(items), 1, 1, 1)
+    draws = max(DRAWS, MOST_ITEMS // len(items))
+    moved = np.zeros((1 + draws, len(items), count, seen.states.shape[2]))
+    one = np.arange(draws * len(items)).reshape(draws, -1) % len(seen.states)
+    apart = coded.white[one, k] - coded.white[one - len(seen.states) // 2, k]
+    for row, m in enumerate(items):
+        item, code = seen.memory.items[m], coded.codes[k][m].direction
+        other = np.roll(seen.values[:count, m], 1)
+        swapped[row, :, item.step, item.channel] = torch.from_numpy(other)
+        change = (other - seen.values[:count, m]) / max(float(seen.values[:, m].std()), 1e-300)
+        lengths = np.linalg.norm(apart[:, row], axis=1, keepdims=True)
+        away = apart[:, row] * np.linalg.norm(code) / np.where(lengths > 0, lengths, np.inf)
+        directions = np.vstack([code, away]) @ coded.back.T
+        moved[:, row] = change[:, None] * directions[:, None]
+    states = seen.states[:count, k] + moved
+    outputs = _continued(in_double(subject.model), states, inputs, time, end)
+    new = subject.task.targets(swapped.flatten(0, 1))
+    assert new is not None
+    shown = slice(time, end)
+    return _Exchange(
+        outputs[0],
+        outputs[1:],
+        seen.outputs[:count, shown],
+        seen.batch.targets[:count, shown].numpy(),
+        new.view(len(items), count, *new.shape[1:])[:, :, shown].numpy(),
+        seen.batch.mask[shown].numpy(),
+    )
+
+
+def _spread(count: int) -> list[int]:
+    return sorted({*np.linspace(0, count - 1, min(count, MOST_ITEMS)).round().astype(int).tolist()})
+
+
+def _continued(
+    model: RecurrentModel, states: Array, inputs: torch.Tensor, time: int, end: int
+) -> Array:
+    """Outputs (... N T' O) from the states (... N H) of a time on."""
+    kinds, items, count, _ = states.shape
+    state = torch.from_numpy(states).flatten(0, 2)
+    outputs = [model.read(state)]
+    for step in range(time + 1, end):
+        state = model.step(state, inputs[:, step].repeat(kinds * items, 1))
+        outputs.append(model.read(state))
+    return np.asarray(torch.stack(outputs, 1).view(kinds, items, count, end - time, -1).numpy())
+
+
+def _missed(found: list[tuple[_Exchange, Array]]) -> Ratio:
+    """What the answers lack of the change that is asked for, where one is, by sequence."""
+    sums = np.zeros((2, len(found[0][0].base)))
+    for one, outputs in found:
+        asked, follows = one.new - one.old, one.follows
+        missed = np.square(outputs - one.base - asked) * follows
+        sums[0] += missed.reshape(-1, *asked.shape).mean(0).sum((0, 2, 3))
+        sums[1] += (np.square(asked) * follows).sum((0, 2, 3))
+    return Ratio(*sums)
+
+
+def _interference(found: list[_Exchange]) -> Ratio:
+    sums = np.zeros((2, found[0].base.shape[0]))
+    counts, asked = np.zeros(2), 0.0
+    for one in found:
+        effect = np.square(one.outputs - one.base)
+        for kind, chosen in enumerate((one.stays, one.follows)):
+            sums[kind] += (effect * chosen).sum((0, 2, 3))
+            counts[kind] += chosen.sum()
+        asked += np.square((one.new - one.old) * one.follows).sum()
+    if not counts.all() or sums[1].sum() < LEAST_EFFECT * asked:
+        return Ratio(sums[0], np.zeros_like(sums[1]))
+    sums /= counts[:, None]
+    return Ratio(*sums)

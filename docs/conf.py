@@ -23,7 +23,7 @@ release = emtkit.__version__
 extensions = ["myst_parser"]
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["generated/parts/*"]
+exclude_patterns = ["generated/parts/*", "results/*/*"]
 
 html_theme = "furo"
 html_title = f"emtkit {release}"

@@ -284,3 +284,4 @@ def test_pairs_whose_correlation_is_undefined_have_no_control():
     asked = {"value": "a.y", "stat": "rank_correlation", "by": "a.x", "above": 0}
     (found,) = judged(data, asked)
     assert (found.word, found.controls) == ("not testable", ())
+    assert found.cause == "a.x is 1 in all 12, so that there is no order"

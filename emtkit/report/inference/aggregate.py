@@ -105,7 +105,7 @@ def _aggregate(
     if result.estimate is not None and (noise := _noise(results, kept, by, quantity)):
         result = replace(result, estimate=result.estimate.with_noise(noise))
     if result.value is None and not result.cause:
-        result = replace(result, cause=_undefined_best(quantity, len(kept), why))
+        result = replace(result, cause=_why_undefined(quantity, values, by, why))
     members = tuple(str(keys[row]) for row in kept)
     return replace(result, members=members, pairs=tuple(results.levels(row, over) for row in kept))
 
@@ -149,7 +149,16 @@ def _noise(results: Results, kept: Sequence[int], by: Sequence[Any], quantity: Q
     return noise if np.isfinite(noise) else 0.0
 
 
-def _undefined_best(quantity: Quantity, n: int, why: str) -> str:
+def _why_undefined(quantity: Quantity, values: Sequence[Any], by: Sequence[Any], why: str) -> str:
+    n = len(values)
+    if statistic_of(quantity).pairs:
+        columns = {quantity.column: values, quantity.by: by}
+        equal = [
+            f"{name} is {found[0]:g} in all {n}"
+            for name, found in columns.items()
+            if len(set(found)) == 1
+        ]
+        return f"{' and '.join(equal)}, so that there is no order"
     if quantity.of is not None and quantity.of > n:
         return f"the best of {quantity.of} runs asks for {quantity.of} networks; there are {n}"
     return f"undefined in the best network: {why}"

@@ -39,7 +39,7 @@ def test_the_page_on_table_1_says_what_its_table_says() -> None:
 def test_committed_tables_are_those_of_their_studies() -> None:
     for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
         session = load(ROOT / "studies" / f"{folder.name}.yaml", store=None)
-        tables = set(session.plan.study.tables)
+        tables = {table.name for table in session.plan.study.tables.values()}
         assert {path.stem for path in folder.glob("*.csv")} == tables
         keys = {row.cell.key for row in session.plan.rows}
         for path in folder.glob("*.csv"):

@@ -69,10 +69,13 @@ class AssociativeRecall(Task):
         inputs = torch.cat([keys, torch.cat([values, silence], 1)], -1)
         steps = self.pairs + self.queries
         mask = (torch.arange(steps, device=number.device) >= self.pairs).to(values)
-        return Batch(inputs, self.targets(inputs), mask, steps)
+        return Batch(inputs, self._answers(inputs), mask, steps)
 
     def targets(self, inputs: Tensor) -> Tensor:
         """The sum of the values that came with the key of each query; 0 before them."""
+        return self._answers(inputs)
+
+    def _answers(self, inputs: Tensor) -> Tensor:
         keys, values = inputs.split([self.keys, self.dimension], -1)
         first = self.pairs
         asked = keys[:, first:] @ keys[:, :first].mT @ values[:, :first]

@@ -78,10 +78,13 @@ class Copy(Task):
         inputs[:, : self.longest + 1, -1] = (number == 0).to(items)
         due = self._due(inputs)
         scored = ((due >= 0) & (due < count[:, None])).to(items)
-        return Batch(inputs, self.targets(inputs), scored, self.longest + 1)
+        return Batch(inputs, self._answers(inputs), scored, self.longest + 1)
 
     def targets(self, inputs: Tensor) -> Tensor:
         """The items before the marker of each sequence (B T d + 1), after it."""
+        return self._answers(inputs)
+
+    def _answers(self, inputs: Tensor) -> Tensor:
         due = self._due(inputs)
         items = inputs[..., : self.longest, :-1]
         places = due.clamp(0, self.longest - 1)[..., None].expand(-1, -1, self.dimension)

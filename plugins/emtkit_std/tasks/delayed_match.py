@@ -80,10 +80,13 @@ class DelayedMatch(Task):
         mask = (time == delay[:, None]).to(first)
         inputs = mask[..., None] * second[:, None]
         inputs[:, 0] = first
-        return Batch(inputs, self.targets(inputs), mask, self.longest + 1)
+        return Batch(inputs, self._answers(inputs), mask, self.longest + 1)
 
     def targets(self, inputs: Tensor) -> Tensor:
         """+1 or -1 wherever a pattern follows the first one, 0 elsewhere."""
+        return self._answers(inputs)
+
+    def _answers(self, inputs: Tensor) -> Tensor:
         agree = (inputs * inputs[:, :1]).sum(-1, keepdim=True) > self.dimension - 1
         answers = torch.where(agree, 1.0, -1.0).to(inputs)
         there = (inputs != 0).any(-1, keepdim=True)

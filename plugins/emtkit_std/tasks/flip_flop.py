@@ -61,10 +61,13 @@ class FlipFlop(Task):
         shape = (batch, self.steps, self.bits)
         signs = stream.signs(shape)
         inputs = torch.where(stream.uniform(shape) < self.density, signs, 0.0)
-        return Batch(inputs, self.targets(inputs), inputs.new_ones(self.steps), self.steps)
+        return Batch(inputs, self._answers(inputs), inputs.new_ones(self.steps), self.steps)
 
     def targets(self, inputs: Tensor) -> Tensor:
         """The last input of each channel that is not 0."""
+        return self._answers(inputs)
+
+    def _answers(self, inputs: Tensor) -> Tensor:
         time = torch.arange(inputs.shape[1], device=inputs.device)[:, None].expand_as(inputs)
         return inputs.gather(1, torch.where(inputs != 0, time, 0).cummax(1).values)
 

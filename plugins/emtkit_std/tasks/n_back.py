@@ -62,10 +62,13 @@ class NBack(Task):
         kinds = torch.arange(self.symbols, device=first.device)
         inputs = (torch.stack(z, 1)[..., None] == kinds).to(signs)
         mask = (torch.arange(self.steps, device=first.device) >= self.lag).to(signs)
-        return Batch(inputs, self.targets(inputs), mask, self.steps)
+        return Batch(inputs, self._answers(inputs), mask, self.steps)
 
     def targets(self, inputs: Tensor) -> Tensor:
         """2 u_t . u_{t-n} - 1; 0 for the first n steps."""
+        return self._answers(inputs)
+
+    def _answers(self, inputs: Tensor) -> Tensor:
         same = (inputs[:, self.lag :] * inputs[:, : -self.lag]).sum(-1, keepdim=True)
         silent = inputs.new_zeros(len(inputs), self.lag, 1)
         return torch.cat([silent, 2.0 * same - 1.0], 1)

@@ -93,7 +93,7 @@ def observe(subject: Subject, sequences: int) -> Observed:
 
 def _begin(subject: Subject, batch: Batch) -> int:
     """The first step whose state is the network's own: a state may be set from all inputs."""
-    late = not bool(batch.mask[: batch.input_steps].any())
+    late = not bool(batch.mask[..., : batch.input_steps].any())
     encoded = isinstance(subject.model, RecurrentModel) and subject.model.encodes()
     return batch.input_steps - 1 if late or encoded else 0
 

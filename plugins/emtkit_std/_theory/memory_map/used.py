@@ -59,7 +59,7 @@ class Used:
 class _Exchange:
     """Of one time: outputs and targets before (`base`, `old`, N T' O) and after (J N T' O).
 
-    `random` (D J N T' O) are the outputs of the null; `scored` (T').
+    `random` (D J N T' O) are the outputs of the null; `scored` (N T').
     """
 
     outputs: Array
@@ -73,12 +73,12 @@ class _Exchange:
     def follows(self) -> Mask:
         """Which scored answers should change."""
         asked = np.square(self.new - self.old)
-        return (asked > LEAST_CHANGE * np.square(self.old).mean()) & (self.scored > 0)[:, None]
+        return (asked > LEAST_CHANGE * np.square(self.old).mean()) & (self.scored > 0)[..., None]
 
     @property
     def stays(self) -> Mask:
         """Which should not."""
-        return ~self.follows & (self.scored > 0)[:, None]
+        return ~self.follows & (self.scored > 0)[..., None]
 
 
 def used(subject: Subject, seen: Observed, coded: Coded) -> Used | str:
@@ -127,7 +127,7 @@ def _exchange(subject: Subject, seen: Observed, coded: Coded, k: int) -> _Exchan
         seen.outputs[:count, shown],
         seen.batch.targets[:count, shown].numpy(),
         new.view(len(items), count, *new.shape[1:])[:, :, shown].numpy(),
-        seen.batch.mask[shown].numpy(),
+        seen.batch.mask.expand(seen.batch.inputs.shape[:2])[:count, shown].numpy(),
     )
 
 

@@ -3,11 +3,13 @@
 Both networks are seen on the same sequences, since their streams are equal.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
 
-from emtkit import NotApplicable, ScalarInfo, Subject
+from emtkit import Comparison, Findings, NotApplicable, ScalarInfo, Subject
+from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.networks.recurrence import to_array
 from emtkit_std._theory.observe import Trajectories, in_double, trajectories
@@ -16,6 +18,42 @@ GROUPS = 8
 """Parts of the sequences of which one at a time is left out, for a standard error."""
 
 ERROR = ScalarInfo("standard error of `distance`, by the spread of the sequences")
+
+
+ONE_SEQUENCE = "one sequence has no spread"
+
+
+class StateComparison(Comparison[Array]):
+    """A distance of the states of two networks at the same moments of the same sequences."""
+
+    def __init__(self, *, sequences: Sequences = 64, steps: Steps = None) -> None:
+        self.sequences, self.steps = sequences, steps
+
+    def observe(self, subject: Subject) -> Array:
+        """The states at the scored steps (B T H)."""
+        return scored_states(subject, self.sequences, self.steps)
+
+    def compare(self, first: Array, second: Array) -> Findings:
+        """The distance with its standard error."""
+        found = {
+            "distance": self.distance(first, second),
+            "distance_error": error_of(self.distance, first, second),
+        }
+        reasons = dict.fromkeys(found, "the states hardly move")
+        return Findings(found, reasons={**reasons, **_single(first)})
+
+    @abstractmethod
+    def distance(self, first: Array, second: Array) -> float:
+        """The distance of states (B T H) and (B T K)."""
+
+
+def rows(states: Array) -> Array:
+    """The moments below each other (N, H)."""
+    return np.asarray(states.reshape(-1, states.shape[-1]))
+
+
+def _single(first: Array) -> dict[str, str]:
+    return {"distance_error": ONE_SEQUENCE} if len(first) < 2 else {}
 
 
 def scored_answers(subject: Subject, sequences: int, steps: int | None) -> Array:

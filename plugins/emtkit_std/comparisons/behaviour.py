@@ -6,7 +6,7 @@ import numpy as np
 
 from emtkit import Comparison, Findings, ScalarInfo, Subject, hookimpl
 from emtkit_std._parameters import Sequences, Steps
-from emtkit_std._theory.compared import ERROR, scored_answers
+from emtkit_std._theory.compared import ERROR, ONE_SEQUENCE, scored_answers
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.standard_error import Ratio
 
@@ -49,7 +49,7 @@ class Behaviour(Comparison[Array]):
         silent = "silent: neither network answers anything but 0"
         reasons = dict.fromkeys(self.scalars, silent) if np.isnan(found.value) else {}
         if len(first) < 2:
-            reasons = {"distance_error": "one sequence has no spread", **reasons}
+            reasons = {"distance_error": ONE_SEQUENCE, **reasons}
         return Findings({"distance": found.value, "distance_error": found.error}, reasons=reasons)
 
 

@@ -11,7 +11,7 @@ from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.content import pack
 from emtkit.store.store import Store
-from emtkit.study.cells import Cell, EvaluationSpec, canonical, digest
+from emtkit.study.cells import Cell, EvaluationSpec, Measure, canonical, digest
 from emtkit.train.grouping import Shape, Stack, group, pair_of, split, tier_named
 from emtkit.train.tiers.vmap import VmapTier
 
@@ -211,7 +211,7 @@ class Queue:
     def compare(self, done: Collection[str], known: set[str]) -> None:
         """Queue the comparisons left to make of cells that are `done`, two groups at a time."""
         compared = self._required.compared
-        order = {key: at // COMPARE_CELLS for at, key in enumerate(sorted(done))}
+        order = {key: at // COMPARE_CELLS for at, key in enumerate(_neighbours(done, compared))}
         tiles: dict[tuple[object, ...], dict[str, list[str]]] = {}
         for key, measures in compared.items():
             for one in measures if key in order else ():
@@ -303,6 +303,17 @@ class Queue:
             Subjects(cell, tier, weights, history, snapshots, spec, () if at else measures)
             for at, spec in enumerate(specs or ([None] if measures else []))
         ]
+
+
+def _neighbours(cells: Collection[str], compared: Mapping[str, Sequence[Measure]]) -> Sequence[str]:
+    """The cells in an order in which those that are compared with each other stand together."""
+    least = {cell: cell for cell in cells}
+    for first, measures in compared.items():
+        for key in {one.second for one in measures} if first in least else ():
+            if key in least:
+                low = min(first, key)
+                least[first], least[key] = min(least[first], low), min(least[key], low)
+    return sorted(least, key=lambda cell: (least[cell], cell))
 
 
 def loose_files(

@@ -82,6 +82,15 @@ def test_each_network_is_loaded_once_for_many_pairs(tmp_path) -> None:
     assert max(len(job.subjects) for job in engine.jobs) <= 2 * queue.COMPARE_CELLS
 
 
+def test_networks_of_one_task_are_compared_in_jobs_of_their_own(tmp_path) -> None:
+    tasks = [{"use": "probe_delay", "grid": {"gain": [1.0, 2.0, 3.0]}}]
+    planned = plan("gap", seeds=4, tasks=tasks)
+    _, engine, _, _ = go(planned, tmp_path / "s.sqlite")
+    assert len(planned.pairs) == 3 * 28
+    # 8 networks of a task: a job for each, and none of two tasks.
+    assert [len(job.subjects) for job in engine.jobs] == [8, 8, 8]
+
+
 def test_what_breaks_breaks_alone(tmp_path) -> None:
     planned = plan("gap", "moody")
     made, _, found, _ = go(planned, tmp_path / "s.sqlite")

@@ -140,6 +140,7 @@ def _draw(
         tone, shape = colour(order), marker(order)
         axes.plot(*found.points[at].T, ls="", marker=shape, ms=4, color=tone, alpha=0.8)
     axes.set_aspect("equal", adjustable="datalim")
+    axes.locator_params(nbins=4)
     axes.set_title(title, loc="left")
     axes.set(xlabel=f"{100 * found.share:.0f} % of the whole in this plane", ylabel="")
     networks = {

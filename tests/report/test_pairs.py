@@ -15,7 +15,7 @@ from emtkit.report.data.pairs import with_pairs
 from emtkit.report.figures.embedding import draw_embedding, scaled
 from emtkit.report.figures.figure import draw_figure
 from emtkit.report.inference.claims import verdicts_of
-from emtkit.report.inference.permuted import Distances
+from emtkit.report.inference.exchanged import Distances
 from emtkit.report.tables.table import draw_table
 from emtkit.store.store import Store
 from emtkit.study.views import Figure

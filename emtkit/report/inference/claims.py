@@ -20,8 +20,8 @@ from emtkit.report.data.unlike import one_setting, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.combinations import Combination, combinations, combined
 from emtkit.report.inference.controls import Asked, asked_of_controls, outcome
+from emtkit.report.inference.exchanged import difference_of
 from emtkit.report.inference.paired import PairedDifference, corrected
-from emtkit.report.inference.permuted import difference_of
 from emtkit.report.inference.statistics.mode import is_commonest
 from emtkit.report.inference.verdict import Control, Verdict, held_against, summary
 from emtkit.study.quantity import Quantity

@@ -18,8 +18,8 @@ from emtkit.report.inference.aggregate import (
     statistic_of,
 )
 from emtkit.report.inference.branches import Branches, two_branches
+from emtkit.report.inference.exchanged import PERMUTATIONS, difference_of
 from emtkit.report.inference.paired import PairedDifference, corrected
-from emtkit.report.inference.permuted import PERMUTATIONS, difference_of
 from emtkit.report.inference.scaled import on_scale
 from emtkit.report.tables.drawn import BRACKETS, DrawnTable, Heading, Levels, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, plus_minus_text, share_text

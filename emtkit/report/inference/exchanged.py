@@ -45,11 +45,11 @@ def difference_of(
 ) -> PairedDifference:
     """The first side minus the second: paired by seed, or, of comparisons, by permutation."""
     if results.of_pairs:
-        return permuted_difference(results, columns, sides, statistics)
+        return exchanged_difference(results, columns, sides, statistics)
     return paired_difference(*sides, *statistics, fixed=fixed)
 
 
-def permuted_difference(
+def exchanged_difference(
     results: Results,
     columns: tuple[str, str],
     sides: tuple[Aggregate, Aggregate],

@@ -29,11 +29,21 @@ from emtkit.plugin.statistic import STATISTICS, statistic_named
 from emtkit.report.tables.format import FORMATS
 from emtkit.study.entries import RESERVED_KEYS, RESERVED_LABELS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, STUDY_KEYS, Seeds
+from emtkit.study.pair_choice import PairChoice
 from emtkit.study.quantity import Quantity, Scale, Value
 from emtkit.study.rows import MAX_CELLS
 from emtkit.study.settings import Check, Elsewhere, Evaluation, Training
 from emtkit.study.tuning import Objective, TuneSettings
-from emtkit.study.views import FIGURE_KINDS, CellChoice, Claim, EachShare, Expect, Figure, Table
+from emtkit.study.views import (
+    EMBEDDING,
+    FIGURE_KINDS,
+    CellChoice,
+    Claim,
+    EachShare,
+    Expect,
+    Figure,
+    Table,
+)
 from emtkit.study.wanted import Criterion, ShareOf
 
 METHODS: tuple[type[Method], ...] = (Optimiser, Schedule, Curriculum)
@@ -46,6 +56,7 @@ PARTS: Mapping[str, tuple[type[BaseModel], ...]] = {
     "tuning": (TuneSettings, Objective),
     "evaluation": (Evaluation, Elsewhere, Seeds),
     "tables": (Table, Value, Scale, Quantity, ShareOf, Criterion),
+    "comparisons": (PairChoice,),
     "figures": (Figure, CellChoice),
     "claims": (Claim, Expect, EachShare),
 }
@@ -80,7 +91,7 @@ def _parts() -> dict[str, str]:
     lists = [
         ("Keys of a grid", ("name", "role", *GRID_KEYS)),
         ("Words that cannot be a label", RESERVED_LABELS),
-        ("Kinds of figure", (*FIGURE_KINDS, "<analysis label>.<drawing>")),
+        ("Kinds of figure", (*FIGURE_KINDS, EMBEDDING, "<analysis label>.<drawing>")),
         ("Formats of a table (`emtkit table --format`)", FORMATS.names),
     ]
     rows = [(title, ", ".join(f"`{word}`" for word in words)) for title, words in lists]

@@ -32,6 +32,7 @@ _HOMES = {
         "SimpleRecurrence",
         "Trace",
     ],
+    "emtkit.plugin.comparison": ["Change", "Comparison"],
     "emtkit.plugin.drawing": [
         "Area",
         "Bars",

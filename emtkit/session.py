@@ -20,6 +20,7 @@ from emtkit.plugin.registry import Registry
 from emtkit.study.document import from_value, read_document
 from emtkit.study.plan import Plan, plan_study
 from emtkit.study.select import select
+from emtkit.study.views import EMBEDDING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +116,7 @@ class Session:
                 if plan.tuned:
                     run(plan.known, self.registry, store, engine, recorded, options)
                     plan = settle(plan, store)[0]
-                return run(plan.known, self.registry, store, engine, recorded, options)
+                return run(plan.known, self.registry, store, engine, recorded, options, plan.pairs)
             finally:
                 recorded.close()
                 for name in ("_settled", "results", "_tables", "_verdicts"):
@@ -150,12 +151,8 @@ class Session:
     @cached_property
     def results(self) -> Results:
         """The frame and the reasons of everything that it lacks, as the views read them."""
-        from emtkit.report.data.frame import read_results
-        from emtkit.report.data.snapshots import with_snapshots
-
         with self.read() as store:
-            found = read_results(self.plan.rows, store, self.plan.conditions)
-            return with_snapshots(found, self.plan, store)
+            return self._read(store)
 
     def frame(self) -> pd.DataFrame:
         """One row per cell, one column per parameter and scalar."""
@@ -173,11 +170,14 @@ class Session:
 
     def figure(self, name: str, *, narrow: bool = False) -> Drawn:
         """The figure of that name, drawn from stored findings; `narrow`: for a phone."""
+        from emtkit.report.figures.embedding import draw_embedding
         from emtkit.report.figures.examples import stored_examples
         from emtkit.report.figures.figure import draw_examples, draw_figure
 
         specs = {spec.name: spec for spec in self.plan.study.figures.values()}
         spec = _known(name, specs, "figure", self.name)
+        if spec.use == EMBEDDING:
+            return draw_embedding(self.results.seen_by(spec), spec, narrow=narrow)
         if not spec.is_drawing:
             results = self.results.seen_by(spec)
             return draw_figure(results, spec, self._curves(spec), narrow=narrow)
@@ -221,14 +221,12 @@ class Session:
     def warnings(self) -> list[str]:
         """What cannot come out well however the networks turn out; known before any is trained."""
         from emtkit.execute.network_warnings import network_warnings
-        from emtkit.report.data.frame import read_results
-        from emtkit.report.data.snapshots import with_snapshots
         from emtkit.report.inference.power import unreachable
         from emtkit.report.inference.uncontrolled import uncontrolled
         from emtkit.store.store import Store
 
         with Store.empty() as store:
-            planned = with_snapshots(read_results(self.plan.rows, store), self.plan, store)
+            planned = self._read(store)
         claims = tuple(self.plan.study.claims.values())
         of_claims = [*unreachable(planned, claims), *uncontrolled(planned, claims)]
         return [*network_warnings(self.plan), *of_claims]
@@ -271,6 +269,15 @@ class Session:
         """The tables that an analysis (by its label) stored for a cell."""
         return self._content(self._cell(cell), analysis).tables
 
+    def _read(self, store: Store) -> Results:
+        """The results of the plan in a store: of networks, over training, and of pairs."""
+        from emtkit.report.data.frame import read_results
+        from emtkit.report.data.pairs import with_pairs
+        from emtkit.report.data.snapshots import with_snapshots
+
+        found = read_results(self.plan.rows, store, self.plan.conditions)
+        return with_pairs(with_snapshots(found, self.plan, store), self.plan, store)
+
     @cached_property
     def _settled(self) -> tuple[Plan, tuple[TuningCurve, ...]]:
         if not self.planned.tuned:
@@ -286,12 +293,13 @@ class Session:
 
     @cached_property
     def _verdicts(self) -> list[Verdict]:
+        from emtkit.report.data.sides import networks_of
         from emtkit.report.inference.claims import verdicts_of
         from emtkit.report.inference.stated import with_times
 
         study = self.plan.study
         found = verdicts_of(self.results, tuple(study.claims.values()))
-        cells = {cell for verdict in found for cell in verdict.cells}
+        cells = {key for verdict in found for cell in verdict.cells for key in networks_of(cell)}
         with self.read() as store:
             times, status = store.done_at(cells), store.status_of(cells)
             # What was done before times were recorded was done before everything.

@@ -114,11 +114,11 @@ def follow(train: bool) -> int:
 
 def test_the_guide_up_to_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert follow(train=False) == 5
+    assert follow(train=False) == 6
 
 
 @pytest.mark.slow
 def test_the_whole_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert follow(train=True) == 13
+    assert follow(train=True) == 14
     assert (tmp_path / "results" / "pulses" / "report.html").is_file()

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from emtkit.cli.terminal import echo
 from emtkit.errors import EmtkitError, PluginError
+from emtkit.plugin.catalogue import FAMILIES
 
 if TYPE_CHECKING:
     from emtkit.execute.foreign import Analyzed
@@ -65,7 +66,7 @@ def check(names: tuple[str, ...], verbose: bool, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["task", "architecture", "analysis"]))
+@click.argument("kind", type=click.Choice(list(FAMILIES.values())))
 @click.argument("name")
 @click.option("--like", default="", help="Of an architecture: recurrent, gated, ssm, attention.")
 def new(kind: Kind, name: str, like: str) -> int:
@@ -73,7 +74,7 @@ def new(kind: Kind, name: str, like: str) -> int:
     from emtkit.testing import new as write
 
     path = write(kind, name, Path(), like)
-    article = "a" if kind == "task" else "an"
+    article = "an" if kind[0] == "a" else "a"
     echo(f"{path} is {article} {kind} that works: change it, then `emtkit check {path}`")
     echo(f"a study uses it with `plugins: [./{path}]` and the name '{name}'")
     return 0

@@ -24,6 +24,7 @@ from emtkit.errors import EmtkitError, PluginError
 from emtkit.execute.engines.engine import TIMEOUT
 from emtkit.execute.engines.open import ENGINES, Limits, allowed_cores, opened_engine
 from emtkit.methods.folder import module_names
+from emtkit.plugin.catalogue import FAMILIES
 from emtkit.plugin.guard import EXIT, Terminated
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def watch(study: Path, store: Path) -> int:
 
 
 @cli.command("list")
-@click.argument("family", type=click.Choice(["tasks", "architectures", "analyses"]), required=False)
+@click.argument("family", type=click.Choice(list(FAMILIES)), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_plugins(family: str | None, as_json: bool) -> int:
     """List the plugins that are installed, and those that are broken."""

@@ -63,7 +63,8 @@ def gc(studies: tuple[Path, ...], store: Path, yes: bool) -> int:
     from emtkit.store.store import Store
     from emtkit.study.plan import plan_study
 
-    demands = [Required.of(plan_study(study).rows) for study in studies]
+    plans = [plan_study(study) for study in studies]
+    demands = [Required.of(plan.rows, plan.pairs) for plan in plans]
     cells = {key for required in demands for key in required.cells}
     findings = {key for required in demands for key in required.findings}
     with Store.open(store) as opened:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from emtkit.errors import EmtkitError, NotApplicable, PluginError, did_you_mean
 from emtkit.execute.likely import likely_names
 from emtkit.plugin import params
-from emtkit.plugin.analysis import Findings, History, Subject, refusal
+from emtkit.plugin.analysis import Findings, History, Subject
+from emtkit.plugin.applies import refusal
 from emtkit.plugin.architecture import Recognised, SequenceModel
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.guard import ForbiddenError, Guard

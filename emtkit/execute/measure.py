@@ -66,7 +66,7 @@ def _together(registry: Registry, asked: Sequence[Asked]) -> dict[str, Outcome]:
     begun = time.monotonic()
     first = asked[0].subject.cell
     analysis, task = _analysis(registry, asked[0].measure), build_task(registry, first.task)
-    made = [_made(registry, one.subject, one.subject.weights, task) for one in asked]
+    made = [loaded(registry, one.subject, one.subject.weights, task) for one in asked]
     given = [_given(analysis, one.subject.cell, *of) for one, of in zip(asked, made, strict=True)]
     said = [_checked(analysis, one) for one in analysis.measure_many(given)]
     seconds = (time.monotonic() - begun) / len(asked)
@@ -124,6 +124,24 @@ def measure_model(
     return _checked(analysis, analysis.measure(given))
 
 
+def loaded(
+    registry: Registry, subject: Subjects, weights: bytes, task: Task
+) -> tuple[Task, SequenceModel, History]:
+    """The task, the network with its weights, and how its training went."""
+    losses = unpack(subject.history).arrays.get("loss")
+    made = np.zeros(0) if losses is None else losses
+    model = load_model(registry, subject.cell, task, weights)
+    return task, model, History(made, len(made), subject.tier)
+
+
+def subject_of(
+    purpose: str, cell: Cell, task: Task, model: SequenceModel, history: History
+) -> Subject:
+    """A network as it is handed to what looks at it; `purpose` names its draws."""
+    stream = Stream(None, purpose, dtype=DTYPES[cell.training.dtype])
+    return Subject(task, model, cell.architecture.parameters, history, stream)
+
+
 def _analysis(registry: Registry, measured: Measure) -> Analysis:
     cls = registry.analyses[measured.analysis.name]
     return cls(**build_arguments(cls, measured.analysis.parameters))
@@ -133,23 +151,13 @@ def _measure_weights(
     registry: Registry, analysis: Analysis, subject: Subjects, weights: bytes
 ) -> Findings:
     task = build_task(registry, subject.cell.task)
-    return measure_model(analysis, subject.cell, *_made(registry, subject, weights, task))
-
-
-def _made(
-    registry: Registry, subject: Subjects, weights: bytes, task: Task
-) -> tuple[Task, SequenceModel, History]:
-    losses = unpack(subject.history).arrays.get("loss")
-    made = np.zeros(0) if losses is None else losses
-    model = load_model(registry, subject.cell, task, weights)
-    return task, model, History(made, len(made), subject.tier)
+    return measure_model(analysis, subject.cell, *loaded(registry, subject, weights, task))
 
 
 def _given(
     analysis: Analysis, cell: Cell, task: Task, model: SequenceModel, history: History
 ) -> Subject:
-    stream = Stream(None, f"analysis/{analysis.name}", dtype=DTYPES[cell.training.dtype])
-    return Subject(task, model, cell.architecture.parameters, history, stream)
+    return subject_of(f"analysis/{analysis.name}", cell, task, model, history)
 
 
 def _checked(analysis: Analysis, found: object) -> Findings:

@@ -67,7 +67,19 @@ class MeasureJob:
         return tuple(subject.cell for subject in self.subjects)
 
 
-RunJob = ShapeJob | TrainJob | MeasureJob
+@dataclass(frozen=True)
+class CompareJob:
+    """Trained cells, once each; the `second` of every measure is the key of another of them."""
+
+    subjects: tuple[Subjects, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells to be compared."""
+        return tuple(subject.cell for subject in self.subjects)
+
+
+RunJob = ShapeJob | TrainJob | MeasureJob | CompareJob
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,8 @@ class Answer:
     scalars: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-_MESSAGES = {kind.__name__: kind for kind in (PlanJob, ShapeJob, TrainJob, MeasureJob, Answer)}
+_KINDS = (PlanJob, ShapeJob, TrainJob, MeasureJob, CompareJob, Answer)
+_MESSAGES = {kind.__name__: kind for kind in _KINDS}
 
 
 def plugins_of(job: RunJob) -> set[tuple[Kind, str]]:
@@ -113,8 +126,8 @@ def plugins_of(job: RunJob) -> set[tuple[Kind, str]]:
     found: set[tuple[Kind, str]] = set()
     for cell in job.cells:
         found |= {("task", cell.task.name), ("architecture", cell.architecture.name)}
-    if isinstance(job, MeasureJob):
-        found |= {("analysis", m.analysis.name) for s in job.subjects for m in s.measures}
+    if isinstance(job, MeasureJob | CompareJob):
+        found |= {m.plugin for s in job.subjects for m in s.measures}
     return found
 
 

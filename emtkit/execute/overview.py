@@ -19,6 +19,7 @@ from emtkit.execute.provenance import provenance
 from emtkit.execute.rehearsal import Shapes, find_shapes
 from emtkit.store.store import Store
 from emtkit.study.cells import Cell
+from emtkit.study.network_pairs import Chosen
 from emtkit.study.plan import Plan
 from emtkit.train.grouping import TIERS, Stack, group, pair_of
 
@@ -49,8 +50,11 @@ def overview(plan: Plan, store: Store, workers: int, unknown: dict[str, str]) ->
         for spec in row.evaluation_specs
         if row.cell.reason is None and spec.reason is None
     }
+    findings |= {m.key for pair in plan.pairs for m in pair.measures if m.reason is None}
     known = len(store.findings_of(findings))
     yield f"stored: {len(ended)} of {len(cells)} cells, {known} of {len(findings)} findings"
+    for label, chosen in plan.chosen.items():
+        yield f"to compare by {label}: {pairs_text(chosen)}"
     trained = [cell for cell in pending if cell.trains and cell.training.steps]
     timed = _timed(cells, store) if trained else {}
     known_cells = [cells[key] for key in timed]
@@ -150,6 +154,14 @@ def seconds(stack: Stack) -> float:
     sequences = sum(iterations) * stack.cells[0].training.batch
     product = cost.product * stack.parameters
     return stack.length * (calls * cost.call + sequences * (cost.step + product))
+
+
+def pairs_text(chosen: Chosen) -> str:
+    """How many pairs there are, and which are left out."""
+    if chosen.seeds == chosen.seeds_there:
+        return f"{chosen.possible} pairs of networks"
+    left = f"the first {chosen.seeds} of {chosen.seeds_there} seeds"
+    return f"{len(chosen.pairs)} of {chosen.possible} pairs of networks ({left}; see `most`)"
 
 
 def duration_text(value: float) -> str:

@@ -1,17 +1,17 @@
-"""What waits for a worker: pairs whose shapes are unknown, stacks to train, networks to measure."""
+"""What waits for a worker: unknown shapes, stacks to train, networks to measure and to compare."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from emtkit.execute.messages import MeasureJob, RunJob, ShapeJob, Subjects, TrainJob
+from emtkit.execute.messages import CompareJob, MeasureJob, RunJob, ShapeJob, Subjects, TrainJob
 from emtkit.execute.required import Required
 from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Registry
 from emtkit.store.content import pack
 from emtkit.store.store import Store
-from emtkit.study.cells import Cell, EvaluationSpec, canonical, digest
+from emtkit.study.cells import Cell, EvaluationSpec, Measure, canonical, digest
 from emtkit.train.grouping import Shape, Stack, group, pair_of, split, tier_named
 from emtkit.train.tiers.vmap import VmapTier
 
@@ -19,6 +19,8 @@ Part = TypeVar("Part")
 
 MEASURE_CELLS = 16
 CONSTRUCT_CELLS = 32
+COMPARE_CELLS = 8
+"""Networks on each side of a comparing job: each is loaded once for as many pairs."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ class MeasureItem:
         """Halved by cells, a cell alone by its findings; nothing where there is one finding."""
         middle = len(self.cells) // 2
         if middle:
-            first = MeasureItem(self.cells[:middle], self.keys[:middle])
-            return (first, MeasureItem(self.cells[middle:], self.keys[middle:]))
+            first = replace(self, cells=self.cells[:middle], keys=self.keys[:middle])
+            return (first, replace(self, cells=self.cells[middle:], keys=self.keys[middle:]))
         (keys,) = self.keys
         middle = len(keys) // 2
         parts = (keys[:middle], keys[middle:]) if middle else ()
-        return tuple(MeasureItem(self.cells, (part,)) for part in parts)
+        return tuple(replace(self, keys=(part,)) for part in parts)
 
     def left(self, found: Collection[str]) -> "MeasureItem":
         """What of it was not found."""
@@ -78,9 +80,12 @@ class MeasureItem:
             (cell, tuple(key for key in keys if key not in found))
             for cell, keys in zip(self.cells, self.keys, strict=True)
         ]
-        return MeasureItem(
-            tuple(cell for cell, keys in pairs if keys), tuple(keys for _, keys in pairs if keys)
-        )
+        cells = tuple(cell for cell, keys in pairs if keys)
+        return replace(self, cells=cells, keys=tuple(keys for _, keys in pairs if keys))
+
+
+class CompareItem(MeasureItem):
+    """Cells, and for each of them the findings in which it is the first of two."""
 
 
 Item = ShapeItem | TrainItem | MeasureItem
@@ -103,7 +108,7 @@ class Queue:
     ) -> None:
         self._required, self._registry, self._store = required, registry, store
         self._workers, self._tier = workers, tier
-        kinds = (ShapeItem, TrainItem, MeasureItem)
+        kinds = (ShapeItem, TrainItem, MeasureItem, CompareItem)
         self._waiting: dict[type, deque[Any]] = {kind: deque() for kind in kinds}
         self._constructed: deque[Any] = deque()
         self._trained: ByTask = {}
@@ -139,8 +144,11 @@ class Queue:
         return self._files(item.cells, item.findings if isinstance(item, MeasureItem) else ())
 
     def _files(self, cells: Iterable[Cell], findings: Iterable[str]) -> frozenset[str]:
-        known = self._required.analyses
-        return loose_files(self._registry, cells, [known[key] for key in findings if key in known])
+        required, findings = self._required, [*findings]
+        seconds = {required.seconds[key] for key in findings if key in required.seconds}
+        plugins = {required.plugins[key] for key in findings if key in required.plugins}
+        others = (required.cells[key] for key in seconds)
+        return loose_files(self._registry, (*cells, *others), plugins)
 
     def again(self, item: Item, *, first: bool = False) -> None:
         """Put an item back, at the end or (`first`) at the front of its queue."""
@@ -200,6 +208,23 @@ class Queue:
                 alike.append(MeasureItem((cell,), (keys,)))
         self._constructed += self._chunked(constructed)
 
+    def compare(self, done: Collection[str], known: set[str]) -> None:
+        """Queue the comparisons left to make of cells that are `done`, two groups at a time."""
+        compared = self._required.compared
+        order = {key: at // COMPARE_CELLS for at, key in enumerate(_neighbours(done, compared))}
+        tiles: dict[tuple[object, ...], dict[str, list[str]]] = {}
+        for key, measures in compared.items():
+            for one in measures if key in order else ():
+                if one.key in known or one.second not in order:
+                    continue
+                files = self._files([self._required.cells[key]], [one.key])
+                tile = tiles.setdefault((order[key], order[one.second], files), {})
+                tile.setdefault(key, []).append(one.key)
+        for tile in tiles.values():
+            cells = tuple(self._required.cells[key] for key in tile)
+            keys = tuple(map(tuple, tile.values()))
+            self._waiting[CompareItem].append(CompareItem(cells, keys))
+
     def _trained_items(self) -> list[MeasureItem]:
         """Those of trained networks, which are handed out now."""
         items = list(self._chunked(self._trained))
@@ -235,10 +260,25 @@ class Queue:
             states = self._store.states_of(cell.key for cell in item.cells)
             held = {key: state.data for key, state in states.items()}
             return TrainJob(item.cells, item.tier, segment, held)
+        if isinstance(item, CompareItem):
+            return self._comparing(item)
         keys, wanted = [cell.key for cell in item.cells], set(item.findings)
         stored = self._store.cells_of(keys)
         subjects = [s for c in item.cells for s in self._subjects(c, stored[c.key].tier, wanted)]
         return MeasureJob(tuple(subjects))
+
+    def _comparing(self, item: CompareItem) -> CompareJob:
+        """Each network of either side once, and for each of the first what it is compared by."""
+        asked, required = set(item.findings), self._required
+        others = {required.seconds[key]: None for key in item.findings}
+        cells = {cell.key: cell for cell in (*item.cells, *map(required.cells.get, others)) if cell}
+        tiers = {key: found.tier for key, found in self._store.cells_of(cells).items()}
+        subjects = []
+        for key, cell in cells.items():
+            measures = tuple(m for m in required.compared.get(key, ()) if m.key in asked)
+            weights, history = self._store.weights(key) or b"", pack({}, self._store.history(key))
+            subjects.append(Subjects(cell, tiers[key], weights, history, {}, None, measures))
+        return CompareJob(tuple(subjects))
 
     def _evaluation_key(self, cell: Cell) -> str:
         """What cells must share to be evaluated as one stack."""
@@ -265,11 +305,22 @@ class Queue:
         ]
 
 
+def _neighbours(cells: Collection[str], compared: Mapping[str, Sequence[Measure]]) -> Sequence[str]:
+    """The cells in an order in which those that are compared with each other stand together."""
+    least = {cell: cell for cell in cells}
+    for first, measures in compared.items():
+        for key in {one.second for one in measures} if first in least else ():
+            if key in least:
+                low = min(first, key)
+                least[first], least[key] = min(least[first], low), min(least[key], low)
+    return sorted(least, key=lambda cell: (least[cell], cell))
+
+
 def loose_files(
-    registry: Registry, cells: Iterable[Cell], analyses: Iterable[str] = ()
+    registry: Registry, cells: Iterable[Cell], measuring: Iterable[tuple[Kind, str]] = ()
 ) -> frozenset[str]:
-    """The loose plugin files that cells and analyses need."""
-    names: set[tuple[Kind, str]] = {("analysis", name) for name in analyses}
+    """The loose plugin files that cells need, and what measures them."""
+    names = set(measuring)
     for cell in cells:
         names |= {("task", cell.task.name), ("architecture", cell.architecture.name)}
     plugins = (registry.get(kind, name) for kind, name in names)

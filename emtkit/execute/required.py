@@ -2,18 +2,21 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from emtkit.errors import EmtkitError
+from emtkit.plugin.catalogue import Kind
 from emtkit.store.store import Store
 from emtkit.study.cells import Cell, EvaluationSpec, Measure, Row
+from emtkit.study.network_pairs import NetworkPair
 
 
 @dataclass(frozen=True)
 class Required:
     """Distinct `cells` by key, and by cell what is to be measured.
 
+    `compared` are comparisons with other cells, by the first of the two.
     `refused` are the keys of the cells that do not apply, `refused_findings` those of the findings
     that do not apply to a cell which does; they are in none of the others.
     """
@@ -23,10 +26,11 @@ class Required:
     measures: Mapping[str, tuple[Measure, ...]]
     refused: frozenset[str]
     refused_findings: frozenset[str]
+    compared: Mapping[str, tuple[Measure, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> "Required":
-        """What the plan `rows` requires; a cell that appears twice keeps the snapshots of both."""
+    def of(cls, rows: Sequence[Row], pairs: Sequence[NetworkPair] = ()) -> "Required":
+        """What a plan requires; a cell that appears twice keeps the snapshots of both rows."""
         cells: dict[str, Cell] = {}
         evaluation_specs: dict[str, dict[str, EvaluationSpec]] = {}
         measures: dict[str, dict[str, Measure]] = {}
@@ -44,31 +48,47 @@ class Required:
             kept.update({m.key: m for m in row.measures if m.reason is None})
             refused_findings |= {one.key for one in row.evaluation_specs if one.reason is not None}
             refused_findings |= {one.key for one in row.measures if one.reason is not None}
+        compared: dict[str, dict[str, Measure]] = {}
+        for pair in pairs:
+            kept = compared.setdefault(pair.first.cell.key, {})
+            kept.update({m.key: m for m in pair.measures if m.reason is None})
+            refused_findings |= {one.key for one in pair.measures if one.reason is not None}
         return cls(
             cells,
             {key: tuple(found.values()) for key, found in evaluation_specs.items()},
             {key: tuple(found.values()) for key, found in measures.items()},
             frozenset(refused - cells.keys()),
             frozenset(refused_findings),
+            {key: tuple(found.values()) for key, found in compared.items()},
         )
 
     @cached_property
     def findings(self) -> Mapping[str, str]:
-        """Key of each finding, and the cell that it is of."""
-        return {finding: cell for cell in self.cells for finding in self.of_cell(cell)}
+        """Key of each finding, and the cell that it is of: the first, of a comparison."""
+        return {one.key: cell for cell in self.cells for one in self.wanted(cell)}
 
     @cached_property
-    def analyses(self) -> Mapping[str, str]:
-        """Key of each finding of an analysis, and the analysis's name."""
-        return {m.key: m.analysis.name for found in self.measures.values() for m in found}
+    def plugins(self) -> Mapping[str, tuple[Kind, str]]:
+        """Key of each finding of an analysis or a comparison, and kind and name of that."""
+        found = (m for ms in (*self.measures.values(), *self.compared.values()) for m in ms)
+        return {m.key: m.plugin for m in found}
+
+    @cached_property
+    def seconds(self) -> Mapping[str, str]:
+        """Key of each finding of a comparison, and the other cell that it is of."""
+        return {m.key: m.second for found in self.compared.values() for m in found}
 
     def wanted(self, cell: str) -> tuple[EvaluationSpec | Measure, ...]:
-        """What is to be found of one cell."""
+        """What is to be found of one cell, alone and with others."""
+        return (*self.own(cell), *self.compared.get(cell, ()))
+
+    def own(self, cell: str) -> tuple[EvaluationSpec | Measure, ...]:
+        """What is to be found of one cell alone."""
         return (*self.evaluation_specs.get(cell, ()), *self.measures.get(cell, ()))
 
     def of_cell(self, cell: str) -> tuple[str, ...]:
-        """Keys of every finding of one cell."""
-        return tuple(one.key for one in self.wanted(cell))
+        """Keys of every finding of one cell alone."""
+        return tuple(one.key for one in self.own(cell))
 
 
 @dataclass(frozen=True)
@@ -96,13 +116,13 @@ class RunSummary:
         return not (self.failed or self.lost or self.findings_failed)
 
 
-def run_summary(rows: Sequence[Row], store: Store) -> RunSummary:
+def run_summary(rows: Sequence[Row], store: Store, pairs: Sequence[NetworkPair] = ()) -> RunSummary:
     """How every cell of the plan ended; a cell or a finding without an end is an error.
 
     Raises:
         EmtkitError: some have no end; the first of them are named.
     """
-    required = Required.of(rows)
+    required = Required.of(rows, pairs)
     status = store.status_of(required.cells)
     ends = Counter(status.values())
     missing = [key for key in required.cells if status.get(key) not in ("done", "failed", "lost")]
@@ -110,7 +130,8 @@ def run_summary(rows: Sequence[Row], store: Store) -> RunSummary:
     unfound = [
         f"{finding} of {cell}"
         for finding, cell in required.findings.items()
-        if finding not in found and status.get(cell) == "done"
+        if finding not in found
+        and all(status.get(one) == "done" for one in (cell, required.seconds.get(finding, cell)))
     ]
     for what, lacking in (("cells", missing), ("findings", unfound)):
         if lacking:

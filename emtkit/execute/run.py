@@ -28,6 +28,7 @@ from emtkit.store.records import (
 )
 from emtkit.store.store import Store
 from emtkit.study.cells import Cell, Row
+from emtkit.study.network_pairs import NetworkPair
 
 __all__ = ["Options", "RunSummary", "TooManyFailures", "run", "run_summary"]
 
@@ -63,15 +64,16 @@ def run(
     engine: Engine,
     monitor: Monitor,
     options: Options,
+    pairs: Sequence[NetworkPair] = (),
 ) -> RunSummary:
-    """Bring the store up to the plan `rows`.
+    """Bring the store up to the plan of these rows, and pairs of them.
 
     Raises:
         TooManyFailures: more than `max_failures` cells failed or were lost.
         EmtkitError: a cell or a finding is missing at the end.
     """
-    _Coordinator(Required.of(rows), registry, store, engine, monitor, options).work()
-    return run_summary(rows, store)
+    _Coordinator(Required.of(rows, pairs), registry, store, engine, monitor, options).work()
+    return run_summary(rows, store, pairs)
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,17 @@ class _Coordinator:
         self.jobs = 0
 
     def work(self) -> None:
-        """Until nothing waits and nothing flies."""
+        """Train and measure all, then compare networks with each other."""
         self._queue()
         self._report(last=False)
+        self._empty_queue()
+        status = self.store.status_of(self.required.cells) if self.required.compared else {}
+        self.queue.compare([key for key, end in status.items() if end == "done"], self.known)
+        self._empty_queue()
+        self._report(last=True)
+
+    def _empty_queue(self) -> None:
+        """Until nothing waits and nothing flies."""
         while len(self.queue) or self.flying:
             self._submit()
             outcomes = self.engine.wait(1.0)
@@ -119,7 +129,6 @@ class _Coordinator:
             self._stack_known_shapes()
             self._report(last=False)
             self._give_up_if_hopeless()
-        self._report(last=True)
 
     def _is_final(self, known: CellResult | FindingResult) -> bool:
         """Whether a stored result is final: what was lost is always tried again."""

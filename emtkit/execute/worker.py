@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from emtkit.errors import PluginError
+from emtkit.execute.compare import Seen
 from emtkit.execute.continuation import last_state
 from emtkit.execute.findings import (
     analysed_finding,
@@ -22,6 +23,7 @@ from emtkit.execute.findings import (
 from emtkit.execute.measure import Asked, Outcome, load_model, measure_all
 from emtkit.execute.messages import (
     Answer,
+    CompareJob,
     Job,
     MeasureJob,
     PlanJob,
@@ -86,6 +88,8 @@ class Work:
             answer = self._shapes(job, guard)
         elif isinstance(job, MeasureJob):
             answer = self._measure(job, guard)
+        elif isinstance(job, CompareJob):
+            answer = self._compare(job, guard)
         else:
             answer = self._train(job, guard)
         return replace(
@@ -261,6 +265,23 @@ class Work:
                 setting = str([one.analysis.identity(), one.at])
                 analyses.setdefault(setting, []).append(Asked(subject, one))
         findings += [found for asked in analyses.values() for found in self._analyse(asked, guard)]
+        return Answer(findings=tuple(findings))
+
+    def _compare(self, job: CompareJob, guard: Guard) -> Answer:
+        """Every pair of the job; one that raises, or is not storable, fails alone."""
+        findings: list[FindingResult] = []
+        seen = Seen(self.registry, {subject.cell.key: subject for subject in job.subjects})
+        for subject in job.subjects:
+            for measure in subject.measures:
+                asked, suspects = Asked(subject, measure), self.registry.described(*measure.plugin)
+                made_by = self._digest(*measure.plugin)
+                try:
+                    with guard.calling(suspects):
+                        found = analysed_finding(asked, seen.compared(asked), suspects, made_by)
+                        _sound(Answer(findings=(found,)))
+                except Exception as error:  # whatever a plugin raises
+                    found = analysed_finding(asked, Outcome(error, 0.0), suspects, made_by)
+                findings.append(found)
         return Answer(findings=tuple(findings))
 
     def _evaluate(self, evaluated: Sequence[Evaluated], guard: Guard) -> list[FindingResult]:

@@ -158,36 +158,6 @@ class Analysis(ABC):
         return [self.measure(subject) for subject in subjects]
 
 
-def refusal(
-    analysis: type[Analysis], task: type[Task], architecture: type[SequenceModel]
-) -> str | None:
-    """None, or the reason why `analysis` cannot measure `architecture` trained on `task`."""
-    if not issubclass(architecture, analysis.models):
-        return f"{analysis.name} looks at a {analysis.models.__name__}; {architecture.name} is none"
-    missing = [
-        kind.__name__
-        for kind in analysis.requires
-        if kind not in task.offers and kind not in architecture.offers
-    ]
-    if missing:
-        return (
-            f"{analysis.name} needs {', '.join(missing)}, which neither {task.name} nor "
-            f"{architecture.name} offers"
-        )
-    return None
-
-
-def unanswered(analysis: type[Analysis], task: Task) -> str | None:
-    """None, or why a fact that `analysis` requires is not one of this setting of the task."""
-    for kind in analysis.requires:
-        if kind in task.offers:
-            try:
-                task.facts(kind)
-            except NotApplicable as reason:
-                return f"{analysis.name} needs {kind.__name__}: {reason}"
-    return None
-
-
 def _plain(name: str, value: object) -> Scalar:
     if isinstance(value, np.generic):
         value = value.item()

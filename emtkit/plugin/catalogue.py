@@ -5,12 +5,13 @@ from typing import Any, Literal
 
 from emtkit.errors import EmtkitError, did_you_mean
 
-Kind = Literal["task", "architecture", "analysis"]
+Kind = Literal["task", "architecture", "analysis", "comparison"]
 
 FAMILIES: dict[str, Kind] = {
     "tasks": "task",
     "architectures": "architecture",
     "analyses": "analysis",
+    "comparisons": "comparison",
 }
 
 

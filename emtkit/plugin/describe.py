@@ -8,6 +8,7 @@ import textwrap
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import RecurrentModel
 from emtkit.plugin.catalogue import Catalogue, PluginInfo
+from emtkit.plugin.comparison import Comparison
 from emtkit.plugin.params import Parameter, parameters
 from emtkit.plugin.registry import Plugin, Registry
 from emtkit.plugin.task import Task
@@ -59,8 +60,8 @@ def _parameter(parameter: Parameter) -> str:
 
 
 def _scalars(cls: type) -> list[str]:
-    """What the scalars of a task or an analysis mean, with a heading and a blank line after."""
-    if not issubclass(cls, Task | Analysis) or not cls.scalars:
+    """What the scalars of a plugin mean, with a heading and a blank line after."""
+    if not issubclass(cls, Task | Analysis | Comparison) or not cls.scalars:
         return []
     lines = [f"{name}: {info}" for name, info in cls.scalars.items()]
     return ["Scalars:", *(_wrapped(line, "  ", " " * 6) for line in lines), ""]
@@ -90,6 +91,15 @@ def _capabilities(plugin: Plugin) -> list[str]:
         facts = ", ".join(kind.__name__ for kind in cls.requires) or "nothing"
         drawings = ", ".join(cls.drawings) or "none"
         return [f"Measures: {cls.models.__name__}", f"Requires: {facts}", f"Drawings: {drawings}"]
+    if issubclass(cls, Comparison):
+        facts = ", ".join(kind.__name__ for kind in cls.requires) or "nothing"
+        unchanged = ", ".join(cls.unchanged_by) or "nothing"
+        return [
+            f"Compares: {cls.models.__name__}",
+            f"Requires: {facts}",
+            f"Symmetric: {'yes' if cls.symmetric else 'no'}",
+            f"Unchanged by other coordinates: {unchanged}",
+        ]
     offers = ", ".join(kind.__name__ for kind in cls.offers) or "nothing"
     if issubclass(cls, Task):
         return [f"Horizons: {'yes' if cls.horizons else 'no'}", f"Offers: {offers}"]

@@ -1,9 +1,12 @@
 """The hooks a plugin module may implement; this is the whole gate."""
 
+from typing import Any
+
 import pluggy
 
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
+from emtkit.plugin.comparison import Comparison
 from emtkit.plugin.task import Task
 
 hookspec = pluggy.HookspecMarker("emtkit")
@@ -25,4 +28,10 @@ def emtkit_architectures() -> list[type[SequenceModel]]:
 @hookspec
 def emtkit_analyses() -> list[type[Analysis]]:
     """Analysis classes that this module offers."""
+    return []
+
+
+@hookspec
+def emtkit_comparisons() -> list[type[Comparison[Any]]]:
+    """Comparison classes that this module offers."""
     return []

@@ -18,7 +18,7 @@ from typing import Any
 from emtkit.plugin.catalogue import Catalogue
 from emtkit.plugin.installation import Installation, folders, installation, outside, stamp
 
-FORMAT = 1
+FORMAT = 2
 SETTLED = 2.0
 """Seconds after which a changed file can be told by its time: the coarsest clock of a disk."""
 

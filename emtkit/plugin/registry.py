@@ -1,4 +1,4 @@
-"""Which tasks, architectures and analyses there are, and who owns them."""
+"""Which tasks, architectures, analyses and comparisons there are, and who owns them."""
 
 import importlib
 import pkgutil
@@ -9,6 +9,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pluggy
 
@@ -17,9 +18,12 @@ from emtkit.plugin import hookspecs, params
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
 from emtkit.plugin.catalogue import Broken, Kind
+from emtkit.plugin.comparison import Comparison
 from emtkit.plugin.guard import Guard
 from emtkit.plugin.sources import LooseFile, digest, execute, imports_of, read_loose
 from emtkit.plugin.task import Task
+
+PluginClass = type[Task] | type[SequenceModel] | type[Analysis] | type[Comparison[Any]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Plugin:
 
     kind: Kind
     name: str
-    cls: type[Task] | type[SequenceModel] | type[Analysis]
+    cls: PluginClass
     owner: str
     digest: str
     source: Path | None = None
@@ -60,6 +64,7 @@ class Registry:
         self.tasks: dict[str, type[Task]] = {}
         self.architectures: dict[str, type[SequenceModel]] = {}
         self.analyses: dict[str, type[Analysis]] = {}
+        self.comparisons: dict[str, type[Comparison[Any]]] = {}
         self._plugins: dict[tuple[Kind, str], Plugin] = {}
         for plugin in sorted(plugins, key=lambda entry: (entry.kind, entry.name, entry.owner)):
             self._add(plugin)
@@ -85,7 +90,7 @@ class Registry:
         return cls(loader.plugins, loader.broken, loader.loose)
 
     @classmethod
-    def of(cls, *classes: type[Task] | type[SequenceModel] | type[Analysis]) -> "Registry":
+    def of(cls, *classes: PluginClass) -> "Registry":
         """A registry of just these classes, each checked as an installed one would be."""
         return cls([_plugin(entry, entry.__module__, None) for entry in classes])
 
@@ -119,8 +124,10 @@ class Registry:
             self.tasks[plugin.name] = plugin.cls
         elif issubclass(plugin.cls, SequenceModel):
             self.architectures[plugin.name] = plugin.cls
-        else:
+        elif issubclass(plugin.cls, Analysis):
             self.analyses[plugin.name] = plugin.cls
+        else:
+            self.comparisons[plugin.name] = plugin.cls
 
 
 class _Loader:
@@ -172,7 +179,7 @@ def _quiet(name: str) -> None:
     """A package that fails here fails again, with its reason, when it is loaded."""
 
 
-def _offered(module: ModuleType) -> list[type[Task] | type[SequenceModel] | type[Analysis]]:
+def _offered(module: ModuleType) -> list[PluginClass]:
     manager = pluggy.PluginManager("emtkit")
     manager.add_hookspecs(hookspecs)
     manager.register(module)
@@ -186,7 +193,7 @@ def _offered(module: ModuleType) -> list[type[Task] | type[SequenceModel] | type
             raise
         hint = did_you_mean(wrong[0], known)
         raise PluginError(f"there is no hook `{wrong[0]}`; {hint}") from error
-    offered: list[type[Task] | type[SequenceModel] | type[Analysis]] = []
+    offered: list[PluginClass] = []
     for name in known:
         for out in getattr(manager.hook, name)():
             if not isinstance(out, list | tuple):
@@ -198,13 +205,18 @@ def _offered(module: ModuleType) -> list[type[Task] | type[SequenceModel] | type
     return offered
 
 
-def _plugin(
-    cls: type[Task] | type[SequenceModel] | type[Analysis], owner: str, source: Path | None
-) -> Plugin:
-    kinds: Mapping[Kind, type] = {"task": Task, "architecture": SequenceModel, "analysis": Analysis}
+def _plugin(cls: PluginClass, owner: str, source: Path | None) -> Plugin:
+    kinds: Mapping[Kind, type] = {
+        "task": Task,
+        "architecture": SequenceModel,
+        "analysis": Analysis,
+        "comparison": Comparison,
+    }
     kind = next((kind for kind, base in kinds.items() if issubclass(cls, base)), None)
     if kind is None:
-        raise PluginError(f"{cls.__qualname__} is not a Task, SequenceModel or Analysis")
+        raise PluginError(
+            f"{cls.__qualname__} is not a Task, SequenceModel, Analysis or Comparison"
+        )
     if not isinstance(cls.__dict__.get("name"), str):
         raise PluginError(f"{cls.__qualname__} has no `name`; it is what a study file says")
     params.check_positional(cls, 1 if kind == "architecture" else 0)

@@ -44,7 +44,7 @@ class CellResult:
 
 @dataclass(frozen=True)
 class FindingResult:
-    """The result of an analysis (or the evaluation) of a cell.
+    """The result of an analysis (or the evaluation) of a cell, or of its comparison with another.
 
     `content` is `pack(tables, arrays)`, left in the store (None) when a finding is read. `reasons`
     gives, by the scalar's name, why it is NaN.
@@ -152,4 +152,6 @@ def finding_identity(of: EvaluationSpec | Measure) -> dict[str, Any]:
         kept = {key: value for key, value in vars(of).items() if key not in _ELSEWHERE}
         task = {} if of.task is None else {"task": of.task.identity()}
         return {"analysis": "test", **kept, **task}
+    if of.second:
+        return {"comparison": of.analysis.identity(), "second": of.second}
     return {"analysis": of.analysis.identity(), "at": of.at}

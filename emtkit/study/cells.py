@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from emtkit.methods.settings import Scope
+from emtkit.plugin.catalogue import Kind
 from emtkit.study.settings import Evaluation, Training
 
 TRAINING_VERSION = 4
@@ -70,7 +71,7 @@ class Measure:
     """One analysis to be made of one cell; `reason` says why it does not apply.
 
     `key` is the finding's. `steps` are the iterations at which it is measured when `at` is
-    'snapshots', else empty.
+    'snapshots', else empty. Of a comparison, `second` is the key of the other cell.
     """
 
     key: str
@@ -79,6 +80,12 @@ class Measure:
     at: Literal["end", "snapshots"]
     steps: tuple[int, ...]
     reason: str | None = None
+    second: str = ""
+
+    @property
+    def plugin(self) -> tuple[Kind, str]:
+        """Kind and name of what measures."""
+        return ("comparison" if self.second else "analysis"), self.analysis.name
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,15 @@ from math import prod
 from typing import Any, Literal
 
 from emtkit.study.checked import Given, shown
+from emtkit.study.pair_choice import PairChoice
 from emtkit.study.tuning import TuneSettings, Tuning
 from emtkit.study.wanted import frozen
 from emtkit.study.weight_files import WeightFiles, read_weight_files
 from emtkit.study.yaml_nodes import Trail
 
-Family = Literal["tasks", "architectures", "analyses"]
+Family = Literal["tasks", "architectures", "analyses", "comparisons"]
+MEASURING = ("analyses", "comparisons")
+"""Families that a study may do without; each entry is one setting, whose label names columns."""
 
 RESERVED_KEYS = {
     "use": "Name of the plugin.",
@@ -22,6 +25,7 @@ RESERVED_KEYS = {
     "label": "What columns call this entry; without it, the name after `use`.",
     "tune": "What is tuned for this architecture, in place of the grid's `tune`; null: nothing.",
     "checkpoint": "Files of networks that are trained already, one for each seed.",
+    "pairs": "Which networks are compared: `all`, columns in which two may differ, or a mapping.",
     "at": "Whether the analysis measures the trained network (`end`) or every snapshot of it.",
 }
 """Keys of an entry that are not parameters of its plugin, with their meaning."""
@@ -37,6 +41,8 @@ RESERVED_LABELS = (
     "cell",
     "seed",
     "status",
+    "other",
+    "same",
 )
 RULE_KEYS = {
     "grid": "Names of grids.",
@@ -72,7 +78,7 @@ NO_AXES = Axes()
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a list of tasks, architectures or analyses.
+    """One entry of a list of tasks, architectures, analyses or comparisons.
 
     `tuning` None: an architecture says nothing of its own, and its grid's tuning holds.
     """
@@ -84,6 +90,7 @@ class Entry:
     path: Trail
     tuning: Tuning | None = None
     weights: WeightFiles | None = None
+    pairs: PairChoice | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class ExclusionRule:
 
 def read_entries(family: Family, given: Given) -> tuple[Entry, ...]:
     """The entries of one list; a string is short for `{use: ...}`."""
-    problems, optional = given.problems, family == "analyses"
+    problems, optional = given.problems, family in MEASURING
     if given.value is None and (optional or not problems.document.has(given.path)):
         return ()
     found: list[Entry] = []
@@ -203,11 +210,11 @@ def _entry(family: Family, given: Given) -> Entry | None:
         return None
     given = replace(given, value=raw)
     at, label = _at(family, given), _label(family, given, use)
-    if family == "analyses":
+    if family in MEASURING:
         for key in ("grid", "zip"):
             if key in raw:
                 hint = "write one entry for each setting, each with its own `label`"
-                given.say(f"an analysis has no `{key}`", hint, (key,), key=True)
+                given.say(f"{_one_of(family)} has no `{key}`", hint, (key,), key=True)
         kept = {key: value for key, value in raw.items() if key not in {"grid", "zip"}}
         given = replace(given, value=kept)
     own = given.part("tune") if "tune" in raw else None
@@ -219,7 +226,8 @@ def _entry(family: Family, given: Given) -> Entry | None:
     if files is not None and family != "architectures":
         given.say("`checkpoint` belongs to architectures", "remove it", ("checkpoint",), key=True)
         files = None
-    return Entry(use, label, axes(given, family=family), at, given.path, tuning, files)
+    pairs = _pairs(family, given)
+    return Entry(use, label, axes(given, family=family), at, given.path, tuning, files, pairs)
 
 
 def read_tuning(given: Given) -> Tuning:
@@ -241,6 +249,21 @@ def _at(family: Family, given: Given) -> Literal["end", "snapshots"]:
     return "end"
 
 
+def _pairs(family: Family, given: Given) -> PairChoice | None:
+    if family != "comparisons":
+        if "pairs" in given.value:
+            given.say("`pairs` belongs to comparisons", "remove it here", ("pairs",), key=True)
+        return None
+    asked = given.part("pairs")
+    if isinstance(asked.value, str | list):
+        asked = replace(asked, value={"differ": asked.value})
+    return PairChoice() if asked.value is None else asked.read_as(PairChoice) or PairChoice()
+
+
+def _one_of(family: Family) -> str:
+    return "an analysis" if family == "analyses" else "a comparison"
+
+
 def _label(family: Family, given: Given, use: str) -> str:
     label = given.value.get("label", use)
     here = ("label" if "label" in given.value else "use",)
@@ -250,9 +273,9 @@ def _label(family: Family, given: Given, use: str) -> str:
     if label in RESERVED_LABELS:
         hint = f"these words name columns: {', '.join(RESERVED_LABELS)}"
         given.say(f"the label '{label}' is reserved", hint, here)
-    elif family == "analyses" and not re.fullmatch(r"\w[\w-]*", label):
+    elif family in MEASURING and not re.fullmatch(r"\w[\w-]*", label):
         hint = "its label begins the names of its columns: letters, digits, `_` and `-`"
-        given.say(f"{shown(label)} cannot label an analysis", hint, here)
+        given.say(f"{shown(label)} cannot label {_one_of(family)}", hint, here)
     elif set(label) & set(",=\n"):
         given.say(f"{shown(label)} holds `,` or `=`", "`--only` splits at these", here)
     return label

@@ -49,6 +49,7 @@ STUDY_KEYS = {
     "answer": "What the study found; its report begins with it where every claim is supported.",
     "plugins": "Python files with plugins of your own, relative to the study's folder.",
     "grids": "Several grids, each with its own keys; the top level gives their defaults.",
+    "comparisons": "What is compared of two networks, of all grids, on one setting of a task.",
     "tables": "Tables of the report.",
     "figures": "Figures of the report.",
     "claims": "Sentences whose expectation the report tests.",
@@ -95,6 +96,7 @@ class Study:
     answer: str
     plugins: tuple[Path, ...]
     grids: tuple[Grid, ...]
+    comparisons: tuple[Entry, ...]
     tables: Mapping[Trail, Table]
     figures: Mapping[Trail, Figure]
     claims: Mapping[Trail, Claim]
@@ -126,6 +128,7 @@ def read_study(document: Document, problems: Problems) -> Study:
         answer=_text(given, "answer"),
         plugins=_plugins(given.part("plugins"), Path() if path is None else path.parent),
         grids=_grids(given) if whole else (),
+        comparisons=read_entries("comparisons", given.part("comparisons")),
         tables=_views(Table, given.part("tables"), "name"),
         figures=_views(Figure, given.part("figures"), "name"),
         claims=_views(Claim, given.part("claims"), "id"),

@@ -7,8 +7,10 @@ from typing import TypeVar
 
 from emtkit.errors import EmtkitError, NotApplicable, PluginError
 from emtkit.plugin import params
-from emtkit.plugin.analysis import Analysis, refusal, unanswered
+from emtkit.plugin.analysis import Analysis
+from emtkit.plugin.applies import Measuring, refusal, unanswered
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel
+from emtkit.plugin.comparison import Comparison
 from emtkit.plugin.guard import Guard
 from emtkit.plugin.task import Task
 from emtkit.study import memory
@@ -39,8 +41,8 @@ class Pairs:
         self._tasks: dict[str, Task | None] = {}
         self._driven: dict[str, bool] = {}
         self._pairs: dict[tuple[str, str], Pair | None] = {}
-        self._answers: dict[tuple[type[Analysis], str], str | None] = {}
-        self._refusals: dict[tuple[type, type, type], str | None] = {}
+        self._answers: dict[tuple[Measuring, str], str | None] = {}
+        self._refusals: dict[tuple[Measuring, type, type], str | None] = {}
 
     def pair(self, task: Setting, architecture: Setting) -> Pair | None:
         """The pair, or None where the task refuses its parameters (which is then a problem)."""
@@ -52,14 +54,14 @@ class Pairs:
     def refusal(self, analysis: Setting, task: Setting, architecture: Setting) -> str | None:
         """None, or why `analysis` cannot measure this kind of network on this kind of task."""
         kinds = _cls(task, Task), _cls(architecture, SequenceModel)
-        classes = (_cls(analysis, Analysis), *kinds)
+        classes = (_measuring(analysis), *kinds)
         if classes not in self._refusals:
             self._refusals[classes] = refusal(*classes)
         return self._refusals[classes] or self._unanswered(analysis, task)
 
     def _unanswered(self, analysis: Setting, task: Setting) -> str | None:
         """Whether this setting of the task has the facts of its kind."""
-        key = (_cls(analysis, Analysis), task.key)
+        key = (_measuring(analysis), task.key)
         if key not in self._answers:
             built = self._built(task)
             with self._calling(task, "answer `facts`"):
@@ -151,3 +153,9 @@ class Pairs:
 def _cls(setting: Setting, kind: type[K]) -> type[K]:
     assert issubclass(setting.plugin.cls, kind)
     return setting.plugin.cls
+
+
+def _measuring(setting: Setting) -> Measuring:
+    cls = setting.plugin.cls
+    assert issubclass(cls, Analysis | Comparison)
+    return cls

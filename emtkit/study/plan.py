@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emtkit.errors import PluginError, StudyError
+from emtkit.plugin.applies import Measuring
 from emtkit.plugin.registry import Registry
 from emtkit.study.axes import Axis, axes_of, conditions
 from emtkit.study.cells import Cell, Row
@@ -15,6 +16,14 @@ from emtkit.study.checked import Problems
 from emtkit.study.document import from_value, read_document
 from emtkit.study.exclude import Exclusion
 from emtkit.study.file import Study, read_study
+from emtkit.study.network_pairs import (
+    Chosen,
+    NetworkPair,
+    choose_for,
+    compared_by,
+    joined,
+    measure_of,
+)
 from emtkit.study.pairs import Pairs
 from emtkit.study.resolve import Setting
 from emtkit.study.rows import GridRows, grid_parts, known_parameters
@@ -47,6 +56,7 @@ class Plan:
     registry: Registry
     rows: tuple[Row, ...]
     tuned: tuple[TunedCombination, ...] = ()
+    comparisons: tuple[Setting, ...] = ()
 
     @cached_property
     def tried(self) -> tuple[Row, ...]:
@@ -58,6 +68,25 @@ class Plan:
         """What can be trained and measured now: all but the rows that wait for a tuning."""
         waiting = {row.cell.key for one in self.tuned for row in one.waiting}
         return (*self.tried, *(row for row in self.rows if row.cell.key not in waiting))
+
+    @cached_property
+    def chosen(self) -> Mapping[str, Chosen]:
+        """By the label of each comparison, the pairs of networks that it looks at.
+
+        Networks that wait for a tuning are in none.
+        """
+        waiting = {row.cell.key for one in self.tuned for row in one.waiting}
+        rows = [row for row in self.rows if row.cell.key not in waiting]
+        return {one.label: choose_for(one, rows, self.registry) for one in self.comparisons}
+
+    @cached_property
+    def pairs(self) -> tuple[NetworkPair, ...]:
+        """Every two networks that are compared, and what is compared of them."""
+        return joined(
+            (pair, measure_of(pair, one.label, one.config, self.registry))
+            for one in self.comparisons
+            for pair in self.chosen[one.label].pairs
+        )
 
     def settled(self, chosen: Sequence[tuple[TunedCombination, Choice]]) -> "Plan":
         """The plan with the rows at the chosen settings."""
@@ -74,6 +103,7 @@ class Plan:
         rows = (*self.rows, *self.tried)
         found = {("task", row.cell.task.name) for row in rows}
         found |= {("architecture", row.cell.architecture.name) for row in rows}
+        found |= {("comparison", one.config.name) for one in self.comparisons}
         return frozenset(
             found | {("analysis", m.analysis.name) for row in rows for m in row.measures}
         )
@@ -108,8 +138,11 @@ class Plan:
     def scalars_with(self, found: Mapping[str, Iterable[str]]) -> ScalarColumns:
         """The same with names that were found, by prefix, where plugins declare none."""
         entries = (entry for grid in self.study.grids for entry in grid.analyses)
-        analyses = {e.label: e.use for e in entries if e.use in self.registry.analyses}
-        return ScalarColumns.of((*self.rows, *self.tried), self.registry, analyses, found)
+        known = self.registry.analyses
+        labelled: dict[str, Measuring] = {e.label: known[e.use] for e in entries if e.use in known}
+        compared = self.registry.comparisons
+        labelled |= {one.label: compared[one.config.name] for one in self.comparisons}
+        return ScalarColumns.of((*self.rows, *self.tried), self.registry, labelled, found)
 
     @cached_property
     def absences(self) -> tuple[Absence, ...]:
@@ -179,7 +212,8 @@ def make_plan(
         exclusion.report_unused(problems, known)
         if not rows:
             problems.say(("exclude",), "nothing is left to plan", "loosen the rules of `exclude`")
-    plan = Plan(study, registry, tuple(rows), tuple(tuned))
+    compared = compared_by(study.comparisons, rows, registry, problems)
+    plan = Plan(study, registry, tuple(rows), tuple(tuned), compared)
     scalars = plan.scalars_with(found or {})
     check_views(study, conditions(rows), scalars, analyses, problems, complete=complete)
     return plan

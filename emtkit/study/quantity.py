@@ -101,6 +101,11 @@ class Quantity(View):
         """The column that is read, whichever way it is named."""
         return self.share.of if self.share is not None else self.value
 
+    @property
+    def named(self) -> frozenset[str]:
+        """Every column that it names."""
+        return frozenset({*filter(None, (self.column, self.by)), *self.where})
+
     def check_complete(self) -> None:
         """Refuse a quantity that does not say in full what it is.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from emtkit.errors import did_you_mean
+from emtkit.plugin.applies import Measuring
 from emtkit.plugin.registry import Registry
 from emtkit.plugin.scalars import ScalarInfo, Scalars, info_of
 from emtkit.plugin.task import Task
@@ -45,18 +46,18 @@ class ScalarColumns:
         cls,
         rows: Sequence[Row],
         registry: Registry,
-        labelled: Mapping[str, str],
+        labelled: Mapping[str, Measuring],
         found: Mapping[str, Iterable[str]],
     ) -> "ScalarColumns":
-        """Of the rows of a plan, and of analyses (names of plugins by their labels).
+        """Of the rows of a plan, and of what measures or compares them (plugins by label).
 
         `found` are names by prefix where plugins declare none: metrics under `test`.
         """
         tasks = [registry.tasks[name] for name in sorted({row.cell.task.name for row in rows})]
         scalars = {"test": {name: info for task in tasks for name, info in task.scalars.items()}}
         unsaid = {"test"} if any(_is_silent(task) for task in tasks) else set()
-        for label, name in labelled.items():
-            scalars[label] = dict(registry.analyses[name].scalars)
+        for label, measuring in labelled.items():
+            scalars[label] = dict(measuring.scalars)
             unsaid |= set() if scalars[label] else {label}
         for prefix in unsaid & found.keys():
             scalars[prefix] |= {name: UNSAID for name in found[prefix]}
@@ -73,7 +74,7 @@ class ScalarColumns:
 
     def info(self, column: str) -> ScalarInfo | None:
         """What a column means, where that is declared."""
-        prefix, name = label_and_scalar(column)
+        prefix, name = label_and_scalar(column.removeprefix("other."))
         return info_of(self.declared.get(prefix, {}), name)
 
     def mistake(self, column: str) -> tuple[str, str] | None:

@@ -16,6 +16,7 @@ from emtkit.plugin.catalogue import Kind
 from emtkit.plugin.registry import Plugin, Registry
 from emtkit.study.entries import RESERVED_KEYS, RULE_KEYS
 from emtkit.study.file import GRID_KEYS, GRID_NAME, GRID_ROLE, STUDY_KEYS, Seeds
+from emtkit.study.pair_choice import PairChoice
 from emtkit.study.roles import CONTROLS
 from emtkit.study.settings import Evaluation, Training
 from emtkit.study.tuning import TuneSettings
@@ -60,6 +61,7 @@ def study_schema(registry: Registry) -> Schema:
         "question": TEXT,
         "plugins": {"type": "array", "items": {**TEXT, "pattern": r"\.py$"}},
         "grids": {"type": "array", "minItems": 1, "items": {**grid, "required": ["name"]}},
+        "comparisons": _entries("comparison", registry, shared),
         "tables": {"type": "array", "items": _short(_of(Table, views))},
         "figures": {"type": "array", "items": _short(_of(Figure, views))},
         "claims": {"type": "array", "items": _short(_of(Claim, views))},
@@ -80,7 +82,7 @@ def _entries(kind: Kind, registry: Registry, shared: Schema) -> Schema:
         shared[f"{kind}.{plugin.name}"] = _entry(plugin, shared)
     names: Schema = {"enum": [plugin.name for plugin in plugins]}
     refs = [{"$ref": f"#/$defs/{kind}.{plugin.name}"} for plugin in plugins]
-    least = {} if kind == "analysis" else {"minItems": 1}
+    least = {} if kind in ("analysis", "comparison") else {"minItems": 1}
     return {"type": "array", **least, "items": {"anyOf": [names, *refs]}}
 
 
@@ -90,6 +92,9 @@ def _entry(plugin: Plugin, shared: Schema) -> Schema:
     known: Schema = {"use": {"const": plugin.name}, "label": {**TEXT, "maxLength": 80}}
     if plugin.kind == "analysis":
         known["at"] = {"enum": ["end", "snapshots"], "default": "end"}
+    elif plugin.kind == "comparison":
+        names = {"type": "array", "items": TEXT}
+        known["pairs"] = {"anyOf": [{"const": "all"}, names, _short(_of(PairChoice, shared))]}
     else:
         known |= _axes(own)
     if plugin.kind == "architecture":

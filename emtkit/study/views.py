@@ -1,6 +1,6 @@
 """What a study shows: tables, figures and claims, as its file says them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from string import Formatter
 from typing import Annotated, Any, Literal
 
@@ -28,13 +28,15 @@ from emtkit.study.wanted import Matched, View, Wanted, Where
 CHARTS = Methods("emtkit.report.figures.charts", "chart")
 MAPS = Methods("emtkit.report.figures.maps", "map")
 FIGURE_KINDS = (*CHARTS.names, *MAPS.names)
+EMBEDDING = "embedding"
+"""A figure that places networks by the distances of a comparison."""
 ITERATION, LOSS = "iteration", "train.loss"
 """What a chart has as `x` to show training, and the column that every training has then."""
 
 
 def _figure_use(schema: dict[str, Any]) -> None:
     """Editors complete the kinds, and let an analysis's drawing pass."""
-    schema |= {"anyOf": [{"enum": list(FIGURE_KINDS)}, {"pattern": r"^[^.]+\.[^.]+$"}]}
+    schema |= {"anyOf": [{"enum": [*FIGURE_KINDS, EMBEDDING]}, {"pattern": r"^[^.]+\.[^.]+$"}]}
 
 
 _OF_CHARTS = {"x", "y", "value", "less", "lines", "hue", "stat", "by", "of", "log"}
@@ -74,10 +76,15 @@ class Table(View):
         return self
 
     @property
+    def named(self) -> frozenset[str]:
+        """Every column that it names."""
+        own = {*self.rows, *self.columns, *self.over, *self.where, *(self.baseline or {})}
+        return frozenset(own.union(*(value.named for value in self.shown)))
+
+    @property
     def over_training(self) -> bool:
         """Whether it shows networks at iterations of their training."""
-        wheres = (self.where, *(value.where for value in self.shown))
-        return ITERATION in {*self.rows, *self.columns}.union(*wheres)
+        return ITERATION in self.named
 
     @property
     def shown(self) -> tuple[Value, ...]:
@@ -115,8 +122,9 @@ class Figure(View):
 
     A chart (`line`, `box`, `learning_curve`) shows one or more columns `y` against `x`, or over
     training (`x: iteration`): `train.loss`, and scalars of analyses with `at: snapshots`. A map
-    (`heatmap`, `phase_diagram`) shows the column `value` over the axes `x` and `y`; a drawing shows
-    the `cells` chosen.
+    (`heatmap`, `phase_diagram`) shows the column `value` over the axes `x` and `y`; an `embedding`
+    places networks in a plane by the distance `value` of a comparison; a drawing shows the `cells`
+    chosen.
     """
 
     name: Name
@@ -134,7 +142,7 @@ class Figure(View):
     y: Columns = ()
     """Columns along the vertical axis."""
     value: str | None = None
-    """Column shown as colour by `heatmap` and `phase_diagram`."""
+    """Column shown as colour by `heatmap` and `phase_diagram`, as distance by `embedding`."""
     less: Where | None = None
     """Networks whose number at the same place a map subtracts, by what differs from `where`."""
     lines: tuple[Quantity, ...] = ()
@@ -162,11 +170,16 @@ class Figure(View):
     @model_validator(mode="after")
     def _parts_of_its_kind(self) -> "Figure":
         given = self.model_fields_set
+        if self.use == EMBEDDING:
+            _none_of(given, {"cells", *_OF_CHARTS} - {"value", "hue"}, self.use)
+            if self.value is None:
+                raise ValueError("an embedding needs `value`, the distance of a comparison")
+            return self
         if self.use not in FIGURE_KINDS:
             if "." not in self.use:
                 raise ValueError(
                     f"`use` is a kind of figure or <analysis label>.<drawing>, not '{self.use}'; "
-                    f"{did_you_mean(self.use, FIGURE_KINDS)}"
+                    f"{did_you_mean(self.use, (*FIGURE_KINDS, EMBEDDING))}"
                 )
             _none_of(given, _OF_CHARTS, self.use)
             return self
@@ -185,10 +198,17 @@ class Figure(View):
         return self
 
     @property
+    def named(self) -> frozenset[str]:
+        """Every column that it names."""
+        own = {self.x, self.hue, self.value, self.by, *self.y, *self.facet, *self.over}
+        wheres = {*self.where, *self.cells.where, *(self.less or {})}
+        lines = (line.named for line in self.lines)
+        return frozenset(filter(None, (own | wheres).union(*lines)))
+
+    @property
     def over_training(self) -> bool:
         """Whether it shows networks at iterations of their training."""
-        wheres = (self.where, self.cells.where)
-        return ITERATION in {self.x, self.hue, *self.y, *self.facet}.union(*wheres)
+        return ITERATION in self.named
 
     @property
     def is_curve(self) -> bool:
@@ -198,7 +218,7 @@ class Figure(View):
     @property
     def is_drawing(self) -> bool:
         """Whether an analysis draws it."""
-        return self.use not in FIGURE_KINDS
+        return self.use not in (*FIGURE_KINDS, EMBEDDING)
 
 
 class EachShare(View):
@@ -308,11 +328,16 @@ class Claim(View):
         return self.expect.model_copy(update={"where": {**self.expect.where, **self.given}})
 
     @property
+    def named(self) -> frozenset[str]:
+        """Every column that it names."""
+        other = self.expect.other
+        sides = self.expect.named if other is None else self.expect.named | other.named
+        return sides | {*self.given, *self.expect.over}
+
+    @property
     def over_training(self) -> bool:
         """Whether it speaks of networks at iterations of their training."""
-        other = self.expect.other
-        sides = [self.given, self.expect.where, {} if other is None else other.where]
-        return any(ITERATION in where for where in sides)
+        return ITERATION in self.named
 
     match: Columns = ()
     """Settings in which the networks compared must be equal; else the study is refused."""
@@ -320,6 +345,21 @@ class Claim(View):
     def controls(self, role: Role) -> tuple[str, ...] | Mapping[str, Wanted] | None:
         """What the claim itself names as its controls of this role; None where it names nothing."""
         return self.control if role == "negative" else self.positive
+
+
+PAIRED = ("other", "same")
+"""What columns that only two networks have begin with, up to the dot."""
+
+
+def speaks_of_pairs(view: Table | Figure | Claim, labels: Collection[str]) -> bool:
+    """Whether a view shows two networks at a time: it names a comparison of `labels`."""
+    return any(name.partition(".")[0] in {*PAIRED, *labels} for name in view.named)
+
+
+def compared_in(view: Table | Figure | Claim, labels: Collection[str]) -> frozenset[str]:
+    """The comparisons that a view of pairs names; where it names none, all."""
+    found = {name.partition(".")[0] for name in view.named} & {*labels}
+    return frozenset(found or labels)
 
 
 def _none_of(given: set[str], foreign: set[str], use: str) -> None:

@@ -23,6 +23,7 @@ from emtkit.testing import values
 from emtkit.testing.bench import (
     DRAWS,
     AnalysisBench,
+    ComparisonBench,
     Pairing,
     build_case,
     resolved,
@@ -33,14 +34,16 @@ from emtkit.testing.bench import (
 from emtkit.testing.common_rules import built_at_random, globally_drawn, under_global_seed
 from emtkit.testing.rule import Mistake, Skip, Steps
 
+Bench = AnalysisBench | ComparisonBench
 
-def builds_with_defaults(bench: AnalysisBench) -> Steps:
-    """Without parameters there is an analysis."""
+
+def builds_with_defaults(bench: Bench) -> Steps:
+    """Without parameters it can be made."""
     bench.analysis()
     yield f"built {bench.cls.name} with its defaults"
 
 
-def finds_a_network(bench: AnalysisBench) -> Steps:
+def finds_a_network(bench: Bench) -> Steps:
     """At least one installed network on one installed task has what the analysis requires."""
     needs = ", ".join(kind.__name__ for kind in bench.cls.requires) or "no fact"
     yield f"looked for a {bench.cls.models.__name__} and a task that offer {needs}"
@@ -49,7 +52,7 @@ def finds_a_network(bench: AnalysisBench) -> Steps:
         yield Mistake("nothing installed has them", change)
 
 
-def measures_untrained_networks(bench: AnalysisBench) -> Steps:
+def measures_untrained_networks(bench: Bench) -> Steps:
     """It gives findings, or says why it does not apply; scalars are finite or NaN with a reason."""
     yield "measured " + "; ".join(str(pair) for pair in bench.pairings)
     for pair in bench.pairings:
@@ -64,13 +67,13 @@ def measures_untrained_networks(bench: AnalysisBench) -> Steps:
             yield Mistake(found, "return Findings(scalars, tables, arrays)")
 
 
-def builds_with_random_parameters(bench: AnalysisBench) -> Steps:
+def builds_with_random_parameters(bench: Bench) -> Steps:
     """Every valid setting builds, or is refused with a sentence."""
     yield f"built {DRAWS} settings drawn from the annotations"
     yield from (one for _, one in built_at_random(bench.cls) if isinstance(one, Mistake))
 
 
-def equal_subjects_equal_findings(bench: AnalysisBench) -> Steps:
+def equal_subjects_equal_findings(bench: Bench) -> Steps:
     """One network gives one answer, bit for bit."""
     yield "measured one network twice, with one analysis object"
     for pair in bench.pairings[:2]:
@@ -101,14 +104,14 @@ def many_equal_one(bench: AnalysisBench) -> Steps:
                 break
 
 
-def no_global_randomness(bench: AnalysisBench) -> Steps:
+def no_global_randomness(bench: Bench) -> Steps:
     """Measuring neither reads nor moves a global generator."""
     yield "measured under two states of torch, numpy.random and random"
     work = partial(_measured, bench, bench.pairings[0])
     yield from globally_drawn(work, str.__eq__, "findings", "draw from `subject.stream`")
 
 
-def leaves_the_network_alone(bench: AnalysisBench) -> Steps:
+def leaves_the_network_alone(bench: Bench) -> Steps:
     """Weights, mode and dtype of the network are as they were."""
     yield "compared the network before and after measuring"
     change = "work on `copy.deepcopy(subject.model)`"
@@ -127,7 +130,7 @@ def leaves_the_network_alone(bench: AnalysisBench) -> Steps:
             yield Mistake("the network was left in training mode, or tracks", change)
 
 
-def findings_can_be_stored(bench: AnalysisBench) -> Steps:
+def findings_can_be_stored(bench: Bench) -> Steps:
     """Tables and arrays come back from the store as they went in; arrays are not infinite."""
     yield "wrote the findings as the store does and read them back"
     for _, findings in _findings(bench):
@@ -170,7 +173,7 @@ def drawings_draw(bench: AnalysisBench) -> Steps:
             json.dumps(drawing_data(drawn), allow_nan=False)
 
 
-def scalars_are_declared(bench: AnalysisBench) -> Steps:
+def scalars_are_declared(bench: Bench) -> Steps:
     """`scalars` says what every scalar means, so that a plan knows the columns."""
     yield "looked for every scalar in `scalars`, by default and one parameter changed at a time"
     change = 'write `scalars = {"radius": ScalarInfo("largest modulus of the eigenvalues")}`'
@@ -228,21 +231,21 @@ ANALYSIS_RULES: tuple[Callable[[AnalysisBench], Steps], ...] = (
 )
 
 
-def _findings(bench: AnalysisBench) -> Iterator[tuple[Pairing, Findings]]:
+def _findings(bench: Bench) -> Iterator[tuple[Pairing, Findings]]:
     """What it finds in each network to which it applies."""
     for pair in bench.pairings:
         with suppress(NotApplicable):
             yield pair, bench.analysis().measure(bench.subject(pair))
 
 
-def _scalars(bench: AnalysisBench, pair: Pairing, given: Mapping[str, Any]) -> set[str]:
+def _scalars(bench: Bench, pair: Pairing, given: Mapping[str, Any]) -> set[str]:
     """The names of the scalars found with parameters `given`; none where it raises."""
     with suppress(Exception):  # which is for other rules to name
         return set(bench.analysis(given).measure(bench.subject(pair)).scalars)
     return set()
 
 
-def _measured(bench: AnalysisBench, pair: Pairing, analysis: Any = None) -> str:
+def _measured(bench: Bench, pair: Pairing, analysis: Any = None) -> str:
     """Everything that is said of a network, as text that is equal for equal bits."""
     try:
         findings = (analysis or bench.analysis()).measure(bench.subject(pair))

@@ -13,8 +13,10 @@ import torch
 
 from emtkit.errors import EmtkitError
 from emtkit.plugin import params
-from emtkit.plugin.analysis import Analysis, History, Subject, refusal
+from emtkit.plugin.analysis import Analysis, Findings, History, Subject
+from emtkit.plugin.applies import Measuring, refusal
 from emtkit.plugin.architecture import RecurrentModel, SequenceModel
+from emtkit.plugin.comparison import Comparison
 from emtkit.plugin.registry import Plugin, Registry
 from emtkit.plugin.stream import Stream
 from emtkit.plugin.task import Batch, Task
@@ -104,7 +106,7 @@ class Company:
         fitting = [case for case in self.cases if why_not(cls, case, given) is None]
         return [Pairing(case, cls, given) for case in fitting]
 
-    def smallest(self, cls: type[SequenceModel], analysis: type[Analysis]) -> Pairing | None:
+    def smallest(self, cls: type[SequenceModel], analysis: Measuring) -> Pairing | None:
         """The first task that `analysis` and `cls` accept, with a small network if they can."""
         for case in self.cases:
             if refusal(analysis, type(case.task), cls) is not None:
@@ -184,29 +186,82 @@ class AnalysisBench:
     @cached_property
     def pairings(self) -> tuple[Pairing, ...]:
         """Up to four networks that it accepts, of different kinds, constructed ones first."""
-        models = self.company.registry.architectures.values()
-        every = [pair for cls in models if (pair := self.company.smallest(cls, self.cls))]
-        built, trained = (
-            [pair for pair in every if pair.cls.trains(pair.parameters) is trains]
-            for trains in (False, True)
-        )
-        return tuple([*built[:2], *trained][:4])
+        return accepted_by(self.cls, self.company)
 
     def analysis(self, given: Mapping[str, Any] | None = None) -> Analysis:
         """The analysis with parameters `given`, or its defaults, samples and the like reduced."""
-        parameters = small_parameters(self.cls) if given is None else resolved(self.cls, given)
-        return self.cls(**params.build_arguments(self.cls, parameters))
+        return self.cls(**arguments_of(self.cls, given))
 
     def subject(self, pair: Pairing) -> Subject:
         """The untrained network of `pair`, with a fresh stream."""
         return subject(self.cls, pair, pair.network())
 
 
-def subject(cls: type[Analysis], pair: Pairing, model: SequenceModel) -> Subject:
-    """`model` as the core would hand it to an analysis."""
+@dataclass(frozen=True)
+class Beside:
+    """A comparison as an analysis of one network: it is compared with that of another seed."""
+
+    bench: "ComparisonBench"
+    comparison: Comparison[Any]
+
+    def measure(self, subject: Subject) -> Findings:
+        """Compare the network with one of its own kind."""
+        pair = next(p for p in self.bench.pairings if p.case.task is subject.task)
+        return self.comparison.measure(subject, self.bench.subject(pair, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonBench:
+    """A comparison under test; it can be asked as an `AnalysisBench` is."""
+
+    cls: type[Comparison[Any]]
+    company: Company
+
+    @cached_property
+    def pairings(self) -> tuple[Pairing, ...]:
+        """Up to four networks that it accepts, of different kinds, constructed ones first."""
+        return accepted_by(self.cls, self.company)
+
+    def comparison(self, given: Mapping[str, Any] | None = None) -> Comparison[Any]:
+        """The comparison with parameters `given`, or its defaults, samples and the like reduced."""
+        return self.cls(**arguments_of(self.cls, given))
+
+    def analysis(self, given: Mapping[str, Any] | None = None) -> Beside:
+        """The same of one network."""
+        return Beside(self, self.comparison(given))
+
+    def subject(self, pair: Pairing, seed: int = 0) -> Subject:
+        """The untrained network of `pair` and this seed, with a fresh stream."""
+        return self.subject_of(pair, pair.network(seed))
+
+    def subject_of(self, pair: Pairing, model: SequenceModel) -> Subject:
+        """Another network in its place."""
+        return subject(self.cls, pair, model)
+
+
+def accepted_by(cls: Measuring, company: Company) -> tuple[Pairing, ...]:
+    """Up to four networks that an analysis accepts, of different kinds, constructed ones first."""
+    models = company.registry.architectures.values()
+    every = [pair for model in models if (pair := company.smallest(model, cls))]
+    built, trained = (
+        [pair for pair in every if pair.cls.trains(pair.parameters) is trains]
+        for trains in (False, True)
+    )
+    return tuple([*built[:2], *trained][:4])
+
+
+def arguments_of(cls: type, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What builds `cls` with parameters `given`, or with its defaults, reduced."""
+    parameters = small_parameters(cls) if given is None else resolved(cls, given)
+    return params.build_arguments(cls, parameters)
+
+
+def subject(cls: Measuring, pair: Pairing, model: SequenceModel) -> Subject:
+    """`model` as the core would hand it to an analysis or a comparison."""
     model = copy.deepcopy(model).requires_grad_(False).eval()
     history = History(np.zeros(0), 0, "loop")
-    stream = Stream(None, f"analysis/{cls.name}", dtype=torch.float64)
+    family = "comparison" if issubclass(cls, Comparison) else "analysis"
+    stream = Stream(None, f"{family}/{cls.name}", dtype=torch.float64)
     return Subject(pair.case.task, model, pair.parameters, history, stream)
 
 

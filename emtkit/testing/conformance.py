@@ -10,14 +10,15 @@ from typing import TypeVar
 from emtkit.errors import PluginError, did_you_mean
 from emtkit.plugin.analysis import Analysis
 from emtkit.plugin.architecture import SequenceModel
-from emtkit.plugin.catalogue import Kind
+from emtkit.plugin.catalogue import FAMILIES
 from emtkit.plugin.guard import Guard
 from emtkit.plugin.mistakes import signature_of_stream
 from emtkit.plugin.registry import Plugin, Registry
 from emtkit.plugin.task import Task
 from emtkit.testing.analysis_rules import ANALYSIS_GATES, ANALYSIS_RULES
-from emtkit.testing.bench import AnalysisBench, Company, ModelBench, TaskBench
+from emtkit.testing.bench import AnalysisBench, Company, ComparisonBench, ModelBench, TaskBench
 from emtkit.testing.common_rules import COMMON_RULES
+from emtkit.testing.comparison_rules import COMPARISON_GATES, COMPARISON_RULES
 from emtkit.testing.model_rules import MODEL_GATES
 from emtkit.testing.rule import Mistake, RuleResult, Skip, Step, Steps
 from emtkit.testing.stack_rules import MODEL_RULES
@@ -54,8 +55,9 @@ class Examination:
             return first + _named(TaskBench(cls, company), TASK_GATES, TASK_RULES)
         if issubclass(cls, SequenceModel):
             return first + _named(ModelBench(cls, company), MODEL_GATES, MODEL_RULES)
-        assert issubclass(cls, Analysis)
-        return first + _named(AnalysisBench(cls, company), ANALYSIS_GATES, ANALYSIS_RULES)
+        if issubclass(cls, Analysis):
+            return first + _named(AnalysisBench(cls, company), ANALYSIS_GATES, ANALYSIS_RULES)
+        return first + _named(ComparisonBench(cls, company), COMPARISON_GATES, COMPARISON_RULES)
 
     def results(self) -> Iterator[RuleResult]:
         """Each rule's result, as soon as it is known."""
@@ -93,7 +95,7 @@ def find(name: str | Path) -> list[Examination]:
             )
         return _of_file(path, Registry.installed([path]))
     known = Registry.installed()
-    kinds: tuple[Kind, ...] = ("task", "architecture", "analysis")
+    kinds = FAMILIES.values()
     found = [plugin for kind in kinds if (plugin := known.get(kind, str(name)))]
     if not found:
         names = sorted(plugin.name for plugin in known.all())
@@ -112,7 +114,7 @@ def _of_file(path: Path, registry: Registry) -> list[Examination]:
     if not found:
         raise PluginError(
             f"{path} offers no plugin; end it with `@hookimpl def emtkit_tasks(): return [MyTask]` "
-            "(or emtkit_architectures, emtkit_analyses)"
+            "(or emtkit_architectures, emtkit_analyses, emtkit_comparisons)"
         )
     return [Examination(plugin, registry) for plugin in found]
 

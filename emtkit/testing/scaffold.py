@@ -49,4 +49,6 @@ def new(kind: Kind, name: str, folder: Path, like: str = "") -> Path:
 def networks() -> list[str]:
     """What an architecture may begin as: the templates of no other kind."""
     found = (Path(str(file)).stem for file in files("emtkit.testing.templates").iterdir())
-    return sorted(stem for stem in found if stem not in ("task", "analysis") and stem[0] != "_")
+    return sorted(
+        stem for stem in found if stem not in ("task", "analysis", "comparison") and stem[0] != "_"
+    )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from emtkit import Analysis, Batch, NotApplicable, Registry, SequenceModel, Stream, Task
-from emtkit.plugin.analysis import refusal
+from emtkit.plugin.applies import refusal
 from emtkit.plugin.params import build_arguments, resolve
 from emtkit_std._theory.emt.binding import phi_of
 from emtkit_std.analyses.gradient_lag import GradientLag, decay

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from emtkit import EmtkitError, Stream
-from emtkit.plugin.analysis import refusal
+from emtkit.plugin.applies import refusal
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std.analyses.superposition import Superposition
 from emtkit_std.architectures.linear_rnn import LinearRnn

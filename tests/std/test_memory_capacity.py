@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from emtkit.plugin.analysis import refusal
+from emtkit.plugin.applies import refusal
 from emtkit_std.analyses.memory_capacity import MemoryCapacity
 from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.relu_rnn import ReluRnn

@@ -9,7 +9,7 @@ import pytest
 
 from emtkit import PluginError, Registry
 from emtkit.testing import RuleResult, check, find
-from tests.testing import bad_analyses, bad_models, bad_tasks
+from tests.testing import bad_analyses, bad_comparisons, bad_models, bad_tasks
 
 GOOD = [
     bad_tasks.GoodTask,
@@ -18,8 +18,14 @@ GOOD = [
     bad_models.GoodModel,
     bad_models.GoodSequence,
     bad_analyses.GoodAnalysis,
+    bad_comparisons.GoodComparison,
 ]
-BREAKS = {**bad_tasks.BREAKS, **bad_models.BREAKS, **bad_analyses.BREAKS}
+BREAKS = {
+    **bad_tasks.BREAKS,
+    **bad_models.BREAKS,
+    **bad_analyses.BREAKS,
+    **bad_comparisons.BREAKS,
+}
 
 CLOCK = '''
 import time

@@ -10,7 +10,7 @@ from emtkit import EmtkitError, RecurrentModel
 from emtkit.testing import find, new
 from emtkit.testing.scaffold import networks
 
-KINDS = ["task", "architecture", "analysis"]
+KINDS = ["task", "architecture", "analysis", "comparison"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -114,10 +114,10 @@ def _reasons(
 
 def _table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     names = dict.fromkeys(name for record in records for name in record)
-    return pd.DataFrame({name: _column([r.get(name) for r in records]) for name in names})
+    return pd.DataFrame({name: column_of([r.get(name) for r in records]) for name in names})
 
 
-def _column(values: list[Any]) -> Any:
+def column_of(values: list[Any]) -> Any:
     """A column whose dtype is the same whatever is missing: numbers stay numbers, text text."""
     present = [value for value in values if value is not None]
     kinds = set(map(type, present))

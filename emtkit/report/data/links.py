@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from emtkit.plugin.statistic import statistic_named
 from emtkit.report.data.results import Results
+from emtkit.report.data.sides import networks_of
 from emtkit.study.quantity import Quantity, Value
 from emtkit.study.views import Expect
 
@@ -34,7 +35,8 @@ class Links:
 
     def __call__(self, cells: Sequence[str], quantity: Quantity | None = None) -> str:
         """The address of these networks; empty for none."""
-        rows = sorted({self._first[cell] for cell in cells if cell in self._first})
+        keys = (key for cell in cells for key in networks_of(cell))
+        rows = sorted({self._first[key] for key in keys if key in self._first})
         shown = [name for name in _columns(quantity) if name in self._results.frame.columns]
         best = ""
         if quantity is not None and shown and len(rows) > 1:

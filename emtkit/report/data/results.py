@@ -7,7 +7,7 @@ reasons have a row per number that is not there: `cell label scalar reason statu
 
 import json
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,10 +16,12 @@ import pandas as pd
 
 from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.causes import DONE, NOT_ASKED, WORDS, Cause, causes_of, plain, state_of
+from emtkit.report.data.sides import OTHER, SAME, both_sides
 from emtkit.study.roles import is_shown
 from emtkit.study.views import ITERATION, Claim, Figure, Table
 from emtkit.study.wanted import Criterion, Wanted, label_and_scalar, matching
 
+View = Table | Figure | Claim
 AXES = ("task", "architecture", "grid", ITERATION, "seed")
 AXIS_FAMILIES = ("task.", "architecture.", "training.")
 _LABELS = ("role", "cell", "status", "reason")
@@ -31,6 +33,7 @@ class Results:
 
     `conditions`: for a column, the columns in which rows must agree for its numbers to be compared.
     `over_training`: the results with a row per network and snapshot, for views that ask for them.
+    `of_pairs`: a row is of two networks that were compared.
     `memory` holds what views have computed of them: a figure is drawn twice, once for phones.
     """
 
@@ -40,10 +43,14 @@ class Results:
         reasons: pd.DataFrame | None = None,
         conditions: Mapping[str, tuple[str, ...]] | None = None,
         over_training: "Results | None" = None,
+        *,
+        of_pairs: bool = False,
     ) -> None:
         self.frame = frame
         self.conditions = conditions or {}
+        self.of_pairs = of_pairs
         self._over_training = over_training
+        self._pairs: Callable[[View], Results | None] | None = None
         self.reasons = reasons if reasons is not None else pd.DataFrame()
         self.memory: dict[Hashable, Any] = {}
         self._columns: dict[str, list[Any]] = {}
@@ -64,10 +71,23 @@ class Results:
     def __len__(self) -> int:
         return len(self.frame)
 
-    def seen_by(self, view: Table | Figure | Claim) -> "Results":
-        """The results that a view reads: over training where it speaks of iterations."""
+    def seen_by(self, view: View) -> "Results":
+        """The results that a view reads: over training where it speaks of iterations, of pairs
+        where it speaks of comparisons."""
+        if self._pairs is not None and (pairs := self._pairs(view)) is not None:
+            return pairs
         over = self._over_training
         return over if over is not None and view.over_training else self
+
+    def with_pairs(self, pairs: Callable[[View], "Results | None"]) -> "Results":
+        """The same, with what `pairs` gives for a view that speaks of them."""
+        found = Results(self.frame, self.reasons, self.conditions, self._over_training)
+        found._pairs = pairs
+        return found
+
+    def sides(self, axes: Iterable[str]) -> tuple[str, ...]:
+        """The axes; of pairs, those of both networks."""
+        return both_sides(axes) if self.of_pairs else tuple(axes)
 
     def column(self, name: str) -> Sequence[Any]:
         """The values of a column; all None for a scalar that no cell has (yet).
@@ -165,22 +185,27 @@ class Results:
     def varying(self, rows: Sequence[int]) -> list[str]:
         """The axes on which `rows` differ, the most informative first; the seed is included."""
         parameters = [name for name in self.frame.columns if name.startswith(AXIS_FAMILIES)]
-        order = [*AXES[:2], *parameters, *AXES[2:]]
+        order = self.sides([*AXES[:2], *parameters, *AXES[2:]])
         known = [name for name in order if name in self.frame.columns]
         return [name for name in known if len(self.distinct(name, rows)) > 1]
 
     def distinguishing(self, rows: Sequence[int], aside: Sequence[str] = ()) -> list[str]:
         """The fewest axes that tell the networks of `rows` apart, those `aside` left out.
 
-        An axis that follows from others (one half of a zip) is not among them; the grid is only
-        where nothing else tells two networks apart.
+        An axis that follows from others (one half of a zip), or from those aside, is not among
+        them; the grid is only where nothing else tells two networks apart.
         """
         found: list[str] = []
         apart, count = [0] * len(rows), 1
+        aside = self.sides(aside)
+        known = (name for name in aside if name in self.frame.columns)
+        told = [name for name in known if name.removeprefix(OTHER) != "seed"]
+        settings = len(self.groups(rows, told)) if told else 0
         for name in self.varying(rows):
-            if name in aside:
+            # What follows from the axes aside, as the activation does from the architecture.
+            if name in aside or (told and len(self.groups(rows, [*told, name])) == settings):
                 continue
-            if name == "grid":
+            if name.removeprefix(OTHER) == "grid":
                 groups = self.groups(rows, [*found, *aside, "seed"]).values()
                 if all(len(self.groups(members, ["cell"])) == 1 for members in groups):
                     continue
@@ -306,6 +331,9 @@ class Results:
 
 def is_axis(name: str) -> bool:
     """Whether a column says what a network is, rather than what was found of it."""
+    if name.startswith(SAME):
+        return True
+    name = name.removeprefix(OTHER)
     return name in AXES or name in _LABELS or name.startswith(AXIS_FAMILIES)
 
 
@@ -348,7 +376,7 @@ def _values(column: "pd.Series[Any]", name: str) -> list[Any]:
         return [None if value != value else value for value in values]
     if column.dtype in (np.int64, np.bool_):
         return values
-    read = _parameter if name.startswith(AXIS_FAMILIES) else plain
+    read = _parameter if name.removeprefix(OTHER).startswith(AXIS_FAMILIES) else plain
     return [read(value) for value in values]
 
 

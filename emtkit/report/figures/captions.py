@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from emtkit.plugin.statistic import statistic_named
-from emtkit.report.figures.examples import Example, short_name
+from emtkit.report.data.sides import short_name
+from emtkit.report.figures.examples import Example
 from emtkit.report.figures.panel import Chart
 from emtkit.report.inference.aggregate import Aggregate
 from emtkit.study.views import CHARTS, MAPS, Figure
@@ -24,8 +25,8 @@ class Account:
     how: str
 
 
-def chart_account(spec: Figure, found: Sequence[Aggregate]) -> Account:
-    """What a chart or a map shows, of these numbers."""
+def chart_account(spec: Figure, found: Sequence[Aggregate], what_each: str = "network") -> Account:
+    """What a chart or a map shows, of these numbers; `what_each` gave one of them."""
     if spec.use in MAPS.names:
         value = _label(spec, str(spec.value))
         number = _statistic(spec).format(value)
@@ -33,13 +34,13 @@ def chart_account(spec: Figure, found: Sequence[Aggregate]) -> Account:
             number += " less that of the other networks"
         ys = _label(spec, spec.y[0])
         what = f"{number} as colour, over {_label(spec, str(spec.x))} and {ys}"
-        return Account(_sentence(what + _apart(spec)), _sentence(_count(found, "field")))
+        return Account(_sentence(what + _apart(spec)), _sentence(_count(found, "field", what_each)))
     chart = CHARTS.load(spec.use, Chart)
     columns = _joined([_label(spec, column) for column in spec.y])
     number = _statistic(spec).format(columns)
     what = chart.shows.format(statistic=number, column=columns, x=_label(spec, str(spec.x)))
     several = any(one.n > 1 for one in found)
-    parts = [_count(found, chart.mark)]
+    parts = [_count(found, chart.mark, what_each)]
     if chart.has_bars and any(one.estimate and one.estimate.bounded and one.n > 1 for one in found):
         method = statistic_named(spec.stat, spec.of).method
         parts.append(f"bars are 95 % intervals over {', '.join(spec.over)} ({method})")
@@ -94,15 +95,15 @@ def _apart(spec: Figure) -> str:
     return "".join([*parts, *([f", a panel for each {_joined(facets)}"] if facets else [])])
 
 
-def _count(found: Sequence[Aggregate], mark: str) -> str:
-    """How many networks each mark stands for."""
+def _count(found: Sequence[Aggregate], mark: str, what: str) -> str:
+    """How many networks, or pairs of them, each mark stands for."""
     counts = sorted({one.n for one in found if one.value is not None})
     if not counts:
-        return "no network gave a number"
+        return f"no {what} gave a number"
     if counts == [1]:
-        return f"each {mark} is one network"
+        return f"each {mark} is one {what}"
     span = f"{counts[-1]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"each {mark} stands for {span} networks"
+    return f"each {mark} stands for {span} {what}s"
 
 
 def _joined(texts: Sequence[str]) -> str:

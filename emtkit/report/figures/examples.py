@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emtkit.report.data.drawings import is_done, load_findings
 from emtkit.report.data.results import Results, level_text
+from emtkit.report.data.sides import short_name
 from emtkit.study.views import ITERATION, Figure
 
 if TYPE_CHECKING:
@@ -64,11 +65,6 @@ def chosen_rows(results: Results, spec: Figure) -> list[tuple[int, str]]:
             where = facet_text(spec.facet, levels) or pair
             found.append((row, f"{where}, seed {level_text(results.column('seed')[row])}"))
     return found
-
-
-def short_name(axis: str) -> str:
-    """An axis without its family: `delay` for `task.delay`."""
-    return axis.partition(".")[2] or axis
 
 
 def facet_text(facet: Sequence[str], levels: Sequence[Any]) -> str:

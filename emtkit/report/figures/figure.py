@@ -13,10 +13,11 @@ from matplotlib.figure import FigureBase
 from emtkit.errors import EmtkitError, NotApplicable
 from emtkit.report.data.drawings import drawing_of
 from emtkit.report.data.results import Results, is_axis
+from emtkit.report.data.sides import short_name
 from emtkit.report.data.unlike import ALSO, one_setting, unlike
 from emtkit.report.figures.captions import chart_account, drawing_account
 from emtkit.report.figures.drawn import Drawn, lay_out, settle, style
-from emtkit.report.figures.examples import Example, facet_text, short_name
+from emtkit.report.figures.examples import Example, facet_text
 from emtkit.report.figures.panel import Chart, Panel
 from emtkit.report.figures.plotted import plot_drawing
 from emtkit.report.figures.spots import Spot
@@ -91,7 +92,8 @@ def draw_figure(
     bare = [one.estimate.why for one in counted if barred and one.estimate and one.estimate.why]
     notes += [f"{count} without interval: {why}" for why, count in Counter(bare).most_common()]
     cells = dict.fromkeys(cell for one in counted for cell in one.cells)
-    title, said = spec.title or spec.name, chart_account(spec, counted)
+    what = "pair" if results.of_pairs else "network"
+    title, said = spec.title or spec.name, chart_account(spec, counted, what)
     return Drawn(spec.name, title, canvas, tuple(notes), tuple(cells), tuple(found), said)
 
 

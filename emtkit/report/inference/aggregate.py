@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from emtkit.study.quantity import Quantity
 from emtkit.study.views import ITERATION
 
 _MOST_REASONS = 3
+NOT_INDEPENDENT = "pairs that share a network are not independent"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def aggregate(
     so do two networks that differ in more than `over`. Only `best` bears a NaN where it does not
     decide: in a network that is not the best one. A share counts no NaN.
     """
+    over = results.sides(over)
     key = "aggregate", tuple(rows), repr(quantity), tuple(over)
     if quantity.where or key not in results.memory:
         results.memory[key] = _aggregate(results, rows, quantity, over)
@@ -104,6 +107,10 @@ def _aggregate(
     result = _evaluate(values, by, quantity, replace(counted, why=why, task=task))
     if result.estimate is not None and (noise := _noise(results, kept, by, quantity)):
         result = replace(result, estimate=result.estimate.with_noise(noise))
+    if results.of_pairs and result.estimate is not None:
+        # Their interval would be too narrow, and there is none for pairs.
+        bare = replace(result.estimate, low=nan, high=nan, why=f"{NOT_INDEPENDENT}: no interval")
+        result = replace(result, estimate=bare)
     if result.value is None and not result.cause:
         result = replace(result, cause=_why_undefined(quantity, values, by, why))
     members = tuple(str(keys[row]) for row in kept)

@@ -20,7 +20,8 @@ from emtkit.report.data.unlike import one_setting, unlike
 from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text, statistic_of
 from emtkit.report.inference.combinations import Combination, combinations, combined
 from emtkit.report.inference.controls import Asked, asked_of_controls, outcome
-from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
+from emtkit.report.inference.exchanged import difference_of
+from emtkit.report.inference.paired import PairedDifference, corrected
 from emtkit.report.inference.permuted import permuted_control
 from emtkit.report.inference.statistics.mode import is_commonest
 from emtkit.report.inference.verdict import Control, Verdict, held_against, summary
@@ -163,8 +164,9 @@ def _cases(results: Results, among: Sequence[tuple[Expect, Combination]]) -> lis
             found.append(_Case(one, mine))
             continue
         second = aggregate(results, one.against, other, expect.over)
-        statistics = statistic_of(expect), statistic_of(other)
-        apart = paired_difference(mine, second, *statistics, fixed=one.fixed)
+        columns = str(expect.column), str(other.column)
+        sides, statistics = (mine, second), (statistic_of(expect), statistic_of(other))
+        apart = difference_of(results, columns, sides, statistics, fixed=one.fixed)
         if expect.equals is not None or one.deterministic:
             apart = replace(apart, p=None)  # the interval decides, or nothing is left to chance
         found.append(_Case(one, mine, second, apart))

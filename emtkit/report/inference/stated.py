@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
+from emtkit.report.data.sides import networks_of
 from emtkit.report.inference.verdict import Verdict
 from emtkit.store.records import Statement
 from emtkit.study.cells import digest
@@ -48,7 +49,8 @@ def with_times(
             forms[one.claim] = min(one.seen, forms.get(one.claim, inf))
     found = []
     for verdict in verdicts:
-        first = min((done_at[cell] for cell in verdict.cells if cell in done_at), default=None)
+        keys = (key for cell in verdict.cells for key in networks_of(cell))
+        first = min((done_at[key] for key in keys if key in done_at), default=None)
         if first is None:
             found.append(verdict)
             continue

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from emtkit.report.data.links import Link
 from emtkit.report.data.results import level_text
+from emtkit.report.data.sides import OTHER, SAME
 from emtkit.report.inference.aggregate import Aggregate, missing_text
 from emtkit.report.inference.paired import PairedDifference
 from emtkit.report.tables.numbers import difference_text, share_text
@@ -89,7 +90,7 @@ class DrawnTable:
     @property
     def row_heads(self) -> list[str]:
         """The row axes without what they are axes of, `hidden`, where no other is called so."""
-        short = [axis.rpartition(".")[2] for axis in self.row_axes]
+        short = [_short(axis) for axis in self.row_axes]
         return [
             name if short.count(name) == 1 else axis
             for name, axis in zip(short, self.row_axes, strict=True)
@@ -219,13 +220,19 @@ def blanked(table: DrawnTable) -> Iterator[tuple[list[str], Sequence[TableCell]]
         above = row
 
 
+def _short(axis: str) -> str:
+    """What an axis is called at the head of a table."""
+    last = axis.rpartition(".")[2]
+    return f"{axis.partition('.')[0]} {last}" if axis.startswith((OTHER, SAME)) else last
+
+
 def column_heads(table: DrawnTable) -> list[str]:
     """One line of column heads; the value is left out where it is always the same."""
     lone = len({heading.value for heading in table.headings}) == 1 and bool(table.column_axes)
     heads = []
     for heading in table.headings:
         levels = [
-            f"{axis.rpartition('.')[2]} {level_text(level)}"
+            f"{_short(axis)} {level_text(level)}"
             for axis, level in zip(table.column_axes, heading.levels, strict=True)
         ]
         heads.append(", ".join(levels if lone else [*levels, heading.value]))

@@ -10,6 +10,7 @@ from emtkit.errors import EmtkitError, did_you_mean
 from emtkit.report.data.results import Results, hashable, level_text, on_axes, where_text
 from emtkit.report.data.unlike import ALSO, one_setting, unlike
 from emtkit.report.inference.aggregate import (
+    NOT_INDEPENDENT,
     Aggregate,
     aggregate,
     missing_text,
@@ -17,7 +18,8 @@ from emtkit.report.inference.aggregate import (
     statistic_of,
 )
 from emtkit.report.inference.branches import Branches, two_branches
-from emtkit.report.inference.paired import PairedDifference, corrected, paired_difference
+from emtkit.report.inference.exchanged import PERMUTATIONS, difference_of
+from emtkit.report.inference.paired import PairedDifference, corrected
 from emtkit.report.inference.scaled import on_scale
 from emtkit.report.tables.drawn import BRACKETS, DrawnTable, Heading, Levels, TableCell, TableEntry
 from emtkit.report.tables.numbers import interval_text, number_text, plus_minus_text, share_text
@@ -94,6 +96,8 @@ def _plus_minus(found: Aggregate, value: Value) -> str:
 def _branches(found: Aggregate, value: Value) -> Branches | None:
     if found.sample is None or value.is_share or not statistic_of(value).centres:
         return None
+    if found.estimate is not None and found.estimate.why.startswith(NOT_INDEPENDENT):
+        return None
     two = two_branches(found.sample.values)
     if two is None or len({number_text(x, value.format) for x in (two.low, two.high)}) == 1:
         return None  # what is written alike is one number to the reader
@@ -166,9 +170,10 @@ class _Drawing:
         pairs = self._baselines() if self.spec.baseline is not None else self._rivals()
         family = []
         for place, other in pairs:
-            statistic = statistic_of(self.spec.shown[place[2]])
+            value = self.spec.shown[place[2]]
             both = self.entries[place].found, self.entries[other].found
-            family.append(paired_difference(*both, statistic, statistic))
+            statistics = (statistic_of(value),) * 2
+            family.append(difference_of(self.results, (str(value.column),) * 2, both, statistics))
         found: dict[Place, list[PairedDifference]] = {}
         for (place, _), comparison in zip(pairs, corrected(family), strict=True):
             found.setdefault(place, []).append(comparison)
@@ -263,7 +268,8 @@ class _Drawing:
 
     def _remarks(self, usual: int) -> list[str]:
         spec, entries = self.spec, self.entries.values()
-        remarks = [f"n = {usual} networks per number unless stated otherwise"] if usual > 1 else []
+        what = "pairs of networks" if self.results.of_pairs else "networks"
+        remarks = [f"n = {usual} {what} per number unless stated otherwise"] if usual > 1 else []
         if spec.values and any(entry.interval for entry in entries):
             shown = [statistic_of(value).method for value in spec.shown]
             methods = "; ".join(dict.fromkeys(filter(None, shown)))
@@ -285,7 +291,13 @@ class _Drawing:
             for value in spec.shown
             if value.scale is not None
         ]
-        if spec.baseline is not None:
+        if spec.baseline is not None and self.results.of_pairs:
+            remarks.append(
+                f"differences from {where_text(spec.baseline)}; p by {PERMUTATIONS:,} permutations "
+                "of the networks, not of the pairs, within each task, Holm-corrected over the "
+                "table; d is relative to the standard deviation of the distances"
+            )
+        elif spec.baseline is not None:
             remarks.append(
                 f"differences from {where_text(spec.baseline)}, paired by {', '.join(spec.over)}; "
                 "p by permutation of the sides of pairs (of medians: by signs), Holm-corrected "

@@ -1,0 +1,1 @@
+"""Comparisons: each looks at two networks on one task."""

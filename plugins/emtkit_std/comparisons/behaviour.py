@@ -1,0 +1,59 @@
+"""Comparison `behaviour`: how differently two networks answer the same sequences."""
+
+from typing import Any
+
+import numpy as np
+
+from emtkit import Comparison, Findings, ScalarInfo, Subject, hookimpl
+from emtkit_std._parameters import Sequences, Steps
+from emtkit_std._theory.compared import ERROR, ONE_SEQUENCE, scored_answers
+from emtkit_std._theory.facts import Array
+from emtkit_std._theory.standard_error import Ratio
+
+
+class Behaviour(Comparison[Array]):
+    """The distance between the answers of two networks to the same sequences.
+
+    distance = |y_a - y_b| / sqrt(|y_a|^2 + |y_b|^2)
+
+    over the outputs y (B T O) at the scored steps: 0 for equal answers, 1 for unrelated ones,
+    sqrt(2) for opposite ones. `steps` asks for sequences of another length than those of training.
+
+    References: behavioural degeneracy, Huang et al. (2025), arXiv:2410.03972, compares the losses
+    on other inputs; this compares the answers themselves.
+    """
+
+    name = "behaviour"
+    scalars = {
+        "distance": ScalarInfo(
+            "distance between the answers, 0 to 1.41",
+            undefined="where neither network answers anything but 0",
+        ),
+        "distance_error": ERROR,
+    }
+    identity = {"distance": 0.0}
+    unchanged_by = ("order", "signs", "rotation", "scale", "linear")
+
+    def __init__(self, *, sequences: Sequences = 256, steps: Steps = None) -> None:
+        self.sequences, self.steps = sequences, steps
+
+    def observe(self, subject: Subject) -> Array:
+        """The answers at the scored steps (B T O)."""
+        return scored_answers(subject, self.sequences, self.steps)
+
+    def compare(self, first: Array, second: Array) -> Findings:
+        """Relative distance of the answers."""
+        apart = np.square(first - second).sum((1, 2))
+        size = (np.square(first) + np.square(second)).sum((1, 2))
+        found = Ratio(apart, size, 0.5)
+        silent = "silent: neither network answers anything but 0"
+        reasons = dict.fromkeys(self.scalars, silent) if np.isnan(found.value) else {}
+        if len(first) < 2:
+            reasons = {"distance_error": ONE_SEQUENCE, **reasons}
+        return Findings({"distance": found.value, "distance_error": found.error}, reasons=reasons)
+
+
+@hookimpl
+def emtkit_comparisons() -> list[type[Comparison[Any]]]:
+    """Offer `behaviour`."""
+    return [Behaviour]

@@ -56,6 +56,40 @@ def changes(size: int) -> dict[str, np.ndarray]:
     }
 
 
+class OpenClock(RecurrentModel):
+    """Slots addressed by a one-hot phase that rolls: where no phase is set, it stays at rest.
+
+    So it has a fixed point, unlike `phase_clock`, around which its silent map is that of the roll.
+    """
+
+    name = "open_clock_fake"
+
+    def __init__(self, task: Task, *, history: int) -> None:
+        super().__init__()
+        self.history, self.dimension = history, task.channels.inputs
+        self.hidden = history * (self.dimension + 1)
+        self.register_buffer("unit", torch.ones(()))
+
+    def step(self, state: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        slots, phase = self._parts(state)
+        at = phase.roll(1, -1)[..., None]
+        slots = slots * (1 - at) + at * inputs[..., None, :]
+        return torch.cat([slots.flatten(-2), at[..., 0]], -1)
+
+    def read(self, state: torch.Tensor) -> torch.Tensor:
+        slots, phase = self._parts(state)
+        return self.unit * (phase.roll(1, -1)[..., None] * slots).sum(-2)
+
+    def initial(self, batch: int) -> torch.Tensor:
+        state = torch.zeros(batch, self.hidden, dtype=self.unit.dtype)
+        state[:, -1] = 1.0
+        return state
+
+    def _parts(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        slots = state[..., : -self.history]
+        return slots.unflatten(-1, (self.history, self.dimension)), state[..., -self.history :]
+
+
 class Magnitudes(RecurrentModel):
     """Bits in one direction, each half as large as the one after it: h_t = h_{t-1} / 2 + u_t."""
 

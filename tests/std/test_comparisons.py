@@ -21,7 +21,7 @@ from emtkit_std.comparisons.linear_conjugacy import LinearConjugacy
 from emtkit_std.comparisons.procrustes import Procrustes
 from emtkit_std.comparisons.rsa import RepresentationalSimilarity
 from emtkit_std.tasks.k_delay import KDelay
-from tests.std.null_nets import Changed, PhaseClock, changes, oblique
+from tests.std.null_nets import Changed, OpenClock, changes, oblique
 from tests.std.subjects import build, subject_of
 
 ALL = (
@@ -90,7 +90,7 @@ def test_equal_behaviour_by_other_dynamics() -> None:
     """A phase clock and a shift register both answer with the input of three steps ago."""
     from emtkit_std.architectures.shift_register import ShiftRegister
 
-    clock = PhaseClock(TASK, history=4, overwrite=True).double()
+    clock = OpenClock(TASK, history=4).double()
     register = build(ShiftRegister, TASK, hidden=4).double()
     last = KDelay(delay=3, scored="last")
     pair = subject_of(clock, last), subject_of(register, last)

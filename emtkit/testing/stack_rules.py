@@ -40,9 +40,9 @@ def loop_equals_vmap(bench: ModelBench) -> Steps:
     change = "write `step` so that it does the same under torch.func.vmap"
     gradients: list[Tensor] = []
     if bench.trains:
-        loop = LoopTier().gradients(*given, batch.mask)
+        loop = LoopTier().gradients(*given, batch.scored_steps)
         try:
-            vmap = VmapTier().gradients(*given, batch.mask)
+            vmap = VmapTier().gradients(*given, batch.scored_steps)
         except RuntimeError as error:
             why = str(error).splitlines()[0]
             yield Skip(f"it has no vmap rule and trains one by one ({why})")
@@ -87,7 +87,7 @@ def same_bits_at_every_place(bench: ModelBench) -> Steps:
             batch = _joined([heard[row] for row in rows])
             given = whole.take(rows), flat[list(rows)], batch
             if bench.trains:
-                step = tier.gradients(*given, batch.mask)
+                step = tier.gradients(*given, batch.scored_steps)
                 found = [step.steps, step.gradients]
             else:
                 found = [tier.outputs(*given)]
@@ -139,7 +139,7 @@ def kernel_equals_plain(bench: ModelBench) -> Steps:
         for dtype, limit in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
             masks = batch.mask.to(dtype)
             cast = Batch(batch.inputs.to(dtype), batch.targets.to(dtype), masks, batch.input_steps)
-            given = (stacked.cast(dtype), flat.to(dtype), cast, masks)
+            given = (stacked.cast(dtype), flat.to(dtype), cast, cast.scored_steps)
             hand, plain = (tier.gradients(*given) for tier in (DenseTier(), VmapTier()))
             far = (hand.gradients - plain.gradients).norm() / (plain.gradients.norm() + 1e-30)
             if not float(far) < limit:

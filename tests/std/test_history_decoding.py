@@ -33,7 +33,7 @@ from tests.std.subjects import Register, build, subject_of
 
 REPEAT = HistoryDependentSystem(rule="repeat", history=4, dimension=4, horizon=12)
 FOUR_LAGS = HistoryDependentSystem(rule="waves_t4", history=4, dimension=4, horizon=12)
-MODULES = [entry.name for entry in pkgutil.iter_modules(architectures.__path__)]
+MODULES = [entry.name for entry in pkgutil.iter_modules(architectures.__path__) if not entry.ispkg]
 
 
 def measure(model, task, **parameters):

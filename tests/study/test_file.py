@@ -337,7 +337,7 @@ MISTAKES = {
     "label of two meanings": (
         BASE + "grids:\n- {name: a, analyses: [{use: radius, label: x}]}\n"
         "- {name: b, analyses: [{use: delays, label: x}]}",
-        "s.yaml:5:24 grids[1].analyses[0]: the label 'x' means 'radius' in another grid",
+        "s.yaml:5:24 grids[1].analyses[0]: the label 'x' means 'radius' elsewhere",
         "give one of them",
     ),
     "table misses an axis": (

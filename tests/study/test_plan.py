@@ -81,7 +81,7 @@ def test_keys_do_not_depend_on_order_labels_or_spelling():
     )
     two = planned(
         training={"lr": 1.0, "steps": 10, "snapshots": [5], "batch": 64},
-        architectures=[{"hidden": 2, "gain": 1.0, "use": "plain", "label": "other"}],
+        architectures=[{"hidden": 2, "gain": 1.0, "use": "plain", "label": "another"}],
         tasks=[{"density": 1.0, "label": "mine", "use": "echo"}],
         evaluation={"sequences": 5},
         analyses=["radius"],

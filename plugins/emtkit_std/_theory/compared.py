@@ -7,8 +7,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
-from emtkit import Comparison, Findings, NotApplicable, ScalarInfo, Subject
+from emtkit import Batch, Comparison, Findings, NotApplicable, ScalarInfo, Subject
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.networks.recurrence import to_array
@@ -57,26 +58,32 @@ def _single(first: Array) -> dict[str, str]:
 
 
 def scored_answers(subject: Subject, sequences: int, steps: int | None) -> Array:
-    """Outputs (B T O) at the scored steps.
+    """Outputs (B T O) at the scored steps; 0 at those that other sequences score, and not this.
 
     Raises:
         NotApplicable: some are not finite.
     """
     run = _run(subject, sequences, steps)
-    return _finite(to_array(run.outputs[:, run.batch.mask.bool()]), "answers")
+    answers = torch.where(run.batch.mask.bool()[..., None], run.outputs, 0.0)
+    return _finite(to_array(answers[:, _steps(run.batch)]), "answers")
 
 
 def scored_states(subject: Subject, sequences: int, steps: int | None) -> Array:
-    """States (B T H) at the scored steps.
+    """States (B T H) at the steps that any sequence scores.
 
     Raises:
         NotApplicable: some are not finite, or the states do not move at all.
     """
     run = _run(subject, sequences, steps)
-    states = _finite(to_array(run.states[:, run.batch.mask.bool()]), "states")
+    states = _finite(to_array(run.states[:, _steps(run.batch)]), "states")
     if not np.ptp(states, axis=(0, 1)).any():
         raise NotApplicable("the state does not move at all")
     return states
+
+
+def _steps(batch: Batch) -> torch.Tensor:
+    """Which steps (T) any sequence scores."""
+    return batch.mask.expand(batch.inputs.shape[:-1]).bool().any(0)
 
 
 def error_of(distance: Callable[[Array, Array], float], first: Array, second: Array) -> float:

@@ -25,10 +25,7 @@ class Behaviour(Comparison[Array]):
 
     name = "behaviour"
     scalars = {
-        "distance": ScalarInfo(
-            "distance between the answers, 0 to 1.41",
-            undefined="where neither network answers anything but 0",
-        ),
+        "distance": ScalarInfo("distance between the answers, 0 to 1.41"),
         "distance_error": ERROR,
     }
     identity = {"distance": 0.0}
@@ -45,11 +42,8 @@ class Behaviour(Comparison[Array]):
         """Relative distance of the answers."""
         apart = np.square(first - second).sum((1, 2))
         size = (np.square(first) + np.square(second)).sum((1, 2))
-        found = Ratio(apart, size, 0.5)
-        silent = "silent: neither network answers anything but 0"
-        reasons = dict.fromkeys(self.scalars, silent) if np.isnan(found.value) else {}
-        if len(first) < 2:
-            reasons = {"distance_error": ONE_SEQUENCE, **reasons}
+        found = Ratio(apart, size if size.any() else np.ones_like(size), 0.5)  # silent: equal
+        reasons = {"distance_error": ONE_SEQUENCE} if len(first) < 2 else {}
         return Findings({"distance": found.value, "distance_error": found.error}, reasons=reasons)
 
 

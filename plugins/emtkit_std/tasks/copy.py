@@ -78,7 +78,7 @@ class Copy(Task):
         inputs[:, : self.longest + 1, -1] = (number == 0).to(items)
         due = self._due(inputs)
         scored = ((due >= 0) & (due < count[:, None])).to(items)
-        return Batch(inputs, self._answers(inputs), scored, self.longest + 1)
+        return Batch(inputs, self._answers(inputs), scored, self.steps)
 
     def targets(self, inputs: Tensor) -> Tensor:
         """The items before the marker of each sequence (B T d + 1), after it."""

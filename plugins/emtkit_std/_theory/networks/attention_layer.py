@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emtkit import SequenceModel, Task, Trace
+from emtkit import SequenceModel, Stream, Task, Trace
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ class AttentionLayer(SequenceModel):
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """Tasks with autonomous steps have as many outputs as inputs."""
         channels = task.channels
-        if task.horizons and channels.inputs != channels.outputs:
+        if channels.inputs == channels.outputs:
+            return None
+        drawn = task.sample(1, Stream(None, "steps"), 1 if task.horizons else None)
+        if drawn.input_steps < drawn.steps:
             return (
                 f"attention continues on its own outputs after the inputs, but {task.name} has "
                 f"{channels.inputs} inputs and {channels.outputs} outputs"

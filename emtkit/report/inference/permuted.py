@@ -7,12 +7,12 @@ References:
 import numpy as np
 
 from emtkit.report.inference.aggregate import Aggregate, statistic_of
+from emtkit.report.inference.exchanged import PERMUTATIONS
 from emtkit.report.inference.verdict import Control
 from emtkit.study.views import Expect
 
 PERMUTED = "permuted pairs"
 
-_PERMUTATIONS = 9_999
 _KEY = 20_261_128
 
 
@@ -33,12 +33,12 @@ def permuted_control(found: Aggregate, expect: Expect) -> list[Control]:
     values, by, n = found.sample.values, found.sample.by, len(found.sample)
     statistic = statistic_of(expect)
     random = np.random.Generator(np.random.Philox(key=_KEY + n))
-    order = random.permuted(np.tile(np.arange(n), (_PERMUTATIONS, 1)), axis=1)
+    order = random.permuted(np.tile(np.arange(n), (PERMUTATIONS, 1)), axis=1)
     side = -1.0 if expect.below is not None else 1.0
     own = side * float(statistic(values, by))
     if np.isnan(own):
         return []
     reached = side * statistic(np.broadcast_to(values, order.shape), by[order])
-    p = (1 + np.count_nonzero(reached >= own - 1e-12)) / (1 + _PERMUTATIONS)
+    p = (1 + np.count_nonzero(reached >= own - 1e-12)) / (1 + PERMUTATIONS)
     limit = side * float(np.quantile(reached, 1.0 - expect.alpha))
     return [Control(PERMUTED, "negative", bool(p >= expect.alpha), limit, cells=found.cells)]

@@ -96,15 +96,17 @@ class Statistic(ABC):
     An interval is given only where a simulation shows that it covers (tests/report/
     test_coverage.py); `least` is the number of values from which on, None where it never does, for
     which `lack` is the reason. `reads` says of what it is made: numbers, truths (its value is then
-    a share of the networks), or texts (it is then called with their codes). `ranks`: it reads
-    networks in the order of `by`; `pairs`: it reads `by` itself beside each value. `centres`: it
-    stands for the middle of all. `noun` and `method` are what the report writes: "a mean", and how
-    its interval is made.
+    a share of the networks), texts (it is then called with their codes), or labels (anything that
+    can be equal: with codes, which `by` shares). `ranks`: it reads networks in the order of `by`;
+    `pairs`: it reads `by` itself beside each value. `leaves_out`: networks without a value are left
+    out and counted, where others give a dash. `centres`: it stands for the middle of all. `noun`
+    and `method` are what the report writes: "a mean", and how its interval is made.
     """
 
-    reads: ClassVar[Literal["numbers", "truths", "texts"]] = "numbers"
+    reads: ClassVar[Literal["numbers", "truths", "texts", "labels"]] = "numbers"
     ranks: ClassVar[bool] = False
     pairs: ClassVar[bool] = False
+    leaves_out: ClassVar[bool] = False
     centres: ClassVar[bool] = False
     counts_runs: ClassVar[bool] = False
     least: ClassVar[int | None] = None

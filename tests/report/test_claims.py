@@ -453,6 +453,29 @@ def test_a_rank_correlation_needs_both_numbers_of_every_network():
     with pytest.raises(ValueError, match="needs `by`, the column that `value` is paired with"):
         claim(**asked)
     with pytest.raises(
-        ValueError, match="`by` belongs to `stat: best or expected_best or rank_cor"
+        ValueError, match="`by` belongs to `stat: agreement or auroc or best or expected_best or "
     ):
         claim(value="a.y", stat="mean", by="a.x", above=0.0)
+
+
+def test_an_agreement_compares_texts_and_an_auroc_leaves_out_what_has_no_value():
+    def scalars(axes, seed):
+        named = "wave" if seed % 3 else "slot"
+        return {
+            "a.named": named,
+            "a.true": "slot" if seed == 1 else named,
+            "a.score": NAN if seed == 4 else float(seed),
+            "a.late": seed > 6,
+        }
+
+    data = frame({}, 12, scalars)
+    found = only(data, value="a.named", stat="agreement", by="a.true", above=0.5)
+    assert (found.word, found.value) == ("supported", pytest.approx(11 / 12))
+    why = reasons((str(data["cell"][4]), "a", "score", "it died", "undefined"))
+    found = only(data, why, value="a.score", stat="auroc", by="a.late", above=0.5)
+    assert (found.value, found.cause) == (
+        1.0,
+        "an AUROC has no interval: its networks are chosen ones, and no random sample",
+    )
+    one_kind = only(data, why, value="a.score", stat="auroc", by="a.true", above=0.5)
+    assert one_kind.cause == "a.true is text, by which nothing can be ranked"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import (
     binom,
     binomtest,
+    mannwhitneyu,
     permutation_test,
     quantile_test,
     spearmanr,
@@ -38,6 +39,7 @@ NUMERIC = [
 ]
 kinds = st.sampled_from(NUMERIC)
 CORRELATION = statistic_named("rank_correlation")
+AUROC, AGREEMENT = map(statistic_named, ("auroc", "agreement"))
 
 
 def sample(*values: float, by: tuple[float, ...] | None = None) -> Sample:
@@ -282,7 +284,7 @@ def test_p_of_a_trimmed_mean_is_the_reference_implementations():
 def test_every_statistic_of_the_folder_keeps_the_contract(name):
     kind = statistic_named(name)
     values = np.array([[1.0, 0.0, 1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]])
-    by = np.arange(12.0).reshape(2, 6)
+    by = np.arange(12.0).reshape(2, 6) % 4  # with a zero: for some statistics they are truths
     both, one = kind(values, by), kind(values[1], by[1])
     assert both.shape == (2,)
     assert both[1] == one
@@ -340,3 +342,33 @@ def test_a_rank_correlation_has_an_interval_from_ten_networks_on():
     in_order = CORRELATION.interval(Sample(x, x))
     assert in_order.value == in_order.high == 1.0
     assert 0.9 < in_order.low < 1.0
+
+
+@given(st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=30))
+def test_an_auroc_is_the_share_of_pairs_in_order(pairs):
+    values, true = np.array(pairs, float).T
+    found, hits, others = float(AUROC(values, true)), values[true == 1], values[true == 0]
+    if not len(hits) or not len(others):
+        assert math.isnan(found)
+        return
+    in_order = [(x > y) + (x == y) / 2 for x in hits for y in others]
+    assert found == pytest.approx(np.mean(in_order), abs=rounding(len(pairs)))
+    reference = mannwhitneyu(hits, others).statistic / (len(hits) * len(others))
+    assert found == pytest.approx(reference, abs=rounding(len(pairs)))
+    assert float(AUROC(-values, true)) == pytest.approx(1 - found, abs=rounding(len(pairs)))
+    assert not AUROC.interval(Sample(values, true)).bounded
+
+
+def test_an_auroc_is_one_where_a_threshold_decides_and_half_where_values_are_equal():
+    true = np.array([1.0, 0, 1, 0])
+    assert float(AUROC(np.array([3.0, 1, 4, 2]), true)) == 1
+    assert float(AUROC(np.array([1.0, 3, 1, 3]), true)) == 0
+    assert float(AUROC(np.ones(4), true)) == 0.5
+    stacked = np.array([[3.0, 1, 4, 2], [1.0, 3, 1, 3]])
+    assert AUROC(stacked, np.broadcast_to(true, (2, 4))).tolist() == [1, 0]
+
+
+def test_an_agreement_is_a_share_with_the_interval_of_its_count():
+    found = AGREEMENT.interval(sample(0, 1, 2, 2, 1, by=(0, 1, 2, 0, 0)))
+    expected = binomtest(3, 5).proportion_ci(0.95, method="exact")
+    assert (found.value, found.low, found.high) == (0.6, expected.low, expected.high)

@@ -206,6 +206,9 @@ def _account(
             continue
         value = results.cause(row, quantity.column or "")
         ranks = [results.cause(row, name) for name in _by(quantity)]
+        if statistic_of(quantity).leaves_out and "undefined" in {c.status for c in (value, *ranks)}:
+            left_out += 1
+            continue
         blank = value.status == "undefined"
         borne = statistic_of(quantity).ranks and blank
         # What is undefined has no value that a share counts, and is one of those it is a share of.
@@ -257,6 +260,8 @@ def _evaluate(
     if quantity.share is not None:
         values = [quantity.share.counts(value) for value in values]
     statistic = statistic_of(quantity)
+    if statistic.reads == "labels":
+        values, by = _coded([*values], [*by])
     textual = any(isinstance(value, str) for value in values)
     if any(isinstance(value, str) for value in by):
         return replace(account, cause=f"{quantity.by} is text, by which nothing can be ranked")
@@ -277,6 +282,13 @@ def _evaluate(
     found = statistic.interval(sample)
     near = share_near_best(ranking, quantity.within) if picks and ranking is not None else None
     return replace(account, value=found.value, estimate=found, near_best=near, sample=sample)
+
+
+def _coded(values: list[Any], by: list[Any]) -> tuple[list[int], list[int]]:
+    """Equal numbers for equal values of either column."""
+    texts = [level_text(hashable(value)) for value in values + by]
+    codes = [sorted(set(texts)).index(text) for text in texts]
+    return codes[: len(values)], codes[len(values) :]
 
 
 def _evaluate_text(

@@ -56,7 +56,7 @@ def test_a_composed_cell_is_written_by_its_template():
         ({"cell": ["a.b"]}, "give `values` or `cell`"),
         (
             {"values": [{"value": "a.b", "by": "a.c"}]},
-            "`by` belongs to `stat: agreement or auroc or best or expected_best or rank_correlation`",
+            "`by` belongs to `stat: agreement or auroc or best or expected_best or rank_cor",
         ),
         ({"values": [{"stat": "mean"}]}, "needs `value`"),
         ({"values": [{"value": "a.b", "format": "3q"}]}, "is not a number format"),
@@ -146,7 +146,7 @@ def test_another_share_or_statistic_replaces_the_own():
         ({"value": "a.b", "below": True}, "below"),
         (
             {"value": "a.b", "below": {"by": "a.c"}},
-            "`by` belongs to `stat: agreement or auroc or best or expected_best or rank_correlation`",
+            "`by` belongs to `stat: agreement or auroc or best or expected_best or rank_cor",
         ),
         ({"value": "a.b", "below": 1, "for": {"share": 1.5}}, "less than or equal to 1"),
     ],

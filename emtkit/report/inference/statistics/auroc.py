@@ -14,8 +14,9 @@ class Auroc(Statistic):
 
         (sum of R over the true ones - p (p + 1) / 2) / (p q)
 
-    A score speaks of the networks that have one; the others are counted beside it. No interval: it would ask for networks that were drawn at random from all those that it is to
-    speak of. Against chance a claim has its own pairs permuted.
+    A score speaks of the networks that have one; the others are counted beside it. No interval: it
+    would ask for networks that were drawn at random from all those that it is to speak of. Against
+    chance a claim has its own pairs permuted.
 
     References:
         Hanley & McNeil 1982, The meaning and use of the area under a ROC curve, Radiology 143.

@@ -345,7 +345,7 @@ def test_linear_memories_say_their_weights_in_any_basis():
         ("register", Hds(rule="T3"), "reads items that come before the last input has"),
         ("phase_clock", Hds(rule="parity", history=4, dimension=2), "is not linear"),
         ("register", CUED, "offers no DelayLaw"),
-        ("magnitude_code", DELAYS, "tell digits -1, 0 and 1 apart"),
+        ("magnitude_code", DELAYS, "other values here than the digits -1, 0 and 1"),
         ("leaky_integrator", REPEAT, "does not come back"),
         ("leaky_integrator", KDelay(features=2, feature_correlation=0.5), "not known"),
         ("ring_attractor", REPEAT, "offers no CuedLaw"),

@@ -122,6 +122,16 @@ class CuedLaw:
     amplitude: str
 
 
+@dataclass(frozen=True)
+class LatchLaw:
+    """Each of the outputs, as many as there are inputs, is the last input of its own that is not 0.
+
+    Inputs are -1, 0 and 1; an output is 0 before the first that is not 0.
+    """
+
+    channels: int
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class HistoryLaw:
     """The next item of a history is a fixed function of all of it.

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    *("register", "slot", "rotation", "cycle", "ring", "leaky", "magnitude", "superposed"),
-    *("attention", "none"),
+    *("register", "slot", "rotation", "cycle", "ring", "latch", "leaky", "magnitude"),
+    *("superposed", "attention", "none"),
 ]
+Moving = Literal["wave", "slot", "rotation", "shared", "none"]
 
 
 @dataclass(frozen=True)
@@ -16,15 +17,17 @@ class Mechanism:
     `kind`: what a memory does from one step to the next. The code of an item lies where the
     item's age says (`register`), stays where it was written (`slot`), turns by one operator
     (`rotation`); the state is on a stable cycle (`cycle`) or one of a ring of fixed points
-    (`ring`); items fade (`leaky`); all lie on one direction and differ in magnitude (`magnitude`);
-    more items than units share directions (`superposed`); items stay in a context that is looked at
-    (`attention`, of which everything here is said, not of the residual stream); or there is no
-    memory (`none`).
+    (`ring`); a new item takes the place of the last one, among stable fixed points (`latch`); items
+    fade (`leaky`); all lie on one direction and differ in magnitude (`magnitude`); more items than
+    units share directions (`superposed`); items stay in a context that is looked at (`attention`,
+    of which everything here is said, not of the residual stream); or there is no memory (`none`).
 
     `exact`: the ages, in steps, of the items that follow from the memory without error.
     `linear`: R^2 with which an affine map of the memory gives the item of each age, 0 first, of
     independent inputs, once as many items have come; empty where it is not known in closed form.
     `used`: whether the outputs answer with what is held.
+
+    `moving` is where the code of an item goes, as an analysis can see it; None of attention.
 
     Units that no output reads (distractors) are not counted as memory; they may hold recent items.
     """
@@ -33,3 +36,22 @@ class Mechanism:
     exact: tuple[int, ...] = ()
     linear: tuple[float, ...] = ()
     used: bool = True
+
+    @property
+    def moving(self) -> Moving | None:
+        """Where codes go: `shared` where items of all ages lie in one place."""
+        return _MOVING.get(self.kind)
+
+
+_MOVING: dict[Kind, Moving] = {
+    "register": "wave",
+    "cycle": "wave",
+    "superposed": "wave",
+    "slot": "slot",
+    "ring": "slot",
+    "rotation": "rotation",
+    "latch": "shared",
+    "leaky": "shared",
+    "magnitude": "shared",
+    "none": "none",
+}

@@ -14,16 +14,17 @@ from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Sequences
 from emtkit_std._theory.emt.angles import compare_spectra
 from emtkit_std._theory.memory_map import drawings
-from emtkit_std._theory.memory_map.codes import Coded, encode
+from emtkit_std._theory.memory_map.codes import Coded, encode, within
 from emtkit_std._theory.memory_map.held import held, held_nonlinearly, whitened
 from emtkit_std._theory.memory_map.moving import Moving, moving
+from emtkit_std._theory.memory_map.observable import observable
 from emtkit_std._theory.memory_map.observed import Observed, observe
 from emtkit_std._theory.memory_map.used import Used, used
 from emtkit_std._theory.observe import linear_law_of
 from emtkit_std._theory.standard_error import of_mean
 
 NONLINEAR_TIMES = 3
-USED_REQUIRED = 0.2
+USED_REQUIRED = 1 / 3
 """Share of the answers that follows an exchange, for a code to be called a mechanism."""
 MOST_INTERFERENCE = 0.5
 """Above this the exchange of one item moves all answers."""
@@ -139,10 +140,12 @@ class MemoryMap(Analysis):
     def measure(self, subject: Subject) -> Findings:
         """Scalars; tables `held` and `overlap`; the array `needs`."""
         seen = observe(subject, self.sequences)
-        coded = encode(seen)
+        whole_state = encode(seen)
         read = _read(seen)
+        basis = observable(subject, seen, whole_state, subject.stream.fork("observable"))
+        coded = within(seen, whole_state, basis)
         moved = moving(seen, coded, subject.stream.fork("null"))
-        exchanged = used(subject, seen, coded)
+        exchanged = used(subject, seen, whole_state)
         between = _overlap(seen, coded)
         whole = between["weight"].sum()
         overlap = float(between["square"].sum() / whole) if whole > 0 else float("nan")

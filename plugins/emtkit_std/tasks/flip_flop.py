@@ -6,7 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import MAX_STEPS, Batch, Channels, ScalarInfo, Scalars, Stream, Task, hookimpl
+from emtkit import MAX_STEPS, Batch, Channels, Fact, ScalarInfo, Scalars, Stream, Task, hookimpl
+from emtkit_std._theory.facts import LatchLaw
 
 
 class FlipFlop(Task):
@@ -27,6 +28,7 @@ class FlipFlop(Task):
     """
 
     name = "flip_flop"
+    offers = (LatchLaw,)
     draws_anywhere = True
     scalars: ClassVar[Scalars] = {
         "accuracy": ScalarInfo("share of right signs where a pulse has been", better="higher"),
@@ -55,6 +57,12 @@ class FlipFlop(Task):
         """The least loss of what remembers nothing."""
         quiet = 1.0 - self.density
         return 1.0 - quiet * (1.0 - quiet**self.steps) / (self.steps * self.density) - self.density
+
+    def facts(self, kind: type[Fact]) -> Fact:
+        """That each channel is held by itself."""
+        if kind is LatchLaw:
+            return LatchLaw(self.bits)
+        return super().facts(kind)
 
     def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
         """Pulses, and what they leave behind."""

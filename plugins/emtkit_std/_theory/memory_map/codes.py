@@ -65,6 +65,14 @@ def encode(seen: Observed) -> Coded:
     return Coded(codes, white, axes * sizes)
 
 
+def within(seen: Observed, coded: Coded, basis: Array) -> Coded:
+    """The same of the part of the states that lies along an orthonormal `basis` (r k)."""
+    white = coded.white @ basis
+    items = [list(codes) for codes in coded.codes]
+    codes = [_codes(white[:, k], seen.values, items[k]) for k in range(len(items))]
+    return Coded(codes, white, coded.back @ basis)
+
+
 def _coded_items(seen: Observed, k: int) -> list[int]:
     came = [m for m, item in enumerate(seen.memory.items) if item.step <= seen.times[k]]
     if len(came) * ROWS_PER_ITEM <= len(seen.states):

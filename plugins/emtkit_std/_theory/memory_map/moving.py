@@ -30,6 +30,8 @@ from emtkit_std._theory.memory_map.observed import Observed
 
 REQUIRED = 0.5
 """Half-way between the null and an exact code."""
+FAINT = 1e-3
+"""Power of the pairs of codes that are compared, as a share of that of the codes themselves."""
 RIDGE = 1e-4
 """Penalty of R, as a share of the largest square singular value of the codes."""
 
@@ -48,12 +50,11 @@ class Moving:
 
     @property
     def mechanism(self) -> str:
-        """Slot or wave, whichever is clearer, else rotation, else none."""
-        index = {"slot": self.slot, "wave": self.wave}
-        found = {name: value for name, value in index.items() if value >= REQUIRED}
-        if found:
-            return max(found, key=lambda name: found[name])
-        return "rotation" if self.rotation >= REQUIRED else "none"
+        """Shared where both hold, else slot, wave or rotation, else none."""
+        if self.slot >= REQUIRED and self.wave >= REQUIRED:
+            return "shared"
+        index = {"slot": self.slot, "wave": self.wave, "rotation": self.rotation}
+        return next((name for name, value in index.items() if value >= REQUIRED), "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +104,8 @@ def _step(seen: Observed, coded: Coded, k: int) -> _Step:
     power = np.outer([then[m].power for m in new], [now[m].power for m in old])
     width = coded.directions
     return _Step(
-        np.array([now[m].direction for m in old]).reshape(-1, width),
-        np.array([then[m].direction for m in new]).reshape(-1, width),
+        np.array([now[m].direction for m in old]).reshape(len(old), width),
+        np.array([then[m].direction for m in new]).reshape(len(new), width),
         power,
         np.array([[m == one for one in old] for m in new]),
         np.array([[before.get(m) == one for one in old] for m in new]),
@@ -112,13 +113,14 @@ def _step(seen: Observed, coded: Coded, k: int) -> _Step:
 
 
 def _alignment(steps: Sequence[_Step], chosen: Sequence[Mask]) -> float:
-    """Of the chosen pairs; NaN where no code of one has any power."""
-    square = whole = 0.0
+    """Of the chosen pairs; NaN where their codes have hardly any power beside what is there."""
+    square = whole = there = 0.0
     for step, pairs in zip(steps, chosen, strict=True):
         counted = pairs & (step.power > 0)
         square += float(np.square(step.then @ step.now.T)[counted].sum())
         whole += float(step.power[counted].sum())
-    return square / whole if whole > 0 else float("nan")
+        there += float(np.square(step.then).sum(1) @ np.square(step.then).sum(1))
+    return square / whole if whole > FAINT * there else float("nan")
 
 
 def _index(value: float, null: float) -> float:

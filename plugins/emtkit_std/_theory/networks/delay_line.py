@@ -10,6 +10,8 @@ from emtkit import NotApplicable, Task
 from emtkit_std._theory.emt.circuit import linear_law
 from emtkit_std._theory.facts import Array, DelayLaw, LinearHistoryLaw
 
+DIGITS = frozenset({-1.0, 0.0, 1.0})
+
 
 @dataclass(frozen=True, eq=False)
 class DelayLine:
@@ -69,6 +71,19 @@ def delay_line_of(task: Task) -> DelayLine | str:
     digital = {*delays.amplitudes} == {"constant"}
     values = frozenset({0.0, 1.0}) if digital else frozenset[float]()
     return DelayLine(np.zeros((delays.inputs, delays.inputs)), reads, values)
+
+
+def refuse_without_digits(task: Task) -> str | None:
+    """Why `task` does not repeat digits -1, 0 and 1; None where it does."""
+    line = delay_line_of(task)
+    if isinstance(line, str):
+        return line
+    if not line.values or line.values - DIGITS:
+        return (
+            f"'{task.name}' has other values here than the digits -1, 0 and 1, which alone can be "
+            "told apart or corrected (amplitude: constant, or signs, would do)"
+        )
+    return None
 
 
 def required_line(task: Task) -> DelayLine:

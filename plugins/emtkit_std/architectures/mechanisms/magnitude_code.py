@@ -10,10 +10,8 @@ from torch import Tensor
 from emtkit import SequenceModel, Task, hookimpl
 from emtkit_std._parameters import Condition, Curvature, Distractors, Scale, StateNoise
 from emtkit_std._theory.mechanism import Mechanism
-from emtkit_std._theory.networks.delay_line import delay_line_of, required_line
+from emtkit_std._theory.networks.delay_line import refuse_without_digits, required_line
 from emtkit_std._theory.networks.embedded import EmbeddedMemory, Embedding
-
-DIGITS = frozenset({-1.0, 0.0, 1.0})
 
 
 class MagnitudeCode(EmbeddedMemory):
@@ -63,15 +61,7 @@ class MagnitudeCode(EmbeddedMemory):
     @classmethod
     def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
         """Needs a task that repeats digits from rest."""
-        line = delay_line_of(task)
-        if isinstance(line, str):
-            return line
-        if not line.values or line.values - DIGITS:
-            return (
-                f"magnitudes tell digits -1, 0 and 1 apart, and '{task.name}' has other values "
-                "here (amplitude: constant, or signs, would do)"
-            )
-        return None
+        return refuse_without_digits(task)
 
     def advance(self, memory: Tensor, inputs: Tensor) -> Tensor:
         """All items a magnitude down, the oldest out, the input and what returns in."""

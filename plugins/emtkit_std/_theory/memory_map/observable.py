@@ -1,0 +1,77 @@
+"""Which directions of the state later outputs depend on: what no output reads is no memory.
+
+In each sequence the whitened state u is moved by +-1 along each direction of a random orthonormal
+basis Q, and the network goes on by itself. With J the central differences of its scored outputs
+(r x T' O, rows turned back by Q), two bases that are drawn apart give
+
+    G = E J_1 J_2^T + E J_2 J_1^T      (symmetric, r x r)
+
+the observability Gramian of the whitened state: for a linear network exactly that of its outputs
+from there on. Steps of a standard deviation, in place of derivatives, see outputs that round.
+The observable part of the state is its projection P^T u on the eigenvectors of G whose eigenvalue
+is above SHARE of the largest and above CHANCES times the most negative one (chance is as often
+below 0 as above); what lies beside them moves no output. It is white again, and units that no
+output reads, however much they hold, are not in it.
+
+References: Moore (1981), doi:10.1109/TAC.1981.1102568 (Gramians of whitened, or balanced, states).
+"""
+
+import numpy as np
+import torch
+
+from emtkit import RecurrentModel, Stream, Subject
+from emtkit_std._theory.facts import Array
+from emtkit_std._theory.memory_map.codes import Coded
+from emtkit_std._theory.memory_map.observed import Observed
+from emtkit_std._theory.observe import in_double
+
+SEQUENCES = 24
+TIMES = (0.0, 1 / 3, 2 / 3)
+MOST_STEPS = 32
+SHARE = 0.02
+CHANCES = 1.5
+
+
+def observable(subject: Subject, seen: Observed, coded: Coded, stream: Stream) -> Array:
+    """An orthonormal basis (r k) of the observable directions; all of them where none can be moved.
+
+    A network in which nothing is observable has k = 0.
+    """
+    width = coded.directions
+    if not isinstance(subject.model, RecurrentModel) or not width:
+        return np.eye(width)
+    gramian = np.zeros((width, width))
+    for k in sorted({round(share * (len(seen.times) - 1)) for share in TIMES}):
+        first, second = (_differences(subject, seen, coded, k, stream) for _ in range(2))
+        product = np.einsum("rnf,snf->rs", first, second)
+        gramian += product + product.T
+    values, vectors = np.linalg.eigh(gramian)
+    least = max(SHARE * float(values[-1]), -CHANCES * float(values[0]))
+    return np.asarray(vectors[:, values > least])
+
+
+def _differences(subject: Subject, seen: Observed, coded: Coded, k: int, stream: Stream) -> Array:
+    """Central differences (r N T'O) of scored outputs along each whitened coordinate."""
+    count, width = min(SEQUENCES, len(seen.states)), coded.directions
+    basis = np.linalg.qr(stream.normal((count, width, width)).double().numpy())[0]
+    moves = np.concatenate([basis, -basis], axis=2).transpose(2, 0, 1) @ coded.back.T
+    time = seen.times[k]
+    end = min(seen.batch.steps, time + 1 + MOST_STEPS)
+    states = torch.from_numpy(seen.states[:count, k] + moves)
+    outputs = _continued(in_double(subject.model), states, seen.batch.inputs[:count], time, end)
+    scored = seen.batch.mask.expand(seen.batch.inputs.shape[0], -1)[:count, time:end].numpy() > 0
+    change = (outputs[:width] - outputs[width:]) / 2 * scored[None, :, :, None]
+    return np.einsum("nrq,qnto->rnto", basis, change).reshape(width, count, -1)
+
+
+def _continued(
+    model: RecurrentModel, states: torch.Tensor, inputs: torch.Tensor, time: int, end: int
+) -> Array:
+    """Outputs (K N T' O) from states (K N H) of a time on."""
+    kinds, count, _ = states.shape
+    state = states.flatten(0, 1)
+    outputs = [model.read(state)]
+    for step in range(time + 1, end):
+        state = model.step(state, inputs[:, step].repeat(kinds, 1))
+        outputs.append(model.read(state))
+    return np.asarray(torch.stack(outputs, 1).view(kinds, count, end - time, -1).numpy())

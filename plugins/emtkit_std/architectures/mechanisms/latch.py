@@ -1,0 +1,78 @@
+"""A latch for every input: a new item takes the place of the last one."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from emtkit import SequenceModel, Task, hookimpl
+from emtkit_std._parameters import Condition, Curvature, Distractors, Scale, StateNoise
+from emtkit_std._theory.facts import LatchLaw
+from emtkit_std._theory.mechanism import Mechanism
+from emtkit_std._theory.networks.embedded import EmbeddedMemory, Embedding
+
+
+class Latch(EmbeddedMemory):
+    """One unit for each input that holds the sign of the last pulse, with nothing to train.
+
+        m_t = f(m_{t-1} (1 - |u_t|) + u_t),   f(z) = tanh(g z) / tanh(g),   y_t = m_t
+
+    for u in {-1, 0, 1}: a pulse sets its unit to +-1, a fixed point of f in silence, which attracts
+    with the multiplier 2 g / sinh(2 g); 0, where a unit begins, is one that repels.
+
+    Shapes: state B H, H = I + distractors.
+
+    References: Hochreiter and Schmidhuber (1997), doi:10.1162/neco.1997.9.8.1735 (a gate that lets
+    in or keeps); Sussillo and Barak (2013), doi:10.1162/NECO_a_00409, for the task.
+    """
+
+    name = "latch"
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        gain: Annotated[
+            float, Field(gt=1, le=10, description="Gain g, by which a unit is corrected.")
+        ] = 2.0,
+        condition: Condition = None,
+        curvature: Curvature = 0.0,
+        distractors: Distractors = 0,
+        scale: Scale = 1.0,
+        noise: StateNoise = 0.0,
+    ) -> None:
+        super().__init__()
+        self.gain, channels = gain, task.facts(LatchLaw).channels
+        embedding = Embedding(condition, curvature, distractors, scale)
+        self.embed(task, channels, embedding, noise)
+
+    @classmethod
+    def accepts(cls, task: Task, parameters: Mapping[str, Any]) -> str | None:
+        """Needs a task that holds the last pulse of every channel."""
+        if LatchLaw in task.offers:
+            return None
+        return (
+            f"a latch holds the last pulse, and '{task.name}' offers no LatchLaw (flip_flop does)"
+        )
+
+    def advance(self, memory: Tensor, inputs: Tensor) -> Tensor:
+        """The pulse, or what there was, corrected."""
+        kept = memory * (1.0 - inputs.abs()) + inputs
+        return torch.tanh(self.gain * kept) / math.tanh(self.gain)
+
+    def answer(self, memory: Tensor) -> Tensor:
+        """The memory."""
+        return memory
+
+    def mechanism(self) -> Mechanism:
+        """The last pulse, whatever its age: of no age alone is there always one."""
+        return Mechanism("latch")
+
+
+@hookimpl
+def emtkit_architectures() -> list[type[SequenceModel]]:
+    """The architecture of this module."""
+    return [Latch]

@@ -10,9 +10,10 @@ equal places (1):
 
     alignment = sum (b . b')^2 / sum |b|^2 |b'|^2      (the mean squared cosine where lengths agree)
 
-R is fitted on every other step and judged on the rest; the null, with the items shuffled, counts
-as 0. A slot and the wave of a linear rule are operators, too (1, the rule), so a code is
-called a rotation only where it is neither.
+Where both hold, items of all ages share one place: they leak, or differ in magnitude, or the new
+takes the place of the old. R is fitted on every other step and judged on the rest; the null, with
+the items shuffled, counts as 0. A slot and the wave of a linear rule are operators, too (1, the
+rule), so a code is called a rotation only where R explains more than either.
 
 Where inputs come at every step, all networks that do not know the time code by age: a wave says
 that an item is found by its age, and of a network's use of it nothing.
@@ -30,6 +31,8 @@ from emtkit_std._theory.memory_map.observed import Observed
 
 REQUIRED = 0.5
 """Half-way between the null and an exact code."""
+CLEARER = 0.1
+"""How much more a rotation must explain than a place: both are operators, too."""
 FAINT = 1e-3
 """Power of the pairs of codes that are compared, as a share of that of the codes themselves."""
 RIDGE = 1e-4
@@ -50,11 +53,18 @@ class Moving:
 
     @property
     def mechanism(self) -> str:
-        """Shared where both hold, else slot, wave or rotation, else none."""
-        if self.slot >= REQUIRED and self.wave >= REQUIRED:
+        """Shared where slot and wave both hold, else the one that does, or a rotation, or none."""
+        held = [name for name, index in self._places.items() if index >= REQUIRED]
+        if len(held) == 2:
             return "shared"
-        index = {"slot": self.slot, "wave": self.wave, "rotation": self.rotation}
-        return next((name for name, value in index.items() if value >= REQUIRED), "none")
+        clearest = max((self._places[name] for name in held), default=REQUIRED - CLEARER)
+        if self.rotation >= clearest + CLEARER:
+            return "rotation"
+        return held[0] if held else "none"
+
+    @property
+    def _places(self) -> dict[str, float]:
+        return {"slot": self.slot, "wave": self.wave}
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,6 +51,11 @@ Amplitude = Annotated[
     float, Field(gt=0, description="Size eps of the state that holds one unit of input.")
 ]
 
+Correction = Annotated[
+    float,
+    Field(gt=0, le=1, description="Strength a by which digits are corrected: 1 - a is left over."),
+]
+
 # Embeddings of a known memory
 Condition = Annotated[
     float | None,

@@ -15,17 +15,20 @@ from emtkit_std._theory.mechanism import Mechanism
 from emtkit_std.architectures.emt_circuit import EmtCircuit
 from emtkit_std.architectures.mechanisms.dead import Dead
 from emtkit_std.architectures.mechanisms.exact_attention import ExactAttention
+from emtkit_std.architectures.mechanisms.latch import Latch
 from emtkit_std.architectures.mechanisms.leaky_integrator import LeakyIntegrator
 from emtkit_std.architectures.mechanisms.magnitude_code import MagnitudeCode
 from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
 from emtkit_std.architectures.mechanisms.random_reservoir import RandomReservoir
 from emtkit_std.architectures.mechanisms.register import Register
 from emtkit_std.architectures.mechanisms.ring_attractor import RingAttractor
+from emtkit_std.architectures.mechanisms.stable_cycle import StableCycle
 from emtkit_std.architectures.memoryless import Memoryless
 from emtkit_std.architectures.optimal_linear import OptimalLinear
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_linear import TwmLinear
 from emtkit_std.tasks.cued_delay import CuedDelay
+from emtkit_std.tasks.flip_flop import FlipFlop
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import assert_rounded, rounding
@@ -35,6 +38,7 @@ REPEAT = Hds(rule="repeat", history=4, dimension=2, horizon=40)
 DELAYS = KDelay(delay=(3, 1), features=2, density=0.5, amplitude=("uniform", "constant"))
 DIGITS = KDelay(delay=(3, 1), features=2, density=0.5, amplitude="constant")
 CUED = CuedDelay(features=2, density=0.5, amplitude="signed")
+PULSES = FlipFlop(density=0.3, steps=20)
 SEQUENCES = 32
 
 TURNING = {"turn": 50.0}
@@ -48,6 +52,9 @@ EXACT = [
     ("magnitude_code", {}, REPEAT),
     ("magnitude_code", {}, DIGITS),
     ("ring_attractor", {}, CUED),
+    ("latch", {}, PULSES),
+    ("stable_cycle", {}, REPEAT),
+    ("stable_cycle", {}, DIGITS),
     ("exact_attention", {}, REPEAT),
     ("exact_attention", {}, DELAYS),
 ]
@@ -73,7 +80,7 @@ KNOWN = {
     cls.name: cls
     for cls in (
         *(Dead, ExactAttention, LeakyIntegrator, MagnitudeCode, PhaseClock, RandomReservoir),
-        *(Register, RingAttractor),
+        *(Latch, Register, RingAttractor, StableCycle),
         *(EmtCircuit, Memoryless, OptimalLinear, ShiftRegister, TwmLinear),
     )
 }
@@ -352,6 +359,8 @@ def test_linear_memories_say_their_weights_in_any_basis():
         ("ring_attractor", CuedDelay(items=2), "items: 1 would do"),
         ("ring_attractor", CuedDelay(amplitude="normal"), "has no bound"),
         ("exact_attention", CUED, "offers no DelayLaw"),
+        ("latch", CUED, "offers no LatchLaw (flip_flop does)"),
+        ("stable_cycle", DELAYS, "other values here than the digits -1, 0 and 1"),
     ],
 )
 def test_what_a_mechanism_cannot_do_is_refused_with_the_reason(name, task, reason):

@@ -11,12 +11,13 @@ from emtkit_std.analyses.emt_spectrum import EmtSpectrum
 from emtkit_std.analyses.gradient_lag import GradientLag
 from emtkit_std.analyses.history_decoding import HistoryDecoding
 from emtkit_std.analyses.memory_capacity import MemoryCapacity
+from emtkit_std.analyses.memory_map import MemoryMap
 from emtkit_std.analyses.twm_waves import TwmWaves
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import rounding
 from tests.std.subjects import subject_of
-from tests.std.test_mechanisms import DIGITS, REPEAT, TURNING, network
+from tests.std.test_mechanisms import CUED, DIGITS, PULSES, REPEAT, TURNING, network
 
 DELAY = KDelay(delay=3, amplitude="signed", scored="last")
 OBLIQUE = {"condition": 1e3, "scale": 5.0}
@@ -88,3 +89,29 @@ def test_capacities_of_linear_memories_are_those_of_their_units():
     assert register["fisher"] == pytest.approx(1 + 1 / 2 + 1 / 3 + 1 / 4)  # noise adds up
     leaky = measured(MemoryCapacity(), "leaky_integrator", DELAY).scalars
     assert (leaky["linear"], leaky["fisher"]) == pytest.approx((1.0, 1.0))
+
+
+NAMED = [
+    ("register", {}, DIGITS, "wave"),
+    ("phase_clock", {}, REPEAT, "slot"),
+    ("phase_clock", TURNING, DIGITS, "rotation"),
+    ("magnitude_code", {}, DIGITS, "shared"),
+    ("latch", {}, PULSES, "shared"),
+    ("stable_cycle", {}, DIGITS, "wave"),
+    ("ring_attractor", {}, CUED, "slot"),
+    ("dead", {}, REPEAT, "none"),
+    ("random_reservoir", {"hidden": 24}, REPEAT, "none"),
+]
+HIDDEN = {
+    "plain": {},
+    "oblique": {"condition": 1e3},
+    "curved": {"curvature": 1.0},
+    "distractors": {"distractors": 8},
+}
+
+
+@pytest.mark.parametrize("nuisance", HIDDEN)
+@pytest.mark.parametrize(("name", "parameters", "task", "moving"), NAMED)
+def test_memory_map_names_a_mechanism_whatever_hides_it(name, parameters, task, moving, nuisance):
+    found = measured(MemoryMap(), name, task, **parameters, **HIDDEN[nuisance]).scalars
+    assert found["moving"] == moving

@@ -48,18 +48,22 @@ class MemoryMap(Analysis):
         rotation   b_m(t+1) = R b_m(t), one R, on steps it was not fitted to
         used       answers that follow when x_m alone is exchanged in h_t
 
-    with u_t = sum_m b_m(t) x_m + rest, u_t the whitened state. All but the overlap (by chance 1/H)
-    run from the null (0) to exact (1); `held_null` reads the items of other sequences, `used_null`
+    with u_t = sum_m b_m(t) x_m + rest, u_t the whitened state; of overlap, slot, wave and rotation
+    that part of it that later outputs depend on (`observable` directions, from the observability
+    Gramian): what no output reads is not looked at. All but the overlap (by chance 1/H) run from
+    the null (0) to exact (1); `held_null` reads the items of other sequences, `used_null`
     moves the state as far towards others. `held_nonlinear` adds Gaussians of the coordinates that
     items and states share, at three times; what it has beyond `held` there (`held_curved`) is held
     in magnitudes. No linear code of H units holds more than `held_bound` of equal items.
     `angle_error` compares the eigenvalues of R with those of Phi, where the task has one: nothing
     is linearised.
 
-    `moving` names the mechanism: slot, wave, rotation, or none (no index is above 1/2, or what is
-    exchanged does not change the answers as it should: `used` below 0.2, or `interference` above
-    1/2; where nothing can be exchanged, less than half of `held_bound` is held). With inputs at
-    every step all networks that do not know the time code by age, trained or not.
+    `moving` names the mechanism: slot, wave, rotation, shared (slot and wave at once: items of all
+    ages in one place), or none (no index is above 1/2, or what is exchanged does not change the
+    answers as it should: `used` below 1/3, which 2 to 6 % of random readouts reach by chance, or
+    `interference` above 1/2; where nothing can be exchanged, less than half of `held_bound` is
+    held). With inputs at every step all networks that do not know the time code by age, trained or
+    not.
 
     The states are those of the trace: of attention the residual stream at the step, whose context
     is not in it, and in which nothing can be exchanged. Up to 12 times within the trained steps; a
@@ -67,10 +71,12 @@ class MemoryMap(Analysis):
 
     References: Karuvally, Sejnowski and Siegelmann (ICML 2024), waves; Episodic Memory Theory,
     arXiv:2310.02430; Geiger et al. (NeurIPS 2021), arXiv:2106.02997, interchange interventions;
-    Csordas et al. (2024), arXiv:2408.10920, codes of magnitude.
+    Moore (1981), doi:10.1109/TAC.1981.1102568, observability Gramians of whitened states; Csordas
+    et al. (2024), arXiv:2408.10920, codes of magnitude.
     """
 
     name = "memory_map"
+    version = 2  # places in the part of the state that outputs depend on; `shared`
     scalars = {
         "needed": ScalarInfo("mean number of items that a state must hold", unit="items"),
         "held": ScalarInfo("R² of needed items, read linearly off the state", better="higher"),
@@ -83,17 +89,18 @@ class MemoryMap(Analysis):
         "held_nonlinear_error": ScalarInfo("standard error of `held_nonlinear`"),
         "held_curved": ScalarInfo("what the curved map reads beyond the linear one there"),
         "held_curved_error": ScalarInfo("standard error of `held_curved`"),
+        "observable": ScalarInfo("directions of the state that later outputs depend on"),
         "overlap": ScalarInfo(
             "mean squared cosine between the codes of two items",
-            undefined="with fewer than two items in the state",
+            undefined="with fewer than two items in what outputs depend on",
         ),
         "slot": ScalarInfo(
             "whether codes stay, from null (0) to exact (1)",
-            undefined="where no item is needed twice, or states have one direction",
+            undefined="where no item is needed twice, or outputs depend on one direction",
         ),
         "wave": ScalarInfo(
             "whether codes lie by age, from null (0) to exact (1)",
-            undefined="where no item follows another, or states have one direction",
+            undefined="where no item follows another, or outputs depend on one direction",
         ),
         "rotation": ScalarInfo(
             "whether one operator moves all codes, from null (0) to exact (1)",
@@ -119,7 +126,7 @@ class MemoryMap(Analysis):
             undefined="where the exchange changes no answer, or should change all",
         ),
         "interference_error": ScalarInfo("standard error of `interference`, over the sequences"),
-        "moving": ScalarInfo("slot, wave, rotation or none"),
+        "moving": ScalarInfo("slot, wave, rotation, shared or none"),
     }
     drawings = {
         "needs": drawings.draw_needs,
@@ -140,12 +147,12 @@ class MemoryMap(Analysis):
     def measure(self, subject: Subject) -> Findings:
         """Scalars; tables `held` and `overlap`; the array `needs`."""
         seen = observe(subject, self.sequences)
-        whole_state = encode(seen)
+        everything = encode(seen)
         read = _read(seen)
-        basis = observable(subject, seen, whole_state, subject.stream.fork("observable"))
-        coded = within(seen, whole_state, basis)
+        basis = observable(subject, seen, everything, subject.stream.fork("observable"))
+        coded = within(seen, everything, basis)
         moved = moving(seen, coded, subject.stream.fork("null"))
-        exchanged = used(subject, seen, whole_state)
+        exchanged = used(subject, seen, everything)
         between = _overlap(seen, coded)
         whole = between["weight"].sum()
         overlap = float(between["square"].sum() / whole) if whole > 0 else float("nan")
@@ -155,6 +162,7 @@ class MemoryMap(Analysis):
         scalars: dict[str, Scalar] = {
             "needed": float(np.mean([len(items) for items in seen.needed])),
             **read.scalars,
+            "observable": coded.directions,
             "overlap": overlap,
             "slot": moved.slot,
             "wave": moved.wave,
@@ -163,9 +171,9 @@ class MemoryMap(Analysis):
             **use.scalars,
             "moving": named,
         }
-        directions = f"states fill {coded.directions} directions"
+        directions = f"outputs depend on {coded.directions} directions of the state"
         reasons = {
-            "overlap": "fewer than two items are in the state",
+            "overlap": "fewer than two items are in what outputs depend on",
             "slot": f"no item is needed at two steps in turn, or {directions}",
             "wave": f"no item follows another in its channel, or {directions}",
             "rotation": f"fewer than two items, or five steps in turn, are needed, or {directions}",

@@ -25,9 +25,13 @@ from emtkit_std._theory.memory_map.codes import Coded
 from emtkit_std._theory.memory_map.observed import Observed
 from emtkit_std._theory.observe import in_double
 
-SEQUENCES = 24
+MOVES = 2048
+"""Sequences times directions; fewest and most sequences:"""
+SEQUENCES = (16, 128)
 TIMES = (0.0, 1 / 3, 2 / 3)
 MOST_STEPS = 32
+ROWS = 4
+"""States for each direction, in the sums that are moved along."""
 SHARE = 0.02
 CHANCES = 1.5
 
@@ -40,20 +44,26 @@ def observable(subject: Subject, seen: Observed, coded: Coded, stream: Stream) -
     width = coded.directions
     if not isinstance(subject.model, RecurrentModel) or not width:
         return np.eye(width)
-    gramian = np.zeros((width, width))
-    for k in sorted({round(share * (len(seen.times) - 1)) for share in TIMES}):
-        first, second = (_differences(subject, seen, coded, k, stream) for _ in range(2))
-        product = np.einsum("rnf,snf->rs", first, second)
-        gramian += product + product.T
-    values, vectors = np.linalg.eigh(gramian)
+    values, vectors = np.linalg.eigh(gramian(subject, seen, coded, stream))
     least = max(SHARE * float(values[-1]), -CHANCES * float(values[0]))
     return np.asarray(vectors[:, values > least])
 
 
+def gramian(subject: Subject, seen: Observed, coded: Coded, stream: Stream) -> Array:
+    """G (r r), summed over a few times and, at each, over the sequences."""
+    found = np.zeros((coded.directions,) * 2)
+    for k in sorted({round(share * (len(seen.times) - 1)) for share in TIMES}):
+        first, second = (_differences(subject, seen, coded, k, stream) for _ in range(2))
+        product = np.einsum("rnf,snf->rs", first, second) / first.shape[1]
+        found += product + product.T
+    return found
+
+
 def _differences(subject: Subject, seen: Observed, coded: Coded, k: int, stream: Stream) -> Array:
     """Central differences (r N T'O) of scored outputs along each whitened coordinate."""
-    count, width = min(SEQUENCES, len(seen.states)), coded.directions
-    basis = np.linalg.qr(stream.normal((count, width, width)).double().numpy())[0]
+    width = coded.directions
+    count = min(len(seen.states), int(np.clip(MOVES // width, *SEQUENCES)))
+    basis = _bases(coded.white.reshape(-1, width), count, stream)
     moves = np.concatenate([basis, -basis], axis=2).transpose(2, 0, 1) @ coded.back.T
     time = seen.times[k]
     end = min(seen.batch.steps, time + 1 + MOST_STEPS)
@@ -62,6 +72,18 @@ def _differences(subject: Subject, seen: Observed, coded: Coded, k: int, stream:
     scored = seen.batch.mask.expand(seen.batch.inputs.shape[0], -1)[:count, time:end].numpy() > 0
     change = (outputs[:width] - outputs[width:]) / 2 * scored[None, :, :, None]
     return np.einsum("nrq,qnto->rnto", basis, change).reshape(width, count, -1)
+
+
+def _bases(white: Array, count: int, stream: Stream) -> Array:
+    """Orthonormal columns (N r r): random sums of states, made orthonormal without an order.
+
+    They turn with the states, so that the coordinates in which h is given do not matter.
+    """
+    width = white.shape[1]
+    chosen = white[:: max(1, len(white) // (ROWS * width))]
+    sums = stream.normal((count, width, len(chosen))).double().numpy() @ chosen
+    left, _, right = np.linalg.svd(sums)
+    return np.asarray((left @ right).transpose(0, 2, 1))
 
 
 def _continued(

@@ -1,27 +1,32 @@
 """A latch for every input: a new item takes the place of the last one."""
 
-import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-import torch
-from pydantic import Field
 from torch import Tensor
 
 from emtkit import SequenceModel, Task, hookimpl
-from emtkit_std._parameters import Condition, Curvature, Distractors, Scale, StateNoise
+from emtkit_std._parameters import (
+    Condition,
+    Correction,
+    Curvature,
+    Distractors,
+    Scale,
+    StateNoise,
+)
 from emtkit_std._theory.facts import LatchLaw
 from emtkit_std._theory.mechanism import Mechanism
+from emtkit_std._theory.networks.digits import corrected
 from emtkit_std._theory.networks.embedded import EmbeddedMemory, Embedding
 
 
 class Latch(EmbeddedMemory):
     """One unit for each input that holds the sign of the last pulse, with nothing to train.
 
-        m_t = f(m_{t-1} (1 - |u_t|) + u_t),   f(z) = tanh(g z) / tanh(g),   y_t = m_t
+        m_t = f(m_{t-1} (1 - |u_t|) + u_t),   f(z) = z - a sin(2 pi z) / (2 pi),   y_t = m_t
 
-    for u in {-1, 0, 1}: a pulse sets its unit to +-1, a fixed point of f in silence, which attracts
-    with the multiplier 2 g / sinh(2 g); 0, where a unit begins, is one that repels.
+    for u in {-1, 0, 1}: a pulse sets its unit to +-1, a fixed point in silence, which attracts with
+    the multiplier 1 - a, as does 0, where a unit begins.
 
     Shapes: state B H, H = I + distractors.
 
@@ -35,9 +40,7 @@ class Latch(EmbeddedMemory):
         self,
         task: Task,
         *,
-        gain: Annotated[
-            float, Field(gt=1, le=10, description="Gain g, by which a unit is corrected.")
-        ] = 2.0,
+        correction: Correction = 0.8,
         condition: Condition = None,
         curvature: Curvature = 0.0,
         distractors: Distractors = 0,
@@ -45,7 +48,7 @@ class Latch(EmbeddedMemory):
         noise: StateNoise = 0.0,
     ) -> None:
         super().__init__()
-        self.gain, channels = gain, task.facts(LatchLaw).channels
+        self.correction, channels = correction, task.facts(LatchLaw).channels
         embedding = Embedding(condition, curvature, distractors, scale)
         self.embed(task, channels, embedding, noise)
 
@@ -60,8 +63,7 @@ class Latch(EmbeddedMemory):
 
     def advance(self, memory: Tensor, inputs: Tensor) -> Tensor:
         """The pulse, or what there was, corrected."""
-        kept = memory * (1.0 - inputs.abs()) + inputs
-        return torch.tanh(self.gain * kept) / math.tanh(self.gain)
+        return corrected(memory * (1.0 - inputs.abs()) + inputs, self.correction)
 
     def answer(self, memory: Tensor) -> Tensor:
         """The memory."""

@@ -130,6 +130,7 @@ ROWS = {
     "history_decoding": Row(("mean_r2",)),
     "information_capacity": Row(("linear", "total"), DELAY),
     "intervene": Row(("change", "null_change")),
+    "known_mechanism": Row(("moving",)),
     "linear_ceiling": Row(("least_loss", "possible"), kind="linear"),
     "memory_capacity": Row(("linear", "fisher"), DELAY, "linear"),
     "memory_map": Row(("held", "moving", "used")),

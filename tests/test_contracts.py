@@ -15,7 +15,14 @@ HEAVY = {
     *("memory_map", "noise_horizon", "optimal_rectified", "superposition"),
     # Of one kind with networks that stay: gated, of units with inertia, with a memory of waves.
     *("diagonal_ssm", "irnn", "lstm", "memoryless", "twm_attention", "wave_rnn"),
-    *("dead", "exact_attention", "leaky_integrator", "magnitude_code", "random_reservoir"),
+    *(
+        "dead",
+        "exact_attention",
+        "induction",
+        "leaky_integrator",
+        "magnitude_code",
+        "random_reservoir",
+    ),
 }
 
 

@@ -12,9 +12,11 @@ from emtkit import Batch, NotApplicable, SequenceModel, Stream, Task, Trace
 from emtkit.dynamics.linearise import state_jacobians
 from emtkit_std._theory.facts import LinearRecurrence
 from emtkit_std._theory.mechanism import Mechanism
+from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.emt_circuit import EmtCircuit
 from emtkit_std.architectures.mechanisms.dead import Dead
 from emtkit_std.architectures.mechanisms.exact_attention import ExactAttention
+from emtkit_std.architectures.mechanisms.induction import Induction
 from emtkit_std.architectures.mechanisms.latch import Latch
 from emtkit_std.architectures.mechanisms.leaky_integrator import LeakyIntegrator
 from emtkit_std.architectures.mechanisms.magnitude_code import MagnitudeCode
@@ -27,6 +29,7 @@ from emtkit_std.architectures.memoryless import Memoryless
 from emtkit_std.architectures.optimal_linear import OptimalLinear
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_linear import TwmLinear
+from emtkit_std.tasks.associative_recall import AssociativeRecall
 from emtkit_std.tasks.cued_delay import CuedDelay
 from emtkit_std.tasks.flip_flop import FlipFlop
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
@@ -39,6 +42,7 @@ DELAYS = KDelay(delay=(3, 1), features=2, density=0.5, amplitude=("uniform", "co
 DIGITS = KDelay(delay=(3, 1), features=2, density=0.5, amplitude="constant")
 CUED = CuedDelay(features=2, density=0.5, amplitude="signed")
 PULSES = FlipFlop(density=0.3, steps=20)
+RECALL = AssociativeRecall(pairs=4, queries=3, keys=6, apart=True)
 SEQUENCES = 32
 
 TURNING = {"turn": 50.0}
@@ -57,6 +61,7 @@ EXACT = [
     ("stable_cycle", {}, DIGITS),
     ("exact_attention", {}, REPEAT),
     ("exact_attention", {}, DELAYS),
+    ("induction", {}, RECALL),
 ]
 OTHERS = [
     ("leaky_integrator", {}, DELAYS),
@@ -64,7 +69,8 @@ OTHERS = [
     ("random_reservoir", {"hidden": 16}, CUED),
     ("exact_attention", {"position": "none"}, DELAYS),
 ]
-EMBEDDED = [setting for setting in (*EXACT, *OTHERS) if setting[0] != "exact_attention"]
+CONTEXTS = ("exact_attention", "induction")
+EMBEDDED = [setting for setting in (*EXACT, *OTHERS) if setting[0] not in CONTEXTS]
 NUISANCES = {
     "rotation": {"condition": 1.0},
     "oblique basis": {"condition": 1e3},
@@ -79,8 +85,8 @@ DIRTY = {"condition": 30.0, "curvature": 0.5, "distractors": 3, "scale": 2.0}
 KNOWN = {
     cls.name: cls
     for cls in (
-        *(Dead, ExactAttention, LeakyIntegrator, MagnitudeCode, PhaseClock, RandomReservoir),
-        *(Latch, Register, RingAttractor, StableCycle),
+        *(Dead, ExactAttention, Induction, Latch, LeakyIntegrator, MagnitudeCode, PhaseClock),
+        *(RandomReservoir, Register, RingAttractor, StableCycle),
         *(EmtCircuit, Memoryless, OptimalLinear, ShiftRegister, TwmLinear),
     )
 }
@@ -128,16 +134,22 @@ def test_no_embedding_changes_an_answer(name, parameters, task, nuisance):
         assert (bare.states - other.states[..., : plain.hidden]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("parameters", [{}, {"position": "none"}])
-def test_no_basis_of_the_stream_changes_what_attention_answers(parameters):
-    for task in (REPEAT, DELAYS):
-        batch = sample(task)
-        bare = run(network("exact_attention", task, **parameters), batch)
-        model = network("exact_attention", task, condition=1e3, scale=7.0, **parameters)
-        other = run(model, batch)
-        size = batch.steps * 4 * model.hidden
-        assert (bare.outputs - other.outputs).abs().max() <= rounding(size, 1e3)
-        assert (bare.states - other.states).abs().max() > 1e-3
+@pytest.mark.parametrize(
+    ("name", "parameters", "task"),
+    [
+        *(("exact_attention", {}, task) for task in (REPEAT, DELAYS)),
+        *(("exact_attention", {"position": "none"}, task) for task in (REPEAT, DELAYS)),
+        ("induction", {}, RECALL),
+    ],
+)
+def test_no_basis_of_the_stream_changes_what_attention_answers(name, parameters, task):
+    batch = sample(task)
+    bare = run(network(name, task, **parameters), batch)
+    model = network(name, task, condition=1e3, scale=7.0, **parameters)
+    other = run(model, batch)
+    size = batch.steps * 4 * model.hidden
+    assert (bare.outputs - other.outputs).abs().max() <= rounding(size, 1e3)
+    assert (bare.states - other.states).abs().max() > 1e-3
 
 
 def test_an_embedding_is_undone_exactly_and_has_the_condition_that_was_asked():
@@ -290,6 +302,41 @@ def test_heads_look_where_they_should_and_a_blind_one_says_the_mean():
     assert_rounded(blind, batch.inputs.cumsum(1) / count, 4 * batch.steps)
 
 
+def test_an_induction_head_needs_the_layer_before_it():
+    """Without it a query looks alike at all tokens up to it that are not of its own key."""
+    model, batch = network("induction", RECALL), sample(RECALL)
+    model.W_O1.zero_()
+    outputs = run(model, batch).outputs
+    heard = torch.arange(batch.steps).double() + 1 - 2  # its own key stands there twice
+    mean = batch.inputs[..., -2:].sum(1, keepdim=True) / heard[:, None]
+    assert_rounded(scored(batch, outputs), scored(batch, mean), 20 * batch.steps)
+
+
+def test_what_comes_after_a_key_in_the_context_is_what_it_is_answered_with():
+    """Another value in the tokens of the context, at one place, and the answers are its own."""
+    model, batch = network("induction", RECALL, condition=30.0), sample(RECALL)
+    other = batch.inputs.clone()
+    other[:, 3, -2:] *= -1.0
+    wanted, last = RECALL.targets(other), batch.steps - 1
+    outputs = run(model, batch).outputs
+    for step in (4, 8, last):
+        context = model.context(other, outputs, step)
+        found = model.answers(context, batch.inputs, step, batch.steps)
+        assert_rounded(found[:, max(8 - step, 0) :], wanted[:, max(8, step) :], 400, 30.0)
+    assert (wanted != batch.targets).any()
+
+
+@pytest.mark.parametrize("task", [REPEAT, DELAYS])
+@pytest.mark.parametrize("cls", [Attention, ExactAttention])
+def test_a_context_goes_on_as_the_network_does(cls, task):
+    model, batch = build(cls, task).double(), sample(task)
+    heard, outputs = batch.inputs[:, : batch.input_steps], run(model, batch).outputs
+    for step in (0, 2, batch.input_steps - 1, batch.steps - 2):
+        context = model.context(heard, outputs, step)
+        found = model.answers(context, heard, step, batch.steps)
+        assert_rounded(found, outputs[:, step:], 20 * batch.steps, 10)
+
+
 def decoded(model: SequenceModel, task: Task, ages: int) -> np.ndarray:
     """R^2 of the items (ages I) from the states at one late step, by affine maps, unseen."""
     batch = sample(task, 4000)
@@ -361,6 +408,8 @@ def test_linear_memories_say_their_weights_in_any_basis():
         ("exact_attention", CUED, "offers no DelayLaw"),
         ("latch", CUED, "offers no LatchLaw (flip_flop does)"),
         ("stable_cycle", DELAYS, "other values here than the digits -1, 0 and 1"),
+        ("induction", REPEAT, "offers no PairsLaw"),
+        ("induction", AssociativeRecall(), "apart: true would do"),
     ],
 )
 def test_what_a_mechanism_cannot_do_is_refused_with_the_reason(name, task, reason):

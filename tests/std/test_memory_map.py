@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from emtkit_std.analyses.memory_map import MemoryMap
 from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.emt_circuit import EmtCircuit
+from emtkit_std.architectures.mechanisms.exact_attention import ExactAttention
 from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
 from emtkit_std.architectures.memoryless import Memoryless
 from emtkit_std.architectures.optimal_linear import OptimalLinear
@@ -171,11 +173,57 @@ def test_states_of_other_sequences_are_chance(task):
     assert abs(found["used"]) < 0.1
 
 
-def test_attention_is_read_and_cannot_be_exchanged():
-    found = look(build(Attention, COPY, hidden=16), COPY)
-    assert 0 < found.scalars["held"] < 1
+@pytest.mark.parametrize("task", [COPY, DELAY])
+def test_what_attention_finds_in_its_context_is_used(task):
+    """Whatever the basis of its stream, which holds what was read and not what comes."""
+    found = look(build(ExactAttention, task, condition=1e2, scale=3.0), task).scalars
+    assert found["used"] == pytest.approx(1, abs=EXACT)
+    assert found["interference"] == pytest.approx(0, abs=EXACT)
+    assert found["used_null"] < 0.5
+    assert found["held"] < 0.6
+
+
+def test_a_mean_over_the_context_follows_an_exchange_as_a_mean_does():
+    """Step t answers with the mean of t + 1 inputs: of a change by 1, 1 / (t + 1) is to be seen.
+
+    Items are exchanged at steps 4 and 7, and the four that are held then are due from there on.
+    """
+    task = KDelay(delay=3, amplitude="signed", steps=12)
+    found = look(build(ExactAttention, task, position="none"), task).scalars
+    due = np.array([4, 5, 6, 7, 7, 8, 9, 10])
+    missed = np.mean((1 - 1 / (due + 1)) ** 2)
+    assert found["used"] == pytest.approx(1 - missed, abs=0.02)
+    assert found["interference"] > 0.5
+    assert found["moving"] == "none"
+
+
+@pytest.mark.parametrize("task", [COPY, DELAY])
+@pytest.mark.parametrize("seed", range(3))
+def test_untrained_attention_does_not_use_its_context(task, seed):
+    torch.manual_seed(seed)
+    found = look(Attention(task, hidden=16, heads=2), task).scalars
+    assert found["used"] < 0.1
+    assert found["moving"] == "none"
+
+
+class Opaque(SequenceModel):
+    """A register that shows neither a state nor a context."""
+
+    name = "opaque"
+
+    def __init__(self, register: ShiftRegister):
+        super().__init__()
+        self.register = register
+
+    def trace(self, inputs, steps):
+        return self.register.trace(inputs, steps)
+
+
+def test_what_shows_no_state_is_read_and_cannot_be_exchanged():
+    found = look(Opaque(build(ShiftRegister, DELAY, hidden=8)), DELAY)
+    assert found.scalars["held"] == pytest.approx(1, abs=EXACT)
     assert np.isnan(found.scalars["used"])
-    assert "no recurrent map" in found.reasons["used"]
+    assert "shows no context" in found.reasons["used"]
 
 
 def test_columns_with_attention_at_their_end_are_a_wave():

@@ -123,6 +123,20 @@ def test_every_query_is_answered_with_the_value_of_its_key(queries, pairs, keys,
             assert torch.equal(known[k], said)
 
 
+def test_values_apart_come_a_step_after_their_keys_and_all_else_is_the_same():
+    together, apart = (AssociativeRecall(pairs=3, queries=2, apart=way) for way in (False, True))
+    one, two = drawn(together), drawn(apart)
+    assert two.steps == 8
+    heard = two.inputs[:, :6].unflatten(1, (3, 2))
+    assert torch.equal(heard.sum(2), one.inputs[:, :3])
+    assert not heard[:, :, 0, 8:].any()
+    assert not heard[:, :, 1, :8].any()
+    assert torch.equal(two.inputs[:, 6:], one.inputs[:, 3:])
+    assert torch.equal(two.targets[:, 6:], one.targets[:, 3:])
+    assert two.mask.tolist() == [0.0] * 6 + [1.0] * 2
+    assert apart.heard == 6
+
+
 def test_what_must_be_held_is_what_the_tasks_say():
     """Estimates that are known: the value of a pair by its share of the queries, and no more."""
     stream = Stream(None, "items", dtype=torch.float64)

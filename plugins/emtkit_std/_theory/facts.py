@@ -132,6 +132,21 @@ class LatchLaw:
     channels: int
 
 
+@dataclass(frozen=True)
+class PairsLaw:
+    """Of `pairs` of a one-hot key and a value, `queries` keys are answered with their values.
+
+    Inputs are `keys` channels and `dimension` more for signs; a pair comes in one step, or its
+    value a step after its key (`apart`), and the queries after all pairs, one a step.
+    """
+
+    pairs: int
+    queries: int
+    keys: int
+    dimension: int
+    apart: bool
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class HistoryLaw:
     """The next item of a history is a fixed function of all of it.

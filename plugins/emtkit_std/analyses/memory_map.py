@@ -66,8 +66,9 @@ class MemoryMap(Analysis):
     not.
 
     The states are those of the trace: of attention the residual stream at the step, whose context
-    is not in it, and in which nothing can be exchanged. Up to 12 times within the trained steps; a
-    state that is set from all inputs is looked at from their end on.
+    is not in it. What is exchanged there is the context: the item in all tokens that the step looks
+    at (`ContextModel`), so that `used` says whether it is found. Up to 12 times within the trained
+    steps; a state that is set from all inputs is looked at from their end on.
 
     References: Karuvally, Sejnowski and Siegelmann (ICML 2024), waves; Episodic Memory Theory,
     arXiv:2310.02430; Geiger et al. (NeurIPS 2021), arXiv:2106.02997, interchange interventions;

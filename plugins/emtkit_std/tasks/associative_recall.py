@@ -6,7 +6,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from emtkit import Batch, Channels, EmtkitError, ScalarInfo, Scalars, Stream, Task, hookimpl
+from emtkit import (
+    Batch,
+    Channels,
+    EmtkitError,
+    Fact,
+    ScalarInfo,
+    Scalars,
+    Since,
+    Stream,
+    Task,
+    hookimpl,
+)
+from emtkit_std._theory.facts import PairsLaw
 
 
 class AssociativeRecall(Task):
@@ -17,8 +29,11 @@ class AssociativeRecall(Task):
 
         y_t = the value of the key of u_t,   scored for t >= P.
 
-    Inputs B T (K + d), targets B T d, T = P + Q. Loss per step: the mean square of e_i
-    over d; the answer 0 has loss 1.
+    With `apart` a key comes a step before its value, u_2p = (key_p, 0), u_2p+1 = (0, value_p): to
+    belong together is then to follow, and queries begin at step 2 P in the place of P.
+
+    Inputs B T (K + d), targets B T d, T = P + Q, or 2 P + Q. Loss per step: the mean square of
+    e_i over d; the answer 0 has loss 1.
 
     Chance: half of the signs. A state of fixed size must hold P d signs and where they
     belong; attention looks the key up.
@@ -28,6 +43,7 @@ class AssociativeRecall(Task):
     """
 
     name = "associative_recall"
+    offers = (PairsLaw,)
     draws_anywhere = True
     scalars: ClassVar[Scalars] = {
         "accuracy": ScalarInfo("share of right signs of the queries", better="higher"),
@@ -40,6 +56,9 @@ class AssociativeRecall(Task):
         queries: Annotated[int, Field(ge=1, description="Number of queries Q, at most P.")] = 4,
         keys: Annotated[int, Field(ge=1, description="Number of keys K there are.")] = 8,
         dimension: Annotated[int, Field(ge=1, description="Signs d of a value.")] = 2,
+        apart: Annotated[
+            bool, Since.LATER, Field(description="Whether a value comes a step after its key.")
+        ] = False,
     ) -> None:
         if not queries <= pairs <= keys:
             raise EmtkitError(
@@ -47,6 +66,7 @@ class AssociativeRecall(Task):
                 "are at most as many queries as pairs, and as many pairs as keys"
             )
         self.pairs, self.queries, self.keys, self.dimension = pairs, queries, keys, dimension
+        self.apart, self.heard = apart, 2 * pairs if apart else pairs
 
     @property
     def channels(self) -> Channels:
@@ -65,21 +85,38 @@ class AssociativeRecall(Task):
         order = stream.uniform((batch, self.pairs)).argsort(1)[:, : self.queries]
         number = torch.cat([heard, heard.gather(1, order)], 1)
         keys = (number[..., None] == torch.arange(self.keys, device=number.device)).to(values)
-        silence = values.new_zeros(batch, self.queries, self.dimension)
-        inputs = torch.cat([keys, torch.cat([values, silence], 1)], -1)
-        steps = self.pairs + self.queries
-        mask = (torch.arange(steps, device=number.device) >= self.pairs).to(values)
+        steps, first = self.heard + self.queries, self.heard
+        inputs = values.new_zeros(batch, steps, self.keys + self.dimension)
+        inputs[:, first:, : self.keys] = keys[:, self.pairs :]
+        inputs[:, self._keyed, : self.keys] = keys[:, : self.pairs]
+        inputs[:, self._valued, self.keys :] = values
+        mask = (torch.arange(steps, device=number.device) >= first).to(values)
         return Batch(inputs, self._answers(inputs), mask, steps)
 
     def targets(self, inputs: Tensor) -> Tensor:
         """The sum of the values that came with the key of each query; 0 before them."""
         return self._answers(inputs)
 
+    def facts(self, kind: type[Fact]) -> Fact:
+        """The law of its pairs."""
+        if kind is not PairsLaw:
+            return super().facts(kind)
+        return PairsLaw(self.pairs, self.queries, self.keys, self.dimension, self.apart)
+
+    @property
+    def _keyed(self) -> slice:
+        """The steps of keys that are heard."""
+        return slice(0, self.heard, 2 if self.apart else 1)
+
+    @property
+    def _valued(self) -> slice:
+        """Those of their values."""
+        return slice(1, self.heard, 2) if self.apart else self._keyed
+
     def _answers(self, inputs: Tensor) -> Tensor:
         keys, values = inputs.split([self.keys, self.dimension], -1)
-        first = self.pairs
-        asked = keys[:, first:] @ keys[:, :first].mT @ values[:, :first]
-        return torch.cat([torch.zeros_like(values[:, :first]), asked], 1)
+        asked = keys[:, self.heard :] @ keys[:, self._keyed].mT @ values[:, self._valued]
+        return torch.cat([torch.zeros_like(values[:, : self.heard]), asked], 1)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean squared error over the signs of a value (B T)."""

@@ -17,21 +17,31 @@ other states, DRAWS for each item or more; in a state of one direction that is t
 Interference is what happens to the answers that should stay: their mean squared change over that of
 the answers that should not.
 
+Of a network that looks at a context (`ContextModel`) the state is that: all tokens that step t
+looks at, side by side. So the item is exchanged at its own place, and wherever the network has said
+it since; answers before t stay. A context holds every input, and says nothing of memory by itself:
+what is asked is whether the network finds the item there. One that answers with the mean of n
+tokens moves by 1/n of what is asked, and has 1 - (1 - 1/n)^2.
+
 The component is moved by the difference that the item makes, not projected out: more items than
 directions have no projections onto one beside all others, and this needs none.
 
 References: Geiger, Lu, Icard and Potts (NeurIPS 2021), arXiv:2106.02997, interchange interventions.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from emtkit import RecurrentModel, Subject
 from emtkit_std._theory.facts import Array, Mask
-from emtkit_std._theory.memory_map.codes import Coded
+from emtkit_std._theory.memory_map.codes import Coded, Codes, encode
 from emtkit_std._theory.memory_map.observed import Observed
+from emtkit_std._theory.networks.context import ContextModel
+from emtkit_std._theory.networks.recurrence import to_array
 from emtkit_std._theory.observe import in_double
 from emtkit_std._theory.standard_error import Ratio
 
@@ -81,14 +91,41 @@ class _Exchange:
         return ~self.follows & (self.scored > 0)[..., None]
 
 
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Where items of one time are exchanged: `rows` (N H), their `codes` and whitened form (N r).
+
+    `back` (H r) leads from whitened coordinates to differences of rows; `go_on` from changed rows
+    (J H) of the sequences in turn, J a multiple of their number, to the outputs (J T' O) from
+    this time on.
+    """
+
+    rows: Array
+    codes: Codes
+    white: Array
+    back: Array
+    go_on: Callable[[Tensor, Tensor], Tensor]
+
+
 def used(subject: Subject, seen: Observed, coded: Coded) -> Used | str:
     """What follows from exchanging needed items, or why nothing can be exchanged."""
-    if not isinstance(subject.model, RecurrentModel):
-        return f"'{subject.model.name}' is no recurrent map: nothing can be put into its state"
+    if not isinstance(subject.model, RecurrentModel | ContextModel):
+        return (
+            f"'{subject.model.name}' is no recurrent map and shows no context: nothing can be put "
+            "into its state"
+        )
     if subject.task.targets(seen.batch.inputs[:1]) is None:
         return f"'{subject.task.name}' does not say its targets for other inputs (`targets`)"
+    model = in_double(subject.model)
     places = {round(share * (len(seen.times) - 1)) for share in TIMES}
-    found = [_exchange(subject, seen, coded, k) for k in sorted(places)]
+    found = []
+    for k in sorted(places):
+        if isinstance(model, ContextModel):
+            state = _context(model, seen, k)
+        else:
+            assert isinstance(model, RecurrentModel)
+            state = _recurrent(model, seen, coded, k)
+        found.append(_exchange(subject, seen, state, k))
     return Used(
         _missed([(one, one.outputs) for one in found]),
         _missed([(one, one.random) for one in found]),
@@ -96,31 +133,61 @@ def used(subject: Subject, seen: Observed, coded: Coded) -> Used | str:
     )
 
 
-def _exchange(subject: Subject, seen: Observed, coded: Coded, k: int) -> _Exchange:
-    time, count = seen.times[k], min(SEQUENCES, len(seen.states))
-    end = min(seen.batch.steps, time + 1 + MOST_STEPS)
-    needed = seen.needed[k]
+def _recurrent(model: RecurrentModel, seen: Observed, coded: Coded, k: int) -> _State:
+    def go_on(state: Tensor, inputs: Tensor) -> Tensor:
+        outputs = [model.read(state)]
+        for step in range(seen.times[k] + 1, _end(seen, k)):
+            state = model.step(state, inputs[:, step])
+            outputs.append(model.read(state))
+        return torch.stack(outputs, 1)
+
+    return _State(seen.states[:, k], coded.codes[k], coded.white[:, k], coded.back, go_on)
+
+
+def _context(model: ContextModel, seen: Observed, k: int) -> _State:
+    time, driven = seen.times[k], seen.batch.input_steps
+    outputs = torch.from_numpy(seen.outputs)
+    context = model.context(seen.batch.inputs[:, :driven], outputs, time)
+    rows = to_array(context.flatten(1))
+    there = replace(seen, times=[time], states=rows[:, None], needed=[seen.needed[k]])
+    coded = encode(there)
+
+    def go_on(changed: Tensor, inputs: Tensor) -> Tensor:
+        tokens = changed.view(-1, *context.shape[1:])
+        return model.answers(tokens, inputs[:, :driven], time, _end(seen, k))
+
+    return _State(rows, coded.codes[0], coded.white[:, 0], coded.back, go_on)
+
+
+def _end(seen: Observed, k: int) -> int:
+    return min(seen.batch.steps, seen.times[k] + 1 + MOST_STEPS)
+
+
+def _exchange(subject: Subject, seen: Observed, state: _State, k: int) -> _Exchange:
+    count, needed = min(SEQUENCES, len(state.rows)), seen.needed[k]
     items = [needed[i] for i in _spread(len(needed))]
     inputs = seen.batch.inputs[:count]
     swapped = inputs.repeat(len(items), 1, 1, 1)
     draws = max(DRAWS, MOST_ITEMS // len(items))
-    moved = np.zeros((1 + draws, len(items), count, seen.states.shape[2]))
-    one = np.arange(draws * len(items)).reshape(draws, -1) % len(seen.states)
-    apart = coded.white[one, k] - coded.white[one - len(seen.states) // 2, k]
+    moved = np.zeros((1 + draws, len(items), count, state.rows.shape[1]))
+    one = np.arange(draws * len(items)).reshape(draws, -1) % len(state.rows)
+    apart = state.white[one] - state.white[one - len(state.rows) // 2]
     for row, m in enumerate(items):
-        item, code = seen.memory.items[m], coded.codes[k][m].direction
+        item, code = seen.memory.items[m], state.codes[m].direction
         other = np.roll(seen.values[:count, m], 1)
         swapped[row, :, item.step, item.channel] = torch.from_numpy(other)
         change = (other - seen.values[:count, m]) / max(float(seen.values[:, m].std()), 1e-300)
         lengths = np.linalg.norm(apart[:, row], axis=1, keepdims=True)
         away = apart[:, row] * np.linalg.norm(code) / np.where(lengths > 0, lengths, np.inf)
-        directions = np.vstack([code, away]) @ coded.back.T
+        directions = np.vstack([code, away]) @ state.back.T
         moved[:, row] = change[:, None] * directions[:, None]
-    states = seen.states[:count, k] + moved
-    outputs = _continued(in_double(subject.model), states, inputs, time, end)
+    rows = torch.from_numpy(state.rows[:count] + moved).flatten(0, 2)
+    times = (1 + draws) * len(items)
+    outputs = to_array(state.go_on(rows, inputs.repeat(times, 1, 1)))
+    outputs = outputs.reshape(1 + draws, len(items), count, *outputs.shape[1:])
     new = subject.task.targets(swapped.flatten(0, 1))
     assert new is not None
-    shown = slice(time, end)
+    shown = slice(seen.times[k], _end(seen, k))
     return _Exchange(
         outputs[0],
         outputs[1:],
@@ -133,19 +200,6 @@ def _exchange(subject: Subject, seen: Observed, coded: Coded, k: int) -> _Exchan
 
 def _spread(count: int) -> list[int]:
     return sorted({*np.linspace(0, count - 1, min(count, MOST_ITEMS)).round().astype(int).tolist()})
-
-
-def _continued(
-    model: RecurrentModel, states: Array, inputs: torch.Tensor, time: int, end: int
-) -> Array:
-    """Outputs (... N T' O) from the states (... N H) of a time on."""
-    kinds, items, count, _ = states.shape
-    state = torch.from_numpy(states).flatten(0, 2)
-    outputs = [model.read(state)]
-    for step in range(time + 1, end):
-        state = model.step(state, inputs[:, step].repeat(kinds * items, 1))
-        outputs.append(model.read(state))
-    return np.asarray(torch.stack(outputs, 1).view(kinds, items, count, end - time, -1).numpy())
 
 
 def _missed(found: list[tuple[_Exchange, Array]]) -> Ratio:

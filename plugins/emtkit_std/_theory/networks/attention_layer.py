@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emtkit import SequenceModel, Stream, Task, Trace
+from emtkit import Stream, Task, Trace
+from emtkit_std._theory.networks.context import ContextModel
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class _Attended:
     weights: Tensor
 
 
-class AttentionLayer(SequenceModel):
+class AttentionLayer(ContextModel):
     """r_t = x_t + W_O [sum_j alpha_tj W_V x_j]_heads, y_t = W_r r_t + b_r, x_t = W_uh u_t + b.
 
     A subclass sets the weights of these names, `bias` (heads reach), and the sizes.
@@ -55,14 +56,14 @@ class AttentionLayer(SequenceModel):
     def trace(self, inputs: Tensor, steps: int) -> Trace:
         """All driven steps at once, then one token at a time."""
         input_steps = inputs.shape[1]
-        tokens = inputs @ self.W_uh.T + self.b
+        tokens = self.tokens(inputs)
         keys, values = self._split(tokens @ self.W_K.T), self._split(tokens @ self.W_V.T)
         first = self._attend(tokens, keys, values, torch.arange(input_steps, device=inputs.device))
         states, maps = [first.states], [first.weights]
         token = tokens[:, -1:]
         for step in range(input_steps, steps):
             if step > input_steps:
-                token = self._read(states[-1]) @ self.W_uh.T + self.b
+                token = self.tokens(self._read(states[-1]))
                 keys = torch.cat([keys, self._split(token @ self.W_K.T)], -2)
                 values = torch.cat([values, self._split(token @ self.W_V.T)], -2)
             newest = torch.tensor([step - 1], device=inputs.device)
@@ -71,6 +72,16 @@ class AttentionLayer(SequenceModel):
             maps.append(following.weights)
         stream = torch.cat(states, 1)
         return Trace(stream, self._read(stream), {"attention": torch.cat(maps, 1)})
+
+    def tokens(self, values: Tensor) -> Tensor:
+        """x = W_uh u + b."""
+        return values @ self.W_uh.T + self.b
+
+    def look(self, context: Tensor) -> Tensor:
+        """What the newest token makes of all of them."""
+        keys, values = self._split(context @ self.W_K.T), self._split(context @ self.W_V.T)
+        newest = torch.tensor([context.shape[1] - 1], device=context.device)
+        return self._read(self._attend(context[:, -1:], keys, values, newest).states)[:, 0]
 
     def _attend(self, tokens: Tensor, keys: Tensor, values: Tensor, at: Tensor) -> _Attended:
         """Tokens (B t H) at positions `at` (t) attend to all tokens (B heads T w) up to them."""

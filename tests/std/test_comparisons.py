@@ -6,10 +6,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-import torch
 from scipy.linalg import orthogonal_procrustes
 from scipy.stats import spearmanr
 
+from emtkit import NotApplicable
 from emtkit_std._theory import similarity
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.gru import GatedRecurrentUnit
@@ -17,10 +17,12 @@ from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.comparisons.behaviour import Behaviour
 from emtkit_std.comparisons.cca import CanonicalCorrelation
 from emtkit_std.comparisons.cka import CentredKernelAlignment
+from emtkit_std.comparisons.dsa import DynamicalSimilarity
 from emtkit_std.comparisons.linear_conjugacy import LinearConjugacy
 from emtkit_std.comparisons.procrustes import Procrustes
 from emtkit_std.comparisons.rsa import RepresentationalSimilarity
 from emtkit_std.tasks.k_delay import KDelay
+from tests.std.known_pairs import bent, clock, linear, sheared
 from tests.std.null_nets import Changed, OpenClock, changes, oblique
 from tests.std.subjects import build, subject_of
 
@@ -28,11 +30,11 @@ ALL = (
     Behaviour,
     CanonicalCorrelation,
     CentredKernelAlignment,
+    DynamicalSimilarity,
     LinearConjugacy,
     Procrustes,
     RepresentationalSimilarity,
 )
-STATES = (CanonicalCorrelation, CentredKernelAlignment, Procrustes, RepresentationalSimilarity)
 TASK = KDelay(delay=3)
 ZERO = 2e-6
 """An angle whose cosine is 1 up to rounding."""
@@ -41,13 +43,7 @@ ZERO = 2e-6
 @cache
 def network(seed: int = 0, cls: type = LinearRnn, hidden: int = 6):
     model = build(cls, TASK, hidden=hidden).double()
-    if cls is LinearRnn:
-        rng = np.random.default_rng(seed)
-        drawn = rng.normal(size=(hidden, hidden)) * 0.8 / np.sqrt(hidden)
-        model.W_hh.copy_(torch.from_numpy(drawn))
-        model.W_uh.copy_(torch.from_numpy(rng.normal(size=(hidden, 1))))
-        model.W_r.copy_(torch.from_numpy(rng.normal(size=(1, hidden))))
-    return model
+    return linear(seed, hidden) if cls is LinearRnn else model
 
 
 def distance(cls, first, second) -> float:
@@ -70,13 +66,15 @@ def test_oblique_coordinates_matter_where_geometry_does(cls) -> None:
     apart = distance(cls, model, Changed(model, oblique(6, 30.0)))
     if cls in (Behaviour, CanonicalCorrelation, LinearConjugacy):
         assert apart <= ZERO
+    elif cls is DynamicalSimilarity:  # which 8 directions of 24 are kept depends on them
+        assert 1e-3 < apart < 0.05
     else:
         assert apart > 0.05
 
 
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.name)
 def test_untrained_networks_are_apart(cls) -> None:
-    if cls is CanonicalCorrelation:
+    if cls in (CanonicalCorrelation, DynamicalSimilarity):
         # Linear networks of one input without a bottleneck hold the same few lags.
         first, second = network(cls=Elman, hidden=16), network(cls=GatedRecurrentUnit, hidden=16)
     else:
@@ -166,3 +164,30 @@ def test_the_error_is_that_of_fresh_sequences() -> None:
     spread = np.std([part["distance"] for part in parts], ddof=1)
     told = np.mean([part["distance_error"] for part in parts])
     assert told == pytest.approx(spread, rel=0.4)
+
+
+DSA = {"delays": 3, "rank": 6}
+"""A step of the copies for each item, and as many directions as the memory has."""
+
+
+@pytest.mark.parametrize("score", ["rotation", "eigenvalues"])
+def test_dsa_sees_one_flow_behind_other_coordinates(score) -> None:
+    """A linear change with all directions kept; a nonlinear one with as many delays as items."""
+    whole = DynamicalSimilarity(delays=1, score=score)
+    assert sheared().distance(whole) <= ZERO
+    assert bent().distance(DynamicalSimilarity(**DSA, score=score)) <= ZERO
+    assert bent().distance(CentredKernelAlignment()) > 0.2
+    assert clock().distance(DynamicalSimilarity(**DSA, score=score)) > 0.3
+    assert clock().distance(Behaviour()) <= ZERO
+
+
+def test_dsa_counts_directions_that_one_network_lacks() -> None:
+    """Of 8 directions kept the register has 6, whose operator turns: sqrt(2 / (6 + 8))."""
+    found = bent().distance(DynamicalSimilarity(delays=3, rank=8))
+    assert found == pytest.approx(np.sqrt(2 / 14), abs=1e-6)
+
+
+def test_dsa_says_when_it_cannot_look() -> None:
+    seen = subject_of(linear(), TASK)
+    with pytest.raises(NotApplicable, match="steps show"):
+        DynamicalSimilarity(delays=64).observe(seen)

@@ -20,6 +20,7 @@ from emtkit_std.comparisons.cka import CentredKernelAlignment
 from emtkit_std.comparisons.dsa import DynamicalSimilarity
 from emtkit_std.comparisons.linear_conjugacy import LinearConjugacy
 from emtkit_std.comparisons.procrustes import Procrustes
+from emtkit_std.comparisons.pwcca import ProjectionWeightedCca
 from emtkit_std.comparisons.rsa import RepresentationalSimilarity
 from emtkit_std.tasks.k_delay import KDelay
 from tests.std.known_pairs import bent, clock, linear, sheared
@@ -33,6 +34,7 @@ ALL = (
     DynamicalSimilarity,
     LinearConjugacy,
     Procrustes,
+    ProjectionWeightedCca,
     RepresentationalSimilarity,
 )
 TASK = KDelay(delay=3)
@@ -64,7 +66,7 @@ def test_rotated_permuted_and_flipped_copies_are_the_same(cls) -> None:
 def test_oblique_coordinates_matter_where_geometry_does(cls) -> None:
     model = network()
     apart = distance(cls, model, Changed(model, oblique(6, 30.0)))
-    if cls in (Behaviour, CanonicalCorrelation, LinearConjugacy):
+    if cls in (Behaviour, CanonicalCorrelation, LinearConjugacy, ProjectionWeightedCca):
         assert apart <= ZERO
     elif cls is DynamicalSimilarity:  # which 8 directions of 24 are kept depends on them
         assert 1e-3 < apart < 0.05
@@ -74,7 +76,7 @@ def test_oblique_coordinates_matter_where_geometry_does(cls) -> None:
 
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.name)
 def test_untrained_networks_are_apart(cls) -> None:
-    if cls in (CanonicalCorrelation, DynamicalSimilarity):
+    if cls in (CanonicalCorrelation, DynamicalSimilarity, ProjectionWeightedCca):
         # Linear networks of one input without a bottleneck hold the same few lags.
         first, second = network(cls=Elman, hidden=16), network(cls=GatedRecurrentUnit, hidden=16)
     else:
@@ -150,6 +152,19 @@ def test_canonical_correlations_of_known_states() -> None:
     found = similarity.canonical_correlations(x, np.hstack([mixed, base[:, 3:]]))
     assert found == pytest.approx([0.6, 0.0], abs=1e-9)
     assert similarity.canonical_correlations(x, mixed) == pytest.approx([0.6, 0.0], abs=1e-9)
+
+
+def test_weighted_correlation_counts_what_a_direction_is_of_the_units() -> None:
+    """Units 3 e_1, -3 e_1 and e_2 against .6 e_1 + .8 e_3 and e_4: (6 * .6 + 1 * 0) / 7."""
+    rng = np.random.default_rng(2)
+    drawn = rng.normal(size=(200, 4))
+    base = np.linalg.qr(drawn - drawn.mean(0))[0]
+    x = base[:, [0, 0, 1]] * [3.0, -3.0, 1.0]
+    y = np.stack([0.6 * base[:, 0] + 0.8 * base[:, 2], base[:, 3]], axis=1)
+    assert similarity.weighted_correlation(x, y) == pytest.approx(3.6 / 7, abs=1e-9)
+    # the other way: y_1 is its own canonical direction, and so is y_2, of equal size
+    assert similarity.weighted_correlation(y, x) == pytest.approx(0.3, abs=1e-9)
+    assert similarity.weighted_correlation(x, x) == pytest.approx(1.0, abs=1e-9)
 
 
 def test_the_error_is_that_of_fresh_sequences() -> None:

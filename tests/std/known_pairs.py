@@ -75,7 +75,12 @@ def rotated() -> Pair:
 def reordered() -> Pair:
     """A network and itself with its units in another order and with other signs."""
     known = changes(6)
-    return Pair(linear(), Changed(linear(), known["order of units"] @ known["signs"]), DELAY)
+    move = torch.from_numpy(known["order of units"] @ known["signs"])
+    copy = build(LinearRnn, DELAY, hidden=6).double()
+    copy.W_hh.copy_(move @ linear().W_hh @ move.T)
+    copy.W_uh.copy_(move @ linear().W_uh)
+    copy.W_r.copy_(linear().W_r @ move.T)
+    return Pair(linear(), copy, DELAY)
 
 
 def sheared() -> Pair:

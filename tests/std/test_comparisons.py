@@ -14,16 +14,19 @@ from emtkit_std._theory import similarity
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.architectures.linear_rnn import LinearRnn
+from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
+from emtkit_std.architectures.mechanisms.register import Register
 from emtkit_std.comparisons.behaviour import Behaviour
 from emtkit_std.comparisons.cca import CanonicalCorrelation
 from emtkit_std.comparisons.cka import CentredKernelAlignment
 from emtkit_std.comparisons.dsa import DynamicalSimilarity
 from emtkit_std.comparisons.linear_conjugacy import LinearConjugacy
+from emtkit_std.comparisons.memory import Memory
 from emtkit_std.comparisons.procrustes import Procrustes
 from emtkit_std.comparisons.pwcca import ProjectionWeightedCca
 from emtkit_std.comparisons.rsa import RepresentationalSimilarity
 from emtkit_std.tasks.k_delay import KDelay
-from tests.std.known_pairs import bent, clock, linear, sheared
+from tests.std.known_pairs import COPY, bent, clock, linear, sheared
 from tests.std.null_nets import Changed, OpenClock, changes, oblique
 from tests.std.subjects import build, subject_of
 
@@ -33,6 +36,7 @@ ALL = (
     CentredKernelAlignment,
     DynamicalSimilarity,
     LinearConjugacy,
+    Memory,
     Procrustes,
     ProjectionWeightedCca,
     RepresentationalSimilarity,
@@ -66,7 +70,7 @@ def test_rotated_permuted_and_flipped_copies_are_the_same(cls) -> None:
 def test_oblique_coordinates_matter_where_geometry_does(cls) -> None:
     model = network()
     apart = distance(cls, model, Changed(model, oblique(6, 30.0)))
-    if cls in (Behaviour, CanonicalCorrelation, LinearConjugacy, ProjectionWeightedCca):
+    if cls in (Behaviour, CanonicalCorrelation, LinearConjugacy, Memory, ProjectionWeightedCca):
         assert apart <= ZERO
     elif cls is DynamicalSimilarity:  # which 8 directions of 24 are kept depends on them
         assert 1e-3 < apart < 0.05
@@ -79,6 +83,8 @@ def test_untrained_networks_are_apart(cls) -> None:
     if cls in (CanonicalCorrelation, DynamicalSimilarity, ProjectionWeightedCca):
         # Linear networks of one input without a bottleneck hold the same few lags.
         first, second = network(cls=Elman, hidden=16), network(cls=GatedRecurrentUnit, hidden=16)
+    elif cls is Memory:  # six units hold all four items
+        first, second = network(0, hidden=2), network(1, hidden=2)
     else:
         first, second = network(0), network(1)
     apart = distance(cls, first, second)
@@ -206,3 +212,20 @@ def test_dsa_says_when_it_cannot_look() -> None:
     seen = subject_of(linear(), TASK)
     with pytest.raises(NotApplicable, match="steps show"):
         DynamicalSimilarity(delays=64).observe(seen)
+
+
+def test_one_memory_by_two_mechanisms() -> None:
+    """A register and slots by a clock hold the same items whole, and move them otherwise."""
+    pair = (subject_of(build(cls, COPY), COPY) for cls in (Register, PhaseClock))
+    found = Memory().measure(*pair).scalars
+    assert found["distance"] <= 1e-6
+    assert found["moving"] > 0.3
+
+
+def test_noise_is_the_same_for_both_and_as_large_as_asked() -> None:
+    """The register answers with its inputs, so with their noise."""
+    subject = subject_of(build(Register, TASK), TASK)
+    clean, noisy = (Behaviour(noise=s, sequences=2048).observe(subject) for s in (0.0, 0.5))
+    assert np.std(noisy - clean) == pytest.approx(0.5, rel=0.02)
+    twice = Behaviour(noise=0.5).measure(subject, subject).scalars["distance"]
+    assert twice == 0.0

@@ -103,8 +103,8 @@ def _step(seen: Observed, coded: Coded, k: int) -> _Step:
     power = np.outer([then[m].power for m in new], [now[m].power for m in old])
     width = coded.directions
     return _Step(
-        np.array([now[m].direction for m in old]).reshape(-1, width),
-        np.array([then[m].direction for m in new]).reshape(-1, width),
+        np.array([now[m].direction for m in old]).reshape(len(old), width),
+        np.array([then[m].direction for m in new]).reshape(len(new), width),
         power,
         np.array([[m == one for one in old] for m in new]),
         np.array([[before.get(m) == one for one in old] for m in new]),

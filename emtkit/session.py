@@ -140,7 +140,8 @@ class Session:
         from emtkit.execute.audit import audit
 
         with self.read() as store:
-            return audit(self.plan.known, self.registry, store, engine, monitor, share)
+            plan = self.plan
+            return audit(plan.known, self.registry, store, engine, monitor, share, plan.pairs)
 
     def read(self) -> Store:
         """The store, for reading; an empty one where none was written yet."""
@@ -261,13 +262,13 @@ class Session:
             found = store.history(self._cell(cell))
         return np.asarray(found.get("loss", []), dtype=float)
 
-    def arrays(self, cell: str, analysis: str) -> Mapping[str, np.ndarray[Any, Any]]:
-        """The arrays that an analysis (by its label) stored for a cell."""
-        return self._content(self._cell(cell), analysis).arrays
+    def arrays(self, cell: str, label: str, other: str = "") -> Mapping[str, np.ndarray[Any, Any]]:
+        """What an analysis (by its label) stored for a cell, or a comparison with an `other`."""
+        return self._content(cell, label, other).arrays
 
-    def tables_of(self, cell: str, analysis: str) -> Mapping[str, pd.DataFrame]:
-        """The tables that an analysis (by its label) stored for a cell."""
-        return self._content(self._cell(cell), analysis).tables
+    def tables_of(self, cell: str, label: str, other: str = "") -> Mapping[str, pd.DataFrame]:
+        """The tables that it stored."""
+        return self._content(cell, label, other).tables
 
     def _read(self, store: Store) -> Results:
         """The results of the plan in a store: of networks, over training, and of pairs."""
@@ -311,11 +312,8 @@ class Session:
 
         return unknown_to(store.statements(), statements_of(self.plan.study, time.time()))
 
-    def _content(self, cell: str, label: str) -> Content:
-        labels = {
-            m.label: m for row in self.plan.rows if row.cell.key == cell for m in row.measures
-        }
-        measure = _known(label, labels, "analysis", f"cell {cell}")
+    def _content(self, cell: str, label: str, other: str) -> Content:
+        measure = self.plan.measure(self._cell(cell), label, self._cell(other) if other else None)
         with self.read() as store:
             return store.content(measure.key)
 

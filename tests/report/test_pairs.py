@@ -5,17 +5,22 @@ from __future__ import annotations
 from math import comb
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from emtkit.errors import EmtkitError
+from emtkit.execute.audit import audit
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
 from emtkit.plugin.statistic import statistic_named
+from emtkit.report.data.coverage import coverage, findings_by_status
 from emtkit.report.data.frame import read_results
 from emtkit.report.data.pairs import with_pairs
 from emtkit.report.figures.embedding import draw_embedding, scaled
 from emtkit.report.figures.figure import draw_figure
 from emtkit.report.inference.claims import verdicts_of
 from emtkit.report.inference.exchanged import Distances
+from emtkit.report.page.export import export
 from emtkit.report.tables.table import draw_table
 from emtkit.store.store import Store
 from emtkit.study.views import Figure
@@ -181,3 +186,64 @@ def test_without_a_distance_nothing_is_exchanged() -> None:
     table = np.full((3, 3), np.nan)
     pairs = np.array([[0, 1]])
     assert Distances(table, pairs, pairs, (np.arange(3),), "missing").p(None) is None
+
+
+def test_coverage_counts_pairs_of_an_architecture(seen) -> None:
+    found = coverage(seen[1])
+    (line,) = found.pairs
+    assert dict(zip(found.labels, line.analyses, strict=True))["gap"].text == "66"
+    assert dict(zip(found.labels, line.analyses, strict=True))["seeds"].text == "30"
+    assert findings_by_status(seen[1]) == {"done": 12 + 66 + 30}  # a test loss of each network
+
+
+def test_coverage_says_why_two_networks_are_not_compared(stored) -> None:
+    planned, store = stored
+    found = coverage(with_pairs(read_results(planned.rows, store), planned, store))
+    (moody,) = [
+        one
+        for label, one in zip(found.labels, found.pairs[0].analyses, strict=True)
+        if label == "moody"
+    ]
+    assert moody.text.startswith("n/a")
+    assert any("point: too near 0" in found.reasons[note - 1] for note in moody.notes)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    planned = plan("gap", "moody", "step", seeds=2)
+    with Store.open(tmp_path_factory.mktemp("pairs") / "s.sqlite", writer=True) as store:
+        engine = InlineEngine(REGISTRY)
+        run(planned.known, REGISTRY, store, engine, Quiet(), Options(), planned.pairs)
+        yield planned, store
+
+
+def test_export_has_a_row_per_pair_and_the_reasons(stored, tmp_path) -> None:
+    planned, store = stored
+    export(planned.rows, store, tmp_path, planned.pairs)
+    frame = pd.read_csv(tmp_path / "pairs.csv")
+    places = {r.cell.key: r.cell.architecture.parameters["place"] for r in planned.rows}
+    assert len(frame) == len(planned.pairs)
+    apart = (frame["cell"].map(places) - frame["other.cell"].map(places)).abs()
+    assert np.allclose(
+        frame["gap.distance"].dropna(), apart[frame["gap.distance"].notna()], atol=0.02
+    )
+    reasons = pd.read_csv(tmp_path / "reasons.csv")
+    assert set(reasons.query("label == 'moody'")["status"]) == {"not_applicable", "failed"}
+
+
+def test_an_audit_compares_again(stored) -> None:
+    planned, store = stored
+    engine = InlineEngine(REGISTRY)
+    found = audit(planned.known, REGISTRY, store, engine, Quiet(), 1.0, planned.pairs)
+    alone = audit(planned.known, REGISTRY, store, engine, Quiet(), 1.0)
+    assert (found.cells, found.differing) == (4, ())
+    assert found.findings == alone.findings + 6 + 12  # gap one way, step both
+
+
+def test_a_pair_is_found_from_either_side(stored) -> None:
+    planned, _ = stored
+    one, other = (planned.rows[at].cell.key for at in (0, 1))
+    assert planned.measure(one, "gap", other) == planned.measure(other, "gap", one)
+    assert planned.measure(one, "step", other) != planned.measure(other, "step", one)
+    with pytest.raises(EmtkitError, match="no comparison 'gasp'; did you mean 'gap'"):
+        planned.measure(one, "gasp", other)

@@ -44,7 +44,7 @@ def with_pairs(results: Results, plan: Plan, store: Store) -> Results:
                 records.setdefault(at, {}).update(named)
                 compared[measure.label].append(at)
                 name = _name(at, both_ways)
-                reasons.update(dict.fromkeys(_reasons(name, measure, found)))
+                reasons.update(dict.fromkeys(pair_reasons(name, measure, found)))
     # In the order of the study, which views keep.
     order = {key: at for at, key in enumerate(dict.fromkeys(results.frame["cell"].tolist()))}
     records = dict(sorted(records.items(), key=lambda one: [order[key] for key in one[0]]))
@@ -69,8 +69,13 @@ class _Pairs:
     compared: Mapping[str, frozenset[int]]
     _known: dict[frozenset[str], Results] = field(default_factory=dict)
 
-    def __call__(self, view: View) -> Results | None:
-        """The pairs that are compared by all that a view names; None where it shows no pairs."""
+    def __call__(self, view: View | None) -> Results | None:
+        """The pairs that are compared by all that a view names; None where it shows no pairs.
+
+        Without a view: all pairs.
+        """
+        if view is None:
+            return Results(self.frame, self.reasons, self.conditions, of_pairs=True)
         if not speaks_of_pairs(view, self.compared):
             return None
         labels = compared_in(view, self.compared)
@@ -115,7 +120,8 @@ def _agree(one: "pd.Series[Any]", other: "pd.Series[Any]") -> list[bool]:
     return [bool(a == b or (a != a and b != b)) for a, b in zip(one, other, strict=True)]
 
 
-def _reasons(name: str, measure: Measure, found: FindingResult | None) -> Iterator[Reason]:
+def pair_reasons(name: str, measure: Measure, found: FindingResult | None) -> Iterator[Reason]:
+    """Why what was asked of two networks is not there, or not all of it."""
     label = measure.label
     if measure.reason is not None:
         yield name, label, "", measure.reason, "not_applicable"

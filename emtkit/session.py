@@ -20,7 +20,7 @@ from emtkit.plugin.registry import Registry
 from emtkit.study.document import from_value, read_document
 from emtkit.study.plan import Plan, plan_study
 from emtkit.study.select import select
-from emtkit.study.views import EMBEDDING
+from emtkit.study.views import OF_NETWORKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,14 +171,14 @@ class Session:
 
     def figure(self, name: str, *, narrow: bool = False) -> Drawn:
         """The figure of that name, drawn from stored findings; `narrow`: for a phone."""
-        from emtkit.report.figures.embedding import draw_embedding
         from emtkit.report.figures.examples import stored_examples
         from emtkit.report.figures.figure import draw_examples, draw_figure
+        from emtkit.report.figures.networks import draw_networks
 
         specs = {spec.name: spec for spec in self.plan.study.figures.values()}
         spec = _known(name, specs, "figure", self.name)
-        if spec.use == EMBEDDING:
-            return draw_embedding(self.results.seen_by(spec), spec, narrow=narrow)
+        if spec.use in OF_NETWORKS:
+            return draw_networks(self.results.seen_by(spec), spec, narrow=narrow)
         if not spec.is_drawing:
             results = self.results.seen_by(spec)
             return draw_figure(results, spec, self._curves(spec), narrow=narrow)

@@ -16,8 +16,9 @@ from emtkit.plugin.statistic import statistic_named
 from emtkit.report.data.coverage import coverage, findings_by_status
 from emtkit.report.data.frame import read_results
 from emtkit.report.data.pairs import with_pairs
-from emtkit.report.figures.embedding import draw_embedding, scaled
+from emtkit.report.figures.embedding import scaled
 from emtkit.report.figures.figure import draw_figure
+from emtkit.report.figures.networks import draw_networks
 from emtkit.report.inference.claims import verdicts_of
 from emtkit.report.inference.exchanged import Distances
 from emtkit.report.page.export import export
@@ -157,14 +158,14 @@ def test_an_embedding_keeps_the_distances_of_points_of_a_plane() -> None:
 def test_networks_are_drawn_as_points_of_their_distances(seen) -> None:
     planned, results = seen
     spec = Figure(name="plane", use="embedding", value="gap.distance", hue=PLACE)
-    drawn = draw_embedding(results.seen_by(spec), spec)
+    drawn = draw_networks(results.seen_by(spec), spec)
     ((_, networks),) = [(one.label, one.networks) for one in drawn.spots]
     assert set(networks) == set(planned.cells)
     known = {key: cell.architecture.parameters["place"] for key, cell in planned.cells.items()}
     sides = {known[key]: x > 0 for key, (x, _) in networks.items()}
     assert all((x > 0) == sides[known[key]] for key, (x, _) in networks.items())
     seeds = Figure(name="plane", use="embedding", value="seeds.distance", hue=PLACE)
-    assert "36 of 66 distances are not there" in draw_embedding(results.seen_by(seeds), seeds).notes
+    assert "36 of 66 distances are not there" in draw_networks(results.seen_by(seeds), seeds).notes
 
 
 def test_the_permutation_of_networks_is_exact_where_that_of_pairs_is_not() -> None:
@@ -247,3 +248,29 @@ def test_a_pair_is_found_from_either_side(stored) -> None:
     assert planned.measure(one, "step", other) != planned.measure(other, "step", one)
     with pytest.raises(EmtkitError, match="no comparison 'gasp'; did you mean 'gap'"):
         planned.measure(one, "gasp", other)
+
+
+def test_a_tree_joins_at_mean_distances_and_keeps_groups_together(seen) -> None:
+    planned, results = seen
+    spec = Figure(name="tree", use="dendrogram", value="gap.distance", hue=PLACE)
+    drawn = draw_networks(results.seen_by(spec), spec)
+    (spot,) = drawn.spots
+    known = {key: cell.architecture.parameters["place"] for key, cell in planned.cells.items()}
+    leaves = sorted(spot.networks, key=lambda key: spot.networks[key][0])
+    assert {known[key] for key in leaves[:6]} != {known[key] for key in leaves[6:]}
+    assert len({known[key] for key in leaves[:6]}) == 1
+    (axes,) = drawn.canvas.axes
+    (branches,) = axes.collections
+    tops = sorted(branch[1][1] for branch in branches.get_segments())
+    between = [
+        value
+        for value, same in zip(
+            results.seen_by(spec).column("gap.distance"),
+            results.seen_by(spec).column(f"same.{PLACE}"),
+            strict=True,
+        )
+        if not same
+    ]
+    assert len(tops) == 11
+    assert tops[-1] == pytest.approx(np.mean(between), abs=1e-9)
+    assert tops[-2] < 0.02

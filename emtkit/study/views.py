@@ -348,7 +348,7 @@ class Claim(View):
         return self.control if role == "negative" else self.positive
 
 
-PAIRED = ("other", "same")
+PAIRED = ("other", "same", "apart")
 """What columns that only two networks have begin with, up to the dot."""
 
 

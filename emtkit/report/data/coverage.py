@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emtkit.report.data.results import Results, level_text
-from emtkit.report.data.sides import OTHER, SAME
+from emtkit.report.data.sides import APART, OTHER, SAME
 
 _SHORT = {"not_applicable": "n/a", "missing": "not run"}
 
@@ -76,7 +76,7 @@ def _compared_labels(results: Results) -> list[str]:
     """The comparisons, by their labels."""
     if results.pairs is None:
         return []
-    known = {*results.labels(), OTHER.rstrip("."), SAME.rstrip(".")}
+    known = {*results.labels(), *(side.rstrip(".") for side in (OTHER, SAME, APART))}
     return [label for label in results.pairs.labels() if label not in known]
 
 

@@ -1,8 +1,9 @@
 """The results with a row per two networks that were compared, for views of comparisons.
 
 The columns of the first network keep their names, those of the second begin with `other.`;
-`same.<axis>` says whether the two agree on it. Pairs that are compared both ways alike have two
-rows, one from each side, under one name in `cell`, by which they count once.
+`same.<axis>` says whether the two agree on it, `apart.<scalar>` how far apart their numbers are.
+Pairs that are compared both ways alike have two rows, one from each side, under one name in `cell`,
+by which they count once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from emtkit.report.data.frame import column_of
-from emtkit.report.data.results import Results, View
-from emtkit.report.data.sides import BETWEEN, OTHER, SAME
+from emtkit.report.data.results import Results, View, is_axis
+from emtkit.report.data.sides import APART, BETWEEN, OTHER, SAME
 from emtkit.store.records import FindingResult
 from emtkit.store.store import Store
 from emtkit.study.cells import Measure
@@ -102,11 +103,18 @@ def _frame(
     axes = [name for name in map(str, networks.columns) if _is_compared(name)]
     same = {f"{SAME}{name}": _agree(first[name], second[name]) for name in axes}
     names = list(dict.fromkeys(name for record in records.values() for name in record))
+    apart = {f"{APART}{name}": (first[name] - second[name]).abs() for name in _numbers(networks)}
     own = {name: column_of([one.get(name) for one in records.values()]) for name in names}
     cells = [_name(place, both_ways) for place in records]
     left = first.assign(cell=cells, status=ended, reason=why)
     right = second.drop(columns=["status", "reason"]).add_prefix(OTHER)
-    return pd.concat([left, right, pd.DataFrame(same), pd.DataFrame(own)], axis=1)
+    return pd.concat([left, right, pd.DataFrame({**same, **apart, **own})], axis=1)
+
+
+def _numbers(networks: pd.DataFrame) -> list[str]:
+    """The columns of numbers that were found of networks."""
+    named = zip(map(str, networks.columns), networks.dtypes, strict=True)
+    return [name for name, kind in named if kind.kind in "if" and "." in name and not is_axis(name)]
 
 
 def _is_compared(name: str) -> bool:

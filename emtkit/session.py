@@ -20,7 +20,7 @@ from emtkit.plugin.registry import Registry
 from emtkit.study.document import from_value, read_document
 from emtkit.study.plan import Plan, plan_study
 from emtkit.study.select import select
-from emtkit.study.views import EMBEDDING
+from emtkit.study.views import OF_NETWORKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,7 +140,8 @@ class Session:
         from emtkit.execute.audit import audit
 
         with self.read() as store:
-            return audit(self.plan.known, self.registry, store, engine, monitor, share)
+            plan = self.plan
+            return audit(plan.known, self.registry, store, engine, monitor, share, plan.pairs)
 
     def read(self) -> Store:
         """The store, for reading; an empty one where none was written yet."""
@@ -170,14 +171,14 @@ class Session:
 
     def figure(self, name: str, *, narrow: bool = False) -> Drawn:
         """The figure of that name, drawn from stored findings; `narrow`: for a phone."""
-        from emtkit.report.figures.embedding import draw_embedding
         from emtkit.report.figures.examples import stored_examples
         from emtkit.report.figures.figure import draw_examples, draw_figure
+        from emtkit.report.figures.networks import draw_networks
 
         specs = {spec.name: spec for spec in self.plan.study.figures.values()}
         spec = _known(name, specs, "figure", self.name)
-        if spec.use == EMBEDDING:
-            return draw_embedding(self.results.seen_by(spec), spec, narrow=narrow)
+        if spec.use in OF_NETWORKS:
+            return draw_networks(self.results.seen_by(spec), spec, narrow=narrow)
         if not spec.is_drawing:
             results = self.results.seen_by(spec)
             return draw_figure(results, spec, self._curves(spec), narrow=narrow)
@@ -261,13 +262,13 @@ class Session:
             found = store.history(self._cell(cell))
         return np.asarray(found.get("loss", []), dtype=float)
 
-    def arrays(self, cell: str, analysis: str) -> Mapping[str, np.ndarray[Any, Any]]:
-        """The arrays that an analysis (by its label) stored for a cell."""
-        return self._content(self._cell(cell), analysis).arrays
+    def arrays(self, cell: str, label: str, other: str = "") -> Mapping[str, np.ndarray[Any, Any]]:
+        """What an analysis (by its label) stored for a cell, or a comparison with an `other`."""
+        return self._content(cell, label, other).arrays
 
-    def tables_of(self, cell: str, analysis: str) -> Mapping[str, pd.DataFrame]:
-        """The tables that an analysis (by its label) stored for a cell."""
-        return self._content(self._cell(cell), analysis).tables
+    def tables_of(self, cell: str, label: str, other: str = "") -> Mapping[str, pd.DataFrame]:
+        """The tables that it stored."""
+        return self._content(cell, label, other).tables
 
     def _read(self, store: Store) -> Results:
         """The results of the plan in a store: of networks, over training, and of pairs."""
@@ -311,11 +312,8 @@ class Session:
 
         return unknown_to(store.statements(), statements_of(self.plan.study, time.time()))
 
-    def _content(self, cell: str, label: str) -> Content:
-        labels = {
-            m.label: m for row in self.plan.rows if row.cell.key == cell for m in row.measures
-        }
-        measure = _known(label, labels, "analysis", f"cell {cell}")
+    def _content(self, cell: str, label: str, other: str) -> Content:
+        measure = self.plan.measure(self._cell(cell), label, self._cell(other) if other else None)
         with self.read() as store:
             return store.content(measure.key)
 

@@ -114,7 +114,7 @@ def export(session: Session, out: Path) -> int:
     from emtkit.report.page.export import export as write
 
     with session.read() as opened:
-        files = write(session.plan.rows, opened, out)
+        files = write(session.plan.rows, opened, out, session.plan.pairs)
     echo(f"{len(files)} files in {out}")
     return 0
 

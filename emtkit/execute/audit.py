@@ -16,6 +16,7 @@ from emtkit.plugin.registry import Registry
 from emtkit.store.maintenance import differing
 from emtkit.store.store import Store
 from emtkit.study.cells import Row
+from emtkit.study.network_pairs import NetworkPair
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,11 @@ def audit(
     engine: Engine,
     monitor: Monitor,
     share: float,
+    pairs: Sequence[NetworkPair] = (),
 ) -> Audit:
     """Make `share` (0 to 1) of the stored cells anew, each in its own tier, in a store beside.
+
+    Of `pairs` those are compared again of which both cells are made, in one tier.
 
     Which ones follows from their keys: as good as drawn, and the same for everyone. Weights,
     histories, snapshots, scalars, tables and arrays are compared; the stored ones are not touched.
@@ -55,10 +59,11 @@ def audit(
         for number, (tier, alike) in enumerate(by_tier.items()):
             path = Path(folder) / f"{number}.sqlite"
             with Store.open(path, writer=True) as again:
-                run(alike, registry, again, engine, monitor, Options(tier=tier))
                 cells = {row.cell.key: done[row.cell.key] for row in alike}
+                both = [p for p in pairs if {p.first.cell.key, p.second.cell.key} <= set(cells)]
+                run(alike, registry, again, engine, monitor, Options(tier=tier), both)
                 changed += _differing(store, cells, again, again.cells_of(cells))
-                found = _done(store.findings_of(Required.of(alike).findings))
+                found = _done(store.findings_of(Required.of(alike, both).findings))
                 changed += _differing(store, found, again, again.findings_of(found))
                 findings += len(found)
     return Audit(len(chosen), findings, tuple(changed))

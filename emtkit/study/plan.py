@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from emtkit.errors import PluginError, StudyError
+from emtkit.errors import EmtkitError, PluginError, StudyError, did_you_mean
 from emtkit.plugin.applies import Measuring
 from emtkit.plugin.registry import Registry
 from emtkit.study.axes import Axis, axes_of, conditions
-from emtkit.study.cells import Cell, Row
+from emtkit.study.cells import Cell, Measure, Row
 from emtkit.study.checked import Problems
 from emtkit.study.document import from_value, read_document
 from emtkit.study.exclude import Exclusion
@@ -96,6 +96,24 @@ class Plan:
     def cells(self) -> Mapping[str, Cell]:
         """Each distinct network by its key; two rows may share one."""
         return {row.cell.key: row.cell for row in self.rows}
+
+    def measure(self, cell: str, label: str, other: str | None = None) -> Measure:
+        """What is measured of a cell under a label, or compared of it with an `other`.
+
+        Raises:
+            EmtkitError: nothing is.
+        """
+        if other is None:
+            what, where = "analysis", f"cell {cell}"
+            found = [m for row in self.rows if row.cell.key == cell for m in row.measures]
+        else:
+            what, where = "comparison", f"cells {cell} and {other}"
+            ways = {(p.first.cell.key, p.second.cell.key): p.measures for p in self.pairs}
+            found = [*ways.get((other, cell), ()), *ways.get((cell, other), ())]
+        known = {one.label: one for one in found}
+        if label not in known:
+            raise EmtkitError(f"{where} has no {what} '{label}'; {did_you_mean(label, known)}")
+        return known[label]
 
     @cached_property
     def used(self) -> frozenset[tuple[str, str]]:

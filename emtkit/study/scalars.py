@@ -74,7 +74,7 @@ class ScalarColumns:
 
     def info(self, column: str) -> ScalarInfo | None:
         """What a column means, where that is declared."""
-        prefix, name = label_and_scalar(column.removeprefix("other."))
+        prefix, name = label_and_scalar(column.removeprefix("other.").removeprefix("apart."))
         return info_of(self.declared.get(prefix, {}), name)
 
     def mistake(self, column: str) -> tuple[str, str] | None:

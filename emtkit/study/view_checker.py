@@ -15,10 +15,10 @@ from emtkit.study.roles import is_shown
 from emtkit.study.scalars import ScalarColumns
 from emtkit.study.views import (
     CHARTS,
-    EMBEDDING,
     FIGURE_KINDS,
     ITERATION,
     LOSS,
+    OF_NETWORKS,
     Claim,
     Figure,
     Table,
@@ -121,8 +121,8 @@ class Checker:
             self._column((*path, key or ("value" if column == figure.value else "by")), column)
         for position, line in enumerate(figure.lines):
             self._quantity((*path, "lines", position), line)
-        if figure.use == EMBEDDING:
-            return  # every network is a point of its own
+        if figure.use in OF_NETWORKS:
+            return  # every network is a mark of its own
         used = (*coordinates, *hue, *figure.facet, *self._sides(figure.over))
         self._where((*path, "less"), figure.less or {})
         remedy = "x, hue, facet, where or over"

@@ -28,7 +28,8 @@ from emtkit.study.wanted import Matched, View, Wanted, Where
 CHARTS = Methods("emtkit.report.figures.charts", "chart")
 MAPS = Methods("emtkit.report.figures.maps", "map")
 FIGURE_KINDS = (*CHARTS.names, *MAPS.names)
-EMBEDDING = "embedding"
+OF_NETWORKS = ("embedding", "dendrogram")
+"""Figures in which every network is a mark, placed by the distances of a comparison."""
 """A figure that places networks by the distances of a comparison."""
 ITERATION, LOSS = "iteration", "train.loss"
 """What a chart has as `x` to show training, and the column that every training has then."""
@@ -36,7 +37,7 @@ ITERATION, LOSS = "iteration", "train.loss"
 
 def _figure_use(schema: dict[str, Any]) -> None:
     """Editors complete the kinds, and let an analysis's drawing pass."""
-    schema |= {"anyOf": [{"enum": [*FIGURE_KINDS, EMBEDDING]}, {"pattern": r"^[^.]+\.[^.]+$"}]}
+    schema |= {"anyOf": [{"enum": [*FIGURE_KINDS, *OF_NETWORKS]}, {"pattern": r"^[^.]+\.[^.]+$"}]}
 
 
 _OF_CHARTS = {"x", "y", "value", "less", "lines", "hue", "stat", "by", "of", "log"}
@@ -123,8 +124,8 @@ class Figure(View):
     A chart (`line`, `box`, `learning_curve`) shows one or more columns `y` against `x`, or over
     training (`x: iteration`): `train.loss`, and scalars of analyses with `at: snapshots`. A map
     (`heatmap`, `phase_diagram`) shows the column `value` over the axes `x` and `y`; an `embedding`
-    places networks in a plane by the distance `value` of a comparison; a drawing shows the `cells`
-    chosen.
+    places networks in a plane by the distance `value` of a comparison, a `dendrogram` in a tree; a
+    drawing shows the `cells` chosen.
     """
 
     name: Name
@@ -142,7 +143,7 @@ class Figure(View):
     y: Columns = ()
     """Columns along the vertical axis."""
     value: str | None = None
-    """Column shown as colour by `heatmap` and `phase_diagram`, as distance by `embedding`."""
+    """Column shown as colour by `heatmap` and `phase_diagram`, as distance by the others."""
     less: Where | None = None
     """Networks whose number at the same place a map subtracts, by what differs from `where`."""
     lines: tuple[Quantity, ...] = ()
@@ -170,16 +171,16 @@ class Figure(View):
     @model_validator(mode="after")
     def _parts_of_its_kind(self) -> "Figure":
         given = self.model_fields_set
-        if self.use == EMBEDDING:
+        if self.use in OF_NETWORKS:
             _none_of(given, {"cells", *_OF_CHARTS} - {"value", "hue"}, self.use)
             if self.value is None:
-                raise ValueError("an embedding needs `value`, the distance of a comparison")
+                raise ValueError(f"{self.use} needs `value`, the distance of a comparison")
             return self
         if self.use not in FIGURE_KINDS:
             if "." not in self.use:
                 raise ValueError(
                     f"`use` is a kind of figure or <analysis label>.<drawing>, not '{self.use}'; "
-                    f"{did_you_mean(self.use, (*FIGURE_KINDS, EMBEDDING))}"
+                    f"{did_you_mean(self.use, (*FIGURE_KINDS, *OF_NETWORKS))}"
                 )
             _none_of(given, _OF_CHARTS, self.use)
             return self
@@ -218,7 +219,7 @@ class Figure(View):
     @property
     def is_drawing(self) -> bool:
         """Whether an analysis draws it."""
-        return self.use not in (*FIGURE_KINDS, EMBEDDING)
+        return self.use not in (*FIGURE_KINDS, *OF_NETWORKS)
 
 
 class EachShare(View):
@@ -347,7 +348,7 @@ class Claim(View):
         return self.control if role == "negative" else self.positive
 
 
-PAIRED = ("other", "same")
+PAIRED = ("other", "same", "apart")
 """What columns that only two networks have begin with, up to the dot."""
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from math import comb
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from emtkit.errors import EmtkitError
+from emtkit.execute.audit import audit
 from emtkit.execute.monitor import Quiet
 from emtkit.execute.run import Options, run
 from emtkit.plugin.statistic import statistic_named
+from emtkit.report.data.coverage import coverage, findings_by_status
 from emtkit.report.data.frame import read_results
 from emtkit.report.data.pairs import with_pairs
-from emtkit.report.figures.embedding import draw_embedding, scaled
+from emtkit.report.figures.embedding import scaled
 from emtkit.report.figures.figure import draw_figure
+from emtkit.report.figures.networks import draw_networks
 from emtkit.report.inference.claims import verdicts_of
 from emtkit.report.inference.exchanged import Distances
+from emtkit.report.page.export import export
 from emtkit.report.tables.table import draw_table
 from emtkit.store.store import Store
 from emtkit.study.views import Figure
@@ -152,14 +158,14 @@ def test_an_embedding_keeps_the_distances_of_points_of_a_plane() -> None:
 def test_networks_are_drawn_as_points_of_their_distances(seen) -> None:
     planned, results = seen
     spec = Figure(name="plane", use="embedding", value="gap.distance", hue=PLACE)
-    drawn = draw_embedding(results.seen_by(spec), spec)
+    drawn = draw_networks(results.seen_by(spec), spec)
     ((_, networks),) = [(one.label, one.networks) for one in drawn.spots]
     assert set(networks) == set(planned.cells)
     known = {key: cell.architecture.parameters["place"] for key, cell in planned.cells.items()}
     sides = {known[key]: x > 0 for key, (x, _) in networks.items()}
     assert all((x > 0) == sides[known[key]] for key, (x, _) in networks.items())
     seeds = Figure(name="plane", use="embedding", value="seeds.distance", hue=PLACE)
-    assert "36 of 66 distances are not there" in draw_embedding(results.seen_by(seeds), seeds).notes
+    assert "36 of 66 distances are not there" in draw_networks(results.seen_by(seeds), seeds).notes
 
 
 def test_the_permutation_of_networks_is_exact_where_that_of_pairs_is_not() -> None:
@@ -181,3 +187,90 @@ def test_without_a_distance_nothing_is_exchanged() -> None:
     table = np.full((3, 3), np.nan)
     pairs = np.array([[0, 1]])
     assert Distances(table, pairs, pairs, (np.arange(3),), "missing").p(None) is None
+
+
+def test_coverage_counts_pairs_of_an_architecture(seen) -> None:
+    found = coverage(seen[1])
+    (line,) = found.pairs
+    assert dict(zip(found.labels, line.analyses, strict=True))["gap"].text == "66"
+    assert dict(zip(found.labels, line.analyses, strict=True))["seeds"].text == "30"
+    assert findings_by_status(seen[1]) == {"done": 12 + 66 + 30}  # a test loss of each network
+
+
+def test_coverage_says_why_two_networks_are_not_compared(stored) -> None:
+    planned, store = stored
+    found = coverage(with_pairs(read_results(planned.rows, store), planned, store))
+    (moody,) = [
+        one
+        for label, one in zip(found.labels, found.pairs[0].analyses, strict=True)
+        if label == "moody"
+    ]
+    assert moody.text.startswith("n/a")
+    assert any("point: too near 0" in found.reasons[note - 1] for note in moody.notes)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    planned = plan("gap", "moody", "step", seeds=2)
+    with Store.open(tmp_path_factory.mktemp("pairs") / "s.sqlite", writer=True) as store:
+        engine = InlineEngine(REGISTRY)
+        run(planned.known, REGISTRY, store, engine, Quiet(), Options(), planned.pairs)
+        yield planned, store
+
+
+def test_export_has_a_row_per_pair_and_the_reasons(stored, tmp_path) -> None:
+    planned, store = stored
+    export(planned.rows, store, tmp_path, planned.pairs)
+    frame = pd.read_csv(tmp_path / "pairs.csv")
+    places = {r.cell.key: r.cell.architecture.parameters["place"] for r in planned.rows}
+    assert len(frame) == len(planned.pairs)
+    apart = (frame["cell"].map(places) - frame["other.cell"].map(places)).abs()
+    assert np.allclose(
+        frame["gap.distance"].dropna(), apart[frame["gap.distance"].notna()], atol=0.02
+    )
+    reasons = pd.read_csv(tmp_path / "reasons.csv")
+    assert set(reasons.query("label == 'moody'")["status"]) == {"not_applicable", "failed"}
+
+
+def test_an_audit_compares_again(stored) -> None:
+    planned, store = stored
+    engine = InlineEngine(REGISTRY)
+    found = audit(planned.known, REGISTRY, store, engine, Quiet(), 1.0, planned.pairs)
+    alone = audit(planned.known, REGISTRY, store, engine, Quiet(), 1.0)
+    assert (found.cells, found.differing) == (4, ())
+    assert found.findings == alone.findings + 6 + 12  # gap one way, step both
+
+
+def test_a_pair_is_found_from_either_side(stored) -> None:
+    planned, _ = stored
+    one, other = (planned.rows[at].cell.key for at in (0, 1))
+    assert planned.measure(one, "gap", other) == planned.measure(other, "gap", one)
+    assert planned.measure(one, "step", other) != planned.measure(other, "step", one)
+    with pytest.raises(EmtkitError, match="no comparison 'gasp'; did you mean 'gap'"):
+        planned.measure(one, "gasp", other)
+
+
+def test_a_tree_joins_at_mean_distances_and_keeps_groups_together(seen) -> None:
+    planned, results = seen
+    spec = Figure(name="tree", use="dendrogram", value="gap.distance", hue=PLACE)
+    drawn = draw_networks(results.seen_by(spec), spec)
+    (spot,) = drawn.spots
+    known = {key: cell.architecture.parameters["place"] for key, cell in planned.cells.items()}
+    leaves = sorted(spot.networks, key=lambda key: spot.networks[key][0])
+    assert {known[key] for key in leaves[:6]} != {known[key] for key in leaves[6:]}
+    assert len({known[key] for key in leaves[:6]}) == 1
+    (axes,) = drawn.canvas.axes
+    (branches,) = axes.collections
+    tops = sorted(branch[1][1] for branch in branches.get_segments())
+    between = [
+        value
+        for value, same in zip(
+            results.seen_by(spec).column("gap.distance"),
+            results.seen_by(spec).column(f"same.{PLACE}"),
+            strict=True,
+        )
+        if not same
+    ]
+    assert len(tops) == 11
+    assert tops[-1] == pytest.approx(np.mean(between), abs=1e-9)
+    assert tops[-2] < 0.02

@@ -6,21 +6,27 @@ from functools import cache
 
 import numpy as np
 import pytest
-import torch
 from scipy.linalg import orthogonal_procrustes
 from scipy.stats import spearmanr
 
+from emtkit import NotApplicable
 from emtkit_std._theory import similarity
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.architectures.linear_rnn import LinearRnn
+from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
+from emtkit_std.architectures.mechanisms.register import Register
 from emtkit_std.comparisons.behaviour import Behaviour
 from emtkit_std.comparisons.cca import CanonicalCorrelation
 from emtkit_std.comparisons.cka import CentredKernelAlignment
+from emtkit_std.comparisons.dsa import DynamicalSimilarity
 from emtkit_std.comparisons.linear_conjugacy import LinearConjugacy
+from emtkit_std.comparisons.memory import Memory
 from emtkit_std.comparisons.procrustes import Procrustes
+from emtkit_std.comparisons.pwcca import ProjectionWeightedCca
 from emtkit_std.comparisons.rsa import RepresentationalSimilarity
 from emtkit_std.tasks.k_delay import KDelay
+from tests.std.known_pairs import COPY, bent, clock, linear, sheared
 from tests.std.null_nets import Changed, OpenClock, changes, oblique
 from tests.std.subjects import build, subject_of
 
@@ -28,11 +34,13 @@ ALL = (
     Behaviour,
     CanonicalCorrelation,
     CentredKernelAlignment,
+    DynamicalSimilarity,
     LinearConjugacy,
+    Memory,
     Procrustes,
+    ProjectionWeightedCca,
     RepresentationalSimilarity,
 )
-STATES = (CanonicalCorrelation, CentredKernelAlignment, Procrustes, RepresentationalSimilarity)
 TASK = KDelay(delay=3)
 ZERO = 2e-6
 """An angle whose cosine is 1 up to rounding."""
@@ -41,13 +49,7 @@ ZERO = 2e-6
 @cache
 def network(seed: int = 0, cls: type = LinearRnn, hidden: int = 6):
     model = build(cls, TASK, hidden=hidden).double()
-    if cls is LinearRnn:
-        rng = np.random.default_rng(seed)
-        drawn = rng.normal(size=(hidden, hidden)) * 0.8 / np.sqrt(hidden)
-        model.W_hh.copy_(torch.from_numpy(drawn))
-        model.W_uh.copy_(torch.from_numpy(rng.normal(size=(hidden, 1))))
-        model.W_r.copy_(torch.from_numpy(rng.normal(size=(1, hidden))))
-    return model
+    return linear(seed, hidden) if cls is LinearRnn else model
 
 
 def distance(cls, first, second) -> float:
@@ -68,17 +70,21 @@ def test_rotated_permuted_and_flipped_copies_are_the_same(cls) -> None:
 def test_oblique_coordinates_matter_where_geometry_does(cls) -> None:
     model = network()
     apart = distance(cls, model, Changed(model, oblique(6, 30.0)))
-    if cls in (Behaviour, CanonicalCorrelation, LinearConjugacy):
+    if cls in (Behaviour, CanonicalCorrelation, LinearConjugacy, Memory, ProjectionWeightedCca):
         assert apart <= ZERO
+    elif cls is DynamicalSimilarity:  # which 8 directions of 24 are kept depends on them
+        assert 1e-3 < apart < 0.05
     else:
         assert apart > 0.05
 
 
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.name)
 def test_untrained_networks_are_apart(cls) -> None:
-    if cls is CanonicalCorrelation:
+    if cls in (CanonicalCorrelation, DynamicalSimilarity, ProjectionWeightedCca):
         # Linear networks of one input without a bottleneck hold the same few lags.
         first, second = network(cls=Elman, hidden=16), network(cls=GatedRecurrentUnit, hidden=16)
+    elif cls is Memory:  # six units hold all four items
+        first, second = network(0, hidden=2), network(1, hidden=2)
     else:
         first, second = network(0), network(1)
     apart = distance(cls, first, second)
@@ -154,6 +160,19 @@ def test_canonical_correlations_of_known_states() -> None:
     assert similarity.canonical_correlations(x, mixed) == pytest.approx([0.6, 0.0], abs=1e-9)
 
 
+def test_weighted_correlation_counts_what_a_direction_is_of_the_units() -> None:
+    """Units 3 e_1, -3 e_1 and e_2 against .6 e_1 + .8 e_3 and e_4: (6 * .6 + 1 * 0) / 7."""
+    rng = np.random.default_rng(2)
+    drawn = rng.normal(size=(200, 4))
+    base = np.linalg.qr(drawn - drawn.mean(0))[0]
+    x = base[:, [0, 0, 1]] * [3.0, -3.0, 1.0]
+    y = np.stack([0.6 * base[:, 0] + 0.8 * base[:, 2], base[:, 3]], axis=1)
+    assert similarity.weighted_correlation(x, y) == pytest.approx(3.6 / 7, abs=1e-9)
+    # the other way: y_1 is its own canonical direction, and so is y_2, of equal size
+    assert similarity.weighted_correlation(y, x) == pytest.approx(0.3, abs=1e-9)
+    assert similarity.weighted_correlation(x, x) == pytest.approx(1.0, abs=1e-9)
+
+
 def test_the_error_is_that_of_fresh_sequences() -> None:
     """The spread of the distance over disjoint sequences, against the error that one set tells."""
     first, second = (network(s, Elman, 8) if s else network(0) for s in (0, 1))
@@ -166,3 +185,47 @@ def test_the_error_is_that_of_fresh_sequences() -> None:
     spread = np.std([part["distance"] for part in parts], ddof=1)
     told = np.mean([part["distance_error"] for part in parts])
     assert told == pytest.approx(spread, rel=0.4)
+
+
+DSA = {"delays": 3, "rank": 6}
+"""A step of the copies for each item, and as many directions as the memory has."""
+
+
+@pytest.mark.parametrize("score", ["rotation", "eigenvalues"])
+def test_dsa_sees_one_flow_behind_other_coordinates(score) -> None:
+    """A linear change with all directions kept; a nonlinear one with as many delays as items."""
+    whole = DynamicalSimilarity(delays=1, score=score)
+    assert sheared().distance(whole) <= ZERO
+    assert bent().distance(DynamicalSimilarity(**DSA, score=score)) <= ZERO
+    assert bent().distance(CentredKernelAlignment()) > 0.2
+    assert clock().distance(DynamicalSimilarity(**DSA, score=score)) > 0.3
+    assert clock().distance(Behaviour()) <= ZERO
+
+
+def test_dsa_counts_directions_that_one_network_lacks() -> None:
+    """Of 8 directions kept the register has 6, whose operator turns: sqrt(2 / (6 + 8))."""
+    found = bent().distance(DynamicalSimilarity(delays=3, rank=8))
+    assert found == pytest.approx(np.sqrt(2 / 14), abs=1e-6)
+
+
+def test_dsa_says_when_it_cannot_look() -> None:
+    seen = subject_of(linear(), TASK)
+    with pytest.raises(NotApplicable, match="steps show"):
+        DynamicalSimilarity(delays=64).observe(seen)
+
+
+def test_one_memory_by_two_mechanisms() -> None:
+    """A register and slots by a clock hold the same items whole, and move them otherwise."""
+    pair = (subject_of(build(cls, COPY), COPY) for cls in (Register, PhaseClock))
+    found = Memory().measure(*pair).scalars
+    assert found["distance"] <= 1e-6
+    assert found["moving"] > 0.3
+
+
+def test_noise_is_the_same_for_both_and_as_large_as_asked() -> None:
+    """The register answers with its inputs, so with their noise."""
+    subject = subject_of(build(Register, TASK), TASK)
+    clean, noisy = (Behaviour(noise=s, sequences=2048).observe(subject) for s in (0.0, 0.5))
+    assert np.std(noisy - clean) == pytest.approx(0.5, rel=0.02)
+    twice = Behaviour(noise=0.5).measure(subject, subject).scalars["distance"]
+    assert twice == 0.0

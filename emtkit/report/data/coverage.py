@@ -1,9 +1,11 @@
 """What was measured of which networks, what does not apply and why, and what failed."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from emtkit.report.data.results import Results, level_text
+from emtkit.report.data.sides import APART, OTHER, SAME
 
 _SHORT = {"not_applicable": "n/a", "missing": "not run"}
 
@@ -51,25 +53,51 @@ class Failure:
 
 
 def coverage(results: Results) -> Coverage:
-    """What was measured of every pair of task and architecture, in the order of the study."""
-    labels = results.labels()
+    """What was measured of every pair of task and architecture, in the order of the study.
+
+    Of a comparison: of how many pairs of networks one or both are of that architecture.
+    """
+    labels, pairs = results.labels(), results.pairs
+    compared = _compared_labels(results)
     notes: dict[str, int] = {}
-    pairs = []
     groups = results.groups(range(len(results)), ["task", "architecture"])
+    theirs = {} if pairs is None else pairs.groups(range(len(pairs)), ["task", "architecture"])
+    found = []
     for (task, architecture), rows in groups.items():
-        analyses = tuple(_measured_by(results, rows, label, notes) for label in labels)
-        pairs.append(PairCoverage(level_text(task), level_text(architecture), analyses))
-    return Coverage(tuple(labels), tuple(pairs), tuple(notes))
+        analyses = [_measured_by(results, rows, label, notes) for label in labels]
+        if pairs is not None:
+            once = _once(pairs, theirs.get((task, architecture), []))
+            analyses += [_measured_by(pairs, once, label, notes) for label in compared]
+        found.append(PairCoverage(level_text(task), level_text(architecture), tuple(analyses)))
+    return Coverage((*labels, *compared), tuple(found), tuple(notes))
+
+
+def _compared_labels(results: Results) -> list[str]:
+    """The comparisons, by their labels."""
+    if results.pairs is None:
+        return []
+    known = {*results.labels(), *(side.rstrip(".") for side in (OTHER, SAME, APART))}
+    return [label for label in results.pairs.labels() if label not in known]
+
+
+def _once(pairs: Results, rows: Iterable[int]) -> list[int]:
+    """One row of each pair, which may have one from either side."""
+    names = pairs.column("cell")
+    return list({names[row]: row for row in rows}.values())
 
 
 def findings_by_status(results: Results) -> Counter[str]:
-    """How many findings of networks there are ended how; each network and finding counts once."""
+    """How many findings of networks, and of two, ended how; each counts once."""
     rows = {str(cell): row for row, cell in enumerate(results.column("cell"))}
     there = [row for row in rows.values() if results.column("status")[row] == "done"]
     labels = [label for label in results.labels() if label != "train"]
     found = Counter[str](
         results.label_cause(row, label).status for label in labels for row in there
     )
+    if (pairs := results.pairs) is not None:
+        once, compared = _once(pairs, range(len(pairs))), _compared_labels(results)
+        there = [row for row in once if pairs.column("status")[row] == "done"]
+        found.update(pairs.label_cause(row, label).status for label in compared for row in there)
     del found["not_asked"]
     return found
 

@@ -1,8 +1,9 @@
 """The results with a row per two networks that were compared, for views of comparisons.
 
 The columns of the first network keep their names, those of the second begin with `other.`;
-`same.<axis>` says whether the two agree on it. Pairs that are compared both ways alike have two
-rows, one from each side, under one name in `cell`, by which they count once.
+`same.<axis>` says whether the two agree on it, `apart.<scalar>` how far apart their numbers are.
+Pairs that are compared both ways alike have two rows, one from each side, under one name in `cell`,
+by which they count once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from emtkit.report.data.frame import column_of
-from emtkit.report.data.results import Results, View
-from emtkit.report.data.sides import BETWEEN, OTHER, SAME
+from emtkit.report.data.results import Results, View, is_axis
+from emtkit.report.data.sides import APART, BETWEEN, OTHER, SAME
 from emtkit.store.records import FindingResult
 from emtkit.store.store import Store
 from emtkit.study.cells import Measure
@@ -44,7 +45,7 @@ def with_pairs(results: Results, plan: Plan, store: Store) -> Results:
                 records.setdefault(at, {}).update(named)
                 compared[measure.label].append(at)
                 name = _name(at, both_ways)
-                reasons.update(dict.fromkeys(_reasons(name, measure, found)))
+                reasons.update(dict.fromkeys(pair_reasons(name, measure, found)))
     # In the order of the study, which views keep.
     order = {key: at for at, key in enumerate(dict.fromkeys(results.frame["cell"].tolist()))}
     records = dict(sorted(records.items(), key=lambda one: [order[key] for key in one[0]]))
@@ -69,8 +70,13 @@ class _Pairs:
     compared: Mapping[str, frozenset[int]]
     _known: dict[frozenset[str], Results] = field(default_factory=dict)
 
-    def __call__(self, view: View) -> Results | None:
-        """The pairs that are compared by all that a view names; None where it shows no pairs."""
+    def __call__(self, view: View | None) -> Results | None:
+        """The pairs that are compared by all that a view names; None where it shows no pairs.
+
+        Without a view: all pairs.
+        """
+        if view is None:
+            return Results(self.frame, self.reasons, self.conditions, of_pairs=True)
         if not speaks_of_pairs(view, self.compared):
             return None
         labels = compared_in(view, self.compared)
@@ -97,11 +103,18 @@ def _frame(
     axes = [name for name in map(str, networks.columns) if _is_compared(name)]
     same = {f"{SAME}{name}": _agree(first[name], second[name]) for name in axes}
     names = list(dict.fromkeys(name for record in records.values() for name in record))
+    apart = {f"{APART}{name}": (first[name] - second[name]).abs() for name in _numbers(networks)}
     own = {name: column_of([one.get(name) for one in records.values()]) for name in names}
     cells = [_name(place, both_ways) for place in records]
     left = first.assign(cell=cells, status=ended, reason=why)
     right = second.drop(columns=["status", "reason"]).add_prefix(OTHER)
-    return pd.concat([left, right, pd.DataFrame(same), pd.DataFrame(own)], axis=1)
+    return pd.concat([left, right, pd.DataFrame({**same, **apart, **own})], axis=1)
+
+
+def _numbers(networks: pd.DataFrame) -> list[str]:
+    """The columns of numbers that were found of networks."""
+    named = zip(map(str, networks.columns), networks.dtypes, strict=True)
+    return [name for name, kind in named if kind.kind in "if" and "." in name and not is_axis(name)]
 
 
 def _is_compared(name: str) -> bool:
@@ -115,7 +128,8 @@ def _agree(one: "pd.Series[Any]", other: "pd.Series[Any]") -> list[bool]:
     return [bool(a == b or (a != a and b != b)) for a, b in zip(one, other, strict=True)]
 
 
-def _reasons(name: str, measure: Measure, found: FindingResult | None) -> Iterator[Reason]:
+def pair_reasons(name: str, measure: Measure, found: FindingResult | None) -> Iterator[Reason]:
+    """Why what was asked of two networks is not there, or not all of it."""
     label = measure.label
     if measure.reason is not None:
         yield name, label, "", measure.reason, "not_applicable"

@@ -50,7 +50,7 @@ class Results:
         self.conditions = conditions or {}
         self.of_pairs = of_pairs
         self._over_training = over_training
-        self._pairs: Callable[[View], Results | None] | None = None
+        self._pairs: Callable[[View | None], Results | None] | None = None
         self.reasons = reasons if reasons is not None else pd.DataFrame()
         self.memory: dict[Hashable, Any] = {}
         self._columns: dict[str, list[Any]] = {}
@@ -79,8 +79,13 @@ class Results:
         over = self._over_training
         return over if over is not None and view.over_training else self
 
-    def with_pairs(self, pairs: Callable[[View], "Results | None"]) -> "Results":
-        """The same, with what `pairs` gives for a view that speaks of them."""
+    @property
+    def pairs(self) -> "Results | None":
+        """Every two networks that are compared, from either side; None where none are."""
+        return None if self._pairs is None else self._pairs(None)
+
+    def with_pairs(self, pairs: Callable[[View | None], "Results | None"]) -> "Results":
+        """The same, with what `pairs` gives for a view that speaks of them, or for all."""
         found = Results(self.frame, self.reasons, self.conditions, self._over_training)
         found._pairs = pairs
         return found

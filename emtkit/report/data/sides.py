@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-OTHER, SAME = "other.", "same."
-"""What the columns of the second of two networks begin with, and whether both agree on an axis."""
+OTHER, SAME, APART = "other.", "same.", "apart."
+"""What the columns of the second of two networks begin with, whether both agree on an axis, and how
+far apart a number of the first is from that of the second: |a - b|."""
 BETWEEN = "~"
 """Stands between the keys of two networks in the name of a pair."""
 
@@ -16,7 +17,8 @@ def networks_of(name: str) -> list[str]:
 def both_sides(axes: Iterable[str]) -> tuple[str, ...]:
     """The axes of either network."""
     named = tuple(axes)
-    mirrored = (name if name.startswith((OTHER, SAME)) else f"{OTHER}{name}" for name in named)
+    both = (OTHER, SAME, APART)
+    mirrored = (name if name.startswith(both) else f"{OTHER}{name}" for name in named)
     return tuple(dict.fromkeys((*named, *mirrored)))
 
 

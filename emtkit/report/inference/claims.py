@@ -21,6 +21,7 @@ from emtkit.report.inference.aggregate import Aggregate, aggregate, missing_text
 from emtkit.report.inference.combinations import Combination, combinations, combined
 from emtkit.report.inference.controls import Asked, asked_of_controls, outcome
 from emtkit.report.inference.exchanged import difference_of
+from emtkit.report.inference.mantel import mantel_difference
 from emtkit.report.inference.paired import PairedDifference, corrected
 from emtkit.report.inference.permuted import permuted_control
 from emtkit.report.inference.statistics.mode import is_commonest
@@ -161,7 +162,7 @@ def _cases(results: Results, among: Sequence[tuple[Expect, Combination]]) -> lis
     for expect, one in among:
         mine, other = aggregate(results, one.rows, expect, expect.over), expect.other
         if other is None:
-            found.append(_Case(one, mine))
+            found.append(_Case(one, mine, comparison=mantel_difference(mine, expect)))
             continue
         second = aggregate(results, one.against, other, expect.over)
         columns = str(expect.column), str(other.column)

@@ -13,7 +13,7 @@ from emtkit import Batch, Comparison, Findings, NotApplicable, ScalarInfo, Subje
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.networks.recurrence import to_array
-from emtkit_std._theory.observe import Trajectories, in_double, trajectories
+from emtkit_std._theory.observe import draw, in_double, trajectories
 
 GROUPS = 8
 """Parts of the sequences of which one at a time is left out, for a standard error."""
@@ -57,15 +57,26 @@ def _single(first: Array) -> dict[str, str]:
     return {"distance_error": ONE_SEQUENCE} if len(first) < 2 else {}
 
 
-def scored_answers(subject: Subject, sequences: int, steps: int | None) -> Array:
+def scored_answers(
+    subject: Subject, sequences: int, steps: int | None, noise: float = 0.0
+) -> Array:
     """Outputs (B T O) at the scored steps; 0 at those that other sequences score, and not this.
+
+    `noise` is the standard deviation of what is added to every driven input, to all
+    subjects alike.
 
     Raises:
         NotApplicable: some are not finite.
     """
-    run = _run(subject, sequences, steps)
-    answers = torch.where(run.batch.mask.bool()[..., None], run.outputs, 0.0)
-    return _finite(to_array(answers[:, _steps(run.batch)]), "answers")
+    batch = draw(subject, sequences, steps)
+    driven = batch.inputs[:, : batch.input_steps]
+    if noise:
+        drawn = subject.stream.fork("noise").normal(tuple(driven.shape))
+        driven = driven + noise * drawn.to(driven)
+    with torch.no_grad():
+        outputs = in_double(subject.model).trace(driven, batch.steps).outputs
+    answers = torch.where(batch.mask.bool()[..., None], outputs, 0.0)
+    return _finite(to_array(answers[:, _steps(batch)]), "answers")
 
 
 def scored_states(subject: Subject, sequences: int, steps: int | None) -> Array:
@@ -74,7 +85,7 @@ def scored_states(subject: Subject, sequences: int, steps: int | None) -> Array:
     Raises:
         NotApplicable: some are not finite, or the states do not move at all.
     """
-    run = _run(subject, sequences, steps)
+    run = trajectories(subject, in_double(subject.model), sequences, steps)
     states = _finite(to_array(run.states[:, _steps(run.batch)]), "states")
     if not np.ptp(states, axis=(0, 1)).any():
         raise NotApplicable("the state does not move at all")
@@ -100,10 +111,6 @@ def error_of(distance: Callable[[Array, Array], float], first: Array, second: Ar
     group = np.arange(len(first)) % count
     without = [distance(first[group != g], second[group != g]) for g in range(count)]
     return float(np.sqrt((count - 1) * np.var(without)))
-
-
-def _run(subject: Subject, sequences: int, steps: int | None) -> Trajectories:
-    return trajectories(subject, in_double(subject.model), sequences, steps)
 
 
 def _finite(found: Array, what: str) -> Array:

@@ -61,6 +61,22 @@ def canonical_correlations(x: Array, y: Array) -> Array:
     return np.pad(np.clip(found, 0.0, 1.0), (0, most - len(found)))
 
 
+def weighted_correlation(x: Array, y: Array) -> float:
+    """The mean canonical correlation of X and Y, each weighted by what it is of X.
+
+        sum_i a_i rho_i / sum_i a_i,   a_i = sum_j |<h_i, x_j>|
+
+    h_i (N) are the canonical directions in X, as many as the smaller rank, and x_j its units.
+
+    Source: Morcos, Raghu and Bengio (2018), arXiv:1806.05759, section 2.2.
+    """
+    centred = _centred(x)
+    basis, other = _basis(centred), _basis(_centred(y))
+    turn, found, _ = np.linalg.svd(basis.T @ other, full_matrices=False)
+    weights = np.abs((basis @ turn).T @ centred).sum(1)
+    return float(weights @ np.clip(found, 0.0, 1.0) / weights.sum())
+
+
 def rank_correlation_of_distances(x: Array, y: Array) -> float:
     """Spearman's correlation of the Euclidean distances |x_i - x_j| and |y_i - y_j|, i < j."""
     ranks = [rankdata(np.round(pdist(part), 12)) for part in (x, y)]

@@ -1,14 +1,23 @@
 """Comparison `behaviour`: how differently two networks answer the same sequences."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from emtkit import Comparison, Findings, ScalarInfo, Subject, hookimpl
 from emtkit_std._parameters import Sequences, Steps
 from emtkit_std._theory.compared import ERROR, ONE_SEQUENCE, scored_answers
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.standard_error import Ratio
+
+Noise = Annotated[
+    float,
+    Field(
+        ge=0,
+        description="Standard deviation of the independent normal noise on every driven input.",
+    ),
+]
 
 
 class Behaviour(Comparison[Array]):
@@ -17,7 +26,8 @@ class Behaviour(Comparison[Array]):
     distance = |y_a - y_b| / sqrt(|y_a|^2 + |y_b|^2)
 
     over the outputs y (B T O) at the scored steps: 0 for equal answers, 1 for unrelated ones,
-    sqrt(2) for opposite ones. `steps` asks for sequences of another length than those of training.
+    sqrt(2) for opposite ones. `steps` asks for sequences of another length than those of training,
+    and `noise` for inputs that are disturbed, in both networks alike.
 
     References: behavioural degeneracy, Huang et al. (2025), arXiv:2410.03972, compares the losses
     on other inputs; this compares the answers themselves.
@@ -31,12 +41,14 @@ class Behaviour(Comparison[Array]):
     identity = {"distance": 0.0}
     unchanged_by = ("order", "signs", "rotation", "scale", "linear")
 
-    def __init__(self, *, sequences: Sequences = 256, steps: Steps = None) -> None:
-        self.sequences, self.steps = sequences, steps
+    def __init__(
+        self, *, sequences: Sequences = 256, steps: Steps = None, noise: Noise = 0.0
+    ) -> None:
+        self.sequences, self.steps, self.noise = sequences, steps, noise
 
     def observe(self, subject: Subject) -> Array:
         """The answers at the scored steps (B T O)."""
-        return scored_answers(subject, self.sequences, self.steps)
+        return scored_answers(subject, self.sequences, self.steps, self.noise)
 
     def compare(self, first: Array, second: Array) -> Findings:
         """Relative distance of the answers."""

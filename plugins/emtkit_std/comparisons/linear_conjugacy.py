@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from emtkit import Comparison, Findings, RecurrentModel, ScalarInfo, Subject, hookimpl
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.linearise import Point, linearise
+from emtkit_std._theory.operators import eigenvalue_distance
 
 
 class LinearConjugacy(Comparison[Array]):
@@ -44,12 +44,7 @@ class LinearConjugacy(Comparison[Array]):
 
     def compare(self, first: Array, second: Array) -> Findings:
         """The distance after the best pairing."""
-        most = max(len(first), len(second))
-        one, other = (np.pad(values, (0, most - len(values))) for values in (first, second))
-        apart = np.square(np.abs(one[:, None] - other))
-        least = apart[linear_sum_assignment(apart)].sum()
-        size = float(np.square(np.abs(one)).sum() + np.square(np.abs(other)).sum())
-        found = float(np.sqrt(least / size)) if size > 0 else float("nan")
+        found = eigenvalue_distance(first, second)
         return Findings({"distance": found}, reasons={"distance": "every eigenvalue is 0"})
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from emtkit import Bars, Drawing, Findings, Matrix, Plot, Rule
+from emtkit import Bars, Drawing, Findings, Matrix, NotApplicable, Plot, Rule
 from emtkit_std._drawings import square
 
 BARS = ("held", "slot", "wave", "rotation", "used")
@@ -27,6 +27,8 @@ def draw_held(findings: Findings) -> Drawing:
 
 def draw_overlap(findings: Findings) -> Drawing:
     """Squared cosines between the codes of two ages: 0 orthogonal, 1 the same direction."""
+    if not findings.tables["overlap"]["overlap"].notna().any():
+        raise NotApplicable("no two items are in the state")
     plot = square(findings.tables["overlap"], "age_a", "age_b", "overlap", "overlap")
     return Drawing([replace(plot, x_label="age (steps)", y_label="age (steps)", equal=True)])
 

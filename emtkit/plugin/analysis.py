@@ -88,7 +88,7 @@ class Subject:
                 return owner.facts(kind)
         raise NotApplicable(
             f"needs {kind.__name__}, which neither task '{self.task.name}' nor architecture "
-            f"'{self.model.name}' offers"
+            f"'{self.model.name}' offers; offer it in one of them (`facts`)"
         )
 
 

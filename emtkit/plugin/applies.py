@@ -15,7 +15,10 @@ Measuring = type[Analysis] | type[Comparison[Any]]
 def refusal(analysis: Measuring, task: type[Task], architecture: type[SequenceModel]) -> str | None:
     """None, or the reason why `analysis` cannot measure `architecture` trained on `task`."""
     if not issubclass(architecture, analysis.models):
-        return f"{analysis.name} looks at a {analysis.models.__name__}; {architecture.name} is none"
+        return (
+            f"{analysis.name} looks at a {analysis.models.__name__}; {architecture.name} is none; "
+            f"use an architecture that is one, or an analysis of any {SequenceModel.__name__}"
+        )
     missing = [
         kind.__name__
         for kind in analysis.requires
@@ -24,7 +27,7 @@ def refusal(analysis: Measuring, task: type[Task], architecture: type[SequenceMo
     if missing:
         return (
             f"{analysis.name} needs {', '.join(missing)}, which neither {task.name} nor "
-            f"{architecture.name} offers"
+            f"{architecture.name} offers; offer it in one of them (`facts`)"
         )
     return None
 

@@ -1,7 +1,7 @@
 """What a plugin is tried with: tasks small enough to be quick, networks, subjects."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from emtkit.errors import EmtkitError
+from emtkit.errors import EmtkitError, NotApplicable
 from emtkit.plugin import params
 from emtkit.plugin.analysis import Analysis, Findings, History, Subject
 from emtkit.plugin.applies import Measuring, refusal
@@ -24,6 +24,8 @@ from emtkit.testing import values
 from emtkit.testing.probes import ProbeDelay, ProbeNetwork, ProbeRecall
 
 DRAWS = 16
+TRIES = 8
+"""Tasks on which a network is tried, for an analysis to have something to say of it."""
 LARGE = 1200
 """Numbers in one sequence (T times channels) from which on a task is too slow to be company."""
 
@@ -106,15 +108,15 @@ class Company:
         fitting = [case for case in self.cases if why_not(cls, case, given) is None]
         return [Pairing(case, cls, given) for case in fitting]
 
-    def smallest(self, cls: type[SequenceModel], analysis: Measuring) -> Pairing | None:
-        """The first task that `analysis` and `cls` accept, with a small network if they can."""
+    def smallest(self, cls: type[SequenceModel], analysis: Measuring) -> Iterator[Pairing]:
+        """The tasks that `analysis` and `cls` accept, each with a small network if they can."""
         for case in self.cases:
             if refusal(analysis, type(case.task), cls) is not None:
                 continue
             for given in (small_parameters(cls), default_parameters(cls)):
                 if why_not(cls, case, given) is None:
-                    return Pairing(case, cls, given)
-        return None
+                    yield Pairing(case, cls, given)
+                    break
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,14 +242,31 @@ class ComparisonBench:
 
 
 def accepted_by(cls: Measuring, company: Company) -> tuple[Pairing, ...]:
-    """Up to four networks that an analysis accepts, of different kinds, constructed ones first."""
+    """Up to four networks that an analysis accepts, of different kinds, constructed ones first.
+
+    Each on the first of a few tasks of which measuring does not show that it does not apply.
+    """
     models = company.registry.architectures.values()
-    every = [pair for model in models if (pair := company.smallest(model, cls))]
-    built, trained = (
-        [pair for pair in every if pair.cls.trains(pair.parameters) is trains]
-        for trains in (False, True)
-    )
-    return tuple([*built[:2], *trained][:4])
+    every = [list(islice(company.smallest(model, cls), TRIES)) for model in models]
+    kinds: dict[bool, list[list[Pairing]]] = {False: [], True: []}
+    for pairs in filter(None, every):
+        kinds[pairs[0].cls.trains(pairs[0].parameters)].append(pairs)
+    chosen = [*kinds[False][:2], *kinds[True]][:4]
+    return tuple(_measured(cls, pairs) for pairs in chosen)
+
+
+def _measured(cls: Measuring, pairs: Sequence[Pairing]) -> Pairing:
+    """The first that is measured, or fails otherwise, which is for the rules to find."""
+    if issubclass(cls, Analysis):
+        for pair in pairs:
+            try:
+                cls(**arguments_of(cls, None)).measure(subject(cls, pair, pair.network()))
+            except NotApplicable:
+                continue
+            except Exception:
+                return pair
+            return pair
+    return pairs[0]
 
 
 def arguments_of(cls: type, given: Mapping[str, Any] | None) -> dict[str, Any]:

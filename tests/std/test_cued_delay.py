@@ -5,14 +5,13 @@ import pytest
 import torch
 
 from emtkit import EmtkitError, Stream
-from emtkit.plugin.applies import refusal
 from emtkit_std._theory.facts import DelayLaw
 from emtkit_std.analyses.superposition import Superposition
 from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.relu_rnn import ReluRnn
 from emtkit_std.tasks.cued_delay import CuedDelay
 from tests.std.known_nets import assert_within_standard_errors
-from tests.std.subjects import build
+from tests.std.subjects import build, subject_of
 
 
 def stream(seed: int = 0) -> Stream:
@@ -113,7 +112,10 @@ def test_the_metrics_are_the_two_parts_of_the_loss():
 
 def test_no_law_of_delays_is_offered():
     assert DelayLaw not in CuedDelay.offers
-    assert "needs DelayLaw" in refusal(Superposition, CuedDelay, ReluRnn)
+    model = build(ReluRnn, CuedDelay())
+    found = Superposition(samples=256).measure(subject_of(model, CuedDelay()))
+    assert found.scalars["law"] == "none"
+    assert "DelayLaw" in found.reasons["expected_loss"]
     asked = {"tied": True, "readout": "linear"}
     assert "has no DelayLaw" in LinearRnn.accepts(CuedDelay(), asked)
 

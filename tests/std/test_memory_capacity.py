@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from emtkit.plugin.applies import refusal
+from emtkit import NotApplicable
 from emtkit_std.analyses.memory_capacity import MemoryCapacity
+from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.linear_rnn import LinearRnn
 from emtkit_std.architectures.relu_rnn import ReluRnn
 from emtkit_std.architectures.shift_register import ShiftRegister
@@ -13,6 +14,7 @@ from emtkit_std.tasks.k_delay import KDelay
 from tests.rounding import assert_rounded, rounding
 from tests.std.known_nets import look, net_a1, set_weights
 from tests.std.pictures import drawings_of
+from tests.std.subjects import build, subject_of
 
 TASK = KDelay()
 
@@ -48,5 +50,20 @@ def test_a_recurrence_that_does_not_forget_is_undefined_with_the_reason():
     assert "below 1" in findings.reasons["linear"]
 
 
-def test_a_nonlinear_recurrence_is_not_applicable():
-    assert "LinearRecurrence" in refusal(MemoryCapacity, KDelay, ReluRnn)
+def test_a_network_that_is_not_linear_is_taken_at_its_fixed_point():
+    """At the origin of tanh units without biases: the linear network of the same weights."""
+    task = KDelay(delay=3, density=0.3)
+    curved, straight = build(Elman, task, hidden=6).double(), build(LinearRnn, task, hidden=6)
+    weights = curved.state_dict()
+    set_weights(straight.double(), *(weights[name].numpy() for name in ("W_hh", "W_uh", "W_r")))
+    found, known = (MemoryCapacity().measure(subject_of(one, task)) for one in (curved, straight))
+    assert found.scalars["point_kind"] == "origin"
+    assert known.scalars["point_kind"] == "none"
+    assert found.scalars["linear"] == known.scalars["linear"] == 6
+    assert found.scalars["fisher"] == pytest.approx(known.scalars["fisher"], rel=1e-9)
+
+
+def test_a_network_at_a_kink_has_no_memory_to_take():
+    task = KDelay(delay=3, density=0.3)
+    with pytest.raises(NotApplicable, match="kink"):
+        MemoryCapacity().measure(subject_of(build(ReluRnn, task), task))

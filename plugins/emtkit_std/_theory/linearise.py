@@ -162,7 +162,7 @@ def recurrent(subject: Subject) -> RecurrentModel:
     """
     model = in_double(subject.model)
     if not isinstance(model, RecurrentModel):
-        raise NotApplicable(f"'{model.name}' has no state map h -> step(h, u)")
+        raise NotApplicable(f"'{model.name}' has no state map h -> step(h, u); use a recurrent one")
     return model
 
 

@@ -7,6 +7,7 @@ and, after them, the targets (Eq. 4 of arXiv:2310.02430); elsewhere the inputs.
 import copy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
@@ -15,9 +16,12 @@ from emtkit import Batch, NotApplicable, SequenceModel, Subject
 from emtkit_std._theory.emt.memories import windows
 from emtkit_std._theory.facts import Array, DelayLaw, HistoryLaw, LinearHistoryLaw
 from emtkit_std._theory.networks.recurrence import to_array
+from emtkit_std._theory.required_memory import RequiredMemory, required_memory
 
 LARGEST = 1e50
 """Steps from the first state beyond this on are left out: their squares would overflow."""
+NEEDED = 0.1
+"""Share of the most need, below which the items of an age are not asked for without a law."""
 MOST_STEPS = 64
 """A task may be trained on a million steps; states of as many are not kept."""
 
@@ -89,8 +93,10 @@ def autonomous_law(subject: Subject) -> LinearHistoryLaw:
 def memory_span(subject: Subject, requested: int | None) -> int:
     """Items that a state should hold: as requested, else s, else the longest delay and the item.
 
+    Without a law, as many as `needed_span` finds in what must be remembered.
+
     Raises:
-        NotApplicable: no law gives the number.
+        NotApplicable: no law gives the number, and none can be estimated.
     """
     if requested is not None:
         return requested
@@ -99,10 +105,34 @@ def memory_span(subject: Subject, requested: int | None) -> int:
         return law.history
     if DelayLaw in subject.task.offers:
         return max(subject.task.facts(DelayLaw).delay) + 1
-    raise NotApplicable(
-        f"{subject.task.name} offers neither HistoryLaw nor DelayLaw, so it is unknown how far "
-        "back a state should reach; set the number of items"
-    )
+    try:
+        memory = required_memory(subject)
+    except NotApplicable as reason:
+        raise NotApplicable(
+            f"{subject.task.name} offers neither HistoryLaw nor DelayLaw, so it is unknown how far "
+            f"back a state should reach, and it cannot be estimated ({reason}); set the number of "
+            "items"
+        ) from None
+    return needed_span(memory)
+
+
+def needed_span(memory: RequiredMemory) -> int:
+    """Ages up to the last at which some item is needed by NEEDED of the most that any is.
+
+    Two or more, and no more than half of the steps, for whole histories to be held in the rest.
+
+    Raises:
+        NotApplicable: nothing is needed.
+    """
+    steps = len(memory.weight)
+    came = np.array([item.step for item in memory.items])
+    ages = np.arange(steps)[:, None] - came
+    needs = np.zeros(steps)
+    np.maximum.at(needs, ages[ages >= 0], memory.weight[ages >= 0])
+    if not needs.any():
+        raise NotApplicable("nothing must be remembered; set the number of items to look at")
+    within = int(np.flatnonzero(needs >= NEEDED * needs.max())[-1]) + 1
+    return max(2, min(within, (steps + 1) // 2))
 
 
 def in_double(model: SequenceModel) -> SequenceModel:

@@ -7,12 +7,14 @@ import numpy as np
 from pydantic import Field
 
 from emtkit import Analysis, Findings, NotApplicable, Scalar, ScalarInfo, Subject, hookimpl
-from emtkit_std._findings import long_table, undefined
+from emtkit_std._findings import Measured, long_table, undefined
 from emtkit_std._parameters import Sequences, Steps
+from emtkit_std._theory.emt.estimated import LAW
 from emtkit_std._theory.facts import Array
-from emtkit_std._theory.observe import linear_law_of, memory_span, run
+from emtkit_std._theory.observe import law_of, linear_law_of, memory_span, run
 from emtkit_std._theory.standard_error import of_function, of_mean
 from emtkit_std._theory.waves import attention
+from emtkit_std._theory.waves.answers import answered_boundary
 from emtkit_std._theory.waves.drawings import draw_attention, draw_boundary
 
 ERRORS = ("leak_error", "boundary_error_error")
@@ -31,11 +33,16 @@ class AttentionBoundary(Analysis):
     through their product alone. `entropy_error`, `leak_error` and `boundary_error_error` are
     standard errors over the sequences.
 
+    A task without a law has its boundary estimated (`law`): at scored steps F and f are the best
+    linear maps from what must be remembered to the outputs and to the targets, each less its mean;
+    `task_linearity` is the R^2 of the targets under f, without which F says little. Recurrent
+    networks write no boundary beside their map: `emt_basis` and `twm_waves` ask it of them.
+
     References: Karuvally, Sejnowski and Siegelmann, ICML 2024, Eq. 8.
     """
 
     name = "attention_boundary"
-    version = 2  # standard errors
+    version = 3  # tasks without a law
     scalars = {
         "entropy": ScalarInfo(
             "entropy of attention, mean over heads, sequences and autonomous steps", unit="nats"
@@ -45,19 +52,24 @@ class AttentionBoundary(Analysis):
             undefined="where attention writes no columns",
         ),
         "linearity": ScalarInfo(
-            "R² of the written columns under the best linear boundary",
-            undefined="where attention writes no columns",
+            "R² of the written columns, or of the answers, under the best linear boundary",
+            undefined="where neither varies",
         ),
         "boundary_error": ScalarInfo(
             "relative distance of F from the task's rule",
             better="lower",
-            undefined="where the task has no linear law of history",
+            undefined="where attention writes no columns for the task's law of history",
         ),
         "leak": ScalarInfo(
             "largest share of attention over heads that misses the favourite column",
             better="lower",
             undefined="where attention writes no columns",
         ),
+        "task_linearity": ScalarInfo(
+            "R² of the targets under the best linear boundary",
+            undefined="where the task states its law",
+        ),
+        "law": LAW,
         "entropy_error": ScalarInfo("standard error of `entropy`, over the sequences"),
         "leak_error": ScalarInfo("the same of `leak`"),
         "boundary_error_error": ScalarInfo("the same of `boundary_error`"),
@@ -91,7 +103,11 @@ class AttentionBoundary(Analysis):
         """Scalars, table `profile`, arrays `boundary` (d, s d) and `law` where there are any."""
         seen = run(subject, self.sequences, self.steps, memory_span(subject, None))
         if "attention" not in seen.extras:
-            raise NotApplicable(f"the trace of {subject.model.name} holds no attention")
+            raise NotApplicable(
+                f"the trace of {subject.model.name} holds no attention; use `twm_waves` or "
+                "`emt_basis`, which look at the map of a recurrent network, or an architecture "
+                "with attention"
+            )
         maps = seen.extras["attention"][:, seen.first :]
         sampled = maps.mean(1)
         weights = sampled.mean(0)
@@ -126,8 +142,28 @@ class AttentionBoundary(Analysis):
                 scalars["boundary_error"] = off(weights)
                 scalars["boundary_error_error"] = float(of_function(sampled, off))
             weights = weights[:, ::-1]  # the newest column is the last
+        if law_of(subject) is None:
+            of_answers = _of_answers(subject)
+            scalars |= of_answers.scalars
+            reasons |= of_answers.reasons
+        else:
+            scalars |= {"law": "stated", "task_linearity": float("nan")}
+            reasons["task_linearity"] = "the task states its law; see `linearity`"
         profile = long_table(("head", "lag"), {"weight": weights})
         return Findings(scalars, {"profile": profile}, arrays, reasons)
+
+
+def _of_answers(subject: Subject) -> Measured:
+    """The boundary of a task without a law."""
+    names = ("boundary_error", "boundary_error_error", "linearity", "task_linearity")
+    try:
+        found = answered_boundary(subject)
+    except NotApplicable as reason:
+        without = undefined(names, str(reason))
+        return Measured({**without.scalars, "law": "estimated"}, without.reasons)
+    values = (found.error, found.error_error, found.linearity, found.task)
+    scalars = {**dict(zip(names, values, strict=True)), "law": "estimated"}
+    return Measured(scalars, {"linearity": "the outputs do not vary"})
 
 
 def _off(weights: Array, W_V: Array, operator: Array) -> float:

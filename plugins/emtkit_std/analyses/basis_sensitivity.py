@@ -22,15 +22,28 @@ from emtkit import (
     Subject,
     hookimpl,
 )
+from emtkit_std._findings import undefined
 from emtkit_std._parameters import Sequences, Steps, Threshold
 from emtkit_std._theory.emt import angles, memories
+from emtkit_std._theory.emt.estimated import (
+    LAW,
+    EstimatedLaw,
+    Fitted,
+    Silent,
+    estimated_law,
+    fit,
+    own_law,
+    silent_step,
+)
 from emtkit_std._theory.emt.memories import Memories
 from emtkit_std._theory.facts import Array, LinearHistoryLaw
-from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
+from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise, recurrent
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 from emtkit_std._theory.standard_error import of_mean
 
 METHODS = tuple(memories.ALGORITHMS)
+FITTED = "fitted"
+"""The method of tasks whose law is estimated."""
 PRECISIONS: dict[str, Any] = {"double": np.float64, "single": np.float32}
 NUMBERS = ("phi_error", "single_phi_error", "phi_gain", "noise_kept")
 AGREEMENT = 0.99
@@ -42,7 +55,7 @@ def draw_response(findings: Findings) -> Drawing:
     errors: list[Mark] = []
     signs: list[Mark] = []
     for (method, precision), part in table[table["noise"] > 0].groupby(["method", "precision"]):
-        colour: str = "C0" if method == "dual" else "C1"
+        colour: str = "C1" if method == "primal" else "C0"
         style: Style = "solid" if precision == "double" else "dashed"
         label = f"{method}, {precision}"
         for marks, name in ((errors, "phi_error"), (signs, "sign_agreement")):
@@ -68,32 +81,37 @@ class BasisSensitivity(Analysis):
     (method, precision, noise, angle_error, phi_error, drift, drift_error, sign_agreement, rank,
     modes_found), means over draws.
 
+    A task without a linear law has an estimated one (`law`). Its memories, `fitted` as in
+    `emt_basis`, come from states, and so the noise is that of states: the same in each unit,
+    relative to the rms of all. What is of another method is undefined.
+
     References: the sensitivity left open by Episodic Memory Theory, arXiv:2310.02430.
     """
 
     name = "basis_sensitivity"
-    version = 2  # standard errors of the gains
+    version = 3  # tasks without a law of their own
     models = RecurrentModel
-    requires = (LinearHistoryLaw,)
     scalars = {
         "phi_error_{method}": ScalarInfo(
             "relative distance of Phi_hat from Phi without noise",
             better="lower",
-            undefined="without a core",
+            undefined="without a core, or where the law asks for another method",
         ),
         "single_phi_error_{method}": ScalarInfo(
-            "the same in single precision", better="lower", undefined="without a core"
+            "the same in single precision", better="lower", undefined="as without"
         ),
         "phi_gain_{method}": ScalarInfo(
             "movement of Phi_hat per unit of noise on the weights, at the level nearest 1e-4",
             better="lower",
-            undefined="without a core",
+            undefined="without a core, or where the law asks for another method",
         ),
         "phi_gain_{method}_error": ScalarInfo("standard error of the gain, over the draws"),
         "noise_kept_{method}": ScalarInfo(
             "largest noise at which all modes are found and the signs agree; 0 if none",
             better="higher",
+            undefined="where the law asks for another method",
         ),
+        "law": LAW,
         **POINT_SCALARS,
     }
     drawings = {"response": draw_response}
@@ -122,10 +140,14 @@ class BasisSensitivity(Analysis):
 
     def measure(self, subject: Subject) -> Findings:
         """Disturb, extract, compare, at every level, method and precision."""
+        if not own_law(subject):
+            return self._fitted(subject)
         law = autonomous_law(subject)
         local = linearise(subject, self.point)
         if memories.spectral_core(local.jacobian, self.threshold).size == 0:
-            raise NotApplicable(f"no mode above {self.threshold}: there is no basis to disturb")
+            raise NotApplicable(
+                f"no mode above {self.threshold}: there is no basis to disturb; lower `threshold`"
+            )
         walked = trajectories(subject, local.model, self.sequences, self.horizon)
         setting = _Setting(
             law,
@@ -145,10 +167,72 @@ class BasisSensitivity(Analysis):
         table = pd.DataFrame(rows)
         scalars: dict[str, Scalar] = {}
         for method in METHODS:
-            scalars |= _summary(table[table["method"] == method], method, law)
+            part = table[table["method"] == method]
+            scalars |= _summary(part, method, law.core_rank)
         missing = "no core was found at this level, or there is a single draw"
         reasons = dict.fromkeys(scalars, missing)
-        return Findings({**scalars, **local.scalars}, {"response": table}, reasons=reasons)
+        without = undefined(_names(FITTED), "the task states its law; see `phi_error_dual`")
+        scalars |= {**without.scalars, "law": "stated", **local.scalars}
+        return Findings(scalars, {"response": table}, reasons={**reasons, **without.reasons})
+
+    def _fitted(self, subject: Subject) -> Findings:
+        """The response of fitted memories to noise on the states."""
+        law = estimated_law(subject)
+        seen = silent_step(recurrent(subject), law)
+        shape = (self.draws, 2, *seen.states.shape)
+        drawn = subject.stream.fork("noise").normal(shape).double().numpy()
+        size = np.sqrt(np.square(seen.states - seen.states.mean(0)).mean())
+        exact = fit(seen, law)
+        rows = []
+        for precision, dtype in PRECISIONS.items():
+            for noise in (0.0, *self.noises):
+                each = [
+                    Silent(seen.states + noise * size * a, seen.moved + noise * size * b)
+                    for a, b in (drawn if noise else drawn[:1])
+                ]
+                answers = [self._of_fitted(one, law, exact, dtype) for one in each]
+                level = {"method": FITTED, "precision": precision, "noise": noise}
+                drift = {"drift_error": of_mean(np.array([one["drift"] for one in answers]))}
+                rows.append({**level, **pd.DataFrame(answers).mean().to_dict(), **drift})
+        table = pd.DataFrame(rows)
+        why = (
+            "this method needs a law that the task states; offer the fact LinearHistoryLaw, or see "
+            f"`phi_error_{FITTED}`"
+        )
+        place = undefined(("point_norm", "point_residual"), "nothing is linearised here")
+        without = undefined([name for method in METHODS for name in _names(method)], why)
+        scalars = _summary(table, FITTED, len(law.spectrum))
+        reasons = dict.fromkeys(scalars, "nothing is held that could drift, or there is one draw")
+        return Findings(
+            {
+                **scalars,
+                **without.scalars,
+                **place.scalars,
+                "point_kind": "none",
+                "law": "estimated",
+            },
+            {"response": table},
+            reasons={**reasons, **without.reasons, **place.reasons},
+        )
+
+    def _of_fitted(
+        self, seen: Silent, law: EstimatedLaw, exact: Fitted, dtype: type
+    ) -> dict[str, float]:
+        """The numbers of one draw; of single precision the states are."""
+        rounded = (each.astype(dtype).astype(np.float64) for each in (seen.states, seen.moved))
+        found = fit(Silent(*rounded), law)
+        spectrum = angles.compare_spectra(
+            np.linalg.eigvals(found.phi), law.spectrum, self.threshold
+        )
+        scale = float(np.linalg.norm(exact.phi)) or float("nan")
+        return {
+            "angle_error": spectrum.error,
+            "modes_found": float(spectrum.found),
+            "phi_error": found.error(law.phi),
+            "drift": float(np.linalg.norm(found.phi - exact.phi)) / scale,
+            "sign_agreement": float(found.right.mean()),
+            "rank": float(np.linalg.matrix_rank(found.basis)),
+        }
 
     def _disturbed(
         self, subject: Subject, local: Linearised
@@ -212,11 +296,15 @@ class _Setting:
         }
 
 
-def _summary(part: pd.DataFrame, method: str, law: LinearHistoryLaw) -> dict[str, float]:
+def _names(method: str) -> tuple[str, ...]:
+    return (*(f"{name}_{method}" for name in NUMBERS), f"phi_gain_{method}_error")
+
+
+def _summary(part: pd.DataFrame, method: str, modes: int) -> dict[str, float]:
     double, single = part[part["precision"] == "double"], part[part["precision"] == "single"]
     noisy = double[double["noise"] > 0]
     near = noisy.iloc[int(np.abs(np.log10(noisy["noise"]) + 4).argmin())]
-    kept = noisy[(noisy["modes_found"] == law.core_rank) & (noisy["sign_agreement"] >= AGREEMENT)]
+    kept = noisy[(noisy["modes_found"] == modes) & (noisy["sign_agreement"] >= AGREEMENT)]
     return {
         f"phi_error_{method}": float(double["phi_error"].iloc[0]),
         f"single_phi_error_{method}": float(single["phi_error"].iloc[0]),

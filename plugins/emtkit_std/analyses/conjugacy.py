@@ -26,12 +26,14 @@ from emtkit import Analysis, Findings, NotApplicable, RecurrentModel, ScalarInfo
 from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Sequences, Threshold
 from emtkit_std._theory.emt import memories
+from emtkit_std._theory.emt.estimated import LAW, estimated_law, fit, own_law, silent_step
 from emtkit_std._theory.facts import ACTIVATIONS, Array, PulseCircuit
 from emtkit_std._theory.linearise import POINT_SCALARS, Linearisation, Point, attempt, recurrent
 from emtkit_std._theory.observe import autonomous_law, trajectories
 
 TINY = 1e-300
 CORE = ("core_defect",)
+OF_WEIGHTS = ("defect", "spectrum_defect", "norm")
 
 
 class Conjugacy(Analysis):
@@ -45,33 +47,44 @@ class Conjugacy(Analysis):
     needs no bound on it). `core_defect` asks what theory does: how well the few variable memories
     of `emt_basis` (dual) alone move the network, as the mean of |Psi Phi_hat Psi* h - J h| / |J h|
     over its autonomous states h, from the fixed point h* with Jacobian J that `point_norm`,
-    `point_residual` and `point_kind` tell of (J is W at the origin).
+    `point_residual` and `point_kind` tell of (J is W at the origin). Where the task has no linear
+    law, the memories are those that `emt_basis` fits to an estimated one (`law`), and the states
+    move as they do:
+
+        core_defect = mean |Psi Phi_hat Psi* (h - mean) - (F(h) - mean)| / |F(h) - mean|
+
+    Gated networks, and those with biases, are no GSEMM: of them the core is asked for alone.
 
     References: Episodic Memory Theory, arXiv:2310.02430, section 3, Eqs. 12-21.
     """
 
     name = "conjugacy"
+    version = 2  # networks of other forms, and tasks without a law of their own, by the core alone
     models = RecurrentModel
-    requires = (PulseCircuit,)
     scalars = {
         "defect": ScalarInfo(
             "largest distance of the episodic memory's states from the network's",
             better="lower",
-            undefined="where the network diverges",
+            undefined="where the network diverges, or is no Elman network without biases",
         ),
         "spectrum_defect": ScalarInfo(
             "largest distance between paired eigenvalues of Phi and W_hh, relative to |W_hh|",
             better="lower",
+            undefined="where the network is no Elman network without biases",
         ),
-        "norm": ScalarInfo("spectral norm of W_hh"),
+        "norm": ScalarInfo(
+            "spectral norm of W_hh",
+            undefined="where the network is no Elman network without biases",
+        ),
         "core_defect": ScalarInfo(
             "relative error of the variable memories alone in moving the network a step",
             better="lower",
             undefined="without a fixed point or a core",
         ),
+        "law": LAW,
         **POINT_SCALARS,
     }
-    conditions = {"point_kind": CORE}
+    conditions = {"point_kind": CORE, "law": CORE}
 
     def __init__(
         self,
@@ -88,9 +101,33 @@ class Conjugacy(Analysis):
 
     def measure(self, subject: Subject) -> Findings:
         """Factor the weights, run both, compare."""
-        circuit = subject.fact(PulseCircuit)
+        conjugate, stated = self._conjugate(subject), own_law(subject)
+        place = Linearisation(None, "nothing is linearised here")
+        if stated:
+            place = attempt(subject, self.point)
+        core = self._core_defect(subject, place) if stated else _fitted_defect(subject)
+        return Findings(
+            {
+                **conjugate.scalars,
+                **core.scalars,
+                "law": "stated" if stated else "estimated",
+                **place.scalars,
+            },
+            reasons={**conjugate.reasons, **core.reasons, **place.reasons},
+        )
+
+    def _conjugate(self, subject: Subject) -> Measured:
+        """What the weights say, or why they have not the form."""
+        if PulseCircuit not in subject.model.offers:
+            return undefined(
+                OF_WEIGHTS,
+                f"'{subject.model.name}' is no Elman network, to which a GSEMM is conjugate; use "
+                "one that offers the fact PulseCircuit",
+            )
+        circuit = subject.model.facts(PulseCircuit)
         if circuit.b.any():
-            raise NotApplicable("the network has biases, which the episodic memory has not")
+            why = "the network has biases, which the episodic memory has not; build it without"
+            return undefined(OF_WEIGHTS, why)
         weights, size = circuit.W_hh, len(circuit.W_hh)
         normals = subject.stream.fork("memories").normal((size, size)).double().numpy()
         basis = np.linalg.qr(normals)[0]
@@ -101,21 +138,12 @@ class Conjugacy(Analysis):
         apart = np.abs(np.linalg.eigvals(model.phi)[:, None] - np.linalg.eigvals(weights))
         pairs = apart[linear_sum_assignment(apart)]
         norm = float(np.linalg.norm(weights, 2))
-        place = attempt(subject, self.point)
-        core = self._core_defect(subject, states, place)
         defect = conjugacy_defect(model, weights, states[:, 0], self.steps)
-        return Findings(
-            {
-                "defect": defect if np.isfinite(defect) else float("nan"),
-                "spectrum_defect": float(pairs.max()) / max(norm, TINY),
-                "norm": norm,
-                **core.scalars,
-                **place.scalars,
-            },
-            reasons={"defect": "the network diverges", **core.reasons, **place.reasons},
-        )
+        values = (defect if np.isfinite(defect) else float("nan"), pairs.max() / max(norm, TINY))
+        scalars = dict(zip(OF_WEIGHTS, (*map(float, values), norm), strict=True))
+        return Measured(scalars, {"defect": "the network diverges"})
 
-    def _core_defect(self, subject: Subject, states: np.ndarray, place: Linearisation) -> Measured:
+    def _core_defect(self, subject: Subject, place: Linearisation) -> Measured:
         """The defect of the variable memories alone, or NaN and why it is undefined."""
         try:
             law = autonomous_law(subject)
@@ -128,10 +156,21 @@ class Conjugacy(Analysis):
         if core.size == 0:
             return undefined(CORE, f"no mode above {self.threshold}")
         found = memories.dual_memories(core, local.jacobian, local.readout, law.history, law.mask)
+        states = trajectories(subject, local.model, self.sequences).autonomous.numpy()
         moved = (states - local.point) @ local.jacobian.T
         alone = memories.project(states - local.point, found) @ found.phi.T @ found.basis.T
         share = np.linalg.norm(alone - moved, axis=-1) / np.linalg.norm(moved, axis=-1)
         return Measured({CORE[0]: float(share.mean())}, {CORE[0]: "the states vanish"})
+
+
+def _fitted_defect(subject: Subject) -> Measured:
+    """The defect of memories that are fitted to an estimated law."""
+    try:
+        law = estimated_law(subject)
+        found = fit(silent_step(recurrent(subject), law), law)
+    except NotApplicable as reason:
+        return undefined(CORE, str(reason))
+    return Measured({CORE[0]: found.core_defect}, {CORE[0]: "the states vanish in silence"})
 
 
 @dataclass(frozen=True, eq=False)

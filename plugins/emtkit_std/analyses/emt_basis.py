@@ -12,6 +12,7 @@ from emtkit_std._findings import Measured, undefined
 from emtkit_std._parameters import Method, Sequences, Steps, Threshold
 from emtkit_std._theory.emt import memories
 from emtkit_std._theory.emt.drawings import draw_hidden, draw_weights
+from emtkit_std._theory.emt.estimated import LAW, estimated_law, fit, own_law, silent_step
 from emtkit_std._theory.emt.memories import Memories
 from emtkit_std._theory.facts import Array, LinearHistoryLaw
 from emtkit_std._theory.linearise import (
@@ -19,10 +20,12 @@ from emtkit_std._theory.linearise import (
     Linearised,
     Point,
     linearise,
+    recurrent,
     silent_map,
 )
 from emtkit_std._theory.observe import autonomous_law, histories, trajectories
 from emtkit_std._theory.standard_error import Ratio, of_mean
+from emtkit_std._theory.svd import decompose
 
 ERRORS = ("sign_agreement_error", "sign_agreement_at_s_error")
 OUTSIDE = ("acts_outside", "acts_outside_error", "null_acts_outside", "null_acts_outside_error")
@@ -33,6 +36,10 @@ UNDEFINED = (
     *("residual", *ERRORS, *OUTSIDE),
 )
 """What a network without a core has not got."""
+_INVARIANT = (
+    "memories of an estimated law are fitted to states, and are no subspace that could act on "
+    "another; offer the fact LinearHistoryLaw in the task"
+)
 
 
 class EmtBasis(Analysis):
@@ -60,6 +67,15 @@ class EmtBasis(Analysis):
 
     beside the mean of random orthogonal projectors of the same rank (`null_acts_outside`).
 
+    A task without a linear law has an estimated one, z' = Phi z in silence, z its later answers
+    that depend on the past (`law`). Its memories are fitted to the states after the same inputs,
+    nothing is linearised, and what is not held is read as its mean:
+
+        z ~ Psi* (h - mean),   Phi_hat = regression of Psi* (F(h) - mean) on z, on other sequences
+
+    `phi_error` is then 1 where nothing is kept, `phi_contrast` over all rows, `sign_agreement`
+    (from the mean) over that step and the next, and `core_size` counts eigenvalues of Phi_hat.
+
     The variables of a state are Psi* (h(t) - h*), from the fixed point h*. Arrays: `basis` (H, m),
     `dual` (m, H), `phi`, `phi_theory` (m, m), `outside` O (H, q: main directions of what the
     memories leave of the states, centred), `weights_in_basis` (m + q, m + q), J in the basis
@@ -71,9 +87,8 @@ class EmtBasis(Analysis):
     """
 
     name = "emt_basis"
-    version = 3  # weights in the whole basis by its dual; contrast, and what acts outside
+    version = 4  # tasks without a law of their own
     models = RecurrentModel
-    requires = (LinearHistoryLaw,)
     scalars = {
         "phi_error": ScalarInfo(
             "relative Frobenius distance of Phi_hat from Phi",
@@ -113,10 +128,14 @@ class EmtBasis(Analysis):
         "residual": ScalarInfo("max |Psi* Psi - I|", better="lower", undefined="without a core"),
         "mask_size": ScalarInfo("number of coordinates that the rule keeps"),
         "core_size": ScalarInfo("number of eigenvalues above the threshold"),
+        "law": LAW,
         **POINT_SCALARS,
     }
     drawings = {"weights": draw_weights, "hidden": draw_hidden}
-    conditions = {"point_kind": (*UNDEFINED, "rank", "core_size")}
+    conditions = {
+        "point_kind": (*UNDEFINED, "rank", "core_size"),
+        "law": ("phi_error", "phi_contrast", "sign_agreement", "residual", "core_size"),
+    }
     controls = (
         Control(REPEAT_COPY, EXACT_CIRCUIT, "phi_error", most=1e-9),
         Control(REPEAT_COPY, UNTRAINED, "core_size", most=0),
@@ -140,11 +159,13 @@ class EmtBasis(Analysis):
 
     def measure(self, subject: Subject) -> Findings:
         """Extract the memories and read the states of fresh sequences through them."""
+        if not own_law(subject):
+            return self._fitted(subject)
         law = autonomous_law(subject)
         local = linearise(subject, self.point)
         core = memories.spectral_core(local.jacobian, self.threshold)
         kept = int(law.mask.sum())
-        sizes = {"mask_size": kept, "core_size": core.size, **local.scalars}
+        sizes = {"mask_size": kept, "core_size": core.size, "law": "stated", **local.scalars}
         sizes["null_phi_contrast"] = memories.random_contrast(kept)
         if core.size == 0:
             missing = f"no eigenvalue of the network has a modulus above {self.threshold}"
@@ -177,6 +198,44 @@ class EmtBasis(Analysis):
                 "condition": "the basis is singular: its smallest singular value is zero",
                 **dict.fromkeys((*ERRORS, "acts_outside_error"), "a single sequence has no spread"),
                 **acts.reasons,
+            },
+        )
+
+    def _fitted(self, subject: Subject) -> Findings:
+        """The memories of an estimated law."""
+        law = estimated_law(subject)
+        found = fit(silent_step(recurrent(subject), law), law)
+        lengths = np.linalg.norm(found.phi, axis=1) * np.linalg.norm(law.phi, axis=1)
+        along = (found.phi * law.phi).sum(1) / np.where(lengths > 0, lengths, 1.0)
+        values = decompose(found.basis).values
+        right, size = found.right, len(law.phi)
+        outside = undefined(OUTSIDE, _INVARIANT)
+        nowhere = undefined(("point_norm", "point_residual"), "nothing is linearised here")
+        return Findings(
+            {
+                "phi_error": found.error(law.phi),
+                "phi_contrast": float((np.maximum(along, 0.0) ** 2).mean()),
+                "null_phi_contrast": memories.random_contrast(size),
+                "sign_agreement": float(right.mean()),
+                "sign_agreement_error": of_mean(right.mean((0, 2))),
+                "sign_agreement_at_s": float(right[0].mean()),
+                "sign_agreement_at_s_error": of_mean(right[0].mean(1)),
+                "condition": float(values[0] / values[-1]) if values[-1] > 0 else float("nan"),
+                "rank": int((values > memories.RCOND * values[0]).sum()),
+                "residual": float(np.abs(found.dual @ found.basis - np.eye(size)).max()),
+                "mask_size": size,
+                "core_size": int((np.abs(np.linalg.eigvals(found.phi)) > self.threshold).sum()),
+                "law": "estimated",
+                "point_kind": "none",
+                **outside.scalars,
+                **nowhere.scalars,
+            },
+            arrays={"basis": found.basis, "dual": found.dual, "phi": found.phi},
+            reasons={
+                "condition": "the basis is singular: its smallest singular value is zero",
+                "phi_error": "the rule forgets everything in one step",
+                **outside.reasons,
+                **nowhere.reasons,
             },
         )
 

@@ -13,6 +13,7 @@ from emtkit import (
     Analysis,
     Control,
     Findings,
+    NotApplicable,
     RecurrentModel,
     ScalarInfo,
     Stream,
@@ -25,7 +26,7 @@ from emtkit_std._parameters import Threshold
 from emtkit_std._theory.emt import angles, binding
 from emtkit_std._theory.emt import selection as selections
 from emtkit_std._theory.emt.drawings import draw_spectrum
-from emtkit_std._theory.facts import LinearHistoryLaw
+from emtkit_std._theory.emt.estimated import LAW, estimated_law, own_law
 from emtkit_std._theory.linearise import POINT_SCALARS, Point, linearise
 from emtkit_std._theory.observe import autonomous_law
 
@@ -44,6 +45,10 @@ class EmtSpectrum(Analysis):
     number. `null_angle_error` is the same for Haar-random orthogonal matrices of the core's size
     (mean): without it, errors of different rules cannot be compared.
 
+    A task without a linear law has an estimated one: z' = Phi z, z the later answers that depend on
+    the past, in silence (`law` says which of the two; 1 for each that is held until it is asked
+    for). `best_rule` is then `own` or none, as no named rule is of its kind.
+
     Tables: `eigenvalues`, `theory`, `confusion` (top_angle_error against each rule of this size).
 
     References: Episodic Memory Theory, arXiv:2310.02430, section 4, Table 1.
@@ -51,7 +56,6 @@ class EmtSpectrum(Analysis):
 
     name = "emt_spectrum"
     models = RecurrentModel
-    requires = (LinearHistoryLaw,)
     scalars = {
         "angle_error": ScalarInfo(
             "mean distance between the angles of paired eigenvalues of network and rule",
@@ -76,6 +80,7 @@ class EmtSpectrum(Analysis):
             undefined="with fewer eigenvalues than expected",
         ),
         "best_rule": ScalarInfo("rule with the least top_angle_error, or none"),
+        "law": LAW,
         **POINT_SCALARS,
     }
     drawings = {"spectrum": draw_spectrum}
@@ -102,8 +107,8 @@ class EmtSpectrum(Analysis):
 
     def measure(self, subject: Subject) -> Findings:
         """Linearise and compare."""
-        law = autonomous_law(subject)
-        theory = law.spectrum if law.spectrum is not None else np.linalg.eigvals(law.phi)
+        stated = own_law(subject)
+        theory, rules = _stated(subject) if stated else (self._estimated(subject), {})
         local = linearise(subject, self.point)
         measured = np.linalg.eigvals(local.jacobian)
         result = angles.compare_spectra(measured, theory, self.threshold, self.theory_threshold)
@@ -112,12 +117,9 @@ class EmtSpectrum(Analysis):
         shape = (self.draws, size, size)
         spectrum = theory.astype(np.complex128)
         null = _null(stream.key, stream.dtype, shape, spectrum.tobytes(), self.theory_threshold)
-        spectra = {"own": theory}
-        for rule, (values, phi) in _named_rules(law.history, law.dimension).items():
-            if not np.array_equal(phi, law.phi):
-                spectra[rule] = values
+        spectra = {"own": theory, **rules}
         confusion = angles.confusion(measured, spectra, self.threshold)
-        too_small = f"the network has fewer than {size} or no further eigenvalues"
+        too_small = f"there are fewer than {size} or no further eigenvalues; take more hidden units"
         return Findings(
             {
                 "angle_error": result.error,
@@ -128,6 +130,7 @@ class EmtSpectrum(Analysis):
                 "null_angle_error": null,
                 "top_angle_error": result.top_error,
                 "best_rule": _best(confusion) if result.found else "none",
+                "law": "stated" if stated else "estimated",
                 **local.scalars,
             },
             {
@@ -150,6 +153,24 @@ class EmtSpectrum(Analysis):
                 "null_angle_error": "theory has no mode above its threshold",
             },
         )
+
+    def _estimated(self, subject: Subject) -> np.ndarray:
+        theory = estimated_law(subject).spectrum
+        if not (abs(theory) > self.theory_threshold).any():
+            raise NotApplicable(
+                f"by its targets '{subject.task.name}' keeps nothing going in silence, so no modes "
+                "are expected; use `emt_basis` or `memory_map`"
+            )
+        return theory
+
+
+def _stated(subject: Subject) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The spectra of the task's own rule, and of all other rules of its size by name."""
+    law = autonomous_law(subject)
+    named = _named_rules(law.history, law.dimension).items()
+    others = {rule: values for rule, (values, phi) in named if not np.array_equal(phi, law.phi)}
+    own = law.spectrum if law.spectrum is not None else np.linalg.eigvals(law.phi)
+    return own, others
 
 
 @lru_cache(maxsize=64)

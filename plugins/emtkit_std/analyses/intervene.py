@@ -1,6 +1,7 @@
 """Analysis `intervene`: change what a network computes by editing its extracted Phi."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -25,9 +26,17 @@ from emtkit import (
 )
 from emtkit_std._parameters import Method, Sequences, Threshold
 from emtkit_std._theory.emt import memories
-from emtkit_std._theory.facts import LinearHistoryLaw
-from emtkit_std._theory.linearise import POINT_SCALARS, Linearised, Point, linearise
-from emtkit_std._theory.observe import autonomous_law, trajectories
+from emtkit_std._theory.emt.edited import EditedMap
+from emtkit_std._theory.emt.estimated import LAW, estimated_law, fit, own_law, silent_step
+from emtkit_std._theory.linearise import (
+    POINT_SCALARS,
+    Linearisation,
+    Linearised,
+    Point,
+    linearise,
+    recurrent,
+)
+from emtkit_std._theory.observe import Trajectories, autonomous_law, trajectories
 from emtkit_std._theory.standard_error import of_mean
 
 SAME_WEIGHTS = 1e-6
@@ -40,6 +49,41 @@ class _Accuracy:
 
     whole: float
     alone: np.ndarray
+    by: str = "accuracy"
+
+
+@dataclass(frozen=True, eq=False)
+class _Edit:
+    """`wanted` (m k): what memories `basis` (H m) get beside what they have, of k things read.
+
+    `put` makes the network with basis @ matrix added to its map. The size of an edit is that of
+    basis @ matrix @ `reads` (k ...), as a share of `whole`.
+    """
+
+    basis: np.ndarray
+    wanted: np.ndarray
+    reads: np.ndarray
+    put: Callable[[np.ndarray], RecurrentModel]
+    place: Linearisation
+    whole: float
+
+    @property
+    def nothing(self) -> np.ndarray:
+        """The edit (m k) that leaves all as it is."""
+        return np.zeros_like(self.wanted)
+
+    def as_large(self, normal: np.ndarray) -> np.ndarray:
+        """A random edit (m k) of the same size."""
+        drawn = self._size(normal)
+        return normal * (self._size(self.wanted) / drawn) if drawn > 0 else self.nothing
+
+    @property
+    def norm(self) -> float:
+        """The size of the edit."""
+        return self._size(self.wanted) / self.whole if self.whole > 0 else 0.0
+
+    def _size(self, matrix: np.ndarray) -> float:
+        return float(np.linalg.norm(self.basis @ matrix @ self.reads))
 
 
 def draw_change(findings: Findings) -> Drawing:
@@ -64,19 +108,26 @@ class Intervene(Analysis):
     The null (mean of its draws) puts a random Gaussian matrix in the place of the edit, scaled to
     change W_hh by the same Frobenius norm. All accuracies are of the same fresh sequences.
 
+    A task without a linear law has an estimated one (`law`), with memories fitted as in
+    `emt_basis`. The edit is then one of the map, of any recurrent network, and a task that
+    has no accuracy is scored by the R^2 of its answers (`scored_by`):
+
+        F'(h, u) = F(h, u) + Psi [(Phi_new - Phi_hat) Psi* (h - mean) + c]
+
+    with c (0 if a variable is dropped) such that the means of what is read move as the task's do.
+
     Scalars: `accuracy_before`, `accuracy_after`, `change`, `null_change`, each with its standard
     error (`_error`) over the sequences, the last over the random edits too; `edit_norm` (share of
-    |W_hh|), `point_norm`, `point_residual`, `point_kind`. Table: `edits`. Not applicable
-    where the Jacobian at the fixed point is not W_hh (it is at the origin, with unit slopes there),
-    or where there is no recurrent matrix of that name.
+    |W_hh|), `point_norm`, `point_residual`, `point_kind`. Table: `edits`. Where
+    a task states its law, not applicable if the Jacobian at the fixed point is not W_hh (it is at
+    the origin, with unit slopes there), or if there is no recurrent matrix of that name.
 
     References: Episodic Memory Theory, arXiv:2310.02430, discussion of interventions.
     """
 
     name = "intervene"
-    version = 3  # every accuracy has a standard error
+    version = 4  # tasks without a law of their own
     models = RecurrentModel
-    requires = (LinearHistoryLaw,)
     scalars = {
         "accuracy_before": ScalarInfo("accuracy of the network as it is", better="higher"),
         "accuracy_after": ScalarInfo("accuracy with the edited Phi", better="higher"),
@@ -86,11 +137,19 @@ class Intervene(Analysis):
         "accuracy_after_error": ScalarInfo("the same of `accuracy_after`"),
         "change_error": ScalarInfo("the same of `change`, paired by sequence"),
         "null_change_error": ScalarInfo("the same of `null_change`, over the random edits too"),
-        "edit_norm": ScalarInfo("size of the edit, as a share of |W_hh|"),
+        "edit_norm": ScalarInfo(
+            "size of the edit, as a share of |W_hh|; of an estimated law, of how far states move"
+        ),
+        "scored_by": ScalarInfo("accuracy, or r2 of the answers where the task has no accuracy"),
+        "law": LAW,
         **POINT_SCALARS,
     }
     drawings = {"change": draw_change}
-    conditions = {"point_kind": ("accuracy_after", "change", "null_change", "edit_norm")}
+    conditions = {
+        "law": ("accuracy_after", "change", "null_change", "edit_norm"),
+        "scored_by": ("accuracy_before", "accuracy_after", "change", "null_change"),
+        "point_kind": ("accuracy_after", "change", "null_change", "edit_norm"),
+    }
 
     def __init__(
         self,
@@ -123,24 +182,12 @@ class Intervene(Analysis):
 
     def measure(self, subject: Subject) -> Findings:
         """Edit, run, compare."""
-        law = autonomous_law(subject)
-        if self.variable > law.history:
-            raise NotApplicable(
-                f"variable {self.variable} was to be dropped; the rule has {law.history}"
-            )
-        local = linearise(subject, self.point)
-        weights = _recurrent_weights(local)
-        core = memories.spectral_core(local.jacobian, self.threshold)
-        if core.size == 0:
-            raise NotApplicable(f"no mode above {self.threshold}: there is no Phi to edit")
-        extract = memories.ALGORITHMS[self.method]
-        found = extract(core, local.jacobian, local.readout, law.history, law.mask)
-        edit = found.basis @ (self._wanted(law, found) - found.phi) @ found.dual
-        before = self._accuracy(subject, local.model, weights)
-        after = self._accuracy(subject, local.model, weights + edit)
-        normals = subject.stream.fork("null").normal((self.draws, *found.phi.shape))
+        edit = self._of_weights(subject) if own_law(subject) else self._of_map(subject)
+        both = (edit.nothing, edit.wanted)
+        before, after = (self._accuracy(subject, edit.put(matrix)) for matrix in both)
+        normals = subject.stream.fork("null").normal((self.draws, *edit.wanted.shape))
         null = [
-            self._accuracy(subject, local.model, weights + _as_large_as(edit, found, normal))
+            self._accuracy(subject, edit.put(edit.as_large(normal)))
             for normal in normals.double().numpy()
         ]
         drawn = np.array([random.whole for random in null])
@@ -158,35 +205,115 @@ class Intervene(Analysis):
                 "accuracy_after_error": of_mean(after.alone),
                 "change_error": of_mean(after.alone - before.alone),
                 "null_change_error": float(np.hypot(of_mean(paired), of_mean(drawn))),
-                "edit_norm": float(np.linalg.norm(edit) / np.linalg.norm(weights)),
-                **local.scalars,
+                "edit_norm": edit.norm,
+                "scored_by": before.by,
+                "law": "stated" if own_law(subject) else "estimated",
+                **edit.place.scalars,
             },
             {"edits": edits},
-            reasons=dict.fromkeys(ERRORS, "a single sequence or edit has no spread"),
+            reasons={
+                **dict.fromkeys(ERRORS, "a single sequence or edit has no spread"),
+                **edit.place.reasons,
+            },
         )
 
-    def _wanted(self, law: LinearHistoryLaw, found: memories.Memories) -> np.ndarray:
-        if self.edit == "exact":
-            return law.phi[np.ix_(law.mask, law.mask)]
+    def _of_weights(self, subject: Subject) -> _Edit:
+        """Into W_hh, by Algorithm 1 and the law that the task states."""
+        law = autonomous_law(subject)
+        self._refuse_variable(law.history)
+        local = linearise(subject, self.point)
+        weights = _recurrent_weights(local)
+        core = memories.spectral_core(local.jacobian, self.threshold)
+        if core.size == 0:
+            raise NotApplicable(
+                f"no mode above {self.threshold}: there is no Phi to edit; lower `threshold`"
+            )
+        extract = memories.ALGORITHMS[self.method]
+        found = extract(core, local.jacobian, local.readout, law.history, law.mask)
         block = np.zeros((law.history, law.dimension), dtype=bool)
         block[self.variable - 1] = True
-        kept = ~block.ravel()[law.mask]
-        return found.phi * np.outer(kept, kept)
+        exact = law.phi[np.ix_(law.mask, law.mask)]
+        wanted = self._wanted(exact, found.phi, block.ravel()[law.mask])
 
-    def _accuracy(self, subject: Subject, model: RecurrentModel, weights: np.ndarray) -> _Accuracy:
-        edited = copy.deepcopy(model)
-        edited.state_dict()["W_hh"].copy_(torch.from_numpy(weights))
+        def put(matrix: np.ndarray) -> RecurrentModel:
+            edited = copy.deepcopy(local.model)
+            changed = weights + found.basis @ matrix @ found.dual
+            edited.state_dict()["W_hh"].copy_(torch.from_numpy(changed))
+            return edited
+
+        whole = float(np.linalg.norm(weights))
+        return _Edit(found.basis, wanted, found.dual, put, Linearisation(local), whole)
+
+    def _of_map(self, subject: Subject) -> _Edit:
+        """Into any map, by memories fitted to the law that is estimated."""
+        law, model = estimated_law(subject), recurrent(subject)
+        self._refuse_variable(len(law.phi))
+        seen = silent_step(model, law)
+        found = fit(seen, law)
+        if not found.dual.any():
+            raise NotApplicable(
+                f"no variable can be read from the states of '{model.name}', so there is no Phi to "
+                "edit; train it first, or use `memory_map`, which also looks for curved codes"
+            )
+        wanted = self._wanted(law.phi, found.phi, np.arange(len(law.phi)) == self.variable - 1)
+        middle = seen.states.mean(0)
+        offset = law.drift - found.dual @ (seen.moved.mean(0) - middle)
+        if self.edit == "drop":
+            offset = np.zeros(len(law.phi))
+        read = found.states @ found.dual.T
+
+        def put(matrix: np.ndarray) -> RecurrentModel:
+            return EditedMap(model, found.basis @ matrix, found.dual, middle)
+
+        return _Edit(
+            found.basis,
+            np.column_stack([wanted, offset]),
+            np.vstack([read.T, np.ones(len(read))]),
+            put,
+            Linearisation(None, "nothing is linearised here"),
+            float(np.linalg.norm(found.moved)),
+        )
+
+    def _refuse_variable(self, count: int) -> None:
+        if self.variable > count:
+            raise NotApplicable(
+                f"variable {self.variable} was to be dropped; the rule has {count}: lower "
+                "`variable`"
+            )
+
+    def _wanted(self, exact: np.ndarray, found: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+        """Phi_new - Phi_hat."""
+        if self.edit == "exact":
+            return np.asarray(exact - found)
+        return np.asarray(found * np.outer(~dropped, ~dropped) - found)
+
+    def _accuracy(self, subject: Subject, edited: RecurrentModel) -> _Accuracy:
         horizon = self.horizon or subject.task.evaluation_horizon
         walked = trajectories(subject, edited, self.sequences, horizon)
         batch, metrics = walked.batch, subject.task.metrics(walked.outputs, walked.batch)
         if "accuracy" not in metrics:
-            raise NotApplicable(f"'{subject.task.name}' has no accuracy here (real values)")
+            return _r2(subject, walked)
         parts = (x.split(1) for x in (walked.outputs, batch.inputs, batch.targets))
         alone = [
             float(subject.task.metrics(y, replace(batch, inputs=u, targets=z))["accuracy"])
             for y, u, z in zip(*parts, strict=True)
         ]
         return _Accuracy(float(metrics["accuracy"]), np.array(alone))
+
+
+def _r2(subject: Subject, walked: Trajectories) -> _Accuracy:
+    """Of the answers at scored steps, about their mean; NotApplicable where a law is stated."""
+    if own_law(subject):
+        raise NotApplicable(
+            f"'{subject.task.name}' has no accuracy here (real values); choose a rule of signs"
+        )
+    batch = walked.batch
+    scored = batch.mask.expand(batch.inputs.shape[:2])[..., None]
+    missed = (torch.square(walked.outputs - batch.targets) * scored).sum((1, 2)).numpy()
+    middle = (batch.targets * scored).sum((0, 1)) / scored.sum((0, 1))
+    whole = float((torch.square(batch.targets - middle) * scored).sum()) / len(missed)
+    alone = 1 - missed / whole
+    return _Accuracy(float(alone.mean()), alone, "r2")
 
 
 def _recurrent_weights(local: Linearised) -> np.ndarray:
@@ -202,11 +329,6 @@ def _recurrent_weights(local: Linearised) -> np.ndarray:
             "Phi is not an edit of the weights"
         )
     return matrix
-
-
-def _as_large_as(edit: np.ndarray, found: memories.Memories, normal: np.ndarray) -> np.ndarray:
-    drawn = found.basis @ normal @ found.dual
-    return drawn * (np.linalg.norm(edit) / np.linalg.norm(drawn))
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""How much of the past a linear recurrence holds: linear memory capacity and Fisher memory.
+"""How much of the past a recurrence holds: linear memory capacity and Fisher memory.
 
 With directions w_s = W_hh^s W_uh:
 
@@ -15,6 +15,7 @@ Grigoryeva and Ortega (arXiv 2305.01457) on why the capacity must not be compute
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.linalg import solve_discrete_lyapunov
 
 from emtkit import (
@@ -30,10 +31,13 @@ from emtkit import (
     ScalarInfo,
     Subject,
     hookimpl,
+    row_jacobians,
 )
 from emtkit_std._controls import LAST_DELAY, REGISTER
 from emtkit_std._findings import long_table, undefined
 from emtkit_std._theory.facts import Array, LinearRecurrence
+from emtkit_std._theory.linearise import POINT_SCALARS, Linearisation, Point, linearise
+from emtkit_std._theory.networks.recurrence import to_array
 from emtkit_std._theory.superposition.projections import pulse_responses, spectral_radius
 from emtkit_std._theory.svd import decompose
 
@@ -58,12 +62,16 @@ def draw_memory(findings: Findings) -> Drawing:
 
 
 class MemoryCapacity(Analysis):
-    """Linear memory capacity and Fisher memory of a linear recurrence.
+    """Linear memory capacity and Fisher memory of a linear recurrence, or of a linearised one.
 
     linear: sum_s w_s' P^-1 w_s with P = sum_s w_s w_s', over all ages: the number of directions
     reached (H when controllable), those too that rounding would hide in P. fisher: sum_s w_s' C^-1
     w_s with C = sum_j W_hh^j W_hh^j', inputs scaled to length 1; it is 1 for normal W_hh and one
     input, at most H in general. Both hold for the linear network everywhere: nothing is linearised.
+    Any other is taken at the fixed point h* that `point` chooses, for small inputs:
+
+        W_hh = dF(h*, 0)/dh,   W_uh = dF(h*, 0)/du        (`point_kind` is `none` if it is linear)
+
     Table `memory` (age, feature_in) has the first 64 ages. `information_capacity` measures any
     driven network, from its states.
 
@@ -73,9 +81,8 @@ class MemoryCapacity(Analysis):
     """
 
     name = "memory_capacity"
-    version = 2  # over all ages, in place of 400
+    version = 3  # networks that are not linear, at a fixed point
     models = RecurrentModel
-    requires = (LinearRecurrence,)
     scalars = {
         "linear": ScalarInfo(
             "linear memory capacity: number of directions reached",
@@ -87,24 +94,44 @@ class MemoryCapacity(Analysis):
             better="higher",
             undefined="where the recurrence does not forget",
         ),
+        **POINT_SCALARS,
     }
+    conditions = {"point_kind": ("linear", "fisher")}
     drawings = {"memory": draw_memory}
     controls = (Control(LAST_DELAY, REGISTER, "linear", least=4 - 1e-9, most=4 + 1e-9),)
 
+    def __init__(self, *, point: Point = "auto") -> None:
+        self.point = point
+
     def measure(self, subject: Subject) -> Findings:
         """Both memories; undefined where the recurrence does not forget."""
-        law = subject.fact(LinearRecurrence)
+        law, place = self._recurrence(subject)
         try:
             fisher = fisher_memory(law.W_hh, law.W_uh, _SHOWN)
             linear = linear_capacity(law.W_hh, law.W_uh, _SHOWN)
         except EmtkitError as error:
             without = undefined(("linear", "fisher"), str(error))
-            return Findings(without.scalars, reasons=without.reasons)
+            return Findings(
+                {**without.scalars, **place.scalars}, reasons={**without.reasons, **place.reasons}
+            )
         shown = {"linear": linear.by_age, "fisher": fisher.by_age}
         return Findings(
-            {"linear": linear.total, "fisher": fisher.total},
+            {"linear": linear.total, "fisher": fisher.total, **place.scalars},
             {"memory": long_table(("age", "feature_in"), shown)},
+            reasons=place.reasons,
         )
+
+    def _recurrence(self, subject: Subject) -> tuple[LinearRecurrence, Linearisation]:
+        """The network's own, or what it is near its fixed point."""
+        if LinearRecurrence in subject.model.offers:
+            own = subject.model.facts(LinearRecurrence)
+            return own, Linearisation(None, "the network is linear: nothing is linearised")
+        local = linearise(subject, self.point)
+        there = torch.from_numpy(local.point)[None]
+        inputs = there.new_zeros(1, subject.task.channels.inputs)
+        written = row_jacobians(lambda u: local.model.step(there.expand(len(u), -1), u), inputs)[0]
+        near = LinearRecurrence(local.jacobian, to_array(written), local.readout)
+        return near, Linearisation(local)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Spectrum(Analysis):
     """
 
     name = "spectrum"
-    version = 2  # `of: jacobian`: at the point of all analyses, not at the attractor
+    version = 3  # `of: auto`: gated networks by their Jacobian
     models = RecurrentModel
     scalars = {
         "radius": ScalarInfo("largest modulus of the eigenvalues"),
@@ -66,12 +66,12 @@ class Spectrum(Analysis):
         self,
         *,
         of: Annotated[
-            Literal["recurrent", "jacobian"],
+            Literal["auto", "recurrent", "jacobian"],
             Field(
-                description="Whether the matrix is W_hh, or d step / d state at the fixed point "
-                "that `point` chooses."
+                description="Whether the matrix is W_hh (recurrent), or d step / d state at the "
+                "fixed point that `point` chooses (jacobian); auto: W_hh where there is one."
             ),
-        ] = "recurrent",
+        ] = "auto",
         point: Point = "auto",
     ) -> None:
         self.of, self.point = of, point
@@ -79,13 +79,19 @@ class Spectrum(Analysis):
     def measure(self, subject: Subject) -> Findings:
         """Eigenvalues of the chosen matrix."""
         place: Mapping[str, Scalar] = {}
-        if self.of == "recurrent":
-            matrix = _recurrent(subject)
-        else:
+        matrix = None if self.of == "jacobian" else _recurrent(subject)
+        if matrix is None:
+            if self.of == "recurrent":
+                raise NotApplicable(
+                    f"'{subject.model.name}' has no single recurrent matrix; use `of: auto` or "
+                    "`of: jacobian`"
+                )
             local = linearise(subject, self.point)
             matrix, place = local.jacobian, local.scalars
         if not np.isfinite(matrix).all():
-            raise NotApplicable("the matrix is not finite")
+            raise NotApplicable(
+                "the matrix is not finite; train with a smaller learning rate, or stop earlier"
+            )
         eigenvalues = np.linalg.eigvals(matrix)
         eigenvalues = eigenvalues[np.lexsort((eigenvalues.imag, -np.abs(eigenvalues)))]
         radius = float(np.abs(eigenvalues[0]))
@@ -97,15 +103,14 @@ class Spectrum(Analysis):
         )
 
 
-def _recurrent(subject: Subject) -> Array:
+def _recurrent(subject: Subject) -> Array | None:
+    """W_hh (H, H), where there is one."""
     for kind in (PulseCircuit, LinearRecurrence):
         if kind in subject.model.offers:
             return subject.model.facts(kind).W_hh
     matrix = subject.model.state_dict().get("W_hh")
     if matrix is None or matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise NotApplicable(
-            f"'{subject.model.name}' has no single recurrent matrix; use `of: jacobian`"
-        )
+        return None
     return to_array(matrix)
 
 

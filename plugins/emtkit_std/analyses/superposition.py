@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 import torch
 from pydantic import AfterValidator, Field
 
@@ -14,20 +13,30 @@ from emtkit import (
     Batch,
     Control,
     Findings,
+    NotApplicable,
     ScalarInfo,
     Subject,
     hookimpl,
 )
 from emtkit_std._controls import LAST_DELAY, REGISTER
-from emtkit_std._findings import long_tables
 from emtkit_std._theory.facts import DelayLaw, Mask, PulseCircuit
 from emtkit_std._theory.superposition import projections, pulses
 from emtkit_std._theory.superposition.drawings import draw_directions, draw_projections
+from emtkit_std._theory.superposition.estimated import answered, sharing
 from emtkit_std._theory.superposition.linear_loss import zero_predictor_loss
+from emtkit_std._theory.superposition.pulse_tables import pulse_tables
 from emtkit_std._theory.superposition.pulses import Expected, Pulses
 
 # Numbers in one chunk of fresh data; another value is another evaluation set, hence version.
 _CHUNK = 1 << 18
+
+
+MOST_ESTIMATED = 8192
+OF_CODES = ("code_overlap", "features_needed", "directions")
+_NO_DELAYS = (
+    "the ages of the input, and closed forms of their loss, need a law of delays; offer the fact "
+    "DelayLaw in the task, or see `code_overlap`"
+)
 
 
 def _several(samples: int) -> int:
@@ -64,12 +73,16 @@ class Superposition(Analysis):
     (`feature_angle_mean`, `principal_angle_mean`, table `angles`) and `input_norm` are NOT
     identifiable. Projections, eigenvalues, losses and `travelled_angle` are.
 
+    A task without a law of delays (`law`: none) has the loss on `samples` or MOST_ESTIMATED fresh
+    sequences, by its own measure, and how what must be remembered shares the state: `code_overlap`,
+    the mean squared cosine between the codes of two needed inputs in whitened coordinates (by
+    chance 1 / `directions`), and `features_needed`, the most at one time. All else is undefined.
+
     References: Sharma, Proca, Prieto and Mediano (ICLR 2026), "Temporal superposition".
     """
 
     name = "superposition"
-    version = 8  # what nothing interferes with has no regime
-    requires = (DelayLaw,)
+    version = 9  # tasks without a law of delays, by codes
     scalars = {
         "relative_loss": ScalarInfo(
             "loss on fresh sequences; 1 is that of the answer 0",
@@ -138,6 +151,16 @@ class Superposition(Analysis):
             "length of the direction of a lone pulse at age 0",
             undefined="where it is not identifiable",
         ),
+        "code_overlap": ScalarInfo(
+            "mean squared cosine between the codes of two needed inputs, in whitened coordinates",
+            undefined="with a law of delays, or fewer than two codes in the state",
+        ),
+        "features_needed": ScalarInfo(
+            "most inputs that a state must hold at one time",
+            undefined="where the task has a law of delays, or what it needs is unknown",
+        ),
+        "directions": ScalarInfo("directions that states fill", undefined="as `features_needed`"),
+        "law": ScalarInfo("delays, or none where the task has no law of delays"),
     }
     drawings = {"projections": draw_projections, "directions": draw_directions}
     controls = (
@@ -167,6 +190,8 @@ class Superposition(Analysis):
     def measure_many(self, subjects: Sequence[Subject]) -> list[Findings]:
         """With the same sequences for all networks, and their exact losses at once."""
         first = subjects[0]
+        if all(DelayLaw not in one.offers for one in (first.task, first.model)):
+            return [self._without_delays(subject) for subject in subjects]
         law = first.fact(DelayLaw)
         if len(subjects) > 1 and DelayLaw not in first.task.offers:
             return [self.measure(subject) for subject in subjects]  # each may have its own law
@@ -194,7 +219,7 @@ class Superposition(Analysis):
             for name in ("relative_loss", "relative_loss_error"):
                 for of in values:
                     of.add(name, float("nan"), "no sequences were drawn (samples: 0)")
-        tables, findings = _tables(seen, law), []
+        tables, findings = pulse_tables(seen, law), []
         for at, (circuit, pulse, found) in enumerate(zip(circuits, seen, values, strict=True)):
             _expected(expected[at], found)
             _order(pulse, ages, law, circuit, found, silent=silent[at])
@@ -204,8 +229,32 @@ class Superposition(Analysis):
                 "directions": pulse.directions,
                 "readout": np.zeros((0, 0)) if circuit is None else circuit.W_r.T,
             }
+            for name in OF_CODES:
+                found.add(name, float("nan"), "the ages of a law of delays have exact directions")
+            found.scalars["law"] = "delays"
             findings.append(Findings(found.scalars, tables[at], arrays, found.reasons))
         return findings
+
+    def _without_delays(self, subject: Subject) -> Findings:
+        """The loss, and how codes share the state."""
+        found = _Values()
+        for name in self.scalars:
+            found.add(name, float("nan"), _NO_DELAYS)
+        found.scalars |= {"regime": "undefined", "law": "none"}
+        if self.samples:
+            right = answered(subject, min(self.samples, MOST_ESTIMATED))
+            found.add("relative_loss", right.loss.value, "the network's outputs are not finite")
+            found.add("relative_loss_error", right.loss.error, "the outputs are not finite")
+            found.scalars["represented"] = right.represented
+        try:
+            shared = sharing(subject)
+        except NotApplicable as reason:
+            for name in OF_CODES:
+                found.add(name, float("nan"), str(reason))
+            return Findings(found.scalars, reasons=found.reasons)
+        found.add("code_overlap", shared.overlap, "fewer than two needed inputs are in the state")
+        found.scalars |= {"features_needed": shared.features, "directions": shared.directions}
+        return Findings(found.scalars, reasons=found.reasons)
 
 
 def _ages(input_steps: int, scored: Mask, lags: int) -> range:
@@ -345,27 +394,6 @@ def _angles(circuit: PulseCircuit | None, seen: Pulses, law: DelayLaw, values: _
     mean = float(known.mean()) if known.size else nan
     values.add("principal_angle_mean", mean, "no two successive directions up to the delay")
     values.add("input_norm", float(np.linalg.norm(seen.directions[0])))
-
-
-def _tables(seen: Sequence[Pulses], law: DelayLaw) -> list[dict[str, pd.DataFrame]]:
-    """Projections, with the output's delay and source; angles from w_s to w_{s+1} and lengths."""
-    axes = ("lag", "feature_in", "feature_out")
-    values = np.stack([one.projections.T for one in seen])
-    output = {
-        name: np.broadcast_to(np.asarray(each), values.shape)
-        for name, each in (("delay", law.delay), ("source", law.source))
-    }
-    by_lag = long_tables(axes, {"value": values, **output})
-    directions = [one.directions for one in seen]
-    angles = np.stack([projections.successive_angles(each) for each in directions])
-    lengths = np.stack([np.linalg.norm(each[:-1], axis=1) for each in directions])
-    between = long_tables(axes[:2], {"angle": angles, "length": lengths})
-    spans = np.stack([projections.principal_angles(each, len(each) - 1) for each in directions])
-    by_age = long_tables(("lag", "place"), {"angle": spans})
-    return [
-        {"projections": one, "angles": two, "principal_angles": three}
-        for one, two, three in zip(by_lag, between, by_age, strict=True)
-    ]
 
 
 @hookimpl

@@ -73,7 +73,7 @@ def draw_weights(findings: Findings) -> Drawing:
         NotApplicable: there is no basis.
     """
     if "jacobian" not in findings.arrays:
-        raise NotApplicable(findings.reasons["phi_error"])
+        raise NotApplicable(findings.reasons["acts_outside"])
     size, kept = len(findings.arrays["phi_theory"]), findings.arrays["kept"]
     changed = findings.arrays["weights_in_basis"].copy()
     limit = ROUNDING * abs(changed).max()
@@ -111,7 +111,7 @@ def draw_hidden(findings: Findings) -> Drawing:
         NotApplicable: there is no basis.
     """
     if "hidden_states" not in findings.arrays:
-        raise NotApplicable(findings.reasons["phi_error"])
+        raise NotApplicable(findings.reasons["acts_outside"])
     kept = findings.arrays["kept"] > 0
     plots = []
     for name, label in (

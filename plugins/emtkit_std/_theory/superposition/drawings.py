@@ -10,7 +10,12 @@ _KEPT, _OTHER = "#d62728", "grey"
 
 
 def draw_projections(findings: Findings) -> Drawing:
-    """Bars of every output's own projections by age; the item that it should give stands out."""
+    """Bars of every output's own projections by age; the item that it should give stands out.
+
+    Raises:
+        NotApplicable: there are none.
+    """
+    _refuse_without_ages(findings)
     rows = findings.tables["projections"]
     names = ("feature_out", "feature_in", "source", "lag", "delay", "value")
     output, feature, source, lag, delay, value = (rows[name].to_numpy() for name in names)
@@ -39,6 +44,7 @@ def draw_directions(findings: Findings) -> Drawing:
     Raises:
         NotApplicable: there is no plane.
     """
+    _refuse_without_ages(findings)
     directions, readout = findings.arrays["directions"][:, :, 0], findings.arrays["readout"]
     if readout.size == 0 or directions.shape[1] < 2:
         raise NotApplicable("no plane of directions to draw")
@@ -57,6 +63,11 @@ def draw_directions(findings: Findings) -> Drawing:
         equal=True,
     )
     return Drawing([plot])
+
+
+def _refuse_without_ages(findings: Findings) -> None:
+    if "projections" not in findings.tables:
+        raise NotApplicable(findings.reasons["visible_interference"])
 
 
 def _ages(points: Array, reach: float) -> list[Mark]:

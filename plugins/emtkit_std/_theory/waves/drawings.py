@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from emtkit import Bars, Drawing, Findings, Line, Matrix, Plot, Rule
+from emtkit import Bars, Drawing, Findings, Line, Matrix, NotApplicable, Plot, Rule
 from emtkit_std._drawings import square
 
 MOST_PANELS = 8
@@ -113,7 +113,13 @@ def draw_attention(findings: Findings) -> Drawing:
 
 
 def draw_boundary(findings: Findings) -> Drawing:
-    """The effective linear boundary F beside the task's rule."""
+    """The effective linear boundary F beside the task's rule.
+
+    Raises:
+        NotApplicable: attention writes no columns.
+    """
+    if "boundary" not in findings.arrays:
+        raise NotApplicable(findings.reasons["leak"])
     titles = {"boundary": "effective boundary F", "law": "the task's rule"}
     across = "column and dimension (oldest first)"
     plots = [
@@ -143,8 +149,14 @@ def draw_decoding(findings: Findings) -> Drawing:
 
 
 def draw_overlap(findings: Findings) -> Drawing:
-    """Overlap of the subspaces that items of two ages occupy: 0 orthogonal, 1 the same."""
-    table = findings.tables["directions"]
+    """Overlap of the subspaces that items of two ages occupy: 0 orthogonal, 1 the same.
+
+    Raises:
+        NotApplicable: no age has a direction.
+    """
+    table = findings.tables["directions"].dropna(subset="overlap")
+    if table.empty:
+        raise NotApplicable("no age has a direction in the state")
     steps = sorted(table["step"].unique()) if "step" in table else [None]
     plots = []
     for step in steps:

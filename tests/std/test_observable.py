@@ -39,8 +39,8 @@ def directions(model, task) -> np.ndarray:
 
 def test_of_a_linear_network_it_is_the_sum_of_squared_answers_to_unit_states():
     model = build(LinearRnn, DELAY, hidden=8)
-    subject, seen, coded = looked_at(model, DELAY)
-    found = observability.gramian(subject, seen, coded, Stream(None, "test"))
+    _, seen, coded = looked_at(model, DELAY)
+    found = observability.gramian(model, seen, coded, Stream(None, "test"))
     law, wanted, last = model.facts(LinearRecurrence), np.zeros_like(found), len(seen.times) - 1
     for k in {round(share * last) for share in observability.TIMES}:
         time, moved = seen.times[k], coded.back
@@ -75,7 +75,8 @@ def test_where_nothing_is_read_nothing_is_observable_and_of_attention_everything
 
 def test_it_turns_with_the_coordinates_of_the_state():
     model = build(Elman, DELAY, hidden=12).double()
-    basis = looked_at(Changed(model, oblique(12, 100.0)), DELAY)
-    before = observability.gramian(*looked_at(model, DELAY), Stream(None, "test"))
-    after = observability.gramian(*basis, Stream(None, "test"))
+    before, after = (
+        observability.gramian(one, *looked_at(one, DELAY)[1:], Stream(None, "test"))
+        for one in (model, Changed(model, oblique(12, 100.0)))
+    )
     assert np.allclose(np.linalg.eigvalsh(before), np.linalg.eigvalsh(after), rtol=1e-6)

@@ -22,6 +22,7 @@ import torch
 from emtkit import RecurrentModel, Stream, Subject
 from emtkit_std._theory.facts import Array
 from emtkit_std._theory.memory_map.codes import Coded
+from emtkit_std._theory.memory_map.continued import continued
 from emtkit_std._theory.memory_map.observed import Observed
 from emtkit_std._theory.observe import in_double
 
@@ -44,22 +45,24 @@ def observable(subject: Subject, seen: Observed, coded: Coded, stream: Stream) -
     width = coded.directions
     if not isinstance(subject.model, RecurrentModel) or not width:
         return np.eye(width)
-    values, vectors = np.linalg.eigh(gramian(subject, seen, coded, stream))
+    values, vectors = np.linalg.eigh(gramian(in_double(subject.model), seen, coded, stream))
     least = max(SHARE * float(values[-1]), -CHANCES * float(values[0]))
     return np.asarray(vectors[:, values > least])
 
 
-def gramian(subject: Subject, seen: Observed, coded: Coded, stream: Stream) -> Array:
-    """G (r r), summed over a few times and, at each, over the sequences."""
+def gramian(model: RecurrentModel, seen: Observed, coded: Coded, stream: Stream) -> Array:
+    """G (r r) of a model in float64, summed over a few times and, at each, over the sequences."""
     found = np.zeros((coded.directions,) * 2)
     for k in sorted({round(share * (len(seen.times) - 1)) for share in TIMES}):
-        first, second = (_differences(subject, seen, coded, k, stream) for _ in range(2))
+        first, second = (_differences(model, seen, coded, k, stream) for _ in range(2))
         product = np.einsum("rnf,snf->rs", first, second) / first.shape[1]
         found += product + product.T
     return found
 
 
-def _differences(subject: Subject, seen: Observed, coded: Coded, k: int, stream: Stream) -> Array:
+def _differences(
+    model: RecurrentModel, seen: Observed, coded: Coded, k: int, stream: Stream
+) -> Array:
     """Central differences (r N T'O) of scored outputs along each whitened coordinate."""
     width = coded.directions
     count = min(len(seen.states), int(np.clip(MOVES // width, *SEQUENCES)))
@@ -67,8 +70,10 @@ def _differences(subject: Subject, seen: Observed, coded: Coded, k: int, stream:
     moves = np.concatenate([basis, -basis], axis=2).transpose(2, 0, 1) @ coded.back.T
     time = seen.times[k]
     end = min(seen.batch.steps, time + 1 + MOST_STEPS)
-    states = torch.from_numpy(seen.states[:count, k] + moves)
-    outputs = _continued(in_double(subject.model), states, seen.batch.inputs[:count], time, end)
+    states = torch.from_numpy(seen.states[:count, k] + moves).flatten(0, 1)
+    inputs = seen.batch.inputs[:count].repeat(2 * width, 1, 1)
+    found = continued(model, states, inputs, time, end).numpy()
+    outputs = found.reshape(2 * width, count, *found.shape[1:])
     scored = seen.batch.mask.expand(seen.batch.inputs.shape[0], -1)[:count, time:end].numpy() > 0
     change = (outputs[:width] - outputs[width:]) / 2 * scored[None, :, :, None]
     return np.einsum("nrq,qnto->rnto", basis, change).reshape(width, count, -1)
@@ -84,16 +89,3 @@ def _bases(white: Array, count: int, stream: Stream) -> Array:
     sums = stream.normal((count, width, len(chosen))).double().numpy() @ chosen
     left, _, right = np.linalg.svd(sums)
     return np.asarray((left @ right).transpose(0, 2, 1))
-
-
-def _continued(
-    model: RecurrentModel, states: torch.Tensor, inputs: torch.Tensor, time: int, end: int
-) -> Array:
-    """Outputs (K N T' O) from states (K N H) of a time on."""
-    kinds, count, _ = states.shape
-    state = states.flatten(0, 1)
-    outputs = [model.read(state)]
-    for step in range(time + 1, end):
-        state = model.step(state, inputs[:, step].repeat(kinds, 1))
-        outputs.append(model.read(state))
-    return np.asarray(torch.stack(outputs, 1).view(kinds, count, end - time, -1).numpy())

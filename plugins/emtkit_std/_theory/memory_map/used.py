@@ -39,6 +39,7 @@ from torch import Tensor
 from emtkit import RecurrentModel, Subject
 from emtkit_std._theory.facts import Array, Mask
 from emtkit_std._theory.memory_map.codes import Coded, Codes, encode
+from emtkit_std._theory.memory_map.continued import continued
 from emtkit_std._theory.memory_map.observed import Observed
 from emtkit_std._theory.networks.context import ContextModel
 from emtkit_std._theory.networks.recurrence import to_array
@@ -135,11 +136,7 @@ def used(subject: Subject, seen: Observed, coded: Coded) -> Used | str:
 
 def _recurrent(model: RecurrentModel, seen: Observed, coded: Coded, k: int) -> _State:
     def go_on(state: Tensor, inputs: Tensor) -> Tensor:
-        outputs = [model.read(state)]
-        for step in range(seen.times[k] + 1, _end(seen, k)):
-            state = model.step(state, inputs[:, step])
-            outputs.append(model.read(state))
-        return torch.stack(outputs, 1)
+        return continued(model, state, inputs, seen.times[k], _end(seen, k))
 
     return _State(seen.states[:, k], coded.codes[k], coded.white[:, k], coded.back, go_on)
 

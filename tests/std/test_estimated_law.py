@@ -9,7 +9,7 @@ import torch
 from emtkit import NotApplicable, RecurrentModel, Trace
 from emtkit_std._theory.emt.estimated import estimated_law, fit, silent_step
 from emtkit_std._theory.facts import LinearHistoryLaw
-from emtkit_std._theory.observe import in_double, needed_span
+from emtkit_std._theory.observe import in_double, memory_span, needed_span
 from emtkit_std._theory.required_memory import required_memory
 from emtkit_std._theory.superposition.estimated import answered, sharing
 from emtkit_std._theory.waves.answers import answered_boundary
@@ -258,6 +258,23 @@ def test_of_a_delay_as_many_items_are_needed_as_its_law_says(delay):
     task = KDelay(delay=delay, density=0.3, steps=40)
     asked = subject_of(build(Elman, task), task)
     assert needed_span(required_memory(asked)) == delay + 1
+
+
+def test_without_a_law_half_of_the_steps_are_asked_for_at_most_and_a_number_wins():
+    asked = subject_of(build(Elman, CUED), CUED)  # seven steps, the item needed in all
+    assert memory_span(asked, None) == 4
+    assert memory_span(asked, 6) == 6
+
+
+def test_where_nothing_tells_how_far_to_reach_the_number_is_to_be_set():
+    class Mute(FlipFlop):
+        name = "mute"
+
+        def targets(self, inputs):
+            return None
+
+    with pytest.raises(NotApplicable, match="set the number of items"):
+        memory_span(subject_of(build(Elman, FLIP), Mute()), None)
 
 
 class Answers(RecurrentModel):

@@ -27,6 +27,7 @@ from emtkit_std.architectures.lstm import LongShortTermMemory
 from emtkit_std.tasks.associative_recall import AssociativeRecall
 from emtkit_std.tasks.copy import Copy
 from emtkit_std.tasks.cued_delay import CuedDelay
+from emtkit_std.tasks.delayed_match import DelayedMatch
 from emtkit_std.tasks.flip_flop import FlipFlop
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
@@ -216,6 +217,13 @@ def test_an_edit_to_the_law_mends_a_network_that_forgets():
     dropped = Intervene(edit="drop").measure(subject_of(Cued(), CUED)).scalars
     assert dropped["accuracy_before"] == pytest.approx(1.0, abs=EXACT)
     assert dropped["accuracy_after"] < 0.7
+
+
+def test_sequences_with_masks_of_their_own_are_scored_one_by_one():
+    task = DelayedMatch()
+    found = Intervene().measure(subject_of(build(GatedRecurrentUnit, task), task)).scalars
+    assert found["scored_by"] == "accuracy"
+    assert found["accuracy_before_error"] == pytest.approx(0.5 / 8, rel=0.3)  # 64 answers of two
 
 
 def test_a_network_in_which_nothing_can_be_read_has_nothing_to_edit():

@@ -97,8 +97,8 @@ Steps = Annotated[
 Lags = Annotated[
     int | None,
     Field(
-        description="Number of lags from 0 on; null takes the history s of the task, or one more "
-        "than its longest delay."
+        description="Number of lags from 0 on; null takes the history s of the task, one more than "
+        "its longest delay, or, without a law, the ages at which inputs are needed."
     ),
 ]
 Threshold = Annotated[

@@ -316,9 +316,9 @@ def page() -> str:
             ", ".join(f"`{scalar}`" for scalar in moved[name]) or "none" if moved else "n/a"
             for name in changes(1)
         ]
-    lines += [_table(("analysis", "steps", "scalars", *NETWORKS), said)]
-    lines += [MARGINS, _table(("networks", *CHANCES), dict(chances()))]
-    lines += [CHANGES, _table(("analysis", *changes(1)), unchanged)]
+    lines += [table(("analysis", "steps", "scalars", *NETWORKS), said)]
+    lines += [MARGINS, table(("networks", *CHANCES), dict(chances()))]
+    lines += [CHANGES, table(("analysis", *changes(1)), unchanged)]
     return "\n".join(lines)
 
 
@@ -381,7 +381,7 @@ def drawn(
         return cls(task, **arguments).eval().requires_grad_(False).double()
 
 
-def _table(head: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *([name, *row] for name, row in rows.items())]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -9,7 +9,7 @@ import torch
 from emtkit import NotApplicable, RecurrentModel, Trace
 from emtkit_std._theory.emt.estimated import estimated_law, fit, silent_step
 from emtkit_std._theory.facts import LinearHistoryLaw
-from emtkit_std._theory.observe import in_double, needed_span
+from emtkit_std._theory.observe import in_double, memory_span, needed_span
 from emtkit_std._theory.required_memory import required_memory
 from emtkit_std._theory.superposition.estimated import answered, sharing
 from emtkit_std._theory.waves.answers import answered_boundary
@@ -27,6 +27,7 @@ from emtkit_std.architectures.lstm import LongShortTermMemory
 from emtkit_std.tasks.associative_recall import AssociativeRecall
 from emtkit_std.tasks.copy import Copy
 from emtkit_std.tasks.cued_delay import CuedDelay
+from emtkit_std.tasks.delayed_match import DelayedMatch
 from emtkit_std.tasks.flip_flop import FlipFlop
 from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
@@ -218,6 +219,13 @@ def test_an_edit_to_the_law_mends_a_network_that_forgets():
     assert dropped["accuracy_after"] < 0.7
 
 
+def test_sequences_with_masks_of_their_own_are_scored_one_by_one():
+    task = DelayedMatch()
+    found = Intervene().measure(subject_of(build(GatedRecurrentUnit, task), task)).scalars
+    assert found["scored_by"] == "accuracy"
+    assert found["accuracy_before_error"] == pytest.approx(0.5 / 8, rel=0.3)  # 64 answers of two
+
+
 def test_a_network_in_which_nothing_can_be_read_has_nothing_to_edit():
     with pytest.raises(NotApplicable, match="train it first"):
         Intervene().measure(subject_of(build(LongShortTermMemory, FlipFlop()), FlipFlop()))
@@ -258,6 +266,23 @@ def test_of_a_delay_as_many_items_are_needed_as_its_law_says(delay):
     task = KDelay(delay=delay, density=0.3, steps=40)
     asked = subject_of(build(Elman, task), task)
     assert needed_span(required_memory(asked)) == delay + 1
+
+
+def test_without_a_law_half_of_the_steps_are_asked_for_at_most_and_a_number_wins():
+    asked = subject_of(build(Elman, CUED), CUED)  # seven steps, the item needed in all
+    assert memory_span(asked, None) == 4
+    assert memory_span(asked, 6) == 6
+
+
+def test_where_nothing_tells_how_far_to_reach_the_number_is_to_be_set():
+    class Mute(FlipFlop):
+        name = "mute"
+
+        def targets(self, inputs):
+            return None
+
+    with pytest.raises(NotApplicable, match="set the number of items"):
+        memory_span(subject_of(build(Elman, FLIP), Mute()), None)
 
 
 class Answers(RecurrentModel):

@@ -51,7 +51,9 @@ class Conjugacy(Analysis):
     law, the memories are those that `emt_basis` fits to an estimated one (`law`), and the states
     move as they do:
 
-        core_defect = mean |Psi Phi_hat Psi* (h - mean) - (F(h) - mean)| / |F(h) - mean|
+        core_defect = mean |Psi Phi_hat Psi* g - G| / |G|
+
+    with g = h - mean and G = F(h) - mean.
 
     Gated networks, and those with biases, are no GSEMM: of them the core is asked for alone.
 

@@ -71,7 +71,8 @@ class EmtBasis(Analysis):
     that depend on the past (`law`). Its memories are fitted to the states after the same inputs,
     nothing is linearised, and what is not held is read as its mean:
 
-        z ~ Psi* (h - mean),   Phi_hat = regression of Psi* (F(h) - mean) on z, on other sequences
+        z ~ Psi* (h - mean)
+        Phi_hat = regression of Psi* (F(h) - mean) on z, on other sequences
 
     `phi_error` is then 1 where nothing is kept, `phi_contrast` over all rows, `sign_agreement`
     (from the mean) over that step and the next, and `core_size` counts eigenvalues of Phi_hat.

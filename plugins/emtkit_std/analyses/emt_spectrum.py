@@ -147,7 +147,8 @@ class EmtSpectrum(Analysis):
                 ),
             },
             reasons={
-                "angle_error": f"{result.found} modes found where {size} are expected",
+                "angle_error": f"{result.found} modes found where {size} are expected; train the "
+                "network, or set another `threshold`",
                 "gap": f"{too_small}, or the next one is zero",
                 "top_angle_error": too_small,
                 "null_angle_error": "theory has no mode above its threshold",

@@ -45,7 +45,7 @@ class GradientLag(Analysis):
     """
 
     name = "gradient_lag"
-    version = 4  # standard errors
+    version = 5  # without a law, as far back as inputs are needed
     scalars = {
         "decay_rate": ScalarInfo(
             "minus the slope of the log gradient over the lag: positive where it vanishes",

@@ -55,7 +55,7 @@ class HistoryDecoding(Analysis):
     """
 
     name = "history_decoding"
-    version = 5  # what nothing interferes with has no regime
+    version = 6  # without a law, as far back as inputs are needed
     scalars = {
         "capacity": ScalarInfo(
             "sum of the positive R² over the lags",

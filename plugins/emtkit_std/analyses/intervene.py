@@ -293,11 +293,13 @@ class Intervene(Analysis):
         batch, metrics = walked.batch, subject.task.metrics(walked.outputs, walked.batch)
         if "accuracy" not in metrics:
             return _r2(subject, walked)
-        parts = (x.split(1) for x in (walked.outputs, batch.inputs, batch.targets))
-        alone = [
-            float(subject.task.metrics(y, replace(batch, inputs=u, targets=z))["accuracy"])
-            for y, u, z in zip(*parts, strict=True)
-        ]
+        masks = batch.mask if batch.per_sequence else batch.mask.expand(self.sequences, -1)
+        parts = (x.split(1) for x in (walked.outputs, batch.inputs, batch.targets, masks))
+        alone = []
+        for y, u, z, own in zip(*parts, strict=True):
+            mask = own if batch.per_sequence else own[0]
+            one = replace(batch, inputs=u, targets=z, mask=mask)
+            alone.append(float(subject.task.metrics(y, one)["accuracy"]))
         return _Accuracy(float(metrics["accuracy"]), np.array(alone))
 
 

@@ -35,7 +35,8 @@ class LinearCeiling(Analysis):
     A task without a linear law has the bound estimated from sequences (`law`), with an offset c_t
     of its own for every step, as biases may bring it about:
 
-        least_loss = min_{K, c}  sum_t w |y_t - sum_k K(k) u_{t-k} - c_t|^2 / sum_t w |y_t|^2
+        e_t = y_t - sum_k K(k) u_{t-k} - c_t
+        least_loss = min_{K, c}  sum_t w |e_t|^2 / sum_t w |y_t|^2
 
     over scored steps, w the weights of the outputs in the loss; the mean of what is missed on the
     sequences that K was fitted to and on as many others, between which the bound lies.

@@ -70,8 +70,9 @@ class MemoryCapacity(Analysis):
     input, at most H in general. Both hold for the linear network everywhere: nothing is linearised.
     Any other is taken at the fixed point h* that `point` chooses, for small inputs:
 
-        W_hh = dF(h*, 0)/dh,   W_uh = dF(h*, 0)/du        (`point_kind` is `none` if it is linear)
+        W_hh = dF(h*, 0)/dh,   W_uh = dF(h*, 0)/du
 
+    (`point_kind` is `none` for a linear one).
     Table `memory` (age, feature_in) has the first 64 ages. `information_capacity` measures any
     driven network, from its states.
 

@@ -205,7 +205,7 @@ class Superposition(Analysis):
             else pulses.circuit_pulses(circuit, lags)
             for subject, circuit in zip(subjects, circuits, strict=True)
         ]
-        ages = _ages(probe.input_steps, scored, lags)
+        ages = pulses.ages_received(probe.input_steps, scored, lags)
         if len(ages) == lags:
             expected = pulses.expected_losses(circuits, seen, law, scored)
         else:
@@ -255,14 +255,6 @@ class Superposition(Analysis):
         found.add("code_overlap", shared.overlap, "fewer than two needed inputs are in the state")
         found.scalars |= {"features_needed": shared.features, "directions": shared.directions}
         return Findings(found.scalars, reasons=found.reasons)
-
-
-def _ages(input_steps: int, scored: Mask, lags: int) -> range:
-    """Ages of the input that an answer may hold: all, or those at the first scored step."""
-    if input_steps == len(scored):
-        return range(lags)
-    first = int(scored.argmax())
-    return range(max(first - input_steps + 1, 0), first + 1)
 
 
 class _Values:

@@ -83,7 +83,7 @@ class TwmWaves(Analysis):
     """
 
     name = "twm_waves"
-    version = 5  # standard errors
+    version = 6  # without a law, as far back as inputs are needed
     scalars = {
         "wave_share": ScalarInfo(
             "how much of the history travels: 1 exact wave, 0 none or no more than the nulls",
@@ -184,8 +184,8 @@ class TwmWaves(Analysis):
             int | None,
             Field(
                 ge=2,
-                description="Number of columns s; null takes the history of the task, or one more "
-                "than its longest delay.",
+                description="Number of columns s; null takes the history of the task, one more "
+                "than its longest delay, or, without a law, the ages that are needed.",
             ),
         ] = None,
         point: Point = "auto",

@@ -73,6 +73,14 @@ def measured_pulses(model: SequenceModel, inputs: int, input_steps: int, lags: i
     )
 
 
+def ages_received(input_steps: int, scored: Mask, lags: int) -> range:
+    """Ages of the input that an answer may hold: all, or those at the first scored step."""
+    if input_steps == len(scored):
+        return range(lags)
+    first = int(scored.argmax())
+    return range(max(first - input_steps + 1, 0), first + 1)
+
+
 def expected_losses(
     circuits: Sequence[PulseCircuit | None], seen: Sequence[Pulses], law: DelayLaw, scored: Mask
 ) -> list[Expected]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal
@@ -28,7 +28,7 @@ RESERVED_KEYS = {
     "pairs": "Which networks are compared: `all`, columns in which two may differ, or a mapping.",
     "at": "Whether the analysis measures the trained network (`end`) or every snapshot of it.",
 }
-"""Keys of an entry that are not parameters of its plugin, with their meaning."""
+"""Keys of an entry that are not parameters of its plugin (`pairs`: of a comparison), and why."""
 RESERVED_LABELS = (
     "task",
     "architecture",
@@ -134,16 +134,17 @@ def axes(given: Given, *, family: str = "training") -> Axes:
     if not isinstance(raw, dict):
         given.say(f"{shown(raw)} is not a mapping", "write `key: value` pairs")
         return NO_AXES
-    fixed = {key: value for key, value in raw.items() if key not in RESERVED_KEYS}
+    reserved = {*RESERVED_KEYS} - (set() if family == "comparisons" else {"pairs"})
+    fixed = {key: value for key, value in raw.items() if key not in reserved}
     paths: dict[str, Trail] = {key: (*given.path, key) for key in fixed}
     if family == "training":
         for key in ("use", "label", "at", "tune", "checkpoint"):
             if key in raw:
                 given.say(f"`{key}` has no meaning here", "remove it", (key,), key=True)
-    grid = _axis_lists(given, "grid", paths)
+    grid = _axis_lists(given, "grid", paths, reserved)
     for key, values in grid.items():
         _check_repeats(Given(values, paths[key], given.problems))
-    paired = _axis_lists(given, "zip", paths)
+    paired = _axis_lists(given, "zip", paths, reserved)
     lengths = {key: len(values) for key, values in paired.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
@@ -250,9 +251,7 @@ def _at(family: Family, given: Given) -> Literal["end", "snapshots"]:
 
 
 def _pairs(family: Family, given: Given) -> PairChoice | None:
-    if family != "comparisons":
-        if "pairs" in given.value:
-            given.say("`pairs` belongs to comparisons", "remove it here", ("pairs",), key=True)
+    if family != "comparisons":  # a plugin of another kind may have a parameter of this name
         return None
     asked = given.part("pairs")
     if isinstance(asked.value, str | list):
@@ -282,7 +281,10 @@ def _label(family: Family, given: Given, use: str) -> str:
 
 
 def _axis_lists(
-    given: Given, kind: Literal["grid", "zip"], paths: dict[str, Trail]
+    given: Given,
+    kind: Literal["grid", "zip"],
+    paths: dict[str, Trail],
+    reserved: Collection[str],
 ) -> dict[str, tuple[Any, ...]]:
     """The axes under `grid` or `zip`; their places are added to `paths`."""
     if kind not in given.value:
@@ -295,7 +297,7 @@ def _axis_lists(
     found: dict[str, tuple[Any, ...]] = {}
     for key, values in lists.items():
         here: Trail = (kind, key)
-        if key in RESERVED_KEYS:
+        if key in reserved:
             given.say(f"`{key}` is not a parameter", "only parameters span axes", here, key=True)
         elif not isinstance(values, list):
             hint = f"write a list, `{key}: [{shown(values)}]`, or fix it outside `{kind}`"

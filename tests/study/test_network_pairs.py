@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from emtkit import StudyError
+from emtkit.session import load
 from emtkit.study.select import select
 from tests.comparisons import plan
 
@@ -99,9 +102,15 @@ def test_more_than_may_be_is_told() -> None:
         )
 
 
-def test_pairs_belong_to_comparisons() -> None:
-    with pytest.raises(StudyError, match="`pairs` belongs to comparisons"):
+def test_pairs_belong_to_comparisons_and_may_be_a_parameter_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="point has no parameter 'pairs'"):
         plan(architectures=[{"use": "point", "pairs": "all"}])
+    for given in ("pairs: 3", "grid: {pairs: [3]}"):
+        path = tmp_path / "study.yaml"
+        task = f"{{use: associative_recall, keys: 5, {given}}}"
+        path.write_text(f"tasks: [{task}]\narchitectures: [elman]\n", encoding="utf-8")
+        (row,) = load(path, store=None).plan.rows
+        assert row.cell.task.parameters["pairs"] == 3
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,20 @@ class Intervene(Analysis):
     models = RecurrentModel
     scalars = {
         "accuracy_before": ScalarInfo("accuracy of the network as it is", better="higher"),
-        "accuracy_after": ScalarInfo("accuracy with the edited Phi", better="higher"),
-        "change": ScalarInfo("accuracy won by the edit", better="higher"),
-        "null_change": ScalarInfo("accuracy won by random edits of equal size, mean"),
+        "accuracy_after": ScalarInfo(
+            "accuracy with the edited Phi",
+            better="higher",
+            undefined="where the answers after an edit overflow",
+        ),
+        "change": ScalarInfo(
+            "accuracy won by the edit",
+            better="higher",
+            undefined="where the answers after an edit overflow",
+        ),
+        "null_change": ScalarInfo(
+            "accuracy won by random edits of equal size, mean",
+            undefined="where the answers after an edit overflow",
+        ),
         "accuracy_before_error": ScalarInfo("standard error of `accuracy_before`"),
         "accuracy_after_error": ScalarInfo("the same of `accuracy_after`"),
         "change_error": ScalarInfo("the same of `change`, paired by sequence"),
@@ -191,12 +202,9 @@ class Intervene(Analysis):
             for normal in normals.double().numpy()
         ]
         drawn = np.array([random.whole for random in null])
-        paired = np.mean([random.alone for random in null], axis=0) - before.alone
-        edits = pd.DataFrame(
-            {"edit": [self.edit, *["random"] * len(null)], "accuracy": [after.whole, *drawn]}
-        )
-        return Findings(
-            {
+        with np.errstate(invalid="ignore", over="ignore"):  # an edit may make answers overflow
+            paired = np.mean([random.alone for random in null], axis=0) - before.alone
+            numbers = {
                 "accuracy_before": before.whole,
                 "accuracy_after": after.whole,
                 "change": after.whole - before.whole,
@@ -205,16 +213,24 @@ class Intervene(Analysis):
                 "accuracy_after_error": of_mean(after.alone),
                 "change_error": of_mean(after.alone - before.alone),
                 "null_change_error": float(np.hypot(of_mean(paired), of_mean(drawn))),
+            }
+        finite = {name: x if np.isfinite(x) else float("nan") for name, x in numbers.items()}
+        reasons = dict.fromkeys(ERRORS, "a single sequence or edit has no spread")
+        if not np.isfinite([after.whole, *drawn]).all():
+            reasons = dict.fromkeys(numbers, "the answers after an edit overflow")
+        edits = pd.DataFrame(
+            {"edit": [self.edit, *["random"] * len(null)], "accuracy": [after.whole, *drawn]}
+        )
+        return Findings(
+            {
+                **finite,
                 "edit_norm": edit.norm,
                 "scored_by": before.by,
                 "law": "stated" if own_law(subject) else "estimated",
                 **edit.place.scalars,
             },
             {"edits": edits},
-            reasons={
-                **dict.fromkeys(ERRORS, "a single sequence or edit has no spread"),
-                **edit.place.reasons,
-            },
+            reasons=reasons | dict(edit.place.reasons),
         )
 
     def _of_weights(self, subject: Subject) -> _Edit:

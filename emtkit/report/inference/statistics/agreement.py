@@ -9,12 +9,14 @@ from emtkit.report.inference.resampling import Numbers
 class Agreement(Statistic):
     """The share of networks whose value is that of `by`: texts, numbers or truths.
 
+    Networks in which either is undefined are left out and counted.
     What chance gives depends on how often each value occurs; a claim has its own pairs permuted
     beside it. Interval: that of a share.
     """
 
     reads = "labels"
     pairs = True
+    leaves_out = True
     least = 2
     noun = "an agreement"
     method = "agreement of two columns as a share, exact"

@@ -45,3 +45,17 @@ def test_committed_tables_are_those_of_their_studies() -> None:
         for path in folder.glob("*.csv"):
             named = {key for line in lines(path) for key in line["cells"].split()}
             assert named <= keys, f"{path.name} speaks of cells that the study no longer has"
+
+
+def test_the_page_on_known_mechanisms_says_what_its_table_says() -> None:
+    """The share that is named right, and six areas under the curve, of every grid."""
+    page = (RESULTS / "membench.md").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    for line in lines(RESULTS / "membench" / "nuisances.csv"):
+        written = "–" if not line["estimate"] else f"{float(line['estimate']):.2f}"
+        if line["value"] == "named right" and line["estimate"]:
+            written = f"{float(line['estimate']):.0%}".replace("%", " %")
+        found.setdefault(line["grid"], []).append(written)
+    assert len(found) == 13
+    for grid, cells in found.items():
+        assert f"| {grid} | {' | '.join(cells)} |" in page, grid

@@ -379,13 +379,13 @@ MISTAKES = {
     "table with a wrong statistic": (
         BASE + "tables: [{name: t, rows: task, values: [{value: test.loss, stat: avg}]}]",
         "s.yaml:3:66 tables[0].values[0].stat: \"avg\" is wrong: it should be 'agreement', "
-        "'expected_best', 'mean'",
+        "'auroc', 'best'",
         "",
     ),
     "table with a misspelt statistic": (
         BASE + "tables: [{name: t, rows: task, values: [{value: test.loss, stat: trimed}]}]",
         "s.yaml:3:66 tables[0].values[0].stat: \"trimed\" is wrong: it should be 'agreement', "
-        "'expected_best', 'mean'",
+        "'auroc', 'best'",
         "did you mean 'trimmed'?",
     ),
     "figure of a misspelt kind": (

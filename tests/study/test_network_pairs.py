@@ -107,7 +107,7 @@ def test_pairs_belong_to_comparisons_and_may_be_a_parameter_elsewhere(tmp_path: 
         plan(architectures=[{"use": "point", "pairs": "all"}])
     for given in ("pairs: 3", "grid: {pairs: [3]}"):
         path = tmp_path / "study.yaml"
-        task = f"{{use: associative_recall, keys: 5, {given}}}"
+        task = f"{{use: associative_recall, keys: 5, queries: 2, {given}}}"
         path.write_text(f"tasks: [{task}]\narchitectures: [elman]\n", encoding="utf-8")
         (row,) = load(path, store=None).plan.rows
         assert row.cell.task.parameters["pairs"] == 3

@@ -12,7 +12,7 @@ from emtkit.testing import check
 
 HEAVY = {
     *("attractors", "basis_sensitivity", "fixed_points", "gradient_lag", "intervene"),
-    *("dsa", "memory", "memory_map", "noise_horizon", "optimal_rectified", "superposition"),
+    *("dsa", "ends", "memory", "memory_map", "noise_horizon", "optimal_rectified", "superposition"),
     # Of one kind with networks that stay: gated, of units with inertia, with a memory of waves.
     *("diagonal_ssm", "irnn", "lstm", "memoryless", "twm_attention", "wave_rnn"),
     *(

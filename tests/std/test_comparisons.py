@@ -14,17 +14,22 @@ from emtkit_std._theory import similarity
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.gru import GatedRecurrentUnit
 from emtkit_std.architectures.linear_rnn import LinearRnn
+from emtkit_std.architectures.mechanisms.dead import Dead
+from emtkit_std.architectures.mechanisms.magnitude_code import MagnitudeCode
 from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
 from emtkit_std.architectures.mechanisms.register import Register
+from emtkit_std.architectures.mechanisms.stable_cycle import StableCycle
 from emtkit_std.comparisons.behaviour import Behaviour
 from emtkit_std.comparisons.cca import CanonicalCorrelation
 from emtkit_std.comparisons.cka import CentredKernelAlignment
 from emtkit_std.comparisons.dsa import DynamicalSimilarity
+from emtkit_std.comparisons.ends import Ends
 from emtkit_std.comparisons.linear_conjugacy import LinearConjugacy
 from emtkit_std.comparisons.memory import Memory
 from emtkit_std.comparisons.procrustes import Procrustes
 from emtkit_std.comparisons.pwcca import ProjectionWeightedCca
 from emtkit_std.comparisons.rsa import RepresentationalSimilarity
+from emtkit_std.tasks.hds import HistoryDependentSystem
 from emtkit_std.tasks.k_delay import KDelay
 from tests.std.known_pairs import COPY, bent, clock, linear, sheared
 from tests.std.null_nets import Changed, OpenClock, changes, oblique
@@ -229,3 +234,15 @@ def test_noise_is_the_same_for_both_and_as_large_as_asked() -> None:
     assert np.std(noisy - clean) == pytest.approx(0.5, rel=0.02)
     twice = Behaviour(noise=0.5).measure(subject, subject).scalars["distance"]
     assert twice == 0.0
+
+
+def test_two_stable_cycles_end_alike_and_attract_at_their_own_rates() -> None:
+    """Per step the errors of a corrected register shrink to 1 - a, those of magnitudes to r."""
+    task = HistoryDependentSystem(rule="repeat", history=3, dimension=1, horizon=12)
+    cycle = build(StableCycle, task, correction=0.8).double()
+    code, dead = build(MagnitudeCode, task, ratio=0.3).double(), build(Dead, task).double()
+    ends = Ends(sequences=16, steps=200, longest=20)
+    alike = ends.measure(subject_of(cycle, task), subject_of(code, task)).scalars
+    assert alike["distance"] == 0
+    assert alike["rate"] == pytest.approx(np.log(0.3 / 0.2), abs=1e-6)
+    assert ends.measure(subject_of(cycle, task), subject_of(dead, task)).scalars["distance"] == 1

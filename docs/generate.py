@@ -35,8 +35,8 @@ from emtkit.study.rows import MAX_CELLS
 from emtkit.study.settings import Check, Elsewhere, Evaluation, Training
 from emtkit.study.tuning import Objective, TuneSettings
 from emtkit.study.views import (
-    EMBEDDING,
     FIGURE_KINDS,
+    OF_NETWORKS,
     CellChoice,
     Claim,
     EachShare,
@@ -91,7 +91,7 @@ def _parts() -> dict[str, str]:
     lists = [
         ("Keys of a grid", ("name", "role", *GRID_KEYS)),
         ("Words that cannot be a label", RESERVED_LABELS),
-        ("Kinds of figure", (*FIGURE_KINDS, EMBEDDING, "<analysis label>.<drawing>")),
+        ("Kinds of figure", (*FIGURE_KINDS, *OF_NETWORKS, "<analysis label>.<drawing>")),
         ("Formats of a table (`emtkit table --format`)", FORMATS.names),
     ]
     rows = [(title, ", ".join(f"`{word}`" for word in words)) for title, words in lists]

@@ -30,7 +30,6 @@ MAPS = Methods("emtkit.report.figures.maps", "map")
 FIGURE_KINDS = (*CHARTS.names, *MAPS.names)
 OF_NETWORKS = ("embedding", "dendrogram")
 """Figures in which every network is a mark, placed by the distances of a comparison."""
-"""A figure that places networks by the distances of a comparison."""
 ITERATION, LOSS = "iteration", "train.loss"
 """What a chart has as `x` to show training, and the column that every training has then."""
 

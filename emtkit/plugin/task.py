@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -253,6 +253,13 @@ class Task(ABC):
         a network that is given one item in the place of another answers as it should.
         """
         return None
+
+    def variables(self, inputs: Tensor) -> Mapping[str, Tensor]:
+        """Values (B T), by name, that a state may be asked for beside single inputs: a running sum.
+
+        After step t they depend on the inputs (B T I) up to t, each sequence's on its own alone.
+        """
+        return {}
 
     def squares(self) -> tuple[float, ...] | None:
         """Weights w (O) when `loss` is sum_o w_o (y_o - target_o)²; it then trains faster.

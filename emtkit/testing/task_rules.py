@@ -275,6 +275,31 @@ def targets_follow_from_the_inputs(bench: TaskBench) -> Steps:
             yield Mistake(f"a sequence of {case} has other targets alone", change)
 
 
+def variables_follow_from_the_past(bench: TaskBench) -> Steps:
+    """`variables` after a step depend on the inputs up to it, of each sequence by itself."""
+    batches = [(case, _draw(case.task).inputs) for case in bench.cases]
+    named = [(case, inputs) for case, inputs in batches if case.task.variables(inputs)]
+    if not named:
+        yield Skip("the task names no further variables")
+    yield "computed the variables with other inputs in the second half, and of one sequence alone"
+    change = "compute each from the inputs up to its step, sequence by sequence"
+    for case, inputs in named:
+        half, later = inputs.shape[1] // 2, inputs.clone()
+        later[:, half:] = inputs[:, half:].roll(1, 0) + 1.0
+        found, other = case.task.variables(inputs), case.task.variables(later)
+        alone = case.task.variables(inputs[1:2])
+        for name, series in found.items():
+            if series.shape != inputs.shape[:2]:
+                shapes = f"{tuple(series.shape)}, not (B, T) = {tuple(inputs.shape[:2])}"
+                yield Mistake(f"variable '{name}' of {case} has shape {shapes}", change)
+            if not torch.equal(series[:, :half], other[name][:, :half]):
+                yield Mistake(f"variable '{name}' of {case} depends on later inputs", change)
+            if not torch.equal(series[1], alone[name][0]):
+                yield Mistake(
+                    f"variable '{name}' of {case} is another in one sequence alone", change
+                )
+
+
 def draws_where_the_stream_is(bench: TaskBench) -> Steps:
     """A task with `draws_anywhere` makes its batches on the device of its stream."""
     if not bench.cls.draws_anywhere:
@@ -316,6 +341,7 @@ TASK_RULES: tuple[Callable[[TaskBench], Steps], ...] = (
     strata_keep_the_expectation,
     recipe_gives_the_batch,
     targets_follow_from_the_inputs,
+    variables_follow_from_the_past,
     draws_where_the_stream_is,
     facts_are_answered,
 )

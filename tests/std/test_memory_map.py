@@ -17,13 +17,16 @@ from emtkit_std.analyses.memory_map import MemoryMap
 from emtkit_std.architectures.attention import Attention
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.emt_circuit import EmtCircuit
+from emtkit_std.architectures.mechanisms.dead import Dead
 from emtkit_std.architectures.mechanisms.exact_attention import ExactAttention
+from emtkit_std.architectures.mechanisms.latch import Latch
 from emtkit_std.architectures.mechanisms.phase_clock import PhaseClock
 from emtkit_std.architectures.memoryless import Memoryless
 from emtkit_std.architectures.optimal_linear import OptimalLinear
 from emtkit_std.architectures.shift_register import ShiftRegister
 from emtkit_std.architectures.twm_attention import TwmAttention
 from emtkit_std.architectures.twm_linear import TwmLinear
+from emtkit_std.tasks.flip_flop import FlipFlop
 from emtkit_std.tasks.hds import HistoryDependentSystem as Hds
 from emtkit_std.tasks.k_delay import KDelay
 from tests.std.null_nets import (
@@ -293,3 +296,14 @@ def test_states_that_do_not_vary_hold_nothing():
     white = whitened(np.ones((100, 5)))
     assert white.shape == (100, 0)
     assert held(white, values, np.arange(100) % 4).r2 == pytest.approx(0, abs=0.1)
+
+
+def test_a_latch_holds_the_bits_that_its_task_names():
+    pulses = FlipFlop(density=0.3, steps=20)
+    found = look(build(Latch, pulses), pulses)
+    assert found.scalars["variables_held"] == pytest.approx(1, abs=EXACT)
+    assert set(found.tables["variables"]["variable"]) == {"bit 1", "bit 2", "bit 3"}
+    absent = look(build(Dead, pulses), pulses).scalars["variables_held"]
+    assert absent == pytest.approx(0, abs=0.02)
+    unnamed = look(build(PhaseClock, COPY), COPY)
+    assert unnamed.reasons["variables_held"] == "'hds' names no further variables (`variables`)"

@@ -313,6 +313,15 @@ class OtherTargets(GoodTask):
         return inputs - inputs.mean(0)
 
 
+class SeesTheFuture(GoodTask):
+    """y_t = u_t. References: none."""
+
+    name = "sees_the_future"
+
+    def variables(self, inputs):
+        return {"total": inputs.sum((1, 2))[:, None].expand(inputs.shape[:2])}
+
+
 class Sparse(GoodTask):
     """Say sparse inputs again: y_t = u_t, and how many of the answers are close (B T 2).
 
@@ -402,6 +411,7 @@ BREAKS: dict[type[Task], str] = {
     OneStreamForAllRows: "rows equal single draws",
     OtherRecipe: "recipe gives the batch",
     OtherTargets: "targets follow from the inputs",
+    SeesTheFuture: "variables follow from the past",
     OtherChances: "strata keep the expectation",
     WorstSequence: "strata keep the expectation",
     OtherFact: "facts are answered",

@@ -20,6 +20,7 @@ from emtkit_std._theory.memory_map.moving import Moving, moving
 from emtkit_std._theory.memory_map.observable import observable
 from emtkit_std._theory.memory_map.observed import Observed, observe
 from emtkit_std._theory.memory_map.used import Used, used
+from emtkit_std._theory.memory_map.variables import held_variables
 from emtkit_std._theory.observe import linear_law_of
 from emtkit_std._theory.standard_error import of_mean
 
@@ -54,7 +55,9 @@ class MemoryMap(Analysis):
     the null (0) to exact (1); `held_null` reads the items of other sequences, `used_null`
     moves the state as far towards others. `held_nonlinear` adds Gaussians of the coordinates that
     items and states share, at three times; what it has beyond `held` there (`held_curved`) is held
-    in magnitudes. No linear code of H units holds more than `held_bound` of equal items.
+    in magnitudes; `variables_held` is the R^2 of what the task names itself (`variables`: the bits
+    of a flip-flop, a running sum). No linear code of H units holds more than `held_bound` of equal
+    items.
     `angle_error` compares the eigenvalues of R with those of Phi, where the task has one: nothing
     is linearised.
 
@@ -77,7 +80,7 @@ class MemoryMap(Analysis):
     """
 
     name = "memory_map"
-    version = 2  # places in the part of the state that outputs depend on; `shared`
+    version = 3  # places in the part of the state that outputs depend on; `shared`; variables
     scalars = {
         "needed": ScalarInfo("mean number of items that a state must hold", unit="items"),
         "held": ScalarInfo("R² of needed items, read linearly off the state", better="higher"),
@@ -90,6 +93,12 @@ class MemoryMap(Analysis):
         "held_nonlinear_error": ScalarInfo("standard error of `held_nonlinear`"),
         "held_curved": ScalarInfo("what the curved map reads beyond the linear one there"),
         "held_curved_error": ScalarInfo("standard error of `held_curved`"),
+        "variables_held": ScalarInfo(
+            "R² of the variables that the task names, read linearly off the state",
+            better="higher",
+            undefined="where the task names no variables, or none varies",
+        ),
+        "variables_held_error": ScalarInfo("standard error of `variables_held`"),
         "observable": ScalarInfo("directions of the state that later outputs depend on"),
         "overlap": ScalarInfo(
             "mean squared cosine between the codes of two items",
@@ -146,7 +155,7 @@ class MemoryMap(Analysis):
         self.sequences = sequences
 
     def measure(self, subject: Subject) -> Findings:
-        """Scalars; tables `held` and `overlap`; the array `needs`."""
+        """Scalars; tables `held`, `overlap` and `variables`; the array `needs`."""
         seen = observe(subject, self.sequences)
         everything = encode(seen)
         read = _read(seen)
@@ -159,10 +168,11 @@ class MemoryMap(Analysis):
         overlap = float(between["square"].sum() / whole) if whole > 0 else float("nan")
         use = _use(exchanged)
         named = moved.mechanism if _is_kept(read.scalars | use.scalars) else "none"
-        angles = _angles(subject, moved)
+        angles, further = _angles(subject, moved), held_variables(subject, seen)
         scalars: dict[str, Scalar] = {
             "needed": float(np.mean([len(items) for items in seen.needed])),
             **read.scalars,
+            **further.measured.scalars,
             "observable": coded.directions,
             "overlap": overlap,
             "slot": moved.slot,
@@ -178,12 +188,14 @@ class MemoryMap(Analysis):
             "slot": f"no item is needed at two steps in turn, or {directions}",
             "wave": f"no item follows another in its channel, or {directions}",
             "rotation": f"fewer than two items, or five steps in turn, are needed, or {directions}",
+            **further.measured.reasons,
             **angles.reasons,
             **use.reasons,
         }
         by_age = between.groupby(["age_a", "age_b"], as_index=False).sum()
         by_age["overlap"] = by_age["square"] / by_age["weight"].where(by_age["weight"] > 0)
-        tables = {"held": read.table, "overlap": by_age[["age_a", "age_b", "overlap"]]}
+        overlaps = by_age[["age_a", "age_b", "overlap"]]
+        tables = {"held": read.table, "overlap": overlaps, "variables": further.table}
         return Findings(scalars, tables, {"needs": seen.memory.weight}, reasons)
 
 

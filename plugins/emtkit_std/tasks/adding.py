@@ -1,5 +1,6 @@
 """Add the two numbers of a long sequence that a marker points at."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import torch
@@ -66,6 +67,10 @@ class Adding(Task):
     def targets(self, inputs: Tensor) -> Tensor:
         """The marked sum at the last step, 0 elsewhere."""
         return self._answers(inputs)
+
+    def variables(self, inputs: Tensor) -> Mapping[str, Tensor]:
+        """The sum so far of what was marked."""
+        return {"sum": (inputs[..., 0] * inputs[..., 1]).cumsum(1)}
 
     def _answers(self, inputs: Tensor) -> Tensor:
         found = inputs.new_zeros(*inputs.shape[:2], 1)

@@ -1,5 +1,6 @@
 """Hold the sign of the last pulse on each of several channels."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import torch
@@ -74,6 +75,11 @@ class FlipFlop(Task):
     def targets(self, inputs: Tensor) -> Tensor:
         """The last input of each channel that is not 0."""
         return self._answers(inputs)
+
+    def variables(self, inputs: Tensor) -> Mapping[str, Tensor]:
+        """The bits, one of each channel, numbered from 1."""
+        found = self._answers(inputs)
+        return {f"bit {channel + 1}": found[..., channel] for channel in range(self.bits)}
 
     def _answers(self, inputs: Tensor) -> Tensor:
         time = torch.arange(inputs.shape[1], device=inputs.device)[:, None].expand_as(inputs)

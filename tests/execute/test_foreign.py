@@ -87,12 +87,13 @@ def test_the_nonlinearity_of_a_module_is_kept(installed: Registry) -> None:
 
 
 def test_findings_and_refusals(installed: Registry) -> None:
-    asked = ["spectrum", {"use": "spectrum", "of": "jacobian", "label": "local"}, "conjugacy"]
+    matrix, local = ({"use": "spectrum", "of": of, "label": of} for of in ("recurrent", "jacobian"))
+    asked = [matrix, local, "feature_geometry"]
     found = emtkit.analyze(seeded("gru"), task=TASK, analyses=asked, registry=installed)
-    assert set(found.findings) == {"local"}
-    assert 0 < found.findings["local"].scalars["radius"] < 2
-    assert "no single recurrent matrix" in found.refused["spectrum"]
-    assert "PulseCircuit" in found.refused["conjugacy"]
+    assert set(found.findings) == {"jacobian"}
+    assert 0 < found.findings["jacobian"].scalars["radius"] < 2
+    assert "no single recurrent matrix" in found.refused["recurrent"]
+    assert "PulseCircuit" in found.refused["feature_geometry"]
 
 
 def test_files_and_maps(tmp_path: Path, installed: Registry) -> None:

@@ -14,6 +14,7 @@ from emtkit_std._theory.emt.boolean import lookup_of
 from emtkit_std._theory.facts import DelayLaw, HistoryLaw, LinearHistoryLaw
 from emtkit_std.analyses.attention_boundary import AttentionBoundary
 from emtkit_std.analyses.attractors import Attractors
+from emtkit_std.analyses.emt_spectrum import EmtSpectrum
 from emtkit_std.architectures.elman import Elman
 from emtkit_std.architectures.emt_circuit import EmtCircuit
 from emtkit_std.architectures.twm_attention import TwmAttention
@@ -128,11 +129,11 @@ def test_what_a_matrix_would_tell_does_not_apply():
 
 def test_the_plan_says_before_training_what_does_not_apply():
     study = {
-        "question": "Which analyses need a matrix?",
+        "question": "Which analyses need delays?",
         "seeds": 1,
         "tasks": [{"use": "hds", "grid": {"rule": ["parity", "repeat"]}, **SIZES}],
         "architectures": [{"use": "elman", "hidden": 8}],
-        "analyses": ["emt_spectrum", "attractors"],
+        "analyses": ["feature_geometry", "attractors"],
         "tables": [{"name": "t", "rows": ["task.rule"], "values": ["test.accuracy"]}],
     }
     rows = plan_study(study, Registry.installed()).rows
@@ -141,9 +142,15 @@ def test_the_plan_says_before_training_what_does_not_apply():
         for row in rows
         for one in row.measures
     }
-    assert "the rule 'parity' of 'hds' is not linear" in reasons["parity", "emt_spectrum"]
-    assert reasons["repeat", "emt_spectrum"] is None
+    assert "rule 'parity' are not delayed copies" in reasons["parity", "feature_geometry"]
+    assert reasons["repeat", "feature_geometry"] is None
     assert reasons["parity", "attractors"] is None
+
+
+def test_a_rule_that_is_no_matrix_has_no_spectrum_to_compare_with():
+    task = Hds(rule="parity", **SIZES)
+    with pytest.raises(NotApplicable, match="the rule 'parity' of 'hds' is not linear"):
+        EmtSpectrum().measure(subject_of(build(Elman, task, hidden=8), task))
 
 
 def test_attention_is_looked_at_without_a_rule_to_compare_with():

@@ -19,8 +19,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from emtkit.plugin.statistic import Statistic
 from emtkit.report.data.sides import BETWEEN, networks_of
@@ -78,6 +76,9 @@ class Paired:
 
     def _groups(self, count: int) -> Sequence[Indices]:
         """Networks that are linked by pairs."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         links = coo_array((np.ones(len(self.pairs)), tuple(self.pairs.T)), shape=(count, count))
         number, label = connected_components(links, directed=False)
         return [np.flatnonzero(label == at) for at in range(number)]

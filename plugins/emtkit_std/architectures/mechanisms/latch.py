@@ -23,7 +23,8 @@ from emtkit_std._theory.networks.embedded import EmbeddedMemory, Embedding
 class Latch(EmbeddedMemory):
     """One unit for each input that holds the sign of the last pulse, with nothing to train.
 
-        m_t = f(m_{t-1} (1 - |u_t|) + u_t),   f(z) = z - a sin(2 pi z) / (2 pi),   y_t = m_t
+        m_t = f(m_{t-1} (1 - |u_t|) + u_t),   y_t = m_t
+        f(z) = z - a sin(2 pi z) / (2 pi)
 
     for u in {-1, 0, 1}: a pulse sets its unit to +-1, a fixed point in silence, which attracts with
     the multiplier 1 - a, as does 0, where a unit begins.

@@ -24,8 +24,8 @@ from emtkit_std._theory.networks.embedded import EmbeddedMemory, Embedding
 class StableCycle(EmbeddedMemory):
     """The last L items, each at the place of its age and drawn to its digit, with nothing to train.
 
-        z_{t,0} = f(u_t + F z_{t-1,L-1}),   z_{t,a} = f(z_{t-1,a-1}),   y_t = sum_a G_a z_{t,a}
-        f(z) = z - a sin(2 pi z) / (2 pi)
+        z_{t,0} = f(u_t + F z_{t-1,L-1}),   z_{t,a} = f(z_{t-1,a-1})
+        y_t = sum_a G_a z_{t,a},   f(z) = z - a sin(2 pi z) / (2 pi)
 
     F brings the oldest item back where the task's inputs end (repeat copy): then every history of
     signs is on a cycle of L steps whose multipliers are (1 - a)^L.

@@ -24,10 +24,11 @@ LEAST = 2
 class DynamicalSimilarity(Comparison[Array]):
     """Dynamical similarity analysis: the distance between the operators of two networks' states.
 
-        z_{t+1} = A z_t + B u_{t+1} + c,   z_t = (h_t, h_{t-1}, ..) in `rank` whitened directions
-        distance = min over orthogonal C of |A_a - C A_b C'| / sqrt(|A_a|^2 + |A_b|^2)
+        z_{t+1} = A z_t + B u_{t+1} + c
+        distance = min_C |A_a - C A_b C'| / sqrt(|A_a|^2 + |A_b|^2)
 
-    (`score: rotation`), the smaller A filled up with zeros: 0 for one flow in two coordinates, at
+    over orthogonal C (`score: rotation`), z_t = (h_t, h_{t-1}, ..) in `rank` whitened directions,
+    the smaller A filled up with zeros: 0 for one flow in two coordinates, at
     most sqrt(2). The minimum is not convex: the best of many starts is taken, and `bound` is what
     no C can be below. `score: eigenvalues` pairs the eigenvalues of the two instead: a lower bound
     of the other one for normal operators, and for others neither: a shift register and a cycle

@@ -17,9 +17,10 @@ class Ends(Comparison[Findings]):
     """The disagreement of two networks on where histories end (analysis `attractors`).
 
         distance = share of histories of which kind or period differ
-        rate     = mean |log r_a - log r_b| over histories on a cycle, or in a point, in both
+        rate     = mean |log r_a - log r_b|
 
-    Histories are the same in both; r is the largest modulus of a cycle's multipliers per step, its
+    over histories that are the same in both, for the rate over those on a cycle, or in a point, in
+    both; r is the largest modulus of a cycle's multipliers per step, its
     logarithm the rate at which it attracts, and 1e-12 stands for less. Kinds, periods and
     multipliers are those of the map, and no h -> A h matters.
 

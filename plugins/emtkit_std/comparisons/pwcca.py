@@ -11,7 +11,8 @@ from emtkit_std._theory.similarity import weighted_correlation
 class ProjectionWeightedCca(StateComparison):
     """One less the projection-weighted canonical correlation of two networks, mean of both ways.
 
-        distance = 1 - (w(X, Y) + w(Y, X)) / 2,   w(X, Y) = sum_i a_i rho_i / sum_i a_i
+        distance = 1 - (w(X, Y) + w(Y, X)) / 2
+        w(X, Y) = sum_i a_i rho_i / sum_i a_i
         a_i = sum_j |<h_i, x_j>|
 
     for states X (N, H) and Y (N, K) of the same N moments, centred; h_i are the canonical

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from emtkit import NotApplicable, RecurrentModel
+from emtkit import Batch, NotApplicable, RecurrentModel, Stream
 from emtkit_std._theory.mechanism import Mechanism
 from emtkit_std.analyses.known_mechanism import KnownMechanism
 from emtkit_std.architectures.elman import Elman
@@ -62,6 +63,19 @@ def test_a_linear_network_that_answers_is_a_wave_and_one_that_does_not_is_not_ce
     assert known(exact, DELAY).scalars["moving"] == "wave"
     with pytest.raises(NotApplicable, match="of the variance of the targets"):
         known(build(LinearRnn, DELAY, hidden=3), DELAY)
+
+
+class Silent(KDelay):
+    """A delay whose answers are all 0."""
+
+    def sample(self, batch: int, stream: Stream, horizon: int | None = None) -> Batch:
+        drawn = super().sample(batch, stream, horizon)
+        return replace(drawn, targets=torch.zeros_like(drawn.targets))
+
+
+def test_targets_that_never_vary_make_nothing_certain():
+    with pytest.raises(NotApplicable, match="of the variance of the targets"):
+        known(build(LinearRnn, DELAY, hidden=3), Silent(delay=2, amplitude="signed"))
 
 
 def test_a_network_that_is_not_linear_is_not_certain():

@@ -40,18 +40,38 @@ class Mechanism:
     @property
     def moving(self) -> Moving | None:
         """Where codes go: `shared` where items of all ages lie in one place."""
-        return _MOVING.get(self.kind)
+        return _KINDS[self.kind].moving
+
+    @property
+    def superposed(self) -> bool:
+        """Whether items share directions."""
+        return _KINDS[self.kind].superposed
+
+    @property
+    def corrects(self) -> bool:
+        """Whether errors of the state die out, and items do not."""
+        return _KINDS[self.kind].corrects
 
 
-_MOVING: dict[Kind, Moving] = {
-    "register": "wave",
-    "cycle": "wave",
-    "superposed": "wave",
-    "slot": "slot",
-    "ring": "slot",
-    "rotation": "rotation",
-    "latch": "shared",
-    "leaky": "shared",
-    "magnitude": "shared",
-    "none": "none",
+@dataclass(frozen=True)
+class _Known:
+    """What all memories of a kind have in common; `moving` is None where items do not move."""
+
+    moving: Moving | None
+    superposed: bool = False
+    corrects: bool = False
+
+
+_KINDS: dict[Kind, _Known] = {
+    "register": _Known("wave"),
+    "cycle": _Known("wave", corrects=True),
+    "superposed": _Known("wave", superposed=True),
+    "slot": _Known("slot"),
+    "ring": _Known("slot"),
+    "rotation": _Known("rotation"),
+    "latch": _Known("shared", corrects=True),
+    "leaky": _Known("shared", superposed=True),
+    "magnitude": _Known("shared", superposed=True, corrects=True),
+    "attention": _Known(None),
+    "none": _Known("none"),
 }

@@ -13,8 +13,6 @@ SEQUENCES = 512
 ANSWERED = 0.99
 """Share of the targets' variance that a linear network's answers must explain."""
 OF_MOVING = ("wave", "slot", "rotation", "shared")
-CORRECTING = frozenset({"cycle", "latch", "magnitude"})
-HELD_TOGETHER = frozenset({"superposed", "leaky", "magnitude"})
 
 
 class KnownMechanism(Analysis):
@@ -85,8 +83,8 @@ class KnownMechanism(Analysis):
             absent = undefined(("superposed", "corrects"), f"the kind is {kind}")
             scalars, reasons = scalars | absent.scalars, reasons | absent.reasons
         else:
-            scalars["superposed"] = kind in HELD_TOGETHER
-            scalars["corrects"] = kind in CORRECTING
+            scalars["superposed"] = known.superposed
+            scalars["corrects"] = known.corrects
         return Findings(scalars, reasons=reasons)
 
 
@@ -101,7 +99,7 @@ def _mechanism(subject: Subject) -> Mechanism:
         )
     subject.fact(LinearRecurrence)
     share = _explained(subject)
-    if share < ANSWERED:
+    if not share >= ANSWERED:  # targets that never vary explain nothing
         raise NotApplicable(
             f"the answers explain {share:.3f} of the variance of the targets; of a linear network "
             f"the mechanism is certain from {ANSWERED} on, so train it for longer"
@@ -114,7 +112,8 @@ def _explained(subject: Subject) -> float:
     seen = trajectories(subject, in_double(subject.model), SEQUENCES)
     scored = seen.batch.scored_steps > 0
     targets, outputs = seen.batch.targets[:, scored].numpy(), seen.outputs[:, scored].numpy()
-    return float(1 - np.square(outputs - targets).mean() / targets.var(0).mean())
+    variance = float(targets.var(0).mean())
+    return 1 - float(np.square(outputs - targets).mean()) / variance if variance else float("nan")
 
 
 @hookimpl
